@@ -1,0 +1,112 @@
+"""Accounts: one row holds everything that one client owns."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from exness_streams.domain.margin import profit
+from exness_streams.domain.money import HUNDRED, ZERO, to_money
+from exness_streams.domain.quotes import Quote, Side
+
+
+class Position(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An open position with isolated margin, on the terms it was opened on.
+
+    asset: as the client spelt it; symbol: the instrument. margin, fee: USD (fee: paid at open).
+    quantity: base asset. slippage: percent, as asked for. opened_ms: ms since the epoch.
+    """
+
+    position_id: str
+    symbol: str
+    asset: str
+    side: Side
+    margin: Decimal
+    leverage: Decimal
+    quantity: Decimal
+    entry_price: Decimal
+    liquidation_price: Decimal
+    fee_rate: Decimal
+    maintenance_margin_rate: Decimal
+    fee: Decimal
+    opened_ms: int
+    slippage: Decimal | None = None
+    stop_loss: Decimal | None = None
+    take_profit: Decimal | None = None
+
+    def unrealized_pnl(self, mark_price: Decimal) -> Decimal:
+        """USD at a price; a loss is shown no larger than the margin, for more can never be lost."""
+        return max(profit(self.side, self.entry_price, mark_price, self.quantity), -self.margin)
+
+
+class AccountRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of one account.
+
+    cash: USD free to trade. starting_balance, deposited, realized_pnl, fees: running totals, USD.
+    sequence: number of events so far. outcomes: number of keyed outcomes remembered so far.
+    applied_offset: the journal record that made this row.
+    """
+
+    account_id: str
+    cash: Decimal
+    starting_balance: Decimal
+    deposited: Decimal = ZERO
+    realized_pnl: Decimal = ZERO
+    fees: Decimal = ZERO
+    sequence: int = 0
+    outcomes: int = 0
+    applied_offset: int = -1
+    positions: dict[str, Position] = {}
+
+    @property
+    def used_margin(self) -> Decimal:
+        """USD held by positions."""
+        return to_money(sum((p.margin for p in self.positions.values()), ZERO))
+
+    @property
+    def balance(self) -> Decimal:
+        """Free cash plus what positions hold."""
+        return to_money(self.cash + self.used_margin)
+
+    @property
+    def is_conserved(self) -> bool:
+        """Starting balance + deposits + realized PnL − fees is all there, and nothing is negative."""
+        owed = self.starting_balance + self.deposited + self.realized_pnl - self.fees
+        return owed == self.balance and self.cash >= ZERO
+
+
+class Valuation(msgspec.Struct, frozen=True):
+    """An account at the market, USD; margin_level in percent, None while no margin is used."""
+
+    balance: Decimal
+    equity: Decimal
+    used_margin: Decimal
+    free_margin: Decimal
+    margin_level: Decimal | None
+    unrealized_pnl: Decimal
+
+
+def new_account(account_id: str, starting_balance: Decimal) -> AccountRow:
+    """The row of an account that no record has touched yet."""
+    balance = to_money(starting_balance)
+    return AccountRow(account_id=account_id, cash=balance, starting_balance=balance)
+
+
+def value_account(row: AccountRow, quotes: dict[str, Quote]) -> Valuation:
+    """Value an account at the newest quotes; a position without any quote counts as unchanged since its entry."""
+    unrealized = ZERO
+    for position in row.positions.values():
+        quote = quotes.get(position.symbol)
+        if quote is not None:
+            unrealized += position.unrealized_pnl(quote.mark_price(position.side))
+    balance, used = row.balance, row.used_margin
+    equity = to_money(balance + unrealized)
+    return Valuation(
+        balance=balance,
+        equity=equity,
+        used_margin=used,
+        free_margin=to_money(equity - used),
+        margin_level=to_money(equity / used * HUNDRED) if used else None,
+        unrealized_pnl=to_money(unrealized),
+    )

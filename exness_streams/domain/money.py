@@ -1,0 +1,62 @@
+"""Money, prices and quantities: Decimal, rounded in one way, written in one form."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from decimal import (
+    ROUND_DOWN,
+    ROUND_HALF_EVEN,
+    Context,
+    Decimal,
+    DivisionByZero,
+    InvalidOperation,
+    Overflow,
+    localcontext,
+)
+
+ZERO = Decimal(0)
+ONE = Decimal(1)
+HUNDRED = Decimal(100)
+
+MONEY_PLACES = 8
+_MONEY_STEP = Decimal(1).scaleb(-MONEY_PLACES)
+
+AMOUNT_MAX = Decimal(10) ** 12
+"""Largest margin, price or quantity accepted anywhere; every product of three fits the context's precision."""
+
+_CONTEXT = Context(
+    prec=60,
+    rounding=ROUND_HALF_EVEN,
+    Emin=-999_999,
+    Emax=999_999,
+    traps=[InvalidOperation, DivisionByZero, Overflow],
+)
+
+
+def money_arithmetic() -> AbstractContextManager[Context]:
+    """The decimal context in which the domain computes; the fold enters it, whatever the thread had set."""
+    return localcontext(_CONTEXT)
+
+
+def canonical(amount: Decimal) -> Decimal:
+    """The one way to write a value: no trailing zeros, no positive exponent, no minus before zero."""
+    if not amount:
+        return ZERO
+    shortest = amount.normalize(_CONTEXT)
+    return shortest.quantize(ONE) if shortest.as_tuple().exponent > 0 else shortest  # type: ignore[operator]
+
+
+def to_money(amount: Decimal) -> Decimal:
+    """An amount of USD: 8 places, half-even."""
+    return canonical(amount.quantize(_MONEY_STEP, ROUND_HALF_EVEN, _CONTEXT))
+
+
+def to_quantity(amount: Decimal) -> Decimal:
+    """A quantity of the base asset: 8 places, rounded down, so that a position never costs more than its margin."""
+    return canonical(amount.quantize(_MONEY_STEP, ROUND_DOWN, _CONTEXT))
+
+
+def to_price(amount: Decimal) -> Decimal:
+    """A derived price: 8 places, or 8 significant digits where that is finer (prices far below 1)."""
+    exponent = min(-MONEY_PLACES, amount.adjusted() - (MONEY_PLACES - 1))
+    return canonical(amount.quantize(ONE.scaleb(exponent), ROUND_HALF_EVEN, _CONTEXT))

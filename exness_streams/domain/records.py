@@ -1,0 +1,63 @@
+"""The journal's records and the cell's entries as bytes. JSON with exact numbers, so that a person can read it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from exness_streams.domain.account import AccountRow
+from exness_streams.domain.commands import ClosePosition, Command, OpenPosition
+from exness_streams.domain.events import Event, PositionClosed, PositionOpened
+from exness_streams.domain.frames import PriceFrame
+from exness_streams.domain.quotes import Quote
+from exness_streams.domain.rejections import Rejection
+
+JournalRecord = OpenPosition | ClosePosition | PriceFrame
+Outcome = PositionOpened | PositionClosed | Rejection
+"""How a command ended: its event, or why it was refused."""
+
+
+class KeyedOutcome(msgspec.Struct, frozen=True):
+    """What came of a request with an idempotency key, kept to be answered again."""
+
+    fingerprint: str
+    outcome: Outcome
+
+
+encode = msgspec.json.Encoder(decimal_format="number").encode
+
+_journal_decoder: msgspec.json.Decoder[JournalRecord] = msgspec.json.Decoder(JournalRecord)
+_event_decoder = msgspec.json.Decoder(Event)
+_row_decoder = msgspec.json.Decoder(AccountRow)
+_outcome_decoder = msgspec.json.Decoder(KeyedOutcome)
+_quote_decoder = msgspec.json.Decoder(Quote)
+
+decode_event = _event_decoder.decode
+decode_row = _row_decoder.decode
+decode_keyed_outcome = _outcome_decoder.decode
+decode_quote = _quote_decoder.decode
+
+
+def decode_record(value: bytes) -> Command | PriceFrame:
+    """A journal record. msgspec.DecodeError when it is none: the journal is ours alone, so that is a fault."""
+    return _journal_decoder.decode(value)
+
+
+# The entries of a cell, all in one table. Account ids hold no slash, so no key is a part of another's.
+def row_key(account_id: str) -> bytes:
+    return b"account/" + account_id.encode()
+
+
+def outcome_key(account_id: str, key: str) -> bytes:
+    return b"outcome/" + account_id.encode() + b"/" + key.encode()
+
+
+def outcome_slot_key(account_id: str, slot: int) -> bytes:
+    return b"slot/%s/%d" % (account_id.encode(), slot)
+
+
+def quote_key(symbol: str) -> bytes:
+    return b"quote/" + symbol.encode()
+
+
+ROW_PREFIX = b"account/"
+QUOTE_PREFIX = b"quote/"

@@ -1,0 +1,156 @@
+"""The trigger index: which prices make something happen, found without looking at positions.
+
+A frame costs O(log n + fired) for each of its four staircases; rows stay in the store.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+from enum import IntEnum
+from operator import itemgetter
+from typing import NamedTuple
+
+from sortedcontainers import SortedKeyList
+
+from exness_streams.domain.account import Position
+from exness_streams.domain.frames import Step, SymbolFrame
+from exness_streams.domain.money import ZERO
+
+
+class TriggerKind(IntEnum):
+    """What a trigger does; the numbers are the order at one tick."""
+
+    LIQUIDATION = 0
+    STOP_LOSS = 1
+    TAKE_PROFIT = 2
+
+
+class Watch(NamedTuple):
+    """Which price has to move which way: a trigger fires when it is reached or passed."""
+
+    watches_bid: bool
+    fires_below: bool
+
+
+BID_FALLS = Watch(watches_bid=True, fires_below=True)
+BID_RISES = Watch(watches_bid=True, fires_below=False)
+ASK_FALLS = Watch(watches_bid=False, fires_below=True)
+ASK_RISES = Watch(watches_bid=False, fires_below=False)
+
+_LOSS_OF = {"long": BID_FALLS, "short": ASK_RISES}
+_GAIN_OF = {"long": BID_RISES, "short": ASK_FALLS}
+
+
+class Trigger(NamedTuple):
+    """One price that closes one position."""
+
+    price: Decimal
+    kind: TriggerKind
+    account_id: str
+    position_id: str
+
+
+class Fired(NamedTuple):
+    """A trigger that was crossed, by which tick, at which price. Sorts in the order of execution."""
+
+    sequence: int
+    kind: TriggerKind
+    position_order: tuple[int, str]
+    account_id: str
+    position_id: str
+    price: Decimal
+
+
+def triggers_of(account_id: str, position: Position) -> Iterator[tuple[Watch, Trigger]]:
+    """The triggers that a position puts into the index."""
+    loss, gain, name = _LOSS_OF[position.side], _GAIN_OF[position.side], position.position_id
+    if position.liquidation_price > ZERO:
+        yield loss, Trigger(position.liquidation_price, TriggerKind.LIQUIDATION, account_id, name)
+    if position.stop_loss is not None:
+        yield loss, Trigger(position.stop_loss, TriggerKind.STOP_LOSS, account_id, name)
+    if position.take_profit is not None:
+        yield gain, Trigger(position.take_profit, TriggerKind.TAKE_PROFIT, account_id, name)
+
+
+def position_order(position_id: str) -> tuple[int, str]:
+    """Position ids in the order of their birth (`pos_0_9` before `pos_0_10`)."""
+    return len(position_id), position_id
+
+
+class TriggerIndex:
+    """All triggers of a cell, by symbol and watch, sorted by price."""
+
+    def __init__(self) -> None:
+        self._lists: dict[tuple[str, Watch], SortedKeyList] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._lists.values()))
+
+    def load(self, positions: Iterable[tuple[str, Position]]) -> None:
+        """Build the index from (account id, position) pairs, faster than adding them one by one."""
+        found: dict[tuple[str, Watch], list[Trigger]] = {}
+        for account_id, position in positions:
+            for watch, trigger in triggers_of(account_id, position):
+                found.setdefault((position.symbol, watch), []).append(trigger)
+        self._lists = {name: SortedKeyList(triggers, key=itemgetter(0)) for name, triggers in found.items()}
+
+    def add(self, account_id: str, position: Position) -> None:
+        """Watch a position's triggers."""
+        for watch, trigger in triggers_of(account_id, position):
+            triggers = self._lists.get((position.symbol, watch))
+            if triggers is None:
+                triggers = self._lists[position.symbol, watch] = SortedKeyList(key=itemgetter(0))
+            triggers.add(trigger)
+
+    def remove(self, account_id: str, position: Position) -> None:
+        """Forget a position's triggers. ValueError when they are not there."""
+        for watch, trigger in triggers_of(account_id, position):
+            self._lists[position.symbol, watch].remove(trigger)
+
+    def fired_by(self, frame: SymbolFrame, after_sequence: int) -> list[Fired]:
+        """What a frame's ticks later than `after_sequence` set off: the first trigger of each position, in order."""
+        first: dict[str, Fired] = {}
+        for watch, steps in _staircases(frame):
+            triggers = self._lists.get((frame.symbol, watch))
+            if not triggers:
+                continue
+            later = [step for step in steps if step.sequence > after_sequence]
+            if not later:
+                continue
+            for fired in _crossed(triggers, watch, later):
+                known = first.get(fired.position_id)
+                if known is None or fired < known:
+                    first[fired.position_id] = fired
+        return sorted(first.values())
+
+
+def _staircases(frame: SymbolFrame) -> Iterator[tuple[Watch, list[Step]]]:
+    last = frame.last
+    for watch, steps in (
+        (BID_FALLS, frame.bid_lows),
+        (BID_RISES, frame.bid_highs),
+        (ASK_FALLS, frame.ask_lows),
+        (ASK_RISES, frame.ask_highs),
+    ):
+        price = last.bid if watch.watches_bid else last.ask
+        yield watch, [*steps, Step(last.sequence, price)] if price is not None else list(steps)
+
+
+def _crossed(triggers: SortedKeyList, watch: Watch, steps: Sequence[Step]) -> Iterator[Fired]:
+    """Each trigger that the steps reach, with the first step that does."""
+    # The last quote may lie inside the staircase; as a running extreme the steps are sorted for bisection.
+    sign = -1 if watch.fires_below else 1
+    reached: list[Decimal] = []
+    climbing: list[Step] = []
+    for step in steps:
+        level = sign * step.price
+        if not reached or level > reached[-1]:
+            reached.append(level)
+            climbing.append(step)
+    extreme = climbing[-1].price
+    hit = triggers.irange_key(min_key=extreme) if watch.fires_below else triggers.irange_key(max_key=extreme)
+    for price, kind, account_id, position_id in hit:
+        step = climbing[bisect_left(reached, sign * price)]
+        yield Fired(step.sequence, kind, position_order(position_id), account_id, position_id, step.price)

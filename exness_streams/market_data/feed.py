@@ -1,0 +1,354 @@
+"""Backpack's websocket as a feed that stays up: it connects, subscribes, watches and reconnects."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import partial
+from typing import Literal, Protocol
+
+import msgspec
+from websockets.asyncio.client import connect as open_websocket
+from websockets.exceptions import WebSocketException
+from websockets.uri import parse_uri
+
+from exness_streams.market_data.backpack import (
+    Ignored,
+    IgnoreReason,
+    StreamError,
+    StreamMessage,
+    Ticker,
+    parse,
+    subscribe_requests,
+)
+from exness_streams.market_data.feed_health import Backoff, SilenceMonitor, SkewMonitor
+
+logger = logging.getLogger(__name__)
+
+FEED_STREAMS = ("ticker", "bookTicker")
+"""What is subscribed to of each symbol: price and volume, bid and ask."""
+
+FRAME_BYTES_MAX = 1 << 20
+FRAMES_QUEUED_MAX = 1024
+CLOSE_TIMEOUT_S = 1.0
+
+_CONNECTION_FAILURES = (OSError, WebSocketException, EOFError, asyncio.TimeoutError)
+
+
+class FeedStatus(str, Enum):
+    """connecting: never had data yet. connected: data flows. stale: connected, but silent. disconnected."""
+
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    STALE = "stale"
+    DISCONNECTED = "disconnected"
+
+
+class StatusChange(msgspec.Struct, frozen=True):
+    """What observers of a feed are told. reason: one line for a person. time_ms: local clock, epoch."""
+
+    status: FeedStatus
+    reason: str
+    time_ms: int
+
+
+class FeedSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Times of a feed, ms.
+
+    stale_after_ms, drop_after_ms: without data for so long, the status is stale, the connection is given up.
+    silent_after_ms: a symbol without a ticker for so long is silent.
+    skew_ms_max, skew_lasting_ms: event times may differ from the local clock by so much; said when it lasts.
+    retry_first_ms, retry_max_ms: bounds of the delay between attempts, after a first one at once.
+    retry_reset_after_ms: once data has flowed for so long, a loss is retried at once again.
+    check_interval_ms: of the watchdog. compression: offer permessage-deflate.
+    """
+
+    stale_after_ms: int = 5_000
+    drop_after_ms: int = 15_000
+    silent_after_ms: int = 10_000
+    skew_ms_max: int = 2_000
+    skew_lasting_ms: int = 10_000
+    retry_first_ms: int = 500
+    retry_max_ms: int = 30_000
+    retry_reset_after_ms: int = 5_000
+    check_interval_ms: int = 250
+    compression: bool = True
+
+
+class Connection(Protocol):
+    """An open websocket. send and recv raise OSError or WebSocketException once it is lost."""
+
+    async def send(self, message: str, /) -> None: ...
+    async def recv(self, decode: Literal[False], /) -> str | bytes: ...
+    async def close(self) -> None: ...
+
+
+class Clock(Protocol):
+    """Time, as the feed needs it."""
+
+    def monotonic_s(self) -> float: ...
+    def epoch_us(self) -> int: ...
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def monotonic_s(self) -> float:
+        return time.monotonic()
+
+    def epoch_us(self) -> int:
+        return time.time_ns() // 1000
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+@dataclass(slots=True)
+class FeedCounters:
+    """What happened since the feed was made.
+
+    connections: handshakes that succeeded. messages: those handed on. ignored: frames, by reason.
+    errors: error frames, by code.
+    """
+
+    connections: int = 0
+    failed_attempts: int = 0
+    messages: int = 0
+    ignored: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+
+
+OnMessage = Callable[[StreamMessage], None]
+StatusObserver = Callable[[StatusChange], None]
+Connect = Callable[[str], Awaitable[Connection]]
+
+
+class BackpackFeed:
+    """The wanted streams of `symbols`, for as long as `run` runs.
+
+    url: `ws://` or `wss://`; anything else raises websockets' InvalidURI. Symbols are spelt as Backpack does.
+    clock, rng and connect are replaced in tests.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        symbols: Iterable[str],
+        *,
+        settings: FeedSettings | None = None,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+        connect: Connect | None = None,
+    ) -> None:
+        parse_uri(url)
+        self._settings = settings = settings or FeedSettings()
+        self._url = url
+        self.symbols = tuple(dict.fromkeys(symbols))
+        self._wanted = frozenset(self.symbols)
+        self._clock = clock or SystemClock()
+        self._connect = connect or partial(connect_websocket, compression=settings.compression)
+        self._backoff = Backoff(settings.retry_first_ms / 1000, settings.retry_max_ms / 1000, rng or random.Random())
+        self._silence = SilenceMonitor(self.symbols, settings.silent_after_ms / 1000)
+        self._skew = SkewMonitor(settings.skew_ms_max * 1000, settings.skew_lasting_ms / 1000)
+        self._observers: list[StatusObserver] = []
+        self._running = False
+        self._status = FeedStatus.DISCONNECTED
+        self._status_since_s = self._last_data_s = self._flowing_since_s = 0.0
+        self.counters = FeedCounters()
+
+    @property
+    def status(self) -> FeedStatus:
+        """How the feed is now."""
+        return self._status
+
+    @property
+    def silent_symbols(self) -> frozenset[str]:
+        """Wanted symbols without a ticker for `silent_after_ms`: unknown to the exchange, or closed."""
+        return self._silence.silent
+
+    @property
+    def skew_ms(self) -> int:
+        """Local clock minus event time of the newest ticker: network delay plus difference of clocks."""
+        return self._skew.skew_us // 1000
+
+    def observe(self, observer: StatusObserver) -> None:
+        """From now on `observer` is called, in the feed's task, with each change of status."""
+        self._observers.append(observer)
+
+    async def run(self, on_message: OnMessage) -> None:
+        """Feeds `on_message`, in the order of arrival, until cancelled. It reconnects for ever.
+
+        `on_message` runs in the read task: it must be quick and may not block. What it raises ends the feed.
+        """
+        if self._running:
+            raise RuntimeError("this feed is running already")
+        self._running = True
+        self._backoff.reset()
+        self._change(FeedStatus.CONNECTING, f"opening {self._url}", logging.INFO)
+        try:
+            while True:
+                reason = await self._one_connection(on_message)
+                # While it cannot be reached the status stays, so this is said once and not at every attempt.
+                self._change(FeedStatus.DISCONNECTED, reason)
+                await self._clock.sleep(self._backoff.next_delay_s())
+        finally:
+            self._running = False
+            self._change(FeedStatus.DISCONNECTED, "stopped", logging.INFO)
+
+    async def _one_connection(self, on_message: OnMessage) -> str:
+        """Connects, and serves the connection until it is lost. Returns why there is none (any more)."""
+        try:
+            connection = await self._connect(self._url)
+        except _CONNECTION_FAILURES as error:
+            self.counters.failed_attempts += 1
+            return f"{self._url} cannot be reached: {_described(error)}"
+        self.counters.connections += 1
+        self._last_data_s = self._clock.monotonic_s()
+        tasks = (
+            asyncio.ensure_future(self._read(connection, on_message)),
+            asyncio.ensure_future(self._watch()),
+        )
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            reasons = [task.result() for task in tasks if task in done]
+            return reasons[0]
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await connection.close()
+
+    async def _read(self, connection: Connection, on_message: OnMessage) -> str:
+        try:
+            for request in subscribe_requests(
+                f"{stream}.{symbol}" for symbol in self.symbols for stream in FEED_STREAMS
+            ):
+                await connection.send(request)
+        except _CONNECTION_FAILURES as error:
+            return f"connection lost while subscribing: {_described(error)}"
+        while True:
+            try:
+                frame = await connection.recv(False)
+            except _CONNECTION_FAILURES as error:
+                return f"connection lost: {_described(error)}"
+            self._take(frame, on_message)
+
+    def _take(self, frame: str | bytes, on_message: OnMessage) -> None:
+        result = parse(frame)
+        if isinstance(result, Ignored):
+            self._ignore(result)
+            return
+        if isinstance(result, StreamError):
+            self._take_error(result)
+            return
+        if result.symbol not in self._wanted:
+            self._ignore(Ignored(IgnoreReason.UNWANTED, result.symbol))
+            return
+        self._last_data_s = now_s = self._clock.monotonic_s()
+        if self._status is not FeedStatus.CONNECTED:
+            self._data_flows(now_s)
+        if isinstance(result, Ticker):
+            self._silence.heard(result.symbol, now_s)
+            self._observe_skew(result.event_us, now_s)
+        self.counters.messages += 1
+        on_message(result)
+
+    def _ignore(self, ignored: Ignored) -> None:
+        reason = ignored.reason.value
+        self.counters.ignored[reason] += 1
+        if self.counters.ignored[reason] == 1:
+            logger.warning("ignored a frame (%s): %s; further ones are only counted", reason, ignored.detail)
+
+    def _take_error(self, error: StreamError) -> None:
+        code = str(error.code)
+        self.counters.errors[code] += 1
+        if self.counters.errors[code] == 1:
+            logger.error("the exchange answered with error %s: %s", code, error.message)
+
+    def _data_flows(self, now_s: float) -> None:
+        self._flowing_since_s = now_s
+        self._silence.restart(now_s)
+        before = f"{self._status.value} for {now_s - self._status_since_s:.1f} s"
+        self._change(FeedStatus.CONNECTED, f"data flows (was {before})", logging.INFO)
+
+    def _observe_skew(self, event_us: int, now_s: float) -> None:
+        if not self._skew.observe(self._clock.epoch_us() - event_us, now_s):
+            return
+        if self._skew.skewed:
+            logger.warning(
+                "event times differ from the local clock by %d ms: wrong clock or late feed",
+                self.skew_ms,
+            )
+        else:
+            logger.info("event times agree with the local clock again (%d ms)", self.skew_ms)
+
+    async def _watch(self) -> str:
+        """Judges the connection while it is open. Returns why it must be given up."""
+        settings = self._settings
+        while True:
+            await self._clock.sleep(settings.check_interval_ms / 1000)
+            now_s = self._clock.monotonic_s()
+            idle_ms = (now_s - self._last_data_s) * 1000
+            if idle_ms >= settings.drop_after_ms:
+                return f"no data for {idle_ms / 1000:.1f} s: connection given up"
+            if idle_ms >= settings.stale_after_ms:
+                if self._status is not FeedStatus.DISCONNECTED:
+                    self._change(FeedStatus.STALE, f"no data for {idle_ms / 1000:.1f} s")
+            elif self._status is FeedStatus.CONNECTED:
+                if (now_s - self._flowing_since_s) * 1000 >= settings.retry_reset_after_ms:
+                    self._backoff.reset()
+                self._report_silence(now_s)
+
+    def _report_silence(self, now_s: float) -> None:
+        silent, returned = self._silence.check(now_s)
+        if silent:
+            logger.warning(
+                "no ticker of %s for %.0f s: unknown to the exchange, or closed?",
+                ", ".join(silent),
+                self._settings.silent_after_ms / 1000,
+            )
+        if returned:
+            logger.info("tickers arrive of %s", ", ".join(returned))
+
+    def _change(self, status: FeedStatus, reason: str, level: int = logging.WARNING) -> None:
+        if status is self._status:
+            return
+        self._status = status
+        self._status_since_s = self._clock.monotonic_s()
+        logger.log(level, "feed %s: %s", status.value, reason)
+        change = StatusChange(status, reason, self._clock.epoch_us() // 1000)
+        for observer in self._observers:
+            observer(change)
+
+
+async def connect_websocket(url: str, *, compression: bool = True) -> Connection:
+    """A websocket to `url`, once the handshake is done. The library answers pings, and sends its own."""
+    connection: Connection = await open_websocket(
+        url,
+        compression="deflate" if compression else None,
+        # A simulator on this machine is never behind the proxy that the environment may name.
+        proxy=None if _is_loopback(parse_uri(url).host) else True,
+        max_size=FRAME_BYTES_MAX,
+        max_queue=FRAMES_QUEUED_MAX,
+        close_timeout=CLOSE_TIMEOUT_S,
+    )
+    return connection
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _described(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

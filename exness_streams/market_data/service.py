@@ -1,0 +1,110 @@
+"""The market data service: what the feed says, merged per symbol, handed to a publisher in order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+from exness_streams.market_data.backpack import IgnoreReason, StreamMessage
+from exness_streams.market_data.feed import FeedCounters, FeedStatus, OnMessage, StatusChange, StatusObserver
+from exness_streams.market_data.quotes import QuoteMerger
+from exness_streams.messages import MarketDataMessage
+
+
+class Publisher(Protocol):
+    """Where market updates go: the topic `backpack-market-updates`, key = symbol."""
+
+    def publish(self, message: MarketDataMessage) -> None:
+        """Hands one update to the log. Cheap, synchronous, and in order; raising ends the service."""
+
+    async def last_sequences(self) -> Mapping[str, int]:
+        """The newest sequence in the log of each symbol, asked once at each start."""
+
+
+class Feed(Protocol):
+    """What the service needs of a feed; BackpackFeed is one."""
+
+    counters: FeedCounters
+
+    @property
+    def status(self) -> FeedStatus: ...
+    @property
+    def silent_symbols(self) -> frozenset[str]: ...
+    @property
+    def skew_ms(self) -> int: ...
+    def observe(self, observer: StatusObserver) -> None: ...
+    async def run(self, on_message: OnMessage) -> None: ...
+
+
+class MarketDataMetrics(msgspec.Struct, frozen=True):
+    """A snapshot for monitoring; counts since the start of the process.
+
+    published: updates by symbol. last_tick_ms: event time of the newest update, None before the first.
+    reconnects: connections after the first. ignored: frames by reason (late ones included). errors: the
+    exchange's error frames by code. skew_ms: local clock − event time of the newest ticker.
+    """
+
+    status: str
+    published: dict[str, int]
+    last_tick_ms: int | None
+    reconnects: int
+    failed_attempts: int
+    ignored: dict[str, int]
+    errors: dict[str, int]
+    silent_symbols: list[str]
+    skew_ms: int
+
+
+class MarketDataService:
+    """Publishes every market update of the feed. One of several may run at a time: the others stand by."""
+
+    def __init__(self, feed: Feed, publisher: Publisher) -> None:
+        self._feed = feed
+        self._publisher = publisher
+        self._merger = QuoteMerger()
+        self._published: Counter[str] = Counter()
+        self._late_before = 0
+        self._last_tick_ms: int | None = None
+        feed.observe(self._on_status)
+
+    async def run(self) -> None:
+        """Publishes until cancelled. It may run again afterwards: sequences go on above the log's newest."""
+        last_sequences = await self._publisher.last_sequences()
+        self._late_before += self._merger.late
+        self._merger = QuoteMerger(last_sequences)
+        await self._feed.run(self._on_message)
+
+    def metrics(self) -> MarketDataMetrics:
+        """How the service is now."""
+        counters = self._feed.counters
+        ignored = dict(counters.ignored)
+        late = self._late_before + self._merger.late
+        if late:
+            ignored[IgnoreReason.LATE.value] = late
+        return MarketDataMetrics(
+            status=self._feed.status.value,
+            published=dict(self._published),
+            last_tick_ms=self._last_tick_ms,
+            reconnects=max(0, counters.connections - 1),
+            failed_attempts=counters.failed_attempts,
+            ignored=ignored,
+            errors=dict(counters.errors),
+            silent_symbols=sorted(self._feed.silent_symbols),
+            skew_ms=self._feed.skew_ms,
+        )
+
+    def _on_message(self, message: StreamMessage) -> None:
+        update = self._merger.merge(message)
+        if update is None:
+            return
+        self._publisher.publish(update)
+        self._published[update.symbol] += 1
+        self._last_tick_ms = update.timestamp
+
+    def _on_status(self, change: StatusChange) -> None:
+        # What was known before a loss is not the market any more.
+        if change.status is FeedStatus.DISCONNECTED:
+            self._merger.forget_quotes()

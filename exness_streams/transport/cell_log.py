@@ -1,0 +1,52 @@
+"""The small interfaces behind the commit protocol: what a cell, and the market agent, need of a log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+
+class LogRecord(NamedTuple):
+    """A record to be written.
+
+    value: None is a tombstone. partition: None means the committing cell's own. timestamp_ms: None means now.
+    """
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    partition: int | None = None
+    timestamp_ms: int | None = None
+
+
+class CellLog(Protocol):
+    """One input topic and one consumer group: a cell's rows, events and progress in one transaction."""
+
+    async def fence(self, partitions: Iterable[int]) -> None:
+        """Become the only writer of these cells, before their tables are recovered."""
+
+    async def commit(self, partition: int, records: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
+        """Write every record and the input's next offset, all or nothing.
+
+        Returns the records' offsets, in order. Raises LogFault when nothing was written (`written` False) or
+        the outcome is unknown (`written` None).
+        """
+
+    async def release(self, partitions: Iterable[int]) -> None:
+        """Let the transactions in flight of these cells finish, and give the cells up."""
+
+    def committed(self, partition: int) -> int | None:
+        """The input's next offset as last committed; None when nothing was."""
+
+
+class FrameLog(Protocol):
+    """The market agent's side: frames out, the ticks' offset forward."""
+
+    async def append(self, records: Sequence[LogRecord], partition: int, next_offset: int) -> None:
+        """Write the frames and move the ticks' offset of `partition` to `next_offset`. Raises LogFault."""
+
+    def replay_end(self, partition: int) -> int:
+        """Ticks with offsets below this may have been framed before.
+
+        0 when frames and offset are one transaction: then no tick is ever framed twice.
+        """

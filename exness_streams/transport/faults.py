@@ -1,0 +1,37 @@
+"""What can go wrong with a log, in words for the operator."""
+
+from __future__ import annotations
+
+DATA_DIR_VARIABLE = "EXNESS_DATA_DIR"
+"""The environment variable that chooses the log's directory; named in messages."""
+
+
+class LogFault(Exception):
+    """A log refused or failed. `str()` is one line: what happened and what to do about it.
+
+    written: False when the records of the failed call are certainly not in the log, None when it is unknown.
+    """
+
+    def __init__(self, message: str, *, written: bool | None = False) -> None:
+        super().__init__(message)
+        self.written = written
+
+    def for_waiter(self, written: bool | None) -> LogFault:
+        """The same fault for another waiter: every raise needs its own instance, for its own traceback."""
+        return type(self)(str(self), written=written)
+
+
+class LogLocked(LogFault):
+    """Another process holds the log's directory."""
+
+
+class LogFull(LogFault):
+    """The disk holding the log is full."""
+
+
+class LogDamaged(LogFault):
+    """The log's file is not what was written to it."""
+
+
+class LogClosed(LogFault):
+    """The log was closed before the call."""

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+from decimal import Decimal
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exness_streams.market_data.backpack import BookTicker, StreamMessage, Ticker, Trade
+from exness_streams.market_data.quotes import QuoteMerger
+from exness_streams.messages import MarketDataMessage
+
+T0 = 1_790_134_357_267_074
+
+
+def ticker(last: str = "150", after_us: int = 0, *, symbol: str = "SOL_USDC", volume: str | None = "10") -> Ticker:
+    return Ticker(symbol, Decimal(last), T0 + after_us, volume=Decimal(volume) if volume else None)
+
+
+def book(
+    bid: str | None,
+    ask: str | None,
+    after_us: int = 0,
+    update_id: int | None = None,
+    symbol: str = "SOL_USDC",
+) -> BookTicker:
+    return BookTicker(symbol, Decimal(bid) if bid else None, Decimal(ask) if ask else None, T0 + after_us, update_id)
+
+
+def last_of(merger: QuoteMerger, *messages: StreamMessage) -> MarketDataMessage | None:
+    """What the last of the messages published."""
+    return [merger.merge(message) for message in messages][-1]
+
+
+def test_the_ticker_gives_price_and_volume_and_the_book_bid_and_ask() -> None:
+    expected = MarketDataMessage(
+        symbol="SOL_USDC",
+        price=Decimal("150"),
+        timestamp=(T0 + 7) // 1000,
+        sequence=T0 + 7,
+        volume=Decimal("10"),
+        bid=Decimal("149.9"),
+        ask=Decimal("150.1"),
+    )
+    assert last_of(QuoteMerger(), ticker(), book("149.9", "150.1", 7)) == expected
+    assert last_of(QuoteMerger(), book("149.9", "150.1"), ticker(after_us=7)) == expected
+
+
+def test_nothing_is_published_without_a_price() -> None:
+    merger = QuoteMerger()
+    assert merger.merge(book("149.9", "150.1")) is None
+    assert merger.late == 0
+
+
+def test_other_streams_publish_nothing() -> None:
+    merger = QuoteMerger()
+    merger.merge(ticker())
+    assert merger.merge(Trade("SOL_USDC", Decimal("1"), T0 + 1)) is None
+
+
+def test_symbols_do_not_mix() -> None:
+    merger = QuoteMerger()
+    merger.merge(ticker("150"))
+    assert merger.merge(book("64999", "65001", symbol="BTC_USDC")) is None
+    update = merger.merge(ticker("65000", symbol="BTC_USDC", volume=None))
+    assert update is not None
+    assert (update.price, update.bid, update.volume) == (Decimal("65000"), Decimal("64999"), None)
+
+
+def test_an_empty_side_is_absent() -> None:
+    update = last_of(QuoteMerger(), ticker(), book("149.9", "150.1", 1, 1), book(None, "150.1", 2, 2))
+    assert update is not None
+    assert (update.bid, update.ask) == (None, Decimal("150.1"))
+
+
+def test_a_ticker_without_a_volume_keeps_the_known_one() -> None:
+    update = last_of(QuoteMerger(), ticker(volume="10"), ticker(after_us=1, volume=None))
+    assert update is not None
+    assert update.volume == Decimal("10")
+
+
+def test_sequences_rise_strictly_where_event_times_do_not() -> None:
+    merger = QuoteMerger()
+    messages: list[StreamMessage] = [
+        ticker(after_us=5),
+        book("1", "2", 3, 1),
+        book("1", "3", 4, 2),
+        book("1", "2", 9, 3),
+    ]
+    updates = [merger.merge(message) for message in messages]
+    assert [update.sequence - T0 for update in updates if update] == [5, 6, 7, 9]
+    # The event's own time is told all the same.
+    assert [update.timestamp for update in updates if update] == [(T0 + us) // 1000 for us in (5, 3, 4, 9)]
+
+
+def test_sequences_go_on_above_those_of_the_log() -> None:
+    merger = QuoteMerger({"SOL_USDC": T0 + 1_000_000, "ETH_USDC": 5})
+    update = merger.merge(ticker())
+    assert update is not None
+    assert update.sequence == T0 + 1_000_001
+    assert merger.last_sequences == {"SOL_USDC": T0 + 1_000_001, "ETH_USDC": 5}
+
+
+def test_duplicate_and_older_books_are_put_aside() -> None:
+    merger = QuoteMerger()
+    merger.merge(ticker())
+    newest = book("149", "150", 100, 7)
+    assert merger.merge(newest) is not None
+    late: list[StreamMessage] = [
+        newest,  # a duplicate
+        book("140", "141", 99, 6),  # older in time
+        book("140", "141", 100, 6),  # of the same microsecond, but an older update
+        book("140", "141", 200, 7),  # the same update id
+    ]
+    assert [merger.merge(message) for message in late] == [None] * 4
+    assert merger.late == 4
+    update = merger.merge(ticker(after_us=1_000))
+    assert update is not None
+    assert (update.bid, update.ask) == (Decimal("149"), Decimal("150"))
+
+
+def test_a_newer_update_of_the_same_microsecond_counts() -> None:
+    update = last_of(QuoteMerger(), ticker(), book("1", "2", 1, 7), book("1", "3", 1, 8))
+    assert update is not None
+    assert update.ask == Decimal("3")
+
+
+def test_duplicate_and_older_tickers_are_put_aside() -> None:
+    merger = QuoteMerger()
+    assert merger.merge(ticker("150", 100)) is not None
+    assert merger.merge(ticker("140", 99)) is None
+    assert merger.merge(ticker("140", 100)) is None
+    assert merger.late == 2
+
+
+def test_after_a_lost_connection_nothing_old_is_published() -> None:
+    merger = QuoteMerger()
+    merger.merge(ticker("150"))
+    merger.merge(book("149", "151", 10, 7))
+    merger.forget_quotes()
+    assert merger.merge(book("100", "101", 20, 8)) is None
+    merger.forget_quotes()
+    update = merger.merge(ticker("100", 1_000))
+    assert update is not None
+    assert (update.bid, update.ask) == (None, None)
+    assert update.sequence == T0 + 1_000
+
+
+def test_the_newest_book_may_be_sent_again_on_a_new_connection_but_not_an_older_one() -> None:
+    merger = QuoteMerger()
+    merger.merge(ticker("150"))
+    merger.merge(book("149", "151", 10, 7))
+    merger.forget_quotes()
+    merger.merge(ticker("150"))
+    assert merger.merge(book("140", "141", 9, 6)) is None
+    update = merger.merge(book("149", "151", 10, 7))
+    assert update is not None
+    assert update.bid == Decimal("149")
+
+
+@st.composite
+def books(draw: st.DrawFn) -> BookTicker:
+    """Books as an exchange numbers them: update ids rise with time, several may share a microsecond."""
+    after_us, nth = draw(st.integers(0, 20)), draw(st.integers(0, 2))
+    bid, ask = draw(st.sampled_from(["1", "2", None])), draw(st.sampled_from(["3", "4", None]))
+    return book(bid, ask, after_us, 10 * after_us + nth)
+
+
+tickers = st.builds(ticker, st.integers(1, 99).map(str), st.integers(0, 20))
+
+
+@settings(deadline=None)
+@given(st.lists(tickers | books(), max_size=40), st.integers(0, 2 * T0))
+def test_whatever_the_order_sequences_rise_and_the_book_is_the_newest(
+    history: list[Ticker | BookTicker], last_sequence: int
+) -> None:
+    merger = QuoteMerger({"SOL_USDC": last_sequence})
+    arrived: dict[int, tuple[Decimal | None, Decimal | None]] = {}
+    for message in history:
+        update = merger.merge(message)
+        if isinstance(message, BookTicker) and message.update_id is not None:
+            arrived.setdefault(message.update_id, (message.bid, message.ask))
+        if update is None:
+            continue
+        assert update.sequence > last_sequence
+        assert update.sequence >= message.event_us
+        last_sequence = update.sequence
+        assert (update.bid, update.ask) == (arrived[max(arrived)] if arrived else (None, None))
