@@ -165,7 +165,7 @@ class Cell:
         decided = self._decide(row, command, Moment(self.partition, offset, 0, command.time_ms))
         changed = decided.row if isinstance(decided, Change) else row
         outcome: Outcome = decided.event if isinstance(decided, Change) else decided
-        if keyed is not None:
+        if keyed is not None and not is_transient(outcome):
             self._remember(changed, keyed.key, KeyedOutcome(keyed.fingerprint, outcome))
             changed = msgspec.structs.replace(changed, outcomes=changed.outcomes + 1)
         if changed is not row:
@@ -206,6 +206,11 @@ class Cell:
 
     def _entry(self, key: bytes) -> bytes | None:
         return self.pending[key] if key in self.pending else self._fetch(key)
+
+
+def is_transient(outcome: Outcome) -> bool:
+    """Whether the same request may fare better later: then its key is still free, and a repeat is tried anew."""
+    return isinstance(outcome, Rejection) and outcome.code is RejectionCode.PRICE_UNAVAILABLE
 
 
 def repeat_of(known: KeyedOutcome, fingerprint: str) -> Outcome:

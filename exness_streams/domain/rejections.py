@@ -1,7 +1,9 @@
 """Why a command is refused. A rejection is a value, not an exception.
 
 The members of RejectionCode stand in order of precedence: of all that is wrong with a command, the first
-one listed is what the client hears (tests/unit/test_rejections.py).
+one listed is what the client hears (tests/unit/test_rejections.py). One exception: a leverage that only the
+spread forbids and a margin that only the price makes too small can't be known before there is a price, so
+these two stand behind PRICE_UNAVAILABLE.
 """
 
 from __future__ import annotations
@@ -12,13 +14,18 @@ import msgspec
 
 
 class RejectionCode(str, Enum):
-    """Codes of the public API. The first three groups are decided before a command reaches the journal."""
+    """Codes of the public API. The first two are decided before a command reaches the journal, the rest by the fold.
+
+    IDEMPOTENCY_CONFLICT stands before all that the fold decides: a repeat is answered as the first time, even
+    when the terms have changed since. Who checks the terms beforehand (trading.check_terms) has to look for a
+    remembered outcome before that.
+    """
 
     INVALID_REQUEST = "INVALID_REQUEST"
     UNKNOWN_ASSET = "UNKNOWN_ASSET"
+    IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT"
     INVALID_LEVERAGE = "INVALID_LEVERAGE"
     INVALID_MARGIN = "INVALID_MARGIN"
-    IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT"
     POSITION_NOT_FOUND = "POSITION_NOT_FOUND"
     PRICE_UNAVAILABLE = "PRICE_UNAVAILABLE"
     INVALID_TRIGGER = "INVALID_TRIGGER"

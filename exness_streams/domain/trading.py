@@ -47,13 +47,13 @@ def check_terms(command: Command) -> Rejection | None:
         return None
     terms = command.terms
     ceiling = leverage_ceiling(terms)
-    if not ONE <= command.leverage <= ceiling:
+    if not (command.leverage.is_finite() and ONE <= command.leverage <= ceiling):
         return Rejection(
             RejectionCode.INVALID_LEVERAGE,
             f"leverage must be from 1 to {ceiling} for {terms.symbol}",
             {"field": "leverage", "min": "1", "max": str(ceiling)},
         )
-    if not terms.margin_min <= command.margin <= AMOUNT_MAX:
+    if not (command.margin.is_finite() and terms.margin_min <= command.margin <= AMOUNT_MAX):
         return Rejection(
             RejectionCode.INVALID_MARGIN,
             f"margin must be at least {terms.margin_min} USD",
@@ -80,11 +80,12 @@ def open_position(row: AccountRow, command: OpenPosition, quote: Quote | None, m
     if isinstance(entry, Rejection):
         return entry
     assert quote is not None
-    quantity = formulas.opening_quantity(command.margin, command.leverage, entry)
+    margin = to_money(command.margin)
+    quantity = formulas.opening_quantity(margin, command.leverage, entry)
     liquidation = formulas.liquidation_price(side, entry, command.leverage, terms.maintenance_margin_rate)
     fee = formulas.fill_fee(quantity, entry, terms.fee_rate)
     mark = quote.mark_price(side)
-    refused = _refuse_opening(row, command, quantity, entry, liquidation, mark, fee)
+    refused = _refuse_opening(row, command, margin, quantity, entry, liquidation, mark, fee)
     if refused is not None:
         return refused
     event = PositionOpened(
@@ -96,7 +97,7 @@ def open_position(row: AccountRow, command: OpenPosition, quote: Quote | None, m
         symbol=terms.symbol,
         asset=command.asset,
         side=side,
-        margin=to_money(command.margin),
+        margin=margin,
         leverage=command.leverage,
         quantity=quantity,
         entry_price=entry,
@@ -122,6 +123,7 @@ def open_position(row: AccountRow, command: OpenPosition, quote: Quote | None, m
 def _refuse_opening(
     row: AccountRow,
     command: OpenPosition,
+    margin: Decimal,
     quantity: Decimal,
     entry: Decimal,
     liquidation: Decimal,
@@ -129,19 +131,19 @@ def _refuse_opening(
     fee: Decimal,
 ) -> Rejection | None:
     long = command.side == "long"
-    if quantity <= ZERO:
-        return Rejection(
-            RejectionCode.INVALID_MARGIN,
-            f"margin is too small to buy anything at {entry}",
-            {"field": "margin"},
-        )
     if liquidation > ZERO and (mark <= liquidation if long else mark >= liquidation):
         return Rejection(
             RejectionCode.INVALID_LEVERAGE,
             f"at leverage {command.leverage} the spread alone would liquidate the position at once",
             {"field": "leverage"},
         )
-    needed = to_money(command.margin + fee)
+    if quantity <= ZERO:
+        return Rejection(
+            RejectionCode.INVALID_MARGIN,
+            f"margin is too small to buy anything at {entry}",
+            {"field": "margin"},
+        )
+    needed = to_money(margin + fee)
     if needed > row.cash:
         return Rejection(
             RejectionCode.INSUFFICIENT_MARGIN,

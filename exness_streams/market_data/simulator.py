@@ -78,6 +78,7 @@ class BackpackSimulator:
         schedule: Iterable[ScheduledFault] = (),
         rest: Rest | None = None,
     ) -> None:
+        self.seed = seed
         self._markets = {symbol: SimulatedMarket(listing_of(symbol), seed) for symbol in symbols}
         self._schedule = tuple(schedule)
         self._rate = rate

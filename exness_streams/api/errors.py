@@ -1,0 +1,82 @@
+"""Errors of the API: one shape, a stable code, a sentence for a person; never a traceback."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from exness_streams.domain.rejections import Rejection, RejectionCode
+from exness_streams.messages import ErrorMessage, json_encoder
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER_S = "1"
+
+_STATUS_OF: dict[RejectionCode, int] = {
+    RejectionCode.POSITION_NOT_FOUND: 404,
+    RejectionCode.IDEMPOTENCY_CONFLICT: 409,
+    RejectionCode.PRICE_UNAVAILABLE: 503,
+}
+_CODE_OF_STATUS = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "PAYLOAD_TOO_LARGE"}
+
+
+class ApiError(Exception):
+    """An answer other than success, raised anywhere in a view."""
+
+    def __init__(self, status: int, error: str, message: str, details: dict[str, str | int | list[str]] | None = None):
+        super().__init__(message)
+        self.status = status
+        self.error = error
+        self.message = message
+        self.details = details or {}
+
+    @classmethod
+    def of(cls, rejection: Rejection) -> ApiError:
+        """The answer to a command that was rejected."""
+        status = _STATUS_OF.get(rejection.code, 400)
+        return cls(status, rejection.code.value, rejection.message, rejection.details)
+
+
+def invalid_request(field: str, allowed: str) -> ApiError:
+    """400 that names the field and what is allowed."""
+    return ApiError(400, RejectionCode.INVALID_REQUEST.value, f"{field} must be {allowed}", {"field": field})
+
+
+def error_response(error: ApiError) -> web.Response:
+    """The error as JSON; Retry-After where trying again later makes sense."""
+    headers = {"Retry-After": RETRY_AFTER_S} if error.status == 503 else None
+    body = json_encoder.encode(ErrorMessage(error.message, error.error, error.details))
+    return web.Response(body=body, status=error.status, headers=headers, content_type="application/json")
+
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@web.middleware
+async def error_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turns every way of failing into the one shape."""
+    try:
+        return await handler(request)
+    except ApiError as error:
+        return error_response(error)
+    except web.HTTPException as error:
+        code = _CODE_OF_STATUS.get(error.status)
+        if code is None:
+            raise
+        response = error_response(ApiError(error.status, code, _sentence(request, error)))
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+        return response
+    except Exception:
+        log.exception("%s %s failed", request.method, request.path)
+        return error_response(ApiError(500, "INTERNAL", "an unexpected fault; the log of the server has it"))
+
+
+def _sentence(request: web.Request, error: web.HTTPException) -> str:
+    if error.status == 404:
+        return f"there is nothing at {request.path}"
+    if error.status == 405:
+        return f"{request.method} is not allowed here"
+    return "the body may be at most 16 KB"

@@ -1,0 +1,71 @@
+"""The banner, the instruments, and what a supervisor asks."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from exness_streams import __version__
+from exness_streams.api.presenter import market_message
+from exness_streams.api.trading import json_response
+
+if TYPE_CHECKING:
+    from exness_streams.engine.app import Engine
+
+
+class PublicViews:
+    """The routes that concern no account."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def banner(self, request: web.Request) -> web.Response:
+        """GET /"""
+        return json_response(
+            {
+                "name": "Exness Streams",
+                "version": __version__,
+                "message": "A leveraged-trading platform as a stream-processing application",
+                "endpoints": {
+                    "state": "GET /api/v1/state",
+                    "open": "POST /api/v1/positions/open",
+                    "close": "POST /api/v1/positions/close",
+                    "markets": "GET /api/v1/markets",
+                    "live": "GET /livez",
+                    "ready": "GET /readyz",
+                },
+            }
+        )
+
+    async def markets(self, request: web.Request) -> web.Response:
+        """GET /api/v1/markets"""
+        engine = self._engine
+        now_ms, age_ms_max = int(time.time() * 1000), engine.settings.max_quote_age_ms
+        quotes = engine.cells.quotes
+        messages = []
+        for terms in engine.catalogue:
+            quote = quotes.get(terms.symbol)
+            messages.append(
+                market_message(terms, quote, is_fresh=quote is not None and quote.is_fresh(now_ms, age_ms_max))
+            )
+        return json_response({"markets": messages, "feed": engine.feed_status()})
+
+    async def live(self, request: web.Request) -> web.Response:
+        """GET /livez: answers while the process does; restart it when this fails."""
+        return json_response({"status": "ok"})
+
+    async def ready(self, request: web.Request) -> web.Response:
+        """GET /readyz: 503 with reasons while requests can't be served; a feed that is away only degrades."""
+        engine = self._engine
+        reasons = []
+        if not engine.app.tables.actives_ready:
+            reasons.append("tables are being recovered")
+        elif not engine.cells.is_ready:
+            reasons.append(f"{engine.cells.lag} journal records are still to be folded")
+        feed = engine.feed_status()
+        working = "ok" if feed["status"] == "connected" else "degraded"
+        status = "unready" if reasons else working
+        body = {"status": status, "reasons": reasons, "feed": feed}
+        return json_response(body, 503 if reasons else 200, {"Retry-After": "1"} if reasons else None)

@@ -1,0 +1,133 @@
+"""Reading requests: strict, exact, and every complaint names its field."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+from aiohttp import web
+
+from exness_streams.api.errors import ApiError, invalid_request
+from exness_streams.domain.commands import IdempotencyKey
+from exness_streams.domain.money import AMOUNT_MAX, canonical
+
+DECIMAL_PLACES_MAX = 18
+
+_NUMBER = re.compile(rb"-?\d{1,30}(?:\.\d{1,30})?(?:[eE][+-]?\d{1,2})?")
+_NUMBER_IN_STRING = re.compile(rb'"(-?\d{1,30}(?:\.\d{1,30})?)"')
+_ACCOUNT = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_KEY = re.compile(r"[\x21-\x7e]{1,128}")
+_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_text = msgspec.json.Decoder(str).decode
+
+DEFAULT_ACCOUNT = "demo"
+
+
+class Body:
+    """A JSON object whose fields are read one by one."""
+
+    def __init__(self, fields: dict[str, msgspec.Raw]) -> None:
+        self._fields = {name: bytes(raw) for name, raw in fields.items()}
+
+    def only(self, allowed: Iterable[str]) -> None:
+        """400 when there is a field that this route does not know: a misspelt one must not be overlooked."""
+        known = list(allowed)
+        for name in self._fields:
+            if name not in known:
+                raise invalid_request(name[:64], f"left out: this route takes {', '.join(known)}")
+
+    def has(self, name: str) -> bool:
+        """Whether a field is there and not null."""
+        return self._fields.get(name, b"null") != b"null"
+
+    def text(self, name: str, length_max: int = 128) -> str:
+        """A required string."""
+        allowed = f"a string of 1 to {length_max} characters"
+        raw = self._fields.get(name, b"null")
+        try:
+            value = _decode_text(raw)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            raise invalid_request(name, allowed) from None
+        if not 1 <= len(value) <= length_max:
+            raise invalid_request(name, allowed)
+        return value
+
+    def side(self, name: str) -> Literal["long", "short"]:
+        """A required direction."""
+        raw = self._fields.get(name)
+        if raw == b'"long"':
+            return "long"
+        if raw == b'"short"':
+            return "short"
+        raise invalid_request(name, '"long" or "short"')
+
+    def number(self, name: str) -> Decimal:
+        """A required number, exact: a JSON number, or a string that holds one."""
+        raw = self._fields.get(name, b"null")
+        quoted = _NUMBER_IN_STRING.fullmatch(raw)
+        digits = quoted.group(1) if quoted else raw
+        if not _NUMBER.fullmatch(digits):
+            raise invalid_request(name, "a finite number, or a string holding one")
+        value = Decimal(digits.decode())
+        if abs(value) > AMOUNT_MAX:
+            return value  # out of any range: the rule for this field says it in its own words
+        value = canonical(value)
+        exponent = value.as_tuple().exponent
+        assert isinstance(exponent, int)
+        if -exponent > DECIMAL_PLACES_MAX:
+            raise invalid_request(name, f"a number with at most {DECIMAL_PLACES_MAX} decimal places")
+        return value
+
+    def optional_number(
+        self, name: str, *, above: Decimal | None = None, at_least: Decimal | None = None, at_most: Decimal = AMOUNT_MAX
+    ) -> Decimal | None:
+        """A number that may be missing or null, within limits."""
+        if not self.has(name):
+            return None
+        value = self.number(name)
+        if above is not None and not above < value <= at_most:
+            raise invalid_request(name, f"above {above} and at most {at_most}")
+        if at_least is not None and not at_least <= value <= at_most:
+            raise invalid_request(name, f"from {at_least} to {at_most}")
+        return value
+
+    def fingerprint(self, path: str) -> str:
+        """Digest of route and fields: equal for a repeat, whatever its white space and order."""
+        digest = hashlib.sha256(path.encode())
+        for name, raw in sorted(self._fields.items()):
+            digest.update(b"\0" + name.encode() + b"\0" + raw)
+        return digest.hexdigest()[:32]
+
+
+async def read_body(request: web.Request) -> Body:
+    """The request's JSON object. 415, 413 or 400 when it has none."""
+    if request.content_type != "application/json":
+        raise ApiError(415, "UNSUPPORTED_MEDIA_TYPE", "send the body as JSON, with Content-Type: application/json")
+    content = await request.read()
+    try:
+        content.decode()
+        return Body(_decode_object(content))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise invalid_request("body", "a JSON object in UTF-8") from None
+
+
+def account_of(request: web.Request) -> str:
+    """Whom a request acts for (open mode): the header X-Account, or `demo`."""
+    account = request.headers.get("X-Account", DEFAULT_ACCOUNT)
+    if not _ACCOUNT.fullmatch(account):
+        raise invalid_request("X-Account", "1 to 64 letters, digits, underscores or hyphens")
+    return account
+
+
+def idempotency_of(request: web.Request, body: Body) -> IdempotencyKey | None:
+    """The client's name for this request, when it gave one."""
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not _KEY.fullmatch(key):
+        raise invalid_request("Idempotency-Key", "1 to 128 printable ASCII characters without spaces")
+    return IdempotencyKey(key, body.fingerprint(request.path))

@@ -1,0 +1,140 @@
+"""Settings from the environment. A wrong value stops the start with one line: variable, value, what is allowed."""
+
+from __future__ import annotations
+
+import ipaddress
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from exness_streams.domain.instruments import Catalogue, Limits, Terms
+
+PREFIX = "EXNESS_"
+_UNPREFIXED = ("KAFKA_BROKERS", "BACKPACK_WS_URL", "PORT")
+
+
+class ConfigError(Exception):
+    """A setting is wrong; str() is one line for the operator."""
+
+
+def _plain(name: str) -> Any:
+    return AliasChoices(name)
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured. Units stand in the names; rates are fractions, prices USD."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True, populate_by_name=True)
+
+    backpack_ws_url: str = Field("wss://ws.backpack.exchange", validation_alias=_plain("BACKPACK_WS_URL"))
+    port: int = Field(4000, ge=0, le=65535, validation_alias=_plain("PORT"))
+    host: str = "127.0.0.1"
+    data_dir: Path = Path("exness-data")
+    instruments: Annotated[tuple[str, ...], NoDecode] = ("SOL_USDC", "BTC_USDC", "ETH_USDC")
+    partitions: int = Field(1, ge=1, le=256)
+    starting_balance: Decimal = Field(Decimal(10_000), ge=0, le=Decimal(10) ** 12, decimal_places=8)
+    max_quote_age_ms: int = Field(5_000, ge=1, le=3_600_000)
+    max_leverage: Decimal = Field(Decimal(100), ge=1, le=1_000, decimal_places=2)
+    fee_rate: Decimal = Field(Decimal(0), ge=0, lt=Decimal("0.1"), decimal_places=8)
+    maintenance_margin_rate: Decimal = Field(Decimal(0), ge=0, lt=Decimal("0.5"), decimal_places=8)
+    frame_pace_ms: int = Field(20, ge=0, le=10_000)
+    journal_retention_hours: int = Field(24, ge=0, le=24 * 3650)
+    auth: Literal["open"] = "open"
+
+    @field_validator("instruments", mode="before")
+    @classmethod
+    def _split_instruments(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("instruments")
+    @classmethod
+    def _check_instruments(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or any(
+            "_" not in symbol or not symbol.replace("_", "").replace(".", "").isalnum() for symbol in value
+        ):
+            raise ValueError("a comma-separated list of exchange symbols such as SOL_USDC,BTC_USDC")
+        if len(set(value)) != len(value):
+            raise ValueError("each symbol once")
+        return value
+
+    @field_validator("backpack_ws_url")
+    @classmethod
+    def _check_url(cls, value: str) -> str:
+        if not value.startswith(("ws://", "wss://")):
+            raise ValueError("a URL that begins with ws:// or wss://")
+        return value
+
+    @model_validator(mode="after")
+    def _open_mode_stays_at_home(self) -> Settings:
+        if not is_loopback(self.host):
+            raise ValueError(
+                f"{PREFIX}HOST={self.host} is refused: without sign-in (EXNESS_AUTH=open) anybody who reaches the "
+                "port may trade, so only a loopback address is allowed (127.0.0.1, ::1, localhost)"
+            )
+        return self
+
+    def catalogue(self) -> Catalogue:
+        """The instruments on offer, all on the same terms."""
+        return Catalogue(
+            Terms(
+                symbol=symbol,
+                leverage_max=self.max_leverage,
+                margin_min=Decimal(1),
+                fee_rate=self.fee_rate,
+                maintenance_margin_rate=self.maintenance_margin_rate,
+            )
+            for symbol in self.instruments
+        )
+
+    def limits(self) -> Limits:
+        """What an account may hold."""
+        return Limits()
+
+    @property
+    def log_dir(self) -> Path:
+        """The embedded log's directory."""
+        return self.data_dir.absolute() / "log"
+
+    @property
+    def tables_dir(self) -> Path:
+        """Faust's data directory: RocksDB, rebuilt from the log when it is lost."""
+        return self.data_dir.absolute() / "tables"
+
+    @property
+    def checkpoints_dir(self) -> Path:
+        """Where checkpoints of cells are kept."""
+        return self.data_dir.absolute() / "checkpoints"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a server on `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the environment; `overrides` (from the command line) win. ConfigError in one line."""
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise ConfigError(_in_one_line(error)) from None
+
+
+def _in_one_line(error: ValidationError) -> str:
+    first = error.errors()[0]
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if not first["loc"]:
+        return message
+    name = str(first["loc"][0]).upper()
+    variable = name if name in _UNPREFIXED else PREFIX + name.removeprefix(PREFIX)
+    value = first["input"]
+    shown = ",".join(value) if isinstance(value, tuple) else value
+    return f"{variable}={shown} is not allowed; it must be {message}"

@@ -1,0 +1,174 @@
+"""An engine worker: the Faust app with its topics, table and agents. worker.py adds the views."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import faust
+from faust.types import TP
+
+from exness_streams.config import Settings
+from exness_streams.domain.instruments import Catalogue
+from exness_streams.engine.cells import CellHost, JournalFault
+from exness_streams.engine.gateway import Gateway
+from exness_streams.engine.market import Framer
+from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
+from exness_streams.transport.recovery import TableManager
+from exness_streams.transport.table import BLOCK_CACHE_BYTES, CellTable
+
+log = logging.getLogger(__name__)
+
+APP_ID = "exness-streams"
+DAY_S = 24 * 3600.0
+BODY_BYTES_MAX = 16 * 1024
+
+
+class EngineApp(faust.App):  # type: ignore[misc]
+    """A Faust app whose agents commit through the cells' own transactions (transport/batching.py)."""
+
+    batched_topics = frozenset({JOURNAL_TOPIC, MARKET_UPDATES_TOPIC})
+    self_committed_topics = frozenset({JOURNAL_TOPIC, MARKET_UPDATES_TOPIC})
+
+
+@dataclass
+class Engine:
+    """The parts of one worker that views and commands need."""
+
+    settings: Settings
+    app: EngineApp
+    table: CellTable
+    cells: CellHost
+    gateway: Gateway
+    framer: Framer
+    catalogue: Catalogue
+    feed_status: Callable[[], dict[str, Any]] = field(default=lambda: {"status": "unknown"})
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether requests can be served: tables recovered, and all that was acknowledged folded."""
+        return bool(self.app.tables.actives_ready) and self.cells.is_ready
+
+    def partition_of(self, account_id: str) -> int:
+        """The cell of an account."""
+        partition: int = self.app.transport.key_partition(JOURNAL_TOPIC, account_id.encode())
+        return partition
+
+
+def build_engine(settings: Settings) -> Engine:
+    """A worker on the embedded log. LogFault when the log's URL is wrong; nothing is opened before app.start()."""
+    settings.tables_dir.mkdir(parents=True, exist_ok=True)
+    app = EngineApp(APP_ID, **_faust_settings(settings))
+    table: CellTable = app.Table(
+        "accounts",
+        partitions=settings.partitions,
+        key_type=bytes,
+        value_type=bytes,
+        options={"block_cache_size": BLOCK_CACHE_BYTES},
+    )
+
+    async def append(account_id: str, value: bytes) -> asyncio.Future[object]:
+        key = account_id.encode()
+        sent = await app.producer.send(
+            JOURNAL_TOPIC, key, value, app.transport.key_partition(JOURNAL_TOPIC, key), None, None
+        )
+        durable: asyncio.Future[object] = asyncio.ensure_future(sent)
+        return durable
+
+    gateway = Gateway(append)
+    cells = CellHost(table, app.transport.cell_log(JOURNAL_TOPIC), gateway.on_reply)
+    framer = Framer(app.transport.frame_log(MARKET_UPDATES_TOPIC), settings.partitions, settings.frame_pace_ms)
+    engine = Engine(settings, app, table, cells, gateway, framer, settings.catalogue())
+    _declare_topics(engine)
+    _add_agents(engine)
+    return engine
+
+
+def _faust_settings(settings: Settings) -> dict[str, Any]:
+    return {
+        "broker": f"embedded://{settings.log_dir}",
+        "store": "rocksdb://",
+        "datadir": str(settings.tables_dir),
+        "topic_partitions": settings.partitions,
+        "topic_disable_leader": True,
+        "agent_supervisor": "mode.CrashingSupervisor",
+        "Table": CellTable,
+        "TableManager": TableManager,
+        "stream_recovery_delay": 0.0,
+        "stream_wait_empty": False,
+        "recovery_consistency_check": True,
+        "consumer_auto_offset_reset": "earliest",
+        "consumer_max_fetch_size": 1 << 20,
+        "broker_commit_interval": 0.5,
+        "web_bind": settings.host,
+        "web_host": settings.host,
+        "web_port": settings.port,
+        "web_application_options": {"client_max_size": BODY_BYTES_MAX},
+        "web_tables_enabled": False,
+        "web_router_enabled": False,
+    }
+
+
+def _topic(app: EngineApp, name: str, partitions: int, retention_s: float | None) -> Any:
+    return app.topic(
+        name,
+        key_type=bytes,
+        key_serializer="raw",
+        value_serializer="raw",
+        partitions=partitions,
+        internal=True,
+        config={"retention.ms": -1 if retention_s is None else int(retention_s * 1000)},
+    )
+
+
+def _declare_topics(engine: Engine) -> None:
+    app, partitions = engine.app, engine.settings.partitions
+    events = _topic(app, EVENTS_TOPIC, partitions, None)
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def declare_events() -> None:
+        # Nobody here consumes the events, so Faust would not make their topic.
+        await events.maybe_declare()
+
+
+def _add_agents(engine: Engine) -> None:
+    app, cells, framer, table = engine.app, engine.cells, engine.framer, engine.table
+    partitions = engine.settings.partitions
+    # The journal is trimmed by checkpoints (engine/checkpoints.py), not by age alone.
+    journal = _topic(app, JOURNAL_TOPIC, partitions, None)
+    ticks = _topic(app, MARKET_UPDATES_TOPIC, 1, DAY_S)
+
+    @app.agent(journal, name="trading", isolated_partitions=True)  # type: ignore[untyped-decorator]
+    async def trading(stream: Any) -> None:
+        manual = stream.noack()
+        async for event in manual.events():
+            await cells.fold(event.message.partition, event.value)
+            await manual.ack(event)
+
+    @app.agent(ticks, name="market")  # type: ignore[untyped-decorator]
+    async def market(stream: Any) -> None:
+        manual = stream.noack()
+        async for event in manual.events():
+            await framer.frame(event.message.partition, event.value)
+            await manual.ack(event)
+
+    async def load_cells() -> None:
+        # Faust drops what a recovery callback raises.
+        try:
+            assigned = {tp.partition for tp in app.assignor.assigned_actives() if table.is_changelog(tp)}
+            journal_tps = [TP(JOURNAL_TOPIC, partition) for partition in sorted(assigned)]
+            starts = await app.consumer.earliest_offsets(*journal_tps)
+            ends = await app.consumer.highwaters(*journal_tps)
+            for tp in journal_tps:
+                cells.load(tp.partition, journal_start=starts[tp], journal_end=ends[tp])
+            cells.loaded()
+        except JournalFault as fault:
+            await app.crash(fault)
+        except Exception as error:
+            log.exception("the cells could not be loaded")
+            await app.crash(error)
+
+    table.on_recover(load_cells)

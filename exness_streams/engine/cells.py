@@ -1,0 +1,169 @@
+"""The cells of this process: loaded when their partitions are assigned, folded batch by batch, committed.
+
+One transaction in flight per cell (DESIGN.md, commit protocol): fold and answer; rows, events and the input's
+offset in one transaction; then RocksDB.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from exness_streams.domain import records
+from exness_streams.domain.account import AccountRow
+from exness_streams.domain.cell import Cell, Reply
+from exness_streams.domain.events import Event
+from exness_streams.domain.quotes import Quote
+from exness_streams.messages import EVENTS_TOPIC
+from exness_streams.transport.cell_log import CellLog, LogRecord
+from exness_streams.transport.table import CellTable
+
+SLICE_RECORDS_MAX = 500
+"""Records folded in one go and one transaction: a few milliseconds, after which others get the event loop."""
+
+IDLE_COMMIT_S = 1.0
+"""Quotes alone are committed this seldom; folding their frames again after a restart gives the same quotes."""
+
+
+class JournalFault(Exception):
+    """A cell can't go on from the journal it finds. str() is one line: what is wrong, and the way out."""
+
+
+class ReadRecord(Protocol):
+    """A record as the transport's batches hold it."""
+
+    offset: int
+    value: bytes | None
+
+
+OnReply = Callable[[Reply], None]
+
+
+class CellHost:
+    """Every cell that this process owns."""
+
+    def __init__(self, table: CellTable, cell_log: CellLog, on_reply: OnReply) -> None:
+        self._table = table
+        self._cell_log = cell_log
+        self._on_reply = on_reply
+        self._cells: dict[int, Cell] = {}
+        self._ready_at: dict[int, int] = {}
+        self._committed_at_s: dict[int, float] = {}
+        self.counters: Counter[str] = Counter()
+        self.ready = asyncio.Event()
+
+    def load(self, partition: int, *, journal_start: int, journal_end: int) -> None:
+        """Take a cell over from its committed entries. JournalFault when the journal does not continue them."""
+        committed = self._cell_log.committed(partition)
+        next_offset = committed if committed is not None else 0
+        if next_offset > journal_end:
+            raise JournalFault(
+                f"partition {partition} of the journal ends at {journal_end}, but accounts were built from it up to "
+                f"{next_offset}: the journal was recreated or cut. Restore it, or start with an empty data directory"
+            )
+        if next_offset < journal_start:
+            raise JournalFault(
+                f"partition {partition} of the journal begins at {journal_start}, but the next record needed is "
+                f"{next_offset}: {journal_start - next_offset} records are gone. Restore them from a backup"
+            )
+        cell = Cell(partition, lambda key: self._table.entry(partition, key))
+        try:
+            cell.load(next_offset, self._rows(partition), self._quotes(partition))
+        except ValueError as error:
+            raise JournalFault(f"{error}: restore the log, or remove the tables directory to rebuild it") from error
+        self._cells[partition] = cell
+        self._ready_at[partition] = journal_end
+
+    def _rows(self, partition: int) -> Iterable[AccountRow]:
+        for _, value in self._table.scan(partition, records.ROW_PREFIX):
+            yield records.decode_row(value)
+
+    def _quotes(self, partition: int) -> Iterable[tuple[str, Quote]]:
+        for key, value in self._table.scan(partition, records.QUOTE_PREFIX):
+            yield key.removeprefix(records.QUOTE_PREFIX).decode(), records.decode_quote(value)
+
+    def loaded(self) -> None:
+        """All cells are loaded: `ready` is set once they have caught up."""
+        if self.is_ready:
+            self.ready.set()
+
+    def drop(self, partitions: Iterable[int]) -> None:
+        """Forget cells that are another's now."""
+        for partition in partitions:
+            self._cells.pop(partition, None)
+
+    @property
+    def lag(self) -> int:
+        """Records that were in the journal when the cells were loaded and are not folded yet."""
+        return sum(max(0, end - self._cells[p].next_offset) for p, end in self._ready_at.items() if p in self._cells)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether every cell has folded all that was acknowledged before it was loaded."""
+        return bool(self._cells) and self.lag == 0
+
+    def cell(self, partition: int) -> Cell | None:
+        """The cell of a partition, None when it is not owned here."""
+        return self._cells.get(partition)
+
+    @property
+    def quotes(self) -> dict[str, Quote]:
+        """The market as the cells see it: every cell sees every frame."""
+        return next(iter(self._cells.values())).quotes if self._cells else {}
+
+    @property
+    def triggers_standing(self) -> int:
+        """Triggers in all indexes."""
+        return sum(len(cell.triggers) for cell in self._cells.values())
+
+    async def fold(self, partition: int, batch: Sequence[ReadRecord]) -> None:
+        """Fold a batch of the journal, answer, and commit. JournalFault at a gap, LogFault when the log fails."""
+        cell = self._cells[partition]
+        for first in range(0, len(batch), SLICE_RECORDS_MAX):
+            events = self._fold_slice(cell, batch[first : first + SLICE_RECORDS_MAX])
+            if events or self._is_due(cell):
+                await self._commit(cell, events)
+            elif first + SLICE_RECORDS_MAX < len(batch):
+                await asyncio.sleep(0)
+
+    def _count(self, batch: Sequence[ReadRecord], events: Sequence[Event]) -> None:
+        self.counters["records"] += len(batch)
+        self.counters.update(type(event).__name__ for event in events)
+        if not self.ready.is_set() and self.is_ready:
+            self.ready.set()
+
+    def _fold_slice(self, cell: Cell, batch: Sequence[ReadRecord]) -> list[Event]:
+        events: list[Event] = []
+        for record in batch:
+            assert record.value is not None, "the journal holds no tombstones"
+            try:
+                folded = cell.fold(record.offset, records.decode_record(record.value))
+            except ValueError as error:
+                raise JournalFault(f"record {record.offset} of the journal can't be folded: {error}") from error
+            events += folded.events
+            if folded.reply is not None:
+                self._on_reply(folded.reply)
+        self._count(batch, events)
+        return events
+
+    def _is_due(self, cell: Cell) -> bool:
+        if not cell.pending:
+            return False
+        if any(not key.startswith(records.QUOTE_PREFIX) for key in cell.pending):
+            return True
+        return time.monotonic() - self._committed_at_s.get(cell.partition, 0.0) >= IDLE_COMMIT_S
+
+    async def _commit(self, cell: Cell, events: Sequence[Event]) -> None:
+        partition = cell.partition
+        changelog = self._table.changelog_name
+        entries = list(cell.pending.items())
+        written = [LogRecord(changelog, key, value) for key, value in entries]
+        written += [LogRecord(EVENTS_TOPIC, event.account_id.encode(), records.encode(event)) for event in events]
+        offsets = await self._cell_log.commit(partition, written, cell.next_offset)
+        self._table.write(partition, dict(entries), offsets[len(entries) - 1])
+        cell.committed()
+        self._committed_at_s[partition] = time.monotonic()
+        self.counters["transactions"] += 1

@@ -1,0 +1,72 @@
+"""The way of a command: appended to the journal, settled by the fold, answered here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from exness_streams.domain import records
+from exness_streams.domain.cell import Reply
+from exness_streams.domain.commands import Command
+from exness_streams.transport.faults import LogFault
+
+ANSWER_TIMEOUT_S = 10.0
+
+
+class NotWritten(Exception):
+    """The command is certainly not in the journal: nothing happened, and nothing will."""
+
+
+class OutcomeUnknown(Exception):
+    """The command may have taken effect. Repeating it with the same idempotency key tells."""
+
+
+class Journal(Protocol):
+    """Where commands are appended."""
+
+    async def __call__(self, account_id: str, value: bytes) -> asyncio.Future[object]:
+        """Append to the account's partition; the future is resolved when durable, LogFault when not."""
+
+
+class Gateway:
+    """Clients waiting for the outcome of their commands."""
+
+    def __init__(self, journal: Journal, *, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> None:
+        self._journal = journal
+        self._answer_timeout_s = answer_timeout_s
+        self._waiting: dict[str, asyncio.Future[Reply]] = {}
+
+    def on_reply(self, reply: Reply) -> None:
+        """The fold has settled a command; its client may wait here, or in a process that is gone."""
+        waiting = self._waiting.get(reply.command_id)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(reply)
+
+    async def submit(self, command: Command) -> Reply:
+        """Append a command and wait for its outcome. NotWritten or OutcomeUnknown when there is none."""
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        # Registered first: the fold may meet the record before its append is acknowledged here.
+        self._waiting[command.command_id] = answer
+        try:
+            appended = await self._journal(command.account_id, records.encode(command))
+            appended.add_done_callback(_fail_with(answer))
+            return await asyncio.wait_for(answer, self._answer_timeout_s)
+        except LogFault as fault:
+            raise (NotWritten if fault.written is False else OutcomeUnknown)(str(fault)) from fault
+        except asyncio.TimeoutError:
+            raise OutcomeUnknown(f"no outcome within {self._answer_timeout_s:g} s") from None
+        finally:
+            del self._waiting[command.command_id]
+
+
+def _fail_with(answer: asyncio.Future[Reply]) -> Callable[[asyncio.Future[object]], None]:
+    def on_done(appended: asyncio.Future[object]) -> None:
+        if appended.cancelled():
+            answer.cancel()
+            return
+        error = appended.exception()
+        if error is not None and not answer.done():
+            answer.set_exception(error)
+
+    return on_done
