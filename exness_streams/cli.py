@@ -93,6 +93,8 @@ async def _run_platform(settings: Settings, simulator: BackpackSimulator | None)
 
         async def on_ready() -> None:
             _say_what_runs(settings, feed)
+            if simulator is None:
+                console.print("  offline? exness-streams run --feed simulated")
 
         return await platform.run(until, on_ready)
     except (LogFault, OSError) as error:

@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 import msgspec
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -94,15 +93,15 @@ def show_state(console: Console, state: StateMessage) -> None:
     if not state.positions:
         console.print("no open positions")
         return
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("Position", no_wrap=True)
     table.add_column("Side", no_wrap=True)
-    for name in ("Margin", "Entry", "Mark", "Liquidation", "PnL"):
+    for name in ("Margin", "Entry", "Mark", "Liq.", "PnL"):
         table.add_column(name, justify="right", no_wrap=True)
     for position in state.positions:
         table.add_row(
             position.position_id,
-            f"{position.type} {position.leverage}x {position.symbol}",
+            f"{position.type} {position.leverage}x {position.asset}",
             money(position.margin),
             str(position.entry_price),
             "-" if position.mark_price is None else str(position.mark_price),
