@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import signal
 import sys
@@ -62,7 +63,10 @@ def run(feed: str, seed: int, rate: float, port: int | None, data_dir: Path | No
     """Everything in one process on the embedded log. State survives a restart."""
     settings = _settings(port=port, data_dir=data_dir)
     _quiet_logging()
-    simulator = BackpackSimulator(settings.instruments, seed=seed, rate=rate) if feed == "simulated" else None
+    try:
+        simulator = BackpackSimulator(settings.instruments, seed=seed, rate=rate) if feed == "simulated" else None
+    except ValueError as error:
+        raise OneLine(str(error), EXIT_MISUSED) from None
     failed = _run_loop(_run_platform(settings, simulator))
     if failed is not None:
         raise OneLine(_in_words(failed))
@@ -121,10 +125,8 @@ def _say_what_runs(settings: Settings, feed: str) -> None:
 
 
 def _in_words(error: BaseException) -> str:
-    if isinstance(error, OSError) and not isinstance(error, LogFault):
-        return (
-            f"{error.strerror or error}: choose another PORT, or stop what uses it" if error.errno == 98 else str(error)
-        )
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return f"{error.strerror}: choose another PORT, or stop what uses it"
     text = str(error)
     return text.splitlines()[0] if text else type(error).__name__
 
@@ -137,11 +139,17 @@ def _quiet_logging() -> None:
     # Faust's services log each of their steps under the module of their class.
     for name in ("exness_streams.transport", "exness_streams.engine.app"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("exness_streams.engine.app").addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a log record says more than the last line of the command will: a fault has its own words."""
+    return not any(isinstance(argument, LogFault) for argument in record.args or ())
 
 
 @main.command("simulate-backpack")
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=4100, show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=4100, show_default=True)
 @click.option("--seed", default=1, show_default=True)
 @click.option("--rate", default=10.0, show_default=True, help="book updates a second and symbol")
 @click.option("--symbols", default="SOL_USDC,BTC_USDC,ETH_USDC", show_default=True)

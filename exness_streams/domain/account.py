@@ -7,7 +7,7 @@ from decimal import Decimal
 import msgspec
 
 from exness_streams.domain.margin import profit
-from exness_streams.domain.money import HUNDRED, ZERO, to_money
+from exness_streams.domain.money import HUNDRED, ZERO, money_arithmetic, to_money
 from exness_streams.domain.quotes import Quote, Side
 
 
@@ -94,7 +94,15 @@ def new_account(account_id: str, starting_balance: Decimal) -> AccountRow:
 
 
 def value_account(row: AccountRow, quotes: dict[str, Quote]) -> Valuation:
-    """Value an account at the newest quotes; a position without any quote counts as unchanged since its entry."""
+    """Value an account at the newest quotes; a position without any quote counts as unchanged since its entry.
+
+    In any decimal context: pages and replies call it, too.
+    """
+    with money_arithmetic():
+        return _value_account(row, quotes)
+
+
+def _value_account(row: AccountRow, quotes: dict[str, Quote]) -> Valuation:
     unrealized = ZERO
     for position in row.positions.values():
         quote = quotes.get(position.symbol)

@@ -127,21 +127,22 @@ class Cell:
     # Frames
 
     def _fold_frame(self, offset: int, frame: PriceFrame) -> Folded:
-        events: list[Event] = []
+        fired: list[Fired] = []
         for symbol_frame in frame.symbols:
-            self._fold_symbol(offset, frame.time_ms, symbol_frame, events)
+            fired += self._fold_symbol(symbol_frame)
+        events: list[Event] = []
+        for crossing in sorted(fired):  # by tick, whatever its symbol
+            events.append(self._fire(crossing, Moment(self.partition, offset, len(events), frame.time_ms)))
         return Folded(events)
 
-    def _fold_symbol(self, offset: int, time_ms: int, frame: SymbolFrame, events: list[Event]) -> None:
+    def _fold_symbol(self, frame: SymbolFrame) -> list[Fired]:
         known = self.quotes.get(frame.symbol)
         seen = -1 if known is None else known.sequence
         if frame.last.sequence <= seen:
-            return  # repeated or late: every tick of it has had its effect
+            return []  # repeated or late: every tick of it has had its effect
         self.quotes[frame.symbol] = frame.last
         self.pending[records.quote_key(frame.symbol)] = records.encode(frame.last)
-        for fired in self.triggers.fired_by(frame, seen):
-            moment = Moment(self.partition, offset, len(events), time_ms)
-            events.append(self._fire(fired, moment))
+        return self.triggers.fired_by(frame, seen)
 
     def _fire(self, fired: Fired, moment: Moment) -> Event:
         row = self.account(fired.account_id)

@@ -43,7 +43,7 @@ def canonical(amount: Decimal) -> Decimal:
     if not amount:
         return ZERO
     shortest = amount.normalize(_CONTEXT)
-    return shortest.quantize(ONE) if shortest.as_tuple().exponent > 0 else shortest  # type: ignore[operator]
+    return shortest.quantize(ONE, context=_CONTEXT) if shortest.as_tuple().exponent > 0 else shortest  # type: ignore[operator]
 
 
 def to_money(amount: Decimal) -> Decimal:

@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+import msgspec
+
 from exness_streams.domain import records
 from exness_streams.domain.account import AccountRow
 from exness_streams.domain.cell import Cell, Reply
@@ -141,7 +143,7 @@ class CellHost:
             assert record.value is not None, "the journal holds no tombstones"
             try:
                 folded = cell.fold(record.offset, records.decode_record(record.value))
-            except ValueError as error:
+            except (ValueError, msgspec.MsgspecError) as error:
                 raise JournalFault(f"record {record.offset} of the journal can't be folded: {error}") from error
             events += folded.events
             if folded.reply is not None:

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from typing import Protocol
+
+import msgspec
 
 from exness_streams.domain import records
 from exness_streams.domain.frames import FrameBuilder, PriceFrame
+from exness_streams.domain.money import AMOUNT_MAX, ZERO
 from exness_streams.domain.quotes import Quote
-from exness_streams.messages import JOURNAL_TOPIC, market_data_decoder
+from exness_streams.messages import JOURNAL_TOPIC, MARKET_UPDATES_TOPIC, market_data_decoder
 from exness_streams.transport.cell_log import FrameLog, LogRecord
+
+log = logging.getLogger(__name__)
 
 BACKLOG_TICKS = 1_000
 """A batch this large is a backlog: the next is taken at once, without the pace."""
 
 SLICE_TICKS_MAX = 1_000
+
+
+def is_price(price: Decimal | None) -> bool:
+    """Whether a price can be traded on, or is absent. Others could write to the ticks' topic."""
+    return price is None or (price.is_finite() and ZERO < price <= AMOUNT_MAX)
 
 
 class TickRecord(Protocol):
@@ -63,12 +75,23 @@ class Framer:
     def _frames(self, batch: Sequence[TickRecord], replay_end: int) -> Iterator[PriceFrame]:
         decode, add = market_data_decoder.decode, self._builder.add
         for record in batch:
-            assert record.value is not None, "the ticks' topic holds no tombstones"
-            tick = decode(record.value)
+            try:
+                tick = decode(record.value or b"")
+                sane = is_price(tick.price) and is_price(tick.bid) and is_price(tick.ask)
+            except msgspec.MsgspecError:
+                sane = False
+            if not sane:
+                self._ignore(record)
+                continue
             add(tick.symbol, Quote(tick.sequence, tick.timestamp, tick.price, tick.bid, tick.ask, tick.volume))
             if record.offset < replay_end:
                 # It may have been framed before, in another batch: alone, no frame straddles what cells have seen.
                 yield from self._cut()
+
+    def _ignore(self, record: TickRecord) -> None:
+        if not self.counters["malformed"]:
+            log.warning("tick %d of %s is no market update and is ignored", record.offset, MARKET_UPDATES_TOPIC)
+        self.counters["malformed"] += 1
 
     def _cut(self) -> Iterator[PriceFrame]:
         frame = self._builder.cut(int(time.time() * 1000))

@@ -1,0 +1,165 @@
+"""The fold against a naive reference, against itself, and against a cell that was restarted."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from strategies import Action, Run, histories, loaded_cell, naive_run
+
+from exness_streams.domain import cell as cell_module
+from exness_streams.domain.cell import Cell
+from exness_streams.domain.commands import IdempotencyKey
+from exness_streams.domain.rejections import Rejection, RejectionCode
+from exness_streams.domain.triggers import TriggerIndex
+
+History = list[Action]
+
+few = settings(max_examples=60, deadline=None)
+many = settings(max_examples=400, deadline=None)
+echo_lists = st.lists(st.integers(0, 4), min_size=1, max_size=4)
+
+
+def index_lists(index: TriggerIndex) -> dict[object, list[object]]:
+    return {name: sorted(triggers) for name, triggers in index._lists.items() if triggers}
+
+
+@many
+@given(histories, st.sampled_from([1, 2, 3, 1000]), echo_lists)
+def test_frames_and_fold_do_what_the_naive_reference_does(history: History, cut_every: int, echoes: list[int]) -> None:
+    """Batches of any size, frames repeated, late ones, and ones cut again: always as if tick by tick."""
+    run = Run(cut_every, echoes).play(history)
+    reference, effects = naive_run(run)
+    assert run.effects == effects
+    assert run.accounts() == reference.accounts
+
+
+@few
+@given(histories, st.integers(1, 5), echo_lists)
+def test_how_ticks_are_cut_into_frames_changes_nothing(history: History, cut_every: int, echoes: list[int]) -> None:
+    whole = Run().play(history)
+    cut = Run(cut_every, echoes).play(history)
+    assert cut.effects == whole.effects
+    assert cut.accounts() == whole.accounts()
+
+
+@few
+@given(histories)
+def test_the_fold_is_deterministic(history: History) -> None:
+    first = Run().play(history)
+    again = Run()
+    for record in first.journal:
+        again.apply(record)
+    assert again.cell.pending == first.cell.pending
+    assert list(again.cell.pending) == list(first.cell.pending)
+    assert again.hash() == first.hash()
+
+
+@few
+@given(histories, st.lists(st.integers(0, 40), max_size=5))
+def test_a_cell_loaded_at_any_offset_goes_on_as_if_never_stopped(history: History, stops: list[int]) -> None:
+    """Commits at the stops, too: what is pending and what is in the store make no difference."""
+    whole = Run(2).play(history)
+    entries: dict[bytes, bytes] = {}
+    cell = loaded_cell(0, entries)
+    replies = []
+    for offset, record in enumerate(whole.journal):
+        if offset in stops:
+            settle(entries, cell)
+            cell = loaded_cell(offset, entries)
+        replies.append(cell.fold(offset, record))
+    settle(entries, cell)
+    assert entries == whole.entries()
+    fresh = Run()
+    assert [fresh.apply(record) for record in whole.journal] == replies
+
+
+def settle(entries: dict[bytes, bytes], cell: Cell) -> None:
+    for key, value in cell.pending.items():
+        if value is None:
+            entries.pop(key, None)
+        else:
+            entries[key] = value
+    cell.committed()
+
+
+@few
+@given(histories)
+def test_the_trigger_index_is_what_the_rows_say(history: History) -> None:
+    run = Run(3)
+    for action in history:
+        run.play([action])
+        rebuilt = TriggerIndex()
+        rebuilt.load((row.account_id, position) for row in run.rows() for position in row.positions.values())
+        assert index_lists(run.cell.triggers) == index_lists(rebuilt)
+
+
+@few
+@given(histories, st.integers(0, 100), st.booleans())
+def test_a_repeat_of_a_keyed_command_is_answered_as_the_first_time(history: History, nth: int, commit: bool) -> None:
+    run = Run().play(history)
+    keyed = run.remembered
+    assume(keyed)
+    if commit:
+        run.commit()
+    command = keyed[nth % len(keyed)]
+    assert command.idempotency is not None
+    known = run.cell.remembered(command.account_id, command.idempotency.key)
+    assert known is not None
+    before = run.entries()
+    again = run.cell.fold(run.cell.next_offset, msgspec.structs.replace(command, command_id="again"))
+    assert again.events == []
+    assert again.reply is not None
+    assert (again.reply.command_id, again.reply.outcome, again.reply.repeated) == ("again", known.outcome, True)
+
+    other = IdempotencyKey(command.idempotency.key, "another body")
+    conflict = run.cell.fold(run.cell.next_offset, msgspec.structs.replace(command, idempotency=other))
+    assert conflict.reply is not None
+    assert isinstance(conflict.reply.outcome, Rejection)
+    assert conflict.reply.outcome.code is RejectionCode.IDEMPOTENCY_CONFLICT
+    assert run.entries() == before
+
+
+@few
+@given(histories, st.integers(1, 3))
+def test_an_account_remembers_its_newest_outcomes_only(history: History, remembered: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cell_module, "OUTCOMES_REMEMBERED", remembered)
+        run = Run().play(history)
+    keys: dict[str, list[str]] = {}
+    for record in run.remembered:
+        assert record.idempotency is not None
+        keys.setdefault(record.account_id, []).append(record.idempotency.key)
+    for account, used in keys.items():
+        known = [key for key in used if run.cell.remembered(account, key) is not None]
+        assert known == used[-remembered:]
+    stored = [key for key in run.entries() if key.startswith(b"outcome/")]
+    assert len(stored) == sum(min(len(used), remembered) for used in keys.values())
+
+
+def test_the_histories_get_somewhere() -> None:
+    """A guard on the strategies: enough opens, closes of both kinds and refusals come about."""
+    kinds: dict[str, int] = {}
+
+    @settings(max_examples=100, deadline=None, derandomize=True, database=None)
+    @given(histories)
+    def count(history: History) -> None:
+        for effect in Run().play(history).effects:
+            kind = effect if isinstance(effect, str) else effect.kind
+            kinds[kind] = kinds.get(kind, 0) + 1
+
+    count()
+    wanted = {"opened", "manual", "liquidation"} | {
+        code.value
+        for code in (
+            RejectionCode.INVALID_LEVERAGE,
+            RejectionCode.INVALID_MARGIN,
+            RejectionCode.POSITION_NOT_FOUND,
+            RejectionCode.PRICE_UNAVAILABLE,
+            RejectionCode.INSUFFICIENT_MARGIN,
+            RejectionCode.SLIPPAGE_EXCEEDED,
+        )
+    }
+    assert wanted <= kinds.keys(), kinds
+    assert kinds["liquidation"] >= 20, kinds

@@ -1,0 +1,94 @@
+"""The market agent's work: what becomes of a batch of ticks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+import pytest
+
+from exness_streams.domain.frames import PriceFrame
+from exness_streams.domain.records import decode_record
+from exness_streams.engine.market import Framer
+from exness_streams.messages import JOURNAL_TOPIC, MarketDataMessage, json_encoder
+from exness_streams.transport.cell_log import LogRecord
+
+
+class Tick(NamedTuple):
+    offset: int
+    value: bytes | None
+
+
+class KeptFrames:
+    """A FrameLog that keeps what it is given."""
+
+    def __init__(self, replay_end: int = 0) -> None:
+        self.appended: list[tuple[Sequence[LogRecord], int, int]] = []
+        self._replay_end = replay_end
+
+    async def append(self, records: Sequence[LogRecord], partition: int, next_offset: int) -> None:
+        self.appended.append((records, partition, next_offset))
+
+    def replay_end(self, partition: int) -> int:
+        return self._replay_end
+
+    def frames(self) -> list[PriceFrame]:
+        decoded = [decode_record(record.value or b"") for records, _, _ in self.appended for record in records]
+        return [frame for frame in decoded if isinstance(frame, PriceFrame)]
+
+
+def tick(offset: int, bid: str, *, symbol: str = "SOL_USDC", price: str = "150", sequence: int | None = None) -> Tick:
+    number = offset + 1 if sequence is None else sequence
+    message = MarketDataMessage(symbol, Decimal(price), 1_000 + number, number, None, Decimal(bid), Decimal(bid) + 1)
+    return Tick(offset, json_encoder.encode(message))
+
+
+async def test_a_batch_is_one_frame_in_every_cell_and_moves_the_offset() -> None:
+    kept = KeptFrames()
+    await Framer(kept, cells=3, pace_ms=0).frame(0, [tick(7, "150"), tick(8, "149"), tick(9, "151")])
+    [(records, partition, next_offset)] = kept.appended
+    assert [(record.topic, record.partition) for record in records] == [(JOURNAL_TOPIC, n) for n in range(3)]
+    assert len({record.value for record in records}) == 1
+    assert (partition, next_offset) == (0, 10)
+    [symbol] = kept.frames()[0].symbols
+    assert symbol.last.bid == 151
+    assert [step.price for step in symbol.bid_lows] == [150, 149]
+
+
+async def test_ticks_that_may_have_been_framed_before_go_one_a_frame() -> None:
+    kept = KeptFrames(replay_end=2)
+    await Framer(kept, cells=1, pace_ms=0).frame(0, [tick(n, str(150 + n)) for n in range(4)])
+    assert [frame.symbols[0].last.sequence for frame in kept.frames()] == [1, 2, 4]
+
+
+async def test_a_batch_that_moves_nothing_writes_nothing() -> None:
+    kept = KeptFrames()
+    framer = Framer(kept, cells=1, pace_ms=0)
+    await framer.frame(0, [tick(0, "150")])
+    await framer.frame(0, [tick(1, "150")])
+    assert len(kept.appended) == 1
+    await framer.frame(0, [tick(2, "150.5")])
+    assert kept.appended[-1][2] == 3
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        b"",
+        b"not json",
+        b'{"symbol":"SOL_USDC"}',
+        b'{"symbol":"SOL_USDC","price":0,"timestamp":1,"sequence":1}',
+        b'{"symbol":"SOL_USDC","price":-1,"timestamp":1,"sequence":1}',
+        b'{"symbol":"SOL_USDC","price":"NaN","timestamp":1,"sequence":1}',
+        b'{"symbol":"SOL_USDC","price":150,"timestamp":1,"sequence":1,"bid":"Infinity"}',
+        b'{"symbol":"SOL_USDC","price":150,"timestamp":1,"sequence":1,"ask":1e30}',
+    ],
+)
+async def test_what_is_no_market_update_is_ignored_and_counted(value: bytes | None) -> None:
+    kept = KeptFrames()
+    framer = Framer(kept, cells=1, pace_ms=0)
+    await framer.frame(0, [Tick(0, value), tick(1, "150")])
+    assert framer.counters["malformed"] == 1
+    assert [frame.symbols[0].last.bid for frame in kept.frames()] == [150]

@@ -1,0 +1,116 @@
+"""House rules that a reader relies on and a linter does not know."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import exness_streams
+
+PACKAGE = Path(exness_streams.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+DOMAIN = [path for path in FILES if path.is_relative_to(PACKAGE / "domain")]
+
+LINES_MAX = 400
+FUNCTION_LINES_MAX = 60
+FORBIDDEN_NAMES = {"utils", "helpers", "common", "manager"}
+
+IMPURE = {
+    "asyncio", "concurrent", "datetime", "faust", "io", "logging", "mode", "multiprocessing", "os", "pathlib",
+    "random", "secrets", "socket", "subprocess", "sys", "tempfile", "threading", "time", "uuid",
+}  # fmt: skip
+
+MAY_IMPORT = {
+    "domain": {"domain"},
+    "engine": {"engine", "domain"},
+    "api": {"api", "engine", "domain"},
+    "market_data": {"market_data", "domain"},
+    "transport": {"transport"},
+}
+"""Which part may know which. The modules at the top (messages, config) are open to engine, api and market_data."""
+
+TOP_OPEN_TO = {
+    "domain": set(),
+    "engine": {"messages", "config", "transport"},
+    "api": {"messages", "config"},
+    "market_data": {"messages"},
+    "transport": {"messages"},
+}  # fmt: skip
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"), str(path))
+
+
+def imports_of(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            module = node.module or ""
+            yield from (f"{module}.{alias.name}" for alias in node.names) if module == "exness_streams" else [module]
+
+
+def ours(tree: ast.Module) -> set[str]:
+    """The parts and top modules of the package that a module imports."""
+    found = {name.split(".")[1] for name in imports_of(tree) if name.startswith("exness_streams.")}
+    return found - {"__version__"}
+
+
+def test_the_package_was_found() -> None:
+    assert len(DOMAIN) >= 10
+    assert PACKAGE / "domain" / "cell.py" in DOMAIN
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_imports_point_one_way(path: Path) -> None:
+    part = path.relative_to(PACKAGE).parts[0]
+    known = ours(tree_of(path))
+    if path.name != "__main__.py" and part != "cli":
+        assert not known & {"cli"}, "nobody imports the command line"
+    if part in MAY_IMPORT:
+        assert known <= MAY_IMPORT[part] | TOP_OPEN_TO[part]
+
+
+@pytest.mark.parametrize("path", DOMAIN, ids=name_of)
+def test_the_domain_is_pure(path: Path) -> None:
+    tree = tree_of(path)
+    roots = {name.split(".")[0] for name in imports_of(tree)}
+    assert not roots & IMPURE
+    for node in ast.walk(tree):
+        where = f"{name_of(path)}:{getattr(node, 'lineno', 0)}"
+        assert not (isinstance(node, ast.Constant) and isinstance(node.value, float)), f"{where} has a float"
+        if isinstance(node, ast.Name):
+            assert node.id not in {"float", "open", "hash", "id", "input"}, f"{where} uses {node.id}"
+        if isinstance(node, ast.Attribute):
+            assert node.attr not in {"now", "utcnow", "today", "time_ns", "monotonic", "perf_counter"}, where
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_a_file_can_be_read_in_one_sitting(path: Path) -> None:
+    assert len(path.read_text("utf-8").splitlines()) <= LINES_MAX
+    assert not set(path.relative_to(PACKAGE).with_suffix("").parts) & FORBIDDEN_NAMES
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_a_function_fits_a_screen(path: Path) -> None:
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            assert lines <= FUNCTION_LINES_MAX, f"{name_of(path)}:{node.lineno} {node.name}"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if name_of(path) != "cli.py"], ids=name_of)
+def test_only_the_command_line_prints(path: Path) -> None:
+    if path.relative_to(PACKAGE).parts[0] == "cli":
+        return
+    for node in ast.walk(tree_of(path)):
+        assert not (isinstance(node, ast.Name) and node.id == "print"), f"{name_of(path)}:{node.lineno}"

@@ -1,0 +1,113 @@
+"""The trigger index: which price moves fire what, and in which order."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from trading_samples import SOL, optional, quote
+
+from exness_streams.domain.account import Position
+from exness_streams.domain.frames import Step, SymbolFrame
+from exness_streams.domain.quotes import Side
+from exness_streams.domain.triggers import Fired, TriggerIndex, TriggerKind, position_order
+
+Kind = TriggerKind
+
+
+def position(
+    name: str, side: Side = "long", liquidation: str = "0", *, stop: str | None = None, take: str | None = None
+) -> Position:
+    one = Decimal(1)
+    return Position(
+        position_id=name, symbol=SOL, asset="SOL", side=side, margin=one, leverage=one, quantity=one, entry_price=one,
+        liquidation_price=Decimal(liquidation), fee_rate=one, maintenance_margin_rate=one, fee=one, opened_ms=0,
+        stop_loss=optional(stop), take_profit=optional(take),
+    )  # fmt: skip
+
+
+def index_of(*positions: Position) -> TriggerIndex:
+    index = TriggerIndex()
+    for one in positions:
+        index.add("demo", one)
+    return index
+
+
+def tick(bid: str | None, ask: str | None) -> SymbolFrame:
+    return SymbolFrame(SOL, quote(bid, ask, 9))
+
+
+def what(fired: list[Fired]) -> list[tuple[str, TriggerKind, Decimal]]:
+    return [(one.position_id, one.kind, one.price) for one in fired]
+
+
+@pytest.mark.parametrize(
+    ("side", "bid", "ask", "kind"),
+    [
+        ("long", "91", "1000", None), ("long", "90", "1", Kind.STOP_LOSS), ("long", "80", "1", Kind.LIQUIDATION),
+        ("long", "110", "1", Kind.TAKE_PROFIT), ("long", "109", "111", None), ("long", None, "1", None),
+        ("short", "1", "109", None), ("short", "1", "110", Kind.STOP_LOSS), ("short", "1", "120", Kind.LIQUIDATION),
+        ("short", "1", "90", Kind.TAKE_PROFIT), ("short", "89", "91", None), ("short", "1", None, None),
+    ],
+)  # fmt: skip
+def test_longs_leave_at_the_bid_and_shorts_at_the_ask(
+    side: Side, bid: str | None, ask: str | None, kind: TriggerKind | None
+) -> None:
+    """Liquidation goes before stop loss where one tick reaches both."""
+    if side == "long":
+        index = index_of(position("pos_0_1", "long", "80", stop="90", take="110"))
+    else:
+        index = index_of(position("pos_0_1", "short", "120", stop="110", take="90"))
+    fired = index.fired_by(tick(bid, ask), 0)
+    price = optional(bid if side == "long" else ask)
+    assert what(fired) == ([] if kind is None else [("pos_0_1", kind, price)])
+
+
+def test_at_one_tick_kinds_go_first_and_then_age() -> None:
+    index = index_of(
+        position("pos_0_10", liquidation="90"),
+        position("pos_0_11", stop="95"),
+        position("pos_0_3", stop="95"),
+        position("pos_0_9", liquidation="85"),
+        position("pos_0_1", "short", take="100"),
+    )
+    fired = index.fired_by(tick("80", "81"), 0)
+    assert [one.position_id for one in fired] == ["pos_0_9", "pos_0_10", "pos_0_3", "pos_0_11", "pos_0_1"]
+
+
+def test_the_first_tick_through_a_trigger_fills_it() -> None:
+    index = index_of(position("pos_0_1", liquidation="90"), position("pos_0_2", liquidation="84", take="99"))
+    steps = tuple(Step(nth, Decimal(price)) for nth, price in [(1, "95"), (2, "89"), (4, "85")])
+    highs = (Step(1, Decimal(95)), Step(3, Decimal(100)))
+    frame = SymbolFrame(SOL, quote("83", "84", 5), bid_lows=steps, bid_highs=highs)
+    assert [(one.sequence, one.position_id, one.price) for one in index.fired_by(frame, 0)] == [
+        (2, "pos_0_1", Decimal(89)),
+        (3, "pos_0_2", Decimal(100)),
+    ]
+
+
+def test_steps_that_had_their_effect_are_skipped() -> None:
+    index = index_of(position("pos_0_1", liquidation="90"))
+    frame = SymbolFrame(SOL, quote("95", "96", 5), bid_lows=(Step(1, Decimal(91)), Step(2, Decimal(85))))
+    assert index.fired_by(frame, 2) == []
+    assert len(index.fired_by(frame, 1)) == 1
+
+
+def test_another_symbol_fires_nothing() -> None:
+    index = index_of(position("pos_0_1", liquidation="90"))
+    assert index.fired_by(SymbolFrame("BTC_USDC", quote("1", "1", 2)), 0) == []
+
+
+def test_what_is_removed_fires_no_more_and_twins_stay() -> None:
+    twins = [position("pos_0_1", liquidation="90", stop="95"), position("pos_0_2", liquidation="90", stop="95")]
+    index = index_of(*twins)
+    assert len(index) == 4
+    index.remove("demo", twins[0])
+    assert [one.position_id for one in index.fired_by(tick("1", "1"), 0)] == ["pos_0_2"]
+    with pytest.raises(ValueError, match="not in list"):
+        index.remove("demo", twins[0])
+
+
+def test_ids_sort_by_birth() -> None:
+    names = ["pos_0_10", "pos_0_9", "pos_0_100", "pos_0_11"]
+    assert sorted(names, key=position_order) == ["pos_0_9", "pos_0_10", "pos_0_11", "pos_0_100"]
