@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import urllib.error
 import urllib.request
 import uuid
@@ -48,14 +49,22 @@ class ApiClient:
         if body is not None:
             headers |= {"Content-Type": "application/json", "Idempotency-Key": uuid.uuid4().hex}
             content = json_encoder.encode({name: value for name, value in body.items() if value is not None})
-        request = urllib.request.Request(self._url + path, data=content, headers=headers)
         try:
+            request = urllib.request.Request(self._url + path, data=content, headers=headers)
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
                 return msgspec.json.decode(response.read(), type=answer)
         except urllib.error.HTTPError as error:
             raise RequestFailed(_refusal(error)) from None
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, http.client.HTTPException, msgspec.MsgspecError) as error:
+            if isinstance(error, http.client.InvalidURL):
+                raise self._unsendable(error) from None
             raise RequestFailed(f"no answer from {self._url} ({error}); is `exness-streams run` running?") from None
+        except ValueError as error:
+            raise self._unsendable(error) from None
+
+    def _unsendable(self, error: Exception) -> RequestFailed:
+        # Neither the URL nor the account is checked before: what can't be sent is refused by the sender.
+        return RequestFailed(f"no request can be made to {self._url} for account {self._account!r}: {error}")
 
 
 def _refusal(error: urllib.error.HTTPError) -> str:

@@ -9,8 +9,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from websockets.exceptions import InvalidURI
+from websockets.uri import parse_uri
 
 from exness_streams.domain.instruments import Catalogue, Limits, Terms
+from exness_streams.market_data.backpack import is_symbol
 
 PREFIX = "EXNESS_"
 _UNPREFIXED = ("KAFKA_BROKERS", "BACKPACK_WS_URL", "PORT")
@@ -29,20 +32,54 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True, populate_by_name=True)
 
-    backpack_ws_url: str = Field("wss://ws.backpack.exchange", validation_alias=_plain("BACKPACK_WS_URL"))
-    port: int = Field(4000, ge=0, le=65535, validation_alias=_plain("PORT"))
-    host: str = "127.0.0.1"
-    data_dir: Path = Path("exness-data")
-    instruments: Annotated[tuple[str, ...], NoDecode] = ("SOL_USDC", "BTC_USDC", "ETH_USDC")
-    partitions: int = Field(1, ge=1, le=256)
-    starting_balance: Decimal = Field(Decimal(10_000), ge=0, le=Decimal(10) ** 12, decimal_places=8)
-    max_quote_age_ms: int = Field(5_000, ge=1, le=3_600_000)
-    max_leverage: Decimal = Field(Decimal(100), ge=1, le=1_000, decimal_places=2)
-    fee_rate: Decimal = Field(Decimal(0), ge=0, lt=Decimal("0.1"), decimal_places=8)
-    maintenance_margin_rate: Decimal = Field(Decimal(0), ge=0, lt=Decimal("0.5"), decimal_places=8)
-    frame_pace_ms: int = Field(20, ge=0, le=10_000)
-    journal_retention_hours: int = Field(24, ge=0, le=24 * 3650)
-    auth: Literal["open"] = "open"
+    # A description says what is allowed: it ends the one line about a wrong value.
+    backpack_ws_url: str = Field(
+        "wss://ws.backpack.exchange",
+        validation_alias=_plain("BACKPACK_WS_URL"),
+        description="a WebSocket URL such as wss://ws.backpack.exchange",
+    )
+    port: int = Field(
+        4000, ge=1, le=65535, validation_alias=_plain("PORT"), description="a whole number from 1 to 65535"
+    )
+    host: str = Field("127.0.0.1", description="a loopback address (127.0.0.1, ::1, localhost)")
+    data_dir: Path = Field(Path("exness-data"), description="a directory, or a path where one can be made")
+    instruments: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("SOL_USDC", "BTC_USDC", "ETH_USDC"),
+        description="a comma-separated list of exchange symbols such as SOL_USDC,BTC_USDC, each once",
+    )
+    partitions: int = Field(1, ge=1, le=256, description="a whole number from 1 to 256")
+    starting_balance: Decimal = Field(
+        Decimal(10_000),
+        ge=0,
+        le=Decimal(10) ** 12,
+        decimal_places=8,
+        description="an amount from 0 to 1000000000000 with at most 8 decimal places",
+    )
+    max_quote_age_ms: int = Field(5_000, ge=1, le=3_600_000, description="a whole number from 1 to 3600000")
+    max_leverage: Decimal = Field(
+        Decimal(100),
+        ge=1,
+        le=1_000,
+        decimal_places=2,
+        description="a number from 1 to 1000 with at most 2 decimal places",
+    )
+    fee_rate: Decimal = Field(
+        Decimal(0),
+        ge=0,
+        lt=Decimal("0.1"),
+        decimal_places=8,
+        description="a fraction from 0 to below 0.1 with at most 8 decimal places",
+    )
+    maintenance_margin_rate: Decimal = Field(
+        Decimal(0),
+        ge=0,
+        lt=Decimal("0.5"),
+        decimal_places=8,
+        description="a fraction from 0 to below 0.5 with at most 8 decimal places",
+    )
+    frame_pace_ms: int = Field(20, ge=0, le=10_000, description="a whole number from 0 to 10000")
+    journal_retention_hours: int = Field(24, ge=0, le=24 * 3650, description="a whole number from 0 to 87600")
+    auth: Literal["open"] = Field("open", description="open")
 
     @field_validator("instruments", mode="before")
     @classmethod
@@ -52,19 +89,27 @@ class Settings(BaseSettings):
     @field_validator("instruments")
     @classmethod
     def _check_instruments(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not value or any(
-            "_" not in symbol or not symbol.replace("_", "").replace(".", "").isalnum() for symbol in value
-        ):
-            raise ValueError("a comma-separated list of exchange symbols such as SOL_USDC,BTC_USDC")
-        if len(set(value)) != len(value):
-            raise ValueError("each symbol once")
+        if not value or len(set(value)) != len(value):
+            raise ValueError("none, or one twice")
+        if not all("_" in symbol and is_symbol(symbol) for symbol in value):
+            raise ValueError("not a symbol")
         return value
 
     @field_validator("backpack_ws_url")
     @classmethod
     def _check_url(cls, value: str) -> str:
-        if not value.startswith(("ws://", "wss://")):
-            raise ValueError("a URL that begins with ws:// or wss://")
+        try:
+            parse_uri(value)
+        except InvalidURI as error:
+            raise ValueError(str(error)) from None
+        return value
+
+    @field_validator("data_dir")
+    @classmethod
+    def _check_data_dir(cls, value: Path) -> Path:
+        there = next(path for path in (value.absolute(), *value.absolute().parents) if path.exists())
+        if not there.is_dir():
+            raise ValueError(f"{there} is a file")
         return value
 
     @model_validator(mode="after")
@@ -130,11 +175,11 @@ def load_settings(**overrides: Any) -> Settings:
 
 def _in_one_line(error: ValidationError) -> str:
     first = error.errors()[0]
-    message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if not first["loc"]:
-        return message
+        return first["msg"].removeprefix("Value error, ")
     name = str(first["loc"][0]).upper()
     variable = name if name in _UNPREFIXED else PREFIX + name.removeprefix(PREFIX)
+    allowed = Settings.model_fields[name.removeprefix(PREFIX).lower()].description
     value = first["input"]
     shown = ",".join(value) if isinstance(value, tuple) else value
-    return f"{variable}={shown} is not allowed; it must be {message}"
+    return f"{variable}={shown} is not allowed; it must be {allowed}"

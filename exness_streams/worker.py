@@ -22,6 +22,9 @@ TAIL_TICKS = 10_000
 """How far back the ticks' topic is searched for the last sequence of each symbol."""
 
 
+FIRST_PRICE_S = 3.0
+
+
 class LogPublisher:
     """Publishes market updates on the embedded log."""
 
@@ -103,6 +106,9 @@ class Platform:
 
     async def _announce(self, on_ready: Callable[[], Awaitable[None]]) -> None:
         await self.engine.cells.ready.wait()
+        # What the announcement proposes should work: wait for a first price, but not for an exchange that is away.
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self.engine.cells.priced.wait(), FIRST_PRICE_S)
         await on_ready()
 
     def _end_with(self, task: asyncio.Task[None]) -> None:

@@ -25,18 +25,26 @@ _CODE_OF_STATUS = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "PAYLOAD_TO
 class ApiError(Exception):
     """An answer other than success, raised anywhere in a view."""
 
-    def __init__(self, status: int, error: str, message: str, details: dict[str, str | int | list[str]] | None = None):
+    def __init__(
+        self,
+        status: int,
+        error: str,
+        message: str,
+        details: dict[str, str | int | list[str]] | None = None,
+        headers: dict[str, str] | None = None,
+    ):
         super().__init__(message)
         self.status = status
         self.error = error
         self.message = message
         self.details = details or {}
+        self.headers = headers or {}
 
     @classmethod
-    def of(cls, rejection: Rejection) -> ApiError:
+    def of(cls, rejection: Rejection, headers: dict[str, str] | None = None) -> ApiError:
         """The answer to a command that was rejected."""
         status = _STATUS_OF.get(rejection.code, 400)
-        return cls(status, rejection.code.value, rejection.message, rejection.details)
+        return cls(status, rejection.code.value, rejection.message, rejection.details, headers)
 
 
 def invalid_request(field: str, allowed: str) -> ApiError:
@@ -46,7 +54,7 @@ def invalid_request(field: str, allowed: str) -> ApiError:
 
 def error_response(error: ApiError) -> web.Response:
     """The error as JSON; Retry-After where trying again later makes sense."""
-    headers = {"Retry-After": RETRY_AFTER_S} if error.status == 503 else None
+    headers = error.headers | ({"Retry-After": RETRY_AFTER_S} if error.status == 503 else {})
     body = json_encoder.encode(ErrorMessage(error.message, error.error, error.details))
     return web.Response(body=body, status=error.status, headers=headers, content_type="application/json")
 
@@ -72,6 +80,15 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
     except Exception:
         log.exception("%s %s failed", request.method, request.path)
         return error_response(ApiError(500, "INTERNAL", "an unexpected fault; the log of the server has it"))
+
+
+async def expect_continue(request: web.Request) -> web.StreamResponse | None:
+    """Answers the header Expect. aiohttp does so before any middleware, so refusals are shaped here."""
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
+        return None
+    return error_response(ApiError(417, "EXPECTATION_FAILED", "Expect may only be 100-continue"))
 
 
 def _sentence(request: web.Request, error: web.HTTPException) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exness_streams.api.errors import error_middleware
+from exness_streams.api.errors import Handler, error_middleware, expect_continue
 from exness_streams.api.health import PublicViews
 from exness_streams.api.trading import TradingViews
 
@@ -17,11 +17,15 @@ def add_routes(engine: Engine) -> None:
     public, trading = PublicViews(engine), TradingViews(engine)
     web_app = engine.app.web.web_app
     web_app.middlewares.append(error_middleware)
-    router = web_app.router
-    router.add_get("/", public.banner)
-    router.add_get("/livez", public.live)
-    router.add_get("/readyz", public.ready)
-    router.add_get("/api/v1/markets", public.markets)
-    router.add_get("/api/v1/state", trading.state)
-    router.add_post("/api/v1/positions/open", trading.open)
-    router.add_post("/api/v1/positions/close", trading.close)
+    routes: list[tuple[str, str, Handler]] = [
+        ("GET", "/", public.banner),
+        ("GET", "/livez", public.live),
+        ("GET", "/readyz", public.ready),
+        ("GET", "/api/v1/markets", public.markets),
+        ("GET", "/api/v1/state", trading.state),
+        ("POST", "/api/v1/positions/open", trading.open),
+        ("POST", "/api/v1/positions/close", trading.close),
+    ]
+    for method, path, view in routes:
+        add = web_app.router.add_get if method == "GET" else web_app.router.add_post
+        add(path, view, expect_handler=expect_continue)

@@ -112,7 +112,10 @@ class TradingViews:
         row = cell.account(account_id)
         position = None if row is None else row.positions.get(position_id)
         if position is None:
-            raise ApiError.of(position_not_found(position_id))
+            if base["idempotency"] is None:
+                raise ApiError.of(position_not_found(position_id))
+            # Its key has to be remembered: a position of this id may be opened before the request is repeated.
+            return await self._submit(ClosePosition(**base, position_id=position_id))
         other_side: Side = "short" if position.side == "long" else "long"
         command = ClosePosition(
             **base,
@@ -156,6 +159,9 @@ class TradingViews:
             )
         if refused is not None:
             raise ApiError.of(refused)
+        return await self._submit(command)
+
+    async def _submit(self, command: Command) -> web.Response:
         try:
             reply = await self._engine.gateway.submit(command)
         except NotWritten as fault:
@@ -174,9 +180,11 @@ def _price_guard(body: Body) -> tuple[Decimal | None, Decimal | None]:
 
 
 def _answer(outcome: Outcome, repeated: bool) -> web.Response:
-    if isinstance(outcome, Rejection):
-        raise ApiError.of(outcome)
     headers = {"Idempotent-Replayed": "true"} if repeated else None
+    if isinstance(outcome, Rejection):
+        # A conflict is about this request, not the answer to an earlier one.
+        is_first = outcome.code is RejectionCode.IDEMPOTENCY_CONFLICT
+        raise ApiError.of(outcome, None if is_first else headers)
     if isinstance(outcome, PositionOpened):
         return json_response(presenter.opened_message(outcome), 201, headers)
     return json_response(presenter.closed_message(outcome), 200, headers)

@@ -14,16 +14,16 @@ import msgspec
 
 
 class RejectionCode(str, Enum):
-    """Codes of the public API. The first two are decided before a command reaches the journal, the rest by the fold.
+    """Codes of the public API. INVALID_REQUEST and UNKNOWN_ASSET are the edge's alone, the rest the fold's.
 
-    IDEMPOTENCY_CONFLICT stands before all that the fold decides: a repeat is answered as the first time, even
-    when the terms have changed since. Who checks the terms beforehand (trading.check_terms) has to look for a
-    remembered outcome before that.
+    IDEMPOTENCY_CONFLICT stands before all that looks at what the request asks for: a repeat is answered as the
+    first time, even when terms and instruments have changed since. So the edge looks for a remembered outcome
+    before it checks anything but the request's form.
     """
 
     INVALID_REQUEST = "INVALID_REQUEST"
-    UNKNOWN_ASSET = "UNKNOWN_ASSET"
     IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT"
+    UNKNOWN_ASSET = "UNKNOWN_ASSET"
     INVALID_LEVERAGE = "INVALID_LEVERAGE"
     INVALID_MARGIN = "INVALID_MARGIN"
     POSITION_NOT_FOUND = "POSITION_NOT_FOUND"

@@ -157,11 +157,16 @@ def _stored_entries(tables_dir: Path, partition: int) -> dict[bytes, bytes] | No
     if not found:
         return None
     options = rocksdict.Options(raw_mode=True)
-    table = rocksdict.Rdict(str(found[-1]), options=options, access_type=rocksdict.AccessType.read_only())
     try:
-        return dict(table.items())
-    finally:
-        table.close()
+        table = rocksdict.Rdict(str(found[-1]), options=options, access_type=rocksdict.AccessType.read_only())
+        try:
+            return dict(table.items())
+        finally:
+            table.close()
+    except Exception as error:  # rocksdict has no exception of its own
+        raise ValueError(
+            f"the table {found[-1]} can't be read ({error}): remove the tables directory; the next start rebuilds it"
+        ) from error
 
 
 def _caught_up(stored: dict[bytes, bytes], snapshot: Snapshot, group: str, partition: int) -> dict[bytes, bytes]:

@@ -56,6 +56,7 @@ class CellHost:
         self._committed_at_s: dict[int, float] = {}
         self.counters: Counter[str] = Counter()
         self.ready = asyncio.Event()
+        self.priced = asyncio.Event()
 
     def load(self, partition: int, *, journal_start: int, journal_end: int) -> None:
         """Take a cell over from its committed entries. JournalFault when the journal does not continue them."""
@@ -136,6 +137,8 @@ class CellHost:
         self.counters.update(type(event).__name__ for event in events)
         if not self.ready.is_set() and self.is_ready:
             self.ready.set()
+        elif not self.priced.is_set() and self.ready.is_set() and self.quotes:
+            self.priced.set()  # by a record that came after the start
 
     def _fold_slice(self, cell: Cell, batch: Sequence[ReadRecord]) -> list[Event]:
         events: list[Event] = []

@@ -11,6 +11,7 @@ import gzip
 import logging
 import os
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,7 +105,7 @@ def read_checkpoint(path: Path) -> tuple[Header, dict[bytes, bytes]]:
         with gzip.open(path, "rb") as file:
             header = _header_decoder.decode(file.readline())
             entries = {key.encode(): value.encode() for key, value in map(_entry_decoder.decode, file)}
-    except (OSError, EOFError, msgspec.MsgspecError) as error:
+    except (OSError, EOFError, zlib.error, msgspec.MsgspecError) as error:
         raise ValueError(f"checkpoint {path} is damaged: {error}") from error
     if state_hash(entries.items()) != header.state_hash:
         raise ValueError(f"checkpoint {path} is damaged: its entries do not give its state hash")

@@ -62,10 +62,7 @@ class Gateway:
 
 def _fail_with(answer: asyncio.Future[Reply]) -> Callable[[asyncio.Future[object]], None]:
     def on_done(appended: asyncio.Future[object]) -> None:
-        if appended.cancelled():
-            answer.cancel()
-            return
-        error = appended.exception()
+        error = LogFault("the log was closed", written=None) if appended.cancelled() else appended.exception()
         if error is not None and not answer.done():
             answer.set_exception(error)
 

@@ -35,3 +35,7 @@ class LogDamaged(LogFault):
 
 class LogClosed(LogFault):
     """The log was closed before the call."""
+
+
+class LogFenced(LogFault):
+    """Another process has taken over what this one was writing."""

@@ -1,0 +1,213 @@
+"""Checkpoints and the audit: what was written is read back, and what was tampered with is found."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import rocksdict
+from click.testing import CliRunner
+from platform_harness import CLOSE, OPEN, PlatformThread, until
+
+from exness_streams.cli import main
+from exness_streams.engine.app import APP_ID
+from exness_streams.engine.audit import CellAudit, audit_all
+from exness_streams.engine.checkpoints import (
+    checkpoint_all,
+    find_checkpoints,
+    read_checkpoint,
+    trim_journal,
+    write_checkpoint,
+)
+from exness_streams.messages import JOURNAL_TOPIC
+from exness_streams.transport.log_reader import LogReader
+
+ENTRIES = {b"account/ann": b'{"cash":1}', "outcome/ann/ключ".encode(): "значение".encode(), b"slot/ann/0": b"k"}
+
+
+@pytest.fixture
+def platform(tmp_path: Path) -> Iterator[PlatformThread]:
+    """With some history: two accounts, a position closed, a refusal remembered."""
+    thread = PlatformThread(tmp_path / "data")
+    try:
+        trade(thread.start())
+        yield thread
+    finally:
+        thread.stop()
+
+
+def trade(platform: PlatformThread) -> None:
+    order = {"margin": 100, "asset": "SOL", "type": "long", "leverage": 2}
+    for account in ("ann", "bob"):
+        opened = platform.post(OPEN, order, account)
+        assert opened.status == 201
+        assert platform.post(OPEN, order, account).status == 201
+        assert platform.post(CLOSE, {"positionId": opened.json["positionId"]}, account).status == 200
+    assert platform.post(OPEN, order | {"margin": 10**6}, "ann", key="k").status == 400
+
+
+def audit(platform: PlatformThread) -> CellAudit:
+    settings = platform.settings
+    (cell,) = audit_all(settings.log_dir, settings.tables_dir, settings.checkpoints_dir, APP_ID)
+    return cell
+
+
+def checkpoint(platform: PlatformThread) -> int:
+    (header,) = checkpoint_all(platform.settings.log_dir, platform.settings.checkpoints_dir, APP_ID)
+    return header.offset
+
+
+def test_a_checkpoint_is_read_back_as_written(tmp_path: Path) -> None:
+    header = write_checkpoint(tmp_path / "new", 3, 70, ENTRIES)
+    ((offset, path),) = find_checkpoints(tmp_path / "new", 3)
+    assert offset == 70
+    assert read_checkpoint(path) == (header, ENTRIES)
+    assert (header.partition, header.offset, header.entries) == (3, 70, 3)
+
+
+def test_checkpoints_are_found_by_partition_oldest_first(tmp_path: Path) -> None:
+    for partition, offset in ((1, 100), (1, 9), (11, 5), (1, 20)):
+        write_checkpoint(tmp_path, partition, offset, {})
+    (tmp_path / "1-7.jsonl.tmp").touch()
+    (tmp_path / "1-x.jsonl.gz").touch()
+    assert [offset for offset, _ in find_checkpoints(tmp_path, 1)] == [9, 20, 100]
+    assert find_checkpoints(tmp_path / "nowhere", 1) == []
+
+
+def test_every_damage_of_a_checkpoint_is_found(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, 0, 1, ENTRIES)
+    ((_, path),) = find_checkpoints(tmp_path, 0)
+    whole = path.read_bytes()
+    content = gzip.decompress(whole)
+    lines = content.splitlines(keepends=True)
+    damaged = [
+        b"",
+        b"nonsense",
+        whole[:-1],
+        whole[: len(whole) // 2],
+        whole[:40] + bytes([whole[40] ^ 1]) + whole[41:],
+        gzip.compress(b"".join(lines[:-1])),
+        gzip.compress(b"".join(lines[1:])),
+        gzip.compress(content.replace(b'\\"cash\\":1', b'\\"cash\\":2')),
+        gzip.compress(content + b'["account/eve","{}"]\n'),
+        gzip.compress(content + b"{}\n"),
+    ]
+    for nth, wrong in enumerate(damaged):
+        path.write_bytes(wrong)
+        with pytest.raises(ValueError, match="is damaged"):
+            read_checkpoint(path)
+            pytest.fail(f"damage {nth} was not found")
+
+
+def test_the_audit_agrees_with_a_platform_running_or_stopped(platform: PlatformThread) -> None:
+    running = audit(platform)
+    assert running.is_clean, running.differences
+    platform.stop()
+    stopped = audit(platform)
+    assert stopped.is_clean, stopped.differences
+    assert (stopped.began_at, stopped.accounts) == (0, 2)
+    assert stopped.ended_at >= 7
+
+
+def test_a_trimmed_journal_is_audited_from_its_checkpoint(platform: PlatformThread) -> None:
+    older = checkpoint(platform)
+    trade(platform)
+    newer = checkpoint(platform)
+    trade(platform)
+    assert older < newer
+    assert platform.platform is not None
+    engine = platform.platform.engine
+    platform.run(trim_journal(engine, 0, time.time() - 3600))
+    assert journal_start(platform) == 0, "younger than the retention"
+    platform.run(trim_journal(engine, 0, time.time() + 1))
+    assert journal_start(platform) == newer
+    assert [offset for offset, _ in find_checkpoints(platform.settings.checkpoints_dir, 0)] == [newer]
+    for _ in range(2):
+        found = audit(platform)
+        assert found.is_clean, found.differences
+        assert found.began_at == newer
+        platform.stop()
+
+
+def test_a_trimmed_journal_without_its_checkpoint_is_told(platform: PlatformThread) -> None:
+    checkpoint(platform)
+    assert platform.platform is not None
+    platform.run(trim_journal(platform.platform.engine, 0, time.time() + 1))
+    ((_, path),) = find_checkpoints(platform.settings.checkpoints_dir, 0)
+    os.truncate(path, 30)
+    with pytest.raises(ValueError, match="is damaged"):
+        audit(platform)
+    path.unlink()
+    with pytest.raises(ValueError, match="no checkpoint stands between"):
+        audit(platform)
+
+
+def test_a_restart_on_a_trimmed_journal_keeps_all(platform: PlatformThread, tmp_path: Path) -> None:
+    checkpoint(platform)
+    assert platform.platform is not None
+    platform.run(trim_journal(platform.platform.engine, 0, time.time() + 1))
+    before = platform.state("ann")
+    platform.stop()
+    again = PlatformThread(tmp_path / "data")
+    try:
+        assert again.start().state("ann") == before
+    finally:
+        again.stop()
+
+
+def test_a_row_changed_in_the_table_is_found(platform: PlatformThread) -> None:
+    until(lambda: audit(platform).is_clean)
+    platform.stop()
+    (path,) = platform.settings.tables_dir.glob("**/accounts-0.db")
+    with closing(rocksdict.Rdict(str(path), options=rocksdict.Options(raw_mode=True))) as table:
+        row = table[b"account/ann"]
+        assert b'"realized_pnl":' in row
+        table[b"account/ann"] = row.replace(b'"realized_pnl":', b'"realized_pnl":1')
+        del table[b"slot/ann/0"]
+    found = audit(platform)
+    assert not found.is_clean
+    assert [line.split(":")[0] for line in found.differences] == ["account/ann", "slot/ann/0"]
+
+
+def test_a_row_changed_in_the_log_is_found(platform: PlatformThread) -> None:
+    platform.stop()
+    file = next(path for path in platform.settings.log_dir.iterdir() if path.suffix in {".db", ".sqlite", ".sqlite3"})
+    with closing(sqlite3.connect(file)) as db, db:
+        changed = sum(
+            db.execute(
+                f"UPDATE {table} SET value = CAST(replace(CAST(value AS TEXT), '\"margin\":100', '\"margin\":101') "
+                "AS BLOB) WHERE key = ?",
+                (b"account/bob",),
+            ).rowcount
+            for table in tables_with_values(db)
+        )
+    assert changed
+    found = audit(platform)
+    assert not found.is_clean
+    assert {line.split(":")[0] for line in found.differences} == {"account/bob"}
+    ended = CliRunner().invoke(main, ["audit", "--data-dir", str(platform.settings.data_dir)])
+    assert ended.exit_code == 1
+
+
+def test_a_table_that_is_no_table_is_told_in_one_line(platform: PlatformThread) -> None:
+    platform.stop()
+    (path,) = platform.settings.tables_dir.glob("**/accounts-0.db")
+    (path / "CURRENT").write_text("nonsense")
+    with pytest.raises(ValueError, match="can't be read"):
+        audit(platform)
+
+
+def tables_with_values(db: sqlite3.Connection) -> list[str]:
+    tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    return [t for t in tables if {"key", "value"} <= {column[1] for column in db.execute(f"PRAGMA table_info({t})")}]
+
+
+def journal_start(platform: PlatformThread) -> int:
+    with LogReader(platform.settings.log_dir).snapshot() as snapshot:
+        return snapshot.start((JOURNAL_TOPIC, 0))

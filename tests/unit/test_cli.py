@@ -1,0 +1,207 @@
+"""The command line: every fault is one line and an exit code, never a traceback."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from exness_streams.cli import main
+
+POSITION = {
+    "positionId": "pos_0_1", "asset": "SOL", "symbol": "SOL_USDC", "type": "long", "margin": 1000, "leverage": 2,
+    "slippage": None, "entryPrice": 150.1, "quantity": 13.32445036, "unrealizedPnL": -1.33244504, "timestamp": 1,
+    "markPrice": 150, "liquidationPrice": 75.05, "stopLoss": None, "takeProfit": None, "fee": 0,
+}  # fmt: skip
+ACCOUNT = {
+    "accountId": "demo", "balance": 10000, "equity": 9998.67, "usedMargin": 1000, "freeMargin": 8998.67,
+    "marginLevel": 999.87, "unrealizedPnL": -1.33, "realizedPnL": 0,
+}  # fmt: skip
+STATE = {"balances": {"USD": 9000, "SOL": 0}, "positions": [POSITION], "orders": [], "account": ACCOUNT, "sequence": 1}
+CLOSED = {
+    "message": "Position closed", "positionId": "pos_0_1", "realizedPnL": -1.33, "closePrice": 150, "fee": 0,
+    "position": None,
+}  # fmt: skip
+
+
+class FakeApi(http.server.BaseHTTPRequestHandler):
+    """Gives the server's next answer, and keeps what was asked."""
+
+    server: FakeServer
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.asked.append((self.path, dict(self.headers), json.loads(content) if content else None))
+        status, body = self.server.answer
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+class FakeServer(http.server.HTTPServer):
+    """answer: status and body of what is asked next."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), FakeApi)
+        self.asked: list[tuple[str, dict[str, str], Any]] = []
+        self.answer: tuple[int, bytes] = (200, json.dumps(STATE).encode())
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
+    with FakeServer() as fake:
+        thread = threading.Thread(target=fake.serve_forever, args=(0.01,))
+        thread.start()
+        monkeypatch.setenv("EXNESS_URL", f"http://127.0.0.1:{fake.server_port}")
+        yield fake
+        fake.shutdown()
+        thread.join()
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("EXNESS_", "BACKPACK_", "PORT")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+def command(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments))
+
+
+def check_one_line(result: Result, exit_code: int, capsys: pytest.CaptureFixture[str], *names: str) -> None:
+    # Rich's consoles hold the streams that were there at import; click's runner captures the rest.
+    said = result.output + capsys.readouterr().err
+    assert result.exit_code == exit_code, said
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert len(said.splitlines()) == 1, said
+    assert said.startswith("exness-streams: ")
+    for name in names:
+        assert name in said
+
+
+def test_help_of_every_command() -> None:
+    assert command("--help").exit_code == 0
+    for name in main.commands:
+        shown = command(name, "--help")
+        assert shown.exit_code == 0
+        assert "Usage:" in shown.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (("run", "--port", "99999"), ("PORT=99999", "1 to 65535")),
+        (("run", "--port", "0"), ("PORT=0", "1 to 65535")),
+        (("run", "--feed", "simulated", "--rate", "-1"), ("rate",)),
+        (("run", "--feed", "simulated", "--rate", "nan"), ("rate",)),
+        (("simulate-backpack", "--faults", "zzz"), ("zzz",)),
+        (("simulate-backpack", "--symbols", "a b"), ("a b",)),
+    ],
+)
+def test_what_is_misused_is_told_in_one_line(
+    arguments: tuple[str, ...], names: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    check_one_line(command(*arguments), 2, capsys, *names)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("EXNESS_HOST", "0.0.0.0"), ("EXNESS_FEE_RATE", "x"), ("EXNESS_INSTRUMENTS", "é_USDC")]
+)
+@pytest.mark.parametrize("arguments", [("run", "--feed", "simulated"), ("audit",), ("checkpoint",)])
+def test_wrong_settings_are_told_in_one_line(
+    variable: str,
+    value: str,
+    arguments: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(variable, value)
+    check_one_line(command(*arguments), 2, capsys, f"{variable}={value}")
+
+
+@pytest.mark.parametrize("name", ["audit", "checkpoint"])
+def test_no_log_is_told_in_one_line(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = command(name, "--data-dir", str(tmp_path / "nowhere"))
+    assert result.exit_code == 1
+    assert "there is no log in" in result.output + capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--url", "nonsense"),
+        ("--url", "http://127.0.0.1:x"),
+        ("--url", "http://127.0.0.1:1"),
+        ("--url", "ftp://127.0.0.1"),
+        ("--url", "http://127.0.0.1:1/\x01"),
+        ("--account", "é€", "--url", "http://127.0.0.1:1"),
+        ("--account", "a\nb", "--url", "http://127.0.0.1:1"),
+    ],
+)
+def test_what_cannot_be_asked_is_told_in_one_line(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    check_one_line(command("state", *arguments), 1, capsys)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "x", "1,5", ""])
+def test_numbers_that_are_none(number: str) -> None:
+    result = command("open", "SOL", "long", "--margin", number)
+    assert result.exit_code == 2
+    assert "is not a number" in result.output
+
+
+def test_an_order_is_sent_exactly_and_under_a_key(server: FakeServer) -> None:
+    server.answer = (201, json.dumps(POSITION).encode())
+    result = command("open", "SOL", "long", "--margin", "0.1", "--leverage", "2", "--slippage", "0", "--account", "ann")
+    assert result.exit_code == 0
+    ((path, headers, body),) = server.asked
+    assert path == "/api/v1/positions/open"
+    assert headers["X-Account"] == "ann"
+    assert len(headers["Idempotency-Key"]) == 32
+    assert body == {"asset": "SOL", "type": "long", "margin": 0.1, "leverage": 2, "slippage": 0}
+
+
+def test_close_and_state(server: FakeServer) -> None:
+    assert command("state").exit_code == 0
+    server.answer = (200, json.dumps(CLOSED).encode())
+    assert command("close", "pos_0_1").exit_code == 0
+    assert [(path, body) for path, _, body in server.asked] == [
+        ("/api/v1/state", None),
+        ("/api/v1/positions/close", {"positionId": "pos_0_1"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (400, b'{"message":"too little","error":"INVALID_MARGIN"}', "INVALID_MARGIN: too little"),
+        (502, b"<html>", "HTTP 502"),
+        (200, b"<html>", "no answer from"),
+        (200, b"{}", "no answer from"),
+        (200, b"", "no answer from"),
+    ],
+)
+def test_refusals_and_strange_answers_are_told_in_one_line(
+    server: FakeServer, status: int, body: bytes, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.answer = (status, body)
+    check_one_line(command("state"), 1, capsys, said)

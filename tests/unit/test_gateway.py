@@ -1,0 +1,149 @@
+"""The gateway: every way in which a command's outcome reaches its client, or does not."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+
+import pytest
+
+from exness_streams.domain.cell import Reply
+from exness_streams.domain.commands import ClosePosition, Command
+from exness_streams.domain.instruments import Limits
+from exness_streams.domain.records import decode_record
+from exness_streams.domain.trading import position_not_found
+from exness_streams.engine.gateway import Gateway, NotWritten, OutcomeUnknown
+from exness_streams.transport.faults import LogFault
+
+OUTCOME = position_not_found("p")
+
+
+def command(command_id: str = "c1") -> ClosePosition:
+    return ClosePosition(
+        command_id=command_id,
+        account_id="ann",
+        time_ms=1,
+        starting_balance=Decimal(10_000),
+        quote_age_ms_max=5_000,
+        limits=Limits(),
+        position_id="p",
+    )
+
+
+class FakeJournal:
+    """Keeps what is appended; the test decides when it is durable."""
+
+    def __init__(self) -> None:
+        self.appended: list[tuple[str, Command]] = []
+        self.durable: list[asyncio.Future[object]] = []
+        self.refuses_with: LogFault | None = None
+
+    async def __call__(self, account_id: str, value: bytes) -> asyncio.Future[object]:
+        if self.refuses_with is not None:
+            raise self.refuses_with
+        record = decode_record(value)
+        assert isinstance(record, ClosePosition)
+        self.appended.append((account_id, record))
+        self.durable.append(asyncio.get_running_loop().create_future())
+        return self.durable[-1]
+
+
+async def submitted(gateway: Gateway, journal: FakeJournal, command_id: str = "c1") -> asyncio.Task[Reply]:
+    """A command that is appended and waits."""
+    before = len(journal.appended)
+    task = asyncio.create_task(gateway.submit(command(command_id)))
+    while len(journal.appended) == before:  # noqa: ASYNC110 - a few turns of the loop, no time
+        await asyncio.sleep(0)
+    return task
+
+
+async def test_a_client_gets_the_outcome_of_its_own_command() -> None:
+    journal = FakeJournal()
+    gateway = Gateway(journal)
+    first, second = await submitted(gateway, journal, "c1"), await submitted(gateway, journal, "c2")
+    gateway.on_reply(Reply("c2", OUTCOME, repeated=True))
+    gateway.on_reply(Reply("c1", OUTCOME))
+    assert await first == Reply("c1", OUTCOME)
+    assert await second == Reply("c2", OUTCOME, repeated=True)
+    assert journal.appended == [("ann", command("c1")), ("ann", command("c2"))]
+
+
+async def test_an_outcome_may_come_before_the_append_is_known_to_be_durable() -> None:
+    gateway: Gateway
+
+    async def journal(account_id: str, value: bytes) -> asyncio.Future[object]:
+        gateway.on_reply(Reply("c1", OUTCOME))
+        return asyncio.get_running_loop().create_future()
+
+    gateway = Gateway(journal)
+    assert (await gateway.submit(command())).outcome == OUTCOME
+
+
+async def test_replies_that_nobody_waits_for_are_ignored() -> None:
+    journal = FakeJournal()
+    gateway = Gateway(journal)
+    gateway.on_reply(Reply("of another process", OUTCOME))
+    task = await submitted(gateway, journal)
+    gateway.on_reply(Reply("c1", OUTCOME))
+    gateway.on_reply(Reply("c1", OUTCOME))
+    await task
+    gateway.on_reply(Reply("c1", OUTCOME))
+
+
+@pytest.mark.parametrize(("written", "raised"), [(False, NotWritten), (None, OutcomeUnknown)])
+async def test_a_log_that_fails_after_the_append(written: bool | None, raised: type[Exception]) -> None:
+    journal = FakeJournal()
+    gateway = Gateway(journal)
+    task = await submitted(gateway, journal)
+    journal.durable[0].set_exception(LogFault("the disk is full", written=written))
+    with pytest.raises(raised, match="the disk is full"):
+        await task
+
+
+async def test_a_log_that_takes_nothing() -> None:
+    journal = FakeJournal()
+    journal.refuses_with = LogFault("the log is closed", written=False)
+    with pytest.raises(NotWritten, match="the log is closed"):
+        await Gateway(journal).submit(command())
+
+
+async def test_an_outcome_is_final_whatever_the_log_says_later() -> None:
+    journal = FakeJournal()
+    gateway = Gateway(journal)
+    task = await submitted(gateway, journal)
+    gateway.on_reply(Reply("c1", OUTCOME))
+    journal.durable[0].set_exception(LogFault("too late", written=None))
+    assert (await task).outcome == OUTCOME
+
+
+async def test_without_an_outcome_in_time_it_is_unknown() -> None:
+    journal = FakeJournal()
+    gateway = Gateway(journal, answer_timeout_s=0.01)
+    with pytest.raises(OutcomeUnknown, match="no outcome within"):
+        await gateway.submit(command())
+    gateway.on_reply(Reply("c1", OUTCOME))
+    journal.durable[0].set_result(None)
+
+
+async def test_a_client_that_goes_away_leaves_nothing_behind() -> None:
+    journal = FakeJournal()
+    gateway = Gateway(journal)
+    task = await submitted(gateway, journal)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    gateway.on_reply(Reply("c1", OUTCOME))
+    journal.durable[0].set_exception(LogFault("nobody is here to hear it"))
+    await asyncio.sleep(0)
+    again = await submitted(gateway, journal)
+    gateway.on_reply(Reply("c1", OUTCOME))
+    await again
+
+
+async def test_an_append_that_is_cancelled_ends_the_waiting() -> None:
+    """The log was closed under it: whether the record is there, nobody here knows."""
+    journal = FakeJournal()
+    task = await submitted(Gateway(journal), journal)
+    journal.durable[0].cancel()
+    with pytest.raises(OutcomeUnknown):
+        await task
