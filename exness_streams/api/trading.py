@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 import uuid
 from decimal import Decimal
@@ -43,6 +44,9 @@ class TradingViews:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        # A command's id names the client that waits in this process, so it must differ from every other process's.
+        self._process = uuid.uuid4().hex
+        self._numbers = itertools.count()
 
     def _cell_of(self, account_id: str) -> Cell:
         engine = self._engine
@@ -130,7 +134,7 @@ class TradingViews:
     def _command_base(self, request: web.Request, account_id: str, body: Body) -> dict[str, Any]:
         settings = self._engine.settings
         return {
-            "command_id": uuid.uuid4().hex,
+            "command_id": f"{self._process}-{next(self._numbers)}",
             "account_id": account_id,
             "time_ms": int(time.time() * 1000),
             "starting_balance": settings.starting_balance,

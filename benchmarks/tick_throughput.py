@@ -1,0 +1,109 @@
+"""Ticks a second that the market agent takes from a backlog in the embedded log, until their frames are durable.
+
+Everything of a worker runs beside it: Faust, the cell that folds the frames, the log's threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tempfile
+import time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from figures import Figure, report
+from running_platform import free_port
+
+from exness_streams.cli import _run_loop
+from exness_streams.config import load_settings
+from exness_streams.engine.app import APP_ID, DAY_S, build_engine
+from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder
+from exness_streams.transport.cell_log import LogRecord
+from exness_streams.transport.embedded_log import EmbeddedLog
+
+TICKS = 500_000
+TICKS_A_WRITE = 5_000
+MARKETS = {"SOL_USDC": Decimal("150.00"), "BTC_USDC": Decimal("65000.0"), "ETH_USDC": Decimal("3500.00")}
+TICKS_TP = (MARKET_UPDATES_TOPIC, 0)
+TIMEOUT_S = 120.0
+
+
+async def write_backlog(log_dir: Path) -> None:
+    """Ticks of three symbols that walk, as the market data service writes them."""
+    log = EmbeddedLog.open(log_dir)
+    try:
+        log.declare(MARKET_UPDATES_TOPIC, 1, retention_ms=int(DAY_S * 1000))
+        draw, middles = random.Random(1), dict(MARKETS)
+        first_ms = int(time.time() * 1000) - 60_000
+        for first in range(0, TICKS, TICKS_A_WRITE):
+            written = []
+            for number in range(first, first + TICKS_A_WRITE):
+                symbol = tuple(MARKETS)[number % len(MARKETS)]
+                middles[symbol] += MARKETS[symbol] * draw.randint(-5, 5) / 100_000
+                written.append(_tick(symbol, middles[symbol], first_ms + number // 100, number))
+            await log.transact(APP_ID, written, {})
+    finally:
+        log.close()
+
+
+def _tick(symbol: str, middle: Decimal, time_ms: int, number: int) -> LogRecord:
+    message = MarketDataMessage(
+        symbol=symbol,
+        price=middle,
+        timestamp=time_ms,
+        sequence=time_ms * 1000 + number,
+        volume=Decimal("123456.78"),
+        bid=middle - Decimal("0.01"),
+        ask=middle + Decimal("0.01"),
+    )
+    return LogRecord(MARKET_UPDATES_TOPIC, symbol.encode(), json_encoder.encode(message), 0, time_ms)
+
+
+async def measure_in_loop() -> list[Figure]:
+    """Write the backlog, start an engine on it, and time its way through."""
+    with tempfile.TemporaryDirectory() as made:
+        settings = load_settings(data_dir=Path(made) / "data", port=free_port())
+        begun_s = time.perf_counter()
+        await write_backlog(settings.log_dir)
+        written_s = time.perf_counter() - begun_s
+        engine = build_engine(settings)
+        taken = engine.framer.counters
+        started_s = time.perf_counter()
+        await engine.app.start()
+        try:
+            # Looked at, not waited for: nothing in the engine is to know of this benchmark.
+            while not taken["ticks"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+            first_s, first = time.perf_counter(), taken["ticks"]
+            while (engine.app.transport.log.committed(APP_ID, TICKS_TP) or 0) < TICKS:
+                if time.perf_counter() - started_s > TIMEOUT_S or engine.app.crash_reason is not None:
+                    raise RuntimeError(f"stopped at tick {taken['ticks']}: {engine.app.crash_reason}")
+                await asyncio.sleep(0.001)
+            done_s = time.perf_counter()
+            frames = taken["frames"]
+        finally:
+            await engine.app.stop()
+    return [
+        Figure(
+            "ticks from a backlog, first batch to last frame durable",
+            (TICKS - first) / (done_s - first_s),
+            "ticks/s",
+            at_least=150_000,
+        ),
+        Figure("the same from the start of the app", TICKS / (done_s - started_s), "ticks/s"),
+        Figure("ticks a frame in that backlog", TICKS / frames, "ticks"),
+        Figure("making and writing that backlog, 5 000 a transaction", TICKS / written_s, "ticks/s"),
+    ]
+
+
+def measure() -> list[Figure]:
+    """All figures of this benchmark, on the event loop that the platform runs on."""
+    found: Any = _run_loop(measure_in_loop())
+    assert isinstance(found, list)
+    return found
+
+
+if __name__ == "__main__":
+    report(measure())
