@@ -82,7 +82,6 @@ def build_engine(settings: Settings) -> Engine:
     cells = CellHost(table, app.transport.cell_log(JOURNAL_TOPIC), gateway.on_reply)
     framer = Framer(app.transport.frame_log(MARKET_UPDATES_TOPIC), settings.partitions, settings.frame_pace_ms)
     engine = Engine(settings, app, table, cells, gateway, framer, settings.catalogue())
-    _declare_topics(engine)
     _add_agents(engine)
     return engine
 
@@ -124,22 +123,13 @@ def _topic(app: EngineApp, name: str, partitions: int, retention_s: float | None
     )
 
 
-def _declare_topics(engine: Engine) -> None:
-    app, partitions = engine.app, engine.settings.partitions
-    events = _topic(app, EVENTS_TOPIC, partitions, None)
-
-    @app.task  # type: ignore[untyped-decorator]
-    async def declare_events() -> None:
-        # Nobody here consumes the events, so Faust would not make their topic.
-        await events.maybe_declare()
-
-
 def _add_agents(engine: Engine) -> None:
     app, cells, framer, table = engine.app, engine.cells, engine.framer, engine.table
     partitions = engine.settings.partitions
     # The journal is trimmed by checkpoints (engine/checkpoints.py), not by age alone.
     journal = _topic(app, JOURNAL_TOPIC, partitions, None)
     ticks = _topic(app, MARKET_UPDATES_TOPIC, 1, DAY_S)
+    events = _topic(app, EVENTS_TOPIC, partitions, None)
 
     @app.agent(journal, name="trading", isolated_partitions=True)  # type: ignore[untyped-decorator]
     async def trading(stream: Any) -> None:
@@ -158,6 +148,7 @@ def _add_agents(engine: Engine) -> None:
     async def load_cells() -> None:
         # Faust drops what a recovery callback raises.
         try:
+            await events.maybe_declare()  # nobody here consumes them, so Faust does not make their topic
             assigned = {tp.partition for tp in app.assignor.assigned_actives() if table.is_changelog(tp)}
             journal_tps = [TP(JOURNAL_TOPIC, partition) for partition in sorted(assigned)]
             starts = await app.consumer.earliest_offsets(*journal_tps)
