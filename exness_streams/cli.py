@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import errno
-import gc
-import logging
-import signal
-import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,8 +13,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from exness_streams import __version__
 from exness_streams.client import ApiClient, RequestFailed, show_closed, show_opened, show_state
 from exness_streams.config import ConfigError, Settings, load_settings
+from exness_streams.config_kafka import KafkaSettings, load_kafka_settings
 from exness_streams.market_data.simulator import BackpackSimulator
 from exness_streams.market_data.simulator_faults import FAULT_FORMS, parse_faults
+from exness_streams.processes import (
+    in_words,
+    quiet_logging,
+    run_engine,
+    run_loop,
+    run_market_data,
+    run_platform,
+    serve_simulator,
+)
 from exness_streams.transport.faults import LogFault
 
 console = Console(highlight=False)
@@ -63,93 +67,43 @@ def main() -> None:
 def run(feed: str, seed: int, rate: float, port: int | None, data_dir: Path | None) -> None:
     """Everything in one process on the embedded log. State survives a restart."""
     settings = _settings(port=port, data_dir=data_dir)
-    _quiet_logging()
+    quiet_logging()
     try:
         simulator = BackpackSimulator(settings.instruments, seed=seed, rate=rate) if feed == "simulated" else None
     except ValueError as error:
         raise OneLine(str(error), EXIT_MISUSED) from None
-    failed = _run_loop(_run_platform(settings, simulator))
+    _ended(run_loop(run_platform(settings, simulator, console)))
+
+
+def _ended(failed: BaseException | None) -> None:
     if failed is not None:
-        raise OneLine(_in_words(failed))
+        raise OneLine(in_words(failed))
 
 
-def _run_loop(main_coroutine: Any) -> Any:
-    # Long callbacks share the interpreter with the log's writer thread: let it have its turn sooner.
-    sys.setswitchinterval(0.0005)
+def _kafka_settings(**overrides: Any) -> KafkaSettings:
     try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(main_coroutine)
-    return uvloop.run(main_coroutine)
+        return load_kafka_settings(**overrides)
+    except ConfigError as error:
+        raise OneLine(str(error), EXIT_MISUSED) from None
 
 
-async def _run_platform(settings: Settings, simulator: BackpackSimulator | None) -> BaseException | None:
-    from exness_streams.worker import Platform  # Faust takes a while to import: not for every --help
-
-    until = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, until.set)
-    if simulator is not None:
-        await simulator.start()
-    try:
-        platform = Platform(settings, simulator.url if simulator is not None else settings.backpack_ws_url)
-        feed = f"simulated prices (seed {simulator.seed})" if simulator else settings.backpack_ws_url
-
-        async def on_ready() -> None:
-            # What start-up has made lives as long as the process: put aside, it no longer makes each full
-            # collection a pause of 45 to 110 ms (docs/benchmarks.md).
-            gc.collect()
-            gc.freeze()
-            _say_what_runs(settings, feed)
-            if simulator is None:
-                console.print("  offline? exness-streams run --feed simulated")
-
-        return await platform.run(until, on_ready)
-    except (LogFault, OSError) as error:
-        return error
-    finally:
-        if simulator is not None:
-            await simulator.stop()
+@main.command()
+@click.option("--port", type=int, help="of the web server [env PORT, default 4000]")
+@click.option("--worker-id", help="the same after each restart [env EXNESS_WORKER_ID, default host-port]")
+def engine(port: int | None, worker_id: str | None) -> None:
+    """One engine worker on Kafka (KAFKA_BROKERS); start as many as you like."""
+    settings = _kafka_settings(port=port, worker_id=worker_id)
+    quiet_logging()
+    _ended(run_loop(run_engine(settings, console)))
 
 
-def _say_what_runs(settings: Settings, feed: str) -> None:
-    url = f"http://{settings.host}:{settings.port}"
-    console.print(f"[bold green]Exness Streams {__version__} is running[/]")
-    console.print(f"  API      {url}/api/v1/state", soft_wrap=True)
-    console.print(f"  feed     {feed} for {', '.join(settings.instruments)}", soft_wrap=True)
-    console.print(f"  data     {settings.data_dir.absolute()} (embedded log; survives restarts)", soft_wrap=True)
-    console.print("  try      exness-streams open SOL long --margin 1000 --leverage 2")
-    console.print(
-        f"""  or       curl -X POST {url}/api/v1/positions/open -H 'Content-Type: application/json' """
-        """-d '{"margin":1000,"asset":"SOL","type":"long","leverage":2,"currentPrice":150}'""",
-        soft_wrap=True,
-        markup=False,
-    )
-    console.print("  stop     Ctrl-C")
-
-
-def _in_words(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-        return f"{error.strerror}: choose another PORT, or stop what uses it"
-    text = str(error)
-    return text.splitlines()[0] if text else type(error).__name__
-
-
-def _quiet_logging() -> None:
-    logging.basicConfig(
-        level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    logging.getLogger("exness_streams").setLevel(logging.INFO)
-    # Faust's services log each of their steps under the module of their class.
-    for name in ("exness_streams.transport", "exness_streams.engine.app"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("exness_streams.engine.app").addFilter(_is_news)
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a log record says more than the last line of the command will: a fault has its own words."""
-    return not any(isinstance(argument, LogFault) for argument in record.args or ())
+@main.command("market-data")
+@click.option("--worker-id", help="the same after each restart [env EXNESS_WORKER_ID, default host-port]")
+def market_data(worker_id: str | None) -> None:
+    """The market data service on Kafka; start two: one ingests, the other takes over."""
+    settings = _kafka_settings(worker_id=worker_id)
+    quiet_logging()
+    _ended(run_loop(run_market_data(settings, console)))
 
 
 @main.command("simulate-backpack")
@@ -161,7 +115,7 @@ def _is_news(record: logging.LogRecord) -> bool:
 @click.option("--faults", default="", help=FAULT_FORMS)
 def simulate_backpack(host: str, port: int, seed: int, rate: float, symbols: str, faults: str) -> None:
     """A WebSocket server that speaks Backpack's protocol."""
-    _quiet_logging()
+    quiet_logging()
     try:
         simulator = BackpackSimulator(
             tuple(part.strip() for part in symbols.split(",") if part.strip()),
@@ -173,23 +127,7 @@ def simulate_backpack(host: str, port: int, seed: int, rate: float, symbols: str
         )
     except ValueError as error:
         raise OneLine(str(error), EXIT_MISUSED) from None
-    _run_loop(_serve_simulator(simulator))
-
-
-async def _serve_simulator(simulator: BackpackSimulator) -> None:
-    until = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, until.set)
-    try:
-        await simulator.start()
-    except OSError as error:
-        raise OneLine(_in_words(error)) from None
-    try:
-        console.print(f"[bold green]Backpack simulator[/] on {simulator.url} (seed {simulator.seed})", soft_wrap=True)
-        console.print(f"  try      BACKPACK_WS_URL={simulator.url} exness-streams run", soft_wrap=True)
-        await until.wait()
-    finally:
-        await simulator.stop()
+    _ended(run_loop(serve_simulator(simulator, console)))
 
 
 _url_option = click.option("--url", envvar="EXNESS_URL", default="http://127.0.0.1:4000", show_default=True)

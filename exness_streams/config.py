@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -17,6 +18,7 @@ from exness_streams.market_data.backpack import is_symbol
 
 PREFIX = "EXNESS_"
 _UNPREFIXED = ("KAFKA_BROKERS", "BACKPACK_WS_URL", "PORT")
+SECRET = "***"
 
 
 class ConfigError(Exception):
@@ -55,7 +57,8 @@ class Settings(BaseSettings):
         decimal_places=8,
         description="an amount from 0 to 1000000000000 with at most 8 decimal places",
     )
-    max_quote_age_ms: int = Field(5_000, ge=1, le=3_600_000, description="a whole number from 1 to 3600000")
+    # A market at rest is framed once a second (domain/frames.py): a smaller age would refuse a live market.
+    max_quote_age_ms: int = Field(5_000, ge=2_000, le=3_600_000, description="a whole number from 2000 to 3600000")
     max_leverage: Decimal = Field(
         Decimal(100),
         ge=1,
@@ -164,22 +167,31 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+S = TypeVar("S", bound=Settings)
+
+
 def load_settings(**overrides: Any) -> Settings:
     """Read the environment; `overrides` (from the command line) win. ConfigError in one line."""
-    given = {name: value for name, value in overrides.items() if value is not None}
+    return read_settings(Settings, overrides)
+
+
+def read_settings(kind: type[S], overrides: Mapping[str, Any]) -> S:
+    """As load_settings, for any kind of settings. Overrides that are None do not count."""
     try:
-        return Settings(**given)
+        return kind(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
-        raise ConfigError(_in_one_line(error)) from None
+        raise ConfigError(_in_one_line(kind, error)) from None
 
 
-def _in_one_line(error: ValidationError) -> str:
+def _in_one_line(kind: type[Settings], error: ValidationError) -> str:
     first = error.errors()[0]
     if not first["loc"]:
         return first["msg"].removeprefix("Value error, ")
     name = str(first["loc"][0]).upper()
     variable = name if name in _UNPREFIXED else PREFIX + name.removeprefix(PREFIX)
-    allowed = Settings.model_fields[name.removeprefix(PREFIX).lower()].description
+    allowed = kind.model_fields[name.removeprefix(PREFIX).lower()].description
     value = first["input"]
     shown = ",".join(value) if isinstance(value, tuple) else value
+    if "password" in variable.lower():
+        shown = SECRET
     return f"{variable}={shown} is not allowed; it must be {allowed}"

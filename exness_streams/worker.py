@@ -1,10 +1,10 @@
-"""The composition root: a platform in one process, from the exchange's feed to the web server."""
+"""The composition root: an engine worker with its API, and the platform that `exness-streams run` runs."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -16,13 +16,79 @@ from exness_streams.market_data.feed import BackpackFeed, StatusChange
 from exness_streams.market_data.service import MarketDataService
 from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder, market_data_decoder
 
-log = logging.getLogger(__name__)
-
 TAIL_TICKS = 10_000
 """How far back the ticks' topic is searched for the last sequence of each symbol."""
 
-
 FIRST_PRICE_S = 3.0
+
+OnReady = Callable[[], Awaitable[None]]
+
+
+async def run_app(
+    app: Any, beside: Callable[[], list[Coroutine[Any, Any, None]]], until: asyncio.Event
+) -> BaseException | None:
+    """Run a Faust app and coroutines beside it until the event is set or something fails, and stop it all.
+
+    Returns what failed, None when nothing did.
+    """
+    tasks: list[asyncio.Task[None]] = []
+
+    def end_with(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            crashing = asyncio.ensure_future(app.crash(error))
+            crashing.add_done_callback(lambda done: done.exception())
+
+    try:
+        await app.start()
+        if app.crash_reason is None:
+            tasks = [asyncio.create_task(one) for one in beside()]
+            for task in tasks:
+                task.add_done_callback(end_with)
+            await app.wait_for_stopped(until)
+    finally:
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with suppress(asyncio.CancelledError, Exception):
+                await task
+        await app.stop()
+    failed: BaseException | None = app.crash_reason
+    return failed
+
+
+class EngineWorker:
+    """One engine worker; others may share the accounts with it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.engine = build_engine(settings)
+        add_routes(self.engine)
+        self.engine.feed_status = self.feed_status
+
+    def feed_status(self) -> dict[str, Any]:
+        """How the feed is, for /readyz and /markets, judged by the age of the newest quote: the feed is elsewhere."""
+        quotes = self.engine.cells.quotes.values()
+        if not quotes:
+            return {"status": "unknown", "reason": "no quote has arrived yet"}
+        age_ms = int(time.time() * 1000) - max(quote.time_ms for quote in quotes)
+        if age_ms <= self.settings.max_quote_age_ms:
+            return {"status": "connected", "reason": ""}
+        return {"status": "stale", "reason": f"the newest quote is {age_ms} ms old"}
+
+    async def run(self, until: asyncio.Event, on_ready: OnReady) -> BaseException | None:
+        """Run until the event is set, or something fails; what failed is returned once all is stopped."""
+        return await run_app(self.engine.app, lambda: self.beside(on_ready), until)
+
+    def beside(self, on_ready: OnReady) -> list[Coroutine[Any, Any, None]]:
+        """What runs beside the app."""
+        return [self._announce(on_ready)]
+
+    async def _announce(self, on_ready: OnReady) -> None:
+        await self.engine.cells.ready.wait()
+        # What the announcement proposes should work: wait for a first price, but not for an exchange that is away.
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self.engine.cells.priced.wait(), FIRST_PRICE_S)
+        await on_ready()
 
 
 class LogPublisher:
@@ -40,12 +106,12 @@ class LogPublisher:
 
     async def last_sequences(self) -> Mapping[str, int]:
         """The newest sequence of each symbol among the last ticks."""
-        log_, tp = self._transport.log, (MARKET_UPDATES_TOPIC, 0)
-        if log_.partitions(MARKET_UPDATES_TOPIC) is None:
+        log, tp = self._transport.log, (MARKET_UPDATES_TOPIC, 0)
+        if log.partitions(MARKET_UPDATES_TOPIC) is None:
             return {}
         newest: dict[str, int] = {}
-        offset = max(log_.start(tp), log_.end(tp) - TAIL_TICKS)
-        while records := await log_.read(tp, offset, TAIL_TICKS, 1 << 22):
+        offset = max(log.start(tp), log.end(tp) - TAIL_TICKS)
+        while records := await log.read(tp, offset, TAIL_TICKS, 1 << 22):
             for record in records:
                 tick = market_data_decoder.decode(record.value)
                 newest[tick.symbol] = max(tick.sequence, newest.get(tick.symbol, 0))
@@ -53,24 +119,21 @@ class LogPublisher:
         return newest
 
 
-class Platform:
-    """Everything that `exness-streams run` runs."""
+class Platform(EngineWorker):
+    """Everything in one process: the engine on the embedded log, and the market data service."""
 
     def __init__(self, settings: Settings, feed_url: str) -> None:
-        self.settings = settings
-        self.engine = build_engine(settings)
-        add_routes(self.engine)
+        super().__init__(settings)
         self.feed = BackpackFeed(feed_url, settings.instruments)
         self._feed_change: StatusChange | None = None
         self.feed.observe(self._on_feed_change)
-        self.engine.feed_status = self.feed_status
         self.market_data = MarketDataService(self.feed, LogPublisher(self.engine))
 
     def _on_feed_change(self, change: StatusChange) -> None:
         self._feed_change = change
 
     def feed_status(self) -> dict[str, Any]:
-        """How the feed is, for /readyz and /markets."""
+        """How the feed is: it runs in this process."""
         change = self._feed_change
         return {
             "status": self.feed.status.value,
@@ -79,39 +142,6 @@ class Platform:
             "skewMs": self.feed.skew_ms,
         }
 
-    async def run(self, until: asyncio.Event, on_ready: Callable[[], Awaitable[None]]) -> BaseException | None:
-        """Run until the event is set, or something fails; what failed is returned once all is stopped."""
-        app = self.engine.app
-        beside: list[asyncio.Task[None]] = []
-        try:
-            await app.start()
-            if app.crash_reason is None:
-                beside = [
-                    asyncio.create_task(self.market_data.run(), name="market-data"),
-                    asyncio.create_task(keep_checkpoints(self.engine), name="checkpoints"),
-                    asyncio.create_task(self._announce(on_ready), name="ready"),
-                ]
-                for task in beside:
-                    task.add_done_callback(self._end_with)
-                await app.wait_for_stopped(until)
-        finally:
-            for task in beside:
-                task.cancel()
-            for task in beside:
-                with suppress(asyncio.CancelledError, Exception):
-                    await task
-            await app.stop()
-        failed: BaseException | None = app.crash_reason
-        return failed
-
-    async def _announce(self, on_ready: Callable[[], Awaitable[None]]) -> None:
-        await self.engine.cells.ready.wait()
-        # What the announcement proposes should work: wait for a first price, but not for an exchange that is away.
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self.engine.cells.priced.wait(), FIRST_PRICE_S)
-        await on_ready()
-
-    def _end_with(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            crashing = asyncio.ensure_future(self.engine.app.crash(error))
-            crashing.add_done_callback(lambda done: done.exception())
+    def beside(self, on_ready: OnReady) -> list[Coroutine[Any, Any, None]]:
+        """What runs beside the app: the feed, and the upkeep of the journal."""
+        return [*super().beside(on_ready), self.market_data.run(), keep_checkpoints(self.engine)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from exness_streams.api.errors import Handler, error_middleware, expect_continue
+from exness_streams.api.forwarding import Forwarding
 from exness_streams.api.health import PublicViews
 from exness_streams.api.trading import TradingViews
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 def add_routes(engine: Engine) -> None:
     """Mount the API on the worker's web server."""
     public, trading = PublicViews(engine), TradingViews(engine)
+    to_owner = Forwarding(engine).to_owner
     web_app = engine.app.web.web_app
     web_app.middlewares.append(error_middleware)
     routes: list[tuple[str, str, Handler]] = [
@@ -22,9 +24,9 @@ def add_routes(engine: Engine) -> None:
         ("GET", "/livez", public.live),
         ("GET", "/readyz", public.ready),
         ("GET", "/api/v1/markets", public.markets),
-        ("GET", "/api/v1/state", trading.state),
-        ("POST", "/api/v1/positions/open", trading.open),
-        ("POST", "/api/v1/positions/close", trading.close),
+        ("GET", "/api/v1/state", to_owner(trading.state)),
+        ("POST", "/api/v1/positions/open", to_owner(trading.open)),
+        ("POST", "/api/v1/positions/close", to_owner(trading.close)),
     ]
     for method, path, view in routes:
         add = web_app.router.add_get if method == "GET" else web_app.router.add_post

@@ -119,7 +119,7 @@ class TradingViews:
             if base["idempotency"] is None:
                 raise ApiError.of(position_not_found(position_id))
             # Its key has to be remembered: a position of this id may be opened before the request is repeated.
-            return await self._submit(ClosePosition(**base, position_id=position_id))
+            return await self._submit(cell, ClosePosition(**base, position_id=position_id))
         other_side: Side = "short" if position.side == "long" else "long"
         command = ClosePosition(
             **base,
@@ -163,11 +163,11 @@ class TradingViews:
             )
         if refused is not None:
             raise ApiError.of(refused)
-        return await self._submit(command)
+        return await self._submit(cell, command)
 
-    async def _submit(self, command: Command) -> web.Response:
+    async def _submit(self, cell: Cell, command: Command) -> web.Response:
         try:
-            reply = await self._engine.gateway.submit(command)
+            reply = await self._engine.gateway.submit(cell.partition, command)
         except NotWritten as fault:
             raise ApiError(503, "NOT_READY", f"the order was not taken: {fault}") from fault
         except OutcomeUnknown as fault:

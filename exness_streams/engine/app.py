@@ -12,6 +12,7 @@ import faust
 from faust.types import TP
 
 from exness_streams.config import Settings
+from exness_streams.config_kafka import KafkaSettings
 from exness_streams.domain.instruments import Catalogue
 from exness_streams.engine.cells import CellHost, JournalFault
 from exness_streams.engine.gateway import Gateway
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 
 APP_ID = "exness-streams"
 DAY_S = 24 * 3600.0
+JOURNAL_ON_KAFKA_S = 7 * DAY_S
 BODY_BYTES_MAX = 16 * 1024
 
 
@@ -59,9 +61,10 @@ class Engine:
 
 
 def build_engine(settings: Settings) -> Engine:
-    """A worker on the embedded log. LogFault when the log's URL is wrong; nothing is opened before app.start()."""
+    """A worker, on Kafka with KafkaSettings, on the embedded log with others. Nothing is opened before app.start()."""
     settings.tables_dir.mkdir(parents=True, exist_ok=True)
-    app = EngineApp(APP_ID, **_faust_settings(settings))
+    on = _kafka_settings(settings) if isinstance(settings, KafkaSettings) else _embedded_settings(settings)
+    app = EngineApp(APP_ID, **{**_faust_settings(settings), **on})
     table: CellTable = app.Table(
         "accounts",
         partitions=settings.partitions,
@@ -70,11 +73,8 @@ def build_engine(settings: Settings) -> Engine:
         options={"block_cache_size": BLOCK_CACHE_BYTES},
     )
 
-    async def append(account_id: str, value: bytes) -> asyncio.Future[object]:
-        key = account_id.encode()
-        sent = await app.producer.send(
-            JOURNAL_TOPIC, key, value, app.transport.key_partition(JOURNAL_TOPIC, key), None, None
-        )
+    async def append(partition: int, account_id: str, value: bytes) -> asyncio.Future[object]:
+        sent = await app.producer.send(JOURNAL_TOPIC, account_id.encode(), value, partition, None, None)
         durable: asyncio.Future[object] = asyncio.ensure_future(sent)
         return durable
 
@@ -88,11 +88,12 @@ def build_engine(settings: Settings) -> Engine:
 
 def _faust_settings(settings: Settings) -> dict[str, Any]:
     return {
-        "broker": f"embedded://{settings.log_dir}",
         "store": "rocksdb://",
         "datadir": str(settings.tables_dir),
         "topic_partitions": settings.partitions,
         "topic_disable_leader": True,
+        "producer_acks": -1,
+        "producer_linger_ms": 0,
         "agent_supervisor": "mode.CrashingSupervisor",
         "Table": CellTable,
         "TableManager": TableManager,
@@ -111,6 +112,23 @@ def _faust_settings(settings: Settings) -> dict[str, Any]:
     }
 
 
+def _embedded_settings(settings: Settings) -> dict[str, Any]:
+    return {"broker": f"embedded://{settings.log_dir}"}
+
+
+def _kafka_settings(settings: KafkaSettings) -> dict[str, Any]:
+    return {
+        "broker": settings.broker_url,
+        "broker_credentials": settings.security().credentials(),
+        "broker_session_timeout": settings.session_timeout_s,
+        "broker_heartbeat_interval": settings.session_timeout_s / 3,
+        "consumer_group_instance_id": settings.worker_name,  # a quick restart needs no rebalance
+        "canonical_url": settings.own_url,
+        "topic_replication_factor": settings.replication_factor,
+        "table_standby_replicas": settings.standby_replicas,
+    }
+
+
 def _topic(app: EngineApp, name: str, partitions: int, retention_s: float | None) -> Any:
     return app.topic(
         name,
@@ -126,8 +144,9 @@ def _topic(app: EngineApp, name: str, partitions: int, retention_s: float | None
 def _add_agents(engine: Engine) -> None:
     app, cells, framer, table = engine.app, engine.cells, engine.framer, engine.table
     partitions = engine.settings.partitions
-    # The journal is trimmed by checkpoints (engine/checkpoints.py), not by age alone.
-    journal = _topic(app, JOURNAL_TOPIC, partitions, None)
+    # On the embedded log the journal is trimmed by checkpoints (engine/checkpoints.py), not by age.
+    on_kafka = isinstance(engine.settings, KafkaSettings)
+    journal = _topic(app, JOURNAL_TOPIC, partitions, JOURNAL_ON_KAFKA_S if on_kafka else None)
     ticks = _topic(app, MARKET_UPDATES_TOPIC, 1, DAY_S)
     events = _topic(app, EVENTS_TOPIC, partitions, None)
 
@@ -162,4 +181,10 @@ def _add_agents(engine: Engine) -> None:
             log.exception("the cells could not be loaded")
             await app.crash(error)
 
+    async def drop_cells(_: Any, revoked: set[TP], **__: Any) -> None:
+        gone = {tp.partition for tp in revoked if tp.topic == JOURNAL_TOPIC}
+        cells.drop(gone)
+        engine.gateway.abandon(gone)
+
     table.on_recover(load_cells)
+    app.on_partitions_revoked.connect(drop_cells, weak=False)

@@ -21,6 +21,7 @@ from exness_streams.domain.events import Event
 from exness_streams.domain.quotes import Quote
 from exness_streams.messages import EVENTS_TOPIC
 from exness_streams.transport.cell_log import CellLog, LogRecord
+from exness_streams.transport.faults import LogFault
 from exness_streams.transport.table import CellTable
 
 SLICE_RECORDS_MAX = 500
@@ -97,6 +98,7 @@ class CellHost:
         """Forget cells that are another's now."""
         for partition in partitions:
             self._cells.pop(partition, None)
+            self._ready_at.pop(partition, None)
 
     @property
     def lag(self) -> int:
@@ -124,11 +126,18 @@ class CellHost:
 
     async def fold(self, partition: int, batch: Sequence[ReadRecord]) -> None:
         """Fold a batch of the journal, answer, and commit. JournalFault at a gap, LogFault when the log fails."""
-        cell = self._cells[partition]
+        cell = self._cells.get(partition)
+        if cell is None:
+            return  # revoked while the batch waited: its next owner folds it
         for first in range(0, len(batch), SLICE_RECORDS_MAX):
             events = self._fold_slice(cell, batch[first : first + SLICE_RECORDS_MAX])
             if events or self._is_due(cell):
-                await self._commit(cell, events)
+                try:
+                    await self._commit(cell, events)
+                except LogFault:
+                    if self._cells.get(partition) is not cell:
+                        return  # revoked meanwhile: its next owner folds the batch again, to the same effect
+                    raise
             elif first + SLICE_RECORDS_MAX < len(batch):
                 await asyncio.sleep(0)
 

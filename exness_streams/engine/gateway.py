@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Protocol
 
 from exness_streams.domain import records
 from exness_streams.domain.cell import Reply
@@ -25,8 +25,13 @@ class OutcomeUnknown(Exception):
 class Journal(Protocol):
     """Where commands are appended."""
 
-    async def __call__(self, account_id: str, value: bytes) -> asyncio.Future[object]:
+    async def __call__(self, partition: int, account_id: str, value: bytes) -> asyncio.Future[object]:
         """Append to the account's partition; the future is resolved when durable, LogFault when not."""
+
+
+class _Waiting(NamedTuple):
+    partition: int
+    answer: asyncio.Future[Reply]
 
 
 class Gateway:
@@ -35,21 +40,28 @@ class Gateway:
     def __init__(self, journal: Journal, *, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> None:
         self._journal = journal
         self._answer_timeout_s = answer_timeout_s
-        self._waiting: dict[str, asyncio.Future[Reply]] = {}
+        self._waiting: dict[str, _Waiting] = {}
 
     def on_reply(self, reply: Reply) -> None:
         """The fold has settled a command; its client may wait here, or in a process that is gone."""
         waiting = self._waiting.get(reply.command_id)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(reply)
+        if waiting is not None and not waiting.answer.done():
+            waiting.answer.set_result(reply)
 
-    async def submit(self, command: Command) -> Reply:
-        """Append a command and wait for its outcome. NotWritten or OutcomeUnknown when there is none."""
+    def abandon(self, partitions: Iterable[int]) -> None:
+        """Another worker folds these partitions from now on: nobody here will learn what becomes of a command."""
+        gone = set(partitions)
+        for waiting in self._waiting.values():
+            if waiting.partition in gone and not waiting.answer.done():
+                waiting.answer.set_exception(OutcomeUnknown("the account moved to another worker"))
+
+    async def submit(self, partition: int, command: Command) -> Reply:
+        """Append a command to its account's partition and wait for its outcome. NotWritten or OutcomeUnknown."""
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         # Registered first: the fold may meet the record before its append is acknowledged here.
-        self._waiting[command.command_id] = answer
+        self._waiting[command.command_id] = _Waiting(partition, answer)
         try:
-            appended = await self._journal(command.account_id, records.encode(command))
+            appended = await self._journal(partition, command.account_id, records.encode(command))
             appended.add_done_callback(_fail_with(answer))
             return await asyncio.wait_for(answer, self._answer_timeout_s)
         except LogFault as fault:

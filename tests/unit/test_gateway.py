@@ -38,7 +38,7 @@ class FakeJournal:
         self.durable: list[asyncio.Future[object]] = []
         self.refuses_with: LogFault | None = None
 
-    async def __call__(self, account_id: str, value: bytes) -> asyncio.Future[object]:
+    async def __call__(self, partition: int, account_id: str, value: bytes) -> asyncio.Future[object]:
         if self.refuses_with is not None:
             raise self.refuses_with
         record = decode_record(value)
@@ -51,7 +51,7 @@ class FakeJournal:
 async def submitted(gateway: Gateway, journal: FakeJournal, command_id: str = "c1") -> asyncio.Task[Reply]:
     """A command that is appended and waits."""
     before = len(journal.appended)
-    task = asyncio.create_task(gateway.submit(command(command_id)))
+    task = asyncio.create_task(gateway.submit(0, command(command_id)))
     while len(journal.appended) == before:  # noqa: ASYNC110 - a few turns of the loop, no time
         await asyncio.sleep(0)
     return task
@@ -71,12 +71,12 @@ async def test_a_client_gets_the_outcome_of_its_own_command() -> None:
 async def test_an_outcome_may_come_before_the_append_is_known_to_be_durable() -> None:
     gateway: Gateway
 
-    async def journal(account_id: str, value: bytes) -> asyncio.Future[object]:
+    async def journal(partition: int, account_id: str, value: bytes) -> asyncio.Future[object]:
         gateway.on_reply(Reply("c1", OUTCOME))
         return asyncio.get_running_loop().create_future()
 
     gateway = Gateway(journal)
-    assert (await gateway.submit(command())).outcome == OUTCOME
+    assert (await gateway.submit(0, command())).outcome == OUTCOME
 
 
 async def test_replies_that_nobody_waits_for_are_ignored() -> None:
@@ -104,7 +104,7 @@ async def test_a_log_that_takes_nothing() -> None:
     journal = FakeJournal()
     journal.refuses_with = LogFault("the log is closed", written=False)
     with pytest.raises(NotWritten, match="the log is closed"):
-        await Gateway(journal).submit(command())
+        await Gateway(journal).submit(0, command())
 
 
 async def test_an_outcome_is_final_whatever_the_log_says_later() -> None:
@@ -120,7 +120,7 @@ async def test_without_an_outcome_in_time_it_is_unknown() -> None:
     journal = FakeJournal()
     gateway = Gateway(journal, answer_timeout_s=0.01)
     with pytest.raises(OutcomeUnknown, match="no outcome within"):
-        await gateway.submit(command())
+        await gateway.submit(0, command())
     gateway.on_reply(Reply("c1", OUTCOME))
     journal.durable[0].set_result(None)
 
@@ -146,4 +146,15 @@ async def test_an_append_that_is_cancelled_ends_the_waiting() -> None:
     task = await submitted(Gateway(journal), journal)
     journal.durable[0].cancel()
     with pytest.raises(OutcomeUnknown):
+        await task
+
+
+async def test_who_waits_for_a_cell_that_moves_away_is_told_at_once() -> None:
+    journal = FakeJournal()
+    gateway = Gateway(journal)
+    task = await submitted(gateway, journal)
+    gateway.abandon([1])
+    assert not task.done()
+    gateway.abandon([0])
+    with pytest.raises(OutcomeUnknown, match="moved"):
         await task

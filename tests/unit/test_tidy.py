@@ -34,7 +34,7 @@ MAY_IMPORT = {
 
 TOP_OPEN_TO = {
     "domain": set(),
-    "engine": {"messages", "config", "transport"},
+    "engine": {"messages", "config", "config_kafka", "transport"},
     "api": {"messages", "config"},
     "market_data": {"messages"},
     "transport": {"messages"},

@@ -1,0 +1,175 @@
+"""The market data service on Kafka: of several processes one ingests, the others stand by.
+
+Faust elects the leader. The leader's updates go out in transactions under one transactional id: taking over
+fences the former leader at the brokers, so one that was paused and wakes up publishes nothing, and sequence
+numbers of a symbol only grow in the topic.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import faust
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from exness_streams.config_kafka import KafkaSettings
+from exness_streams.market_data.feed import BackpackFeed
+from exness_streams.market_data.service import MarketDataService
+from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder, market_data_decoder
+from exness_streams.transport.cell_log import LogRecord
+from exness_streams.transport.kafka_cells import KafkaCellLog
+from exness_streams.transport.kafka_topics import KafkaCluster, KafkaTopic, declare_topics
+
+log = logging.getLogger(__name__)
+
+APP_ID = "exness-market-data"
+DAY_MS = 24 * 3600 * 1000
+TAIL_TICKS = 10_000
+TAIL_S_MAX = 10.0
+
+
+class KafkaPublisher:
+    """Publishes market updates in batches, one transaction each. For one leader at a time."""
+
+    def __init__(self, cluster: KafkaCluster) -> None:
+        self._cluster = cluster
+        # A cell log with one cell: its fence is what makes this process the only publisher.
+        self._log = KafkaCellLog(cluster, MARKET_UPDATES_TOPIC, APP_ID)
+        self._waiting: list[LogRecord] = []
+        self._woken = asyncio.Event()
+        self._published = 0
+
+    def publish(self, message: MarketDataMessage) -> None:
+        """Hand one update over; it goes out with whatever else waits."""
+        key, value = message.symbol.encode(), json_encoder.encode(message)
+        self._waiting.append(LogRecord(MARKET_UPDATES_TOPIC, key, value, 0, message.timestamp))
+        self._woken.set()
+
+    async def last_sequences(self) -> Mapping[str, int]:
+        """Fence the former leader, then read the newest sequence of each symbol."""
+        self._waiting.clear()
+        await self._log.fence([0])
+        return await _newest_sequences(self._cluster)
+
+    async def run(self) -> None:
+        """Write what is published, until cancelled. LogFault when another process has taken over."""
+        try:
+            while True:
+                await self._woken.wait()
+                self._woken.clear()
+                batch, self._waiting = self._waiting, []
+                if batch:
+                    self._published += len(batch)
+                    await self._log.commit(0, batch, self._published)
+        finally:
+            await self._log.close()
+
+
+async def _newest_sequences(cluster: KafkaCluster) -> dict[str, int]:
+    consumer = AIOKafkaConsumer(
+        **cluster.client_settings,
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+    )
+    await consumer.start()
+    newest: dict[str, int] = {}
+    try:
+        tp = TopicPartition(MARKET_UPDATES_TOPIC, 0)
+        consumer.assign([tp])
+        begin, end = (await consumer.beginning_offsets([tp]))[tp], (await consumer.end_offsets([tp]))[tp]
+        consumer.seek(tp, max(begin, end - TAIL_TICKS))
+        deadline_s = asyncio.get_running_loop().time() + TAIL_S_MAX
+        while await consumer.position(tp) < end and asyncio.get_running_loop().time() < deadline_s:
+            for records in (await consumer.getmany(tp, timeout_ms=200)).values():
+                for record in records:
+                    with suppress(msgspec.MsgspecError):
+                        tick = market_data_decoder.decode(record.value)
+                        newest[tick.symbol] = max(tick.sequence, newest.get(tick.symbol, 0))
+    finally:
+        await consumer.stop()
+    return newest
+
+
+class MarketDataWorker:
+    """One of the market data processes."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self.settings = settings
+        credentials = settings.security().credentials()
+        self.cluster = KafkaCluster(settings.kafka_brokers, credentials)
+        settings.tables_dir.mkdir(parents=True, exist_ok=True)
+        self.app: Any = faust.App(
+            APP_ID,
+            broker=[f"kafka://{address}" for address in settings.kafka_brokers],
+            broker_credentials=credentials,
+            broker_session_timeout=settings.session_timeout_s,
+            broker_heartbeat_interval=settings.session_timeout_s / 3,
+            consumer_group_instance_id=settings.worker_name,
+            datadir=str(settings.tables_dir),
+            topic_replication_factor=settings.replication_factor,
+            topic_disable_leader=False,
+            stream_wait_empty=False,
+            stream_recovery_delay=0.0,
+            web_enabled=False,
+        )
+        self.feed = BackpackFeed(settings.backpack_ws_url, settings.instruments)
+        self.publisher = KafkaPublisher(self.cluster)
+        self.service = MarketDataService(self.feed, self.publisher)
+        self.leads = asyncio.Event()
+        self._changed = asyncio.Event()
+        self.app.on_partitions_assigned.connect(self._on_assigned, weak=False)
+        self.app.on_partitions_revoked.connect(self._on_assigned, weak=False)
+
+    async def _on_assigned(self, *_: Any, **__: Any) -> None:
+        self._changed.set()
+
+    async def declare(self) -> None:
+        """Make the topic when it is missing. LogFault when there is another one."""
+        topic = KafkaTopic(MARKET_UPDATES_TOPIC, 1, self.settings.replication_factor, retention_ms=DAY_MS)
+        await declare_topics(self.cluster, [topic])
+
+    async def lead(self) -> None:
+        """Ingest while this process is the leader. Runs for ever."""
+        ingesting: asyncio.Task[None] | None = None
+        try:
+            while True:
+                self._changed.clear()
+                leads = bool(self.app.is_leader())
+                if leads and ingesting is None:
+                    log.info("leading: ingesting %s", self.settings.backpack_ws_url)
+                    ingesting = asyncio.create_task(self._ingest())
+                elif not leads and ingesting is not None:
+                    log.info("standing by: another process leads")
+                    await _ended(ingesting)
+                    ingesting = None
+                (self.leads.set if leads else self.leads.clear)()
+                changed = asyncio.create_task(self._changed.wait())
+                await asyncio.wait({changed, ingesting} if ingesting else {changed}, return_when="FIRST_COMPLETED")
+                changed.cancel()
+                if ingesting is not None and ingesting.done():
+                    ingesting.result()  # raises what ended it
+        finally:
+            if ingesting is not None:
+                await _ended(ingesting)
+
+    async def _ingest(self) -> None:
+        tasks = {asyncio.create_task(self.service.run()), asyncio.create_task(self.publisher.run())}
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                await _ended(task)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError, Exception):
+        await task

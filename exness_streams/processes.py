@@ -1,0 +1,173 @@
+"""How each long-running command runs: event loop, signals, logging, and what it says when it is ready.
+
+Faust takes a while to import, so the workers are imported when they are run: not for every --help.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import gc
+import logging
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import TypeVar
+
+from rich.console import Console
+
+from exness_streams import __version__
+from exness_streams.config import Settings
+from exness_streams.config_kafka import KafkaSettings
+from exness_streams.market_data.simulator import BackpackSimulator
+from exness_streams.transport.faults import LogFault
+
+T = TypeVar("T")
+
+
+def run_loop(main_coroutine: Coroutine[object, object, T]) -> T:
+    """Run to the end on the fastest loop there is."""
+    # Long callbacks share the interpreter with the log's writer thread: let it have its turn sooner.
+    sys.setswitchinterval(0.0005)
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main_coroutine)
+    return uvloop.run(main_coroutine)
+
+
+def until_signalled() -> asyncio.Event:
+    """Set by SIGINT and SIGTERM."""
+    until = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, until.set)
+    return until
+
+
+async def run_platform(
+    settings: Settings, simulator: BackpackSimulator | None, console: Console
+) -> BaseException | None:
+    """Everything in one process. Returns what failed."""
+    from exness_streams.worker import Platform
+
+    until = until_signalled()
+    if simulator is not None:
+        await simulator.start()
+    try:
+        platform = Platform(settings, simulator.url if simulator is not None else settings.backpack_ws_url)
+
+        async def on_ready() -> None:
+            put_start_up_aside()
+            _say_what_runs(settings, simulator, console)
+
+        return await platform.run(until, on_ready)
+    except (LogFault, OSError) as error:
+        return error
+    finally:
+        if simulator is not None:
+            await simulator.stop()
+
+
+async def run_engine(settings: KafkaSettings, console: Console) -> BaseException | None:
+    """One engine worker on Kafka. Returns what failed."""
+    from exness_streams.worker import EngineWorker
+
+    until = until_signalled()
+    try:
+        worker = EngineWorker(settings)
+
+        async def on_ready() -> None:
+            put_start_up_aside()
+            brokers = ", ".join(settings.kafka_brokers)
+            console.print(f"[bold green]engine {settings.worker_name} is ready[/] on Kafka at {brokers}")
+            console.print(f"  API      {settings.own_url}/api/v1/state (any worker answers for any account)")
+
+        return await worker.run(until, on_ready)
+    except (LogFault, OSError) as error:
+        return error
+
+
+async def run_market_data(settings: KafkaSettings, console: Console) -> BaseException | None:
+    """One market data process on Kafka. Returns what failed."""
+    from exness_streams.market_data_worker import MarketDataWorker
+    from exness_streams.worker import run_app
+
+    until = until_signalled()
+    try:
+        worker = MarketDataWorker(settings)
+        await worker.declare()
+        brokers = ", ".join(settings.kafka_brokers)
+        console.print(f"[bold green]market data {settings.worker_name} is running[/] on Kafka at {brokers}")
+        console.print(f"  feed     {settings.backpack_ws_url} for {', '.join(settings.instruments)}")
+        return await run_app(worker.app, lambda: [worker.lead()], until)
+    except (LogFault, OSError) as error:
+        return error
+
+
+async def serve_simulator(simulator: BackpackSimulator, console: Console) -> BaseException | None:
+    """The simulator alone. Returns what failed."""
+    until = until_signalled()
+    try:
+        await simulator.start()
+    except OSError as error:
+        return error
+    try:
+        console.print(f"[bold green]Backpack simulator[/] on {simulator.url} (seed {simulator.seed})", soft_wrap=True)
+        console.print(f"  try      BACKPACK_WS_URL={simulator.url} exness-streams run", soft_wrap=True)
+        await until.wait()
+    finally:
+        await simulator.stop()
+    return None
+
+
+def put_start_up_aside() -> None:
+    """What start-up has made lives as long as the process.
+
+    Put aside, it no longer makes each full collection a pause of 45 to 110 ms (docs/benchmarks.md).
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def _say_what_runs(settings: Settings, simulator: BackpackSimulator | None, console: Console) -> None:
+    url = f"http://{settings.host}:{settings.port}"
+    feed = f"simulated prices (seed {simulator.seed})" if simulator else settings.backpack_ws_url
+    console.print(f"[bold green]Exness Streams {__version__} is running[/]")
+    console.print(f"  API      {url}/api/v1/state", soft_wrap=True)
+    console.print(f"  feed     {feed} for {', '.join(settings.instruments)}", soft_wrap=True)
+    console.print(f"  data     {settings.data_dir.absolute()} (embedded log; survives restarts)", soft_wrap=True)
+    console.print("  try      exness-streams open SOL long --margin 1000 --leverage 2")
+    console.print(
+        f"""  or       curl -X POST {url}/api/v1/positions/open -H 'Content-Type: application/json' """
+        """-d '{"margin":1000,"asset":"SOL","type":"long","leverage":2,"currentPrice":150}'""",
+        soft_wrap=True,
+        markup=False,
+    )
+    console.print("  stop     Ctrl-C")
+    if simulator is None:
+        console.print("  offline? exness-streams run --feed simulated")
+
+
+def in_words(error: BaseException) -> str:
+    """A fault as one line."""
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return f"{error.strerror}: choose another PORT, or stop what uses it"
+    text = str(error)
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+def quiet_logging() -> None:
+    """Our own news, and everybody's warnings, on standard error."""
+    logging.basicConfig(
+        level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    logging.getLogger("exness_streams").setLevel(logging.INFO)
+    # Faust's services log each of their steps under the module of their class.
+    for name in ("exness_streams.transport", "exness_streams.engine.app"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("exness_streams.engine.app").addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a log record says more than the last line of the command will: a fault has its own words."""
+    return not any(isinstance(argument, LogFault) for argument in record.args or ())

@@ -1,0 +1,167 @@
+"""Kafka's topics: made as they are wanted, and refused when they are otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
+
+from exness_streams.transport.faults import LogFault
+
+CONNECT_S_MAX = 15.0
+METADATA_S_MAX = 15.0
+
+
+class KafkaUnreachable(LogFault):
+    """No broker answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaCluster:
+    """Where the brokers are ("host:port", ...), and Faust's credentials for them."""
+
+    addresses: tuple[str, ...]
+    credentials: Any = None
+
+    @property
+    def client_settings(self) -> dict[str, Any]:
+        """What every aiokafka client of this cluster is made with."""
+        return {"bootstrap_servers": list(self.addresses), **credentials_to_aiokafka_auth(self.credentials)}
+
+    def unreachable(self, error: BaseException) -> KafkaUnreachable:
+        """The fault when connecting failed."""
+        words = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return KafkaUnreachable(
+            f"no Kafka broker can be used at {', '.join(self.addresses)}: start it, or correct KAFKA_BROKERS "
+            f"and the credentials ({words})"
+        )
+
+    @asynccontextmanager
+    async def admin(self) -> AsyncIterator[Any]:
+        """A connected aiokafka admin client. KafkaUnreachable."""
+        client = AIOKafkaAdminClient(**self.client_settings)
+        try:
+            try:
+                await asyncio.wait_for(client.start(), CONNECT_S_MAX)
+            except (KafkaError, OSError, asyncio.TimeoutError) as error:
+                raise self.unreachable(error) from error
+            yield client
+        finally:
+            await client.close()
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaTopic:
+    """A topic as it is wanted. retention_ms: None keeps records for ever (or until they are compacted)."""
+
+    name: str
+    partitions: int
+    replication_factor: int = 1
+    compact: bool = False
+    retention_ms: int | None = None
+
+    @property
+    def cleanup_policy(self) -> str:
+        return "compact" if self.compact else "delete"
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The topic's own settings on the broker."""
+        settings = {"cleanup.policy": self.cleanup_policy}
+        if not self.compact:
+            settings["retention.ms"] = str(-1 if self.retention_ms is None else self.retention_ms)
+        if self.replication_factor >= 3:
+            settings["min.insync.replicas"] = "2"  # what was acknowledged survives a broker's disk
+        return settings
+
+
+async def declare_topics(cluster: KafkaCluster, wanted: Sequence[KafkaTopic]) -> None:
+    """Make the topics that are missing, and check the others; returns once brokers know all of them.
+
+    An existing topic's retention is the operator's to change. Another number of partitions, replication or
+    cleanup policy is a LogFault, and so is a topic that the brokers refuse to make. KafkaUnreachable.
+    """
+    async with cluster.admin() as admin:
+        try:
+            existing = await _describe(admin)
+            missing = [topic for topic in wanted if topic.name not in existing]
+            await _create(admin, missing)
+            found = await _until_known(admin, wanted) if missing else existing
+            policies = await _cleanup_policies(admin, [topic.name for topic in wanted])
+        except (KafkaError, OSError) as error:
+            raise LogFault(f"Kafka's topics can't be declared: {error}") from error
+    for topic in wanted:
+        _check(topic, found[topic.name], policies[topic.name])
+
+
+async def _describe(admin: Any) -> dict[str, list[int]]:
+    """The replication of each partition, by topic. All topics: to ask for one by name could make it."""
+    described = await admin.describe_topics()
+    return {
+        topic["topic"]: [len(partition["replicas"]) for partition in topic["partitions"]]
+        for topic in described
+        if topic["error_code"] == 0
+    }
+
+
+async def _create(admin: Any, topics: Sequence[KafkaTopic]) -> None:
+    if not topics:
+        return
+    response = await admin.create_topics(
+        [NewTopic(topic.name, topic.partitions, topic.replication_factor, topic_configs=topic.settings)
+         for topic in topics]
+    )  # fmt: skip
+    for name, code, reason, *_ in response.topic_errors:
+        if code not in (0, TopicAlreadyExistsError.errno):  # another worker may have been faster
+            words = reason or for_code(code).__name__
+            raise LogFault(f"Kafka refuses to make topic {name}: {words}")
+
+
+async def _until_known(admin: Any, wanted: Sequence[KafkaTopic]) -> dict[str, list[int]]:
+    waited_s = 0.0
+    while True:
+        found = await _describe(admin)
+        unknown = [topic.name for topic in wanted if not found.get(topic.name)]
+        if not unknown:
+            return found
+        if waited_s > METADATA_S_MAX:
+            raise LogFault(f"Kafka made topic {unknown[0]}, but its brokers do not know it: look at their logs")
+        await asyncio.sleep(0.05)
+        waited_s += 0.05
+
+
+async def _cleanup_policies(admin: Any, names: Sequence[str]) -> Mapping[str, str]:
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name, {"cleanup.policy": None}) for name in names]
+    policies: dict[str, str] = {}
+    for response in await admin.describe_configs(resources):
+        for code, reason, _, name, entries, *_ in response.resources:
+            if code:
+                raise LogFault(f"Kafka does not say how it cleans topic {name}: {reason or for_code(code).__name__}")
+            policies[name] = next(value for key, value, *_ in entries if key == "cleanup.policy")
+    return policies
+
+
+def _check(wanted: KafkaTopic, replication: Sequence[int], policy: str) -> None:
+    if len(replication) != wanted.partitions:
+        raise LogFault(
+            f"topic {wanted.name} has {len(replication)} partitions, not {wanted.partitions}: their number is fixed "
+            f"once data exists. Set it back to {len(replication)}, or start with other topics"
+        )
+    differing = next((count for count in replication if count != wanted.replication_factor), None)
+    if differing is not None:
+        raise LogFault(
+            f"topic {wanted.name} has replication factor {differing}, not {wanted.replication_factor}: set "
+            f"EXNESS_REPLICATION_FACTOR to {differing}, or reassign the topic's replicas"
+        )
+    if policy != wanted.cleanup_policy:
+        raise LogFault(
+            f"topic {wanted.name} has cleanup.policy {policy}, not {wanted.cleanup_policy}: correct it on the "
+            f"brokers (kafka-configs --alter), or records that are needed get lost"
+        )
