@@ -1,0 +1,148 @@
+"""Passing requests on to the account's owner, with a fake owner that keeps what it is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from exness_streams.api.errors import error_middleware
+from exness_streams.api.forwarding import FORWARDED, Forwarding
+from exness_streams.messages import JOURNAL_TOPIC
+
+
+@dataclass
+class FakeOwner:
+    """Another worker."""
+
+    seen: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
+    hangs_up: bool = False
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.seen.append((request.method, request.path_qs, dict(request.headers), await request.read()))
+        if self.hangs_up:
+            assert request.transport is not None
+            request.transport.close()
+        return web.Response(
+            body=b'{"from":"owner"}',
+            status=201,
+            headers={"Content-Type": "application/json", "Idempotent-Replayed": "true", "X-Internal": "secret"},
+        )
+
+
+@asynccontextmanager
+async def serving(app: web.Application) -> AsyncIterator[str]:
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        host, port = runner.addresses[0][:2]
+        yield f"http://{host}:{port}"
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def worker(owner_url: str | None, *, owned: set[int]) -> AsyncIterator[tuple[str, list[str]]]:
+    """A worker that owns some of eight cells; the URL of each account's partition is its last digit."""
+    local: list[str] = []
+
+    async def view(request: web.Request) -> web.Response:
+        local.append(request.path)
+        return web.Response(text="local")
+
+    async with aiohttp.ClientSession() as client:
+        topics: dict[str, Any] = {} if owner_url is None else {owner_url: {JOURNAL_TOPIC: list(range(8))}}
+        engine: Any = SimpleNamespace(
+            app=SimpleNamespace(
+                router=SimpleNamespace(external_topics_metadata=lambda: topics),
+                conf=SimpleNamespace(canonical_url="http://127.0.0.1:1"),
+                http_client=client,
+            ),
+            cells=SimpleNamespace(cell=lambda partition: "cell" if partition in owned else None),
+            partition_of=lambda account_id: int(account_id[-1]),
+        )
+        app = web.Application(middlewares=[error_middleware], client_max_size=16 * 1024)
+        app.router.add_route("*", "/{path:.*}", Forwarding(engine).to_owner(view))
+        async with serving(app) as url:
+            yield url, local
+
+
+def owner_app(owner: FakeOwner) -> web.Application:
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", owner.answer)
+    return app
+
+
+async def ask(url: str, method: str = "POST", **options: Any) -> tuple[int, dict[str, str], bytes]:
+    async with aiohttp.ClientSession() as client, client.request(method, url, **options) as response:
+        return response.status, dict(response.headers), await response.read()
+
+
+async def test_a_request_goes_to_the_owner_with_its_body_and_comes_back_as_it_is() -> None:
+    owner = FakeOwner()
+    async with serving(owner_app(owner)) as owner_url, worker(owner_url, owned={1}) as (url, local):
+        headers = {"X-Account": "a2", "Idempotency-Key": "k", "Content-Type": "application/json", "X-Other": "no"}
+        status, answered, body = await ask(f"{url}/api/v1/positions/open?x=1", data=b'{"a":1}', headers=headers)
+    assert (status, body) == (201, b'{"from":"owner"}')
+    assert answered["Idempotent-Replayed"] == "true"
+    assert "X-Internal" not in answered
+    [(method, path, sent, sent_body)] = owner.seen
+    assert (method, path, sent_body) == ("POST", "/api/v1/positions/open?x=1", b'{"a":1}')
+    assert (sent["X-Account"], sent["Idempotency-Key"], sent[FORWARDED]) == ("a2", "k", "1")
+    assert "X-Other" not in sent
+    assert not local
+
+
+async def test_what_is_owned_here_is_answered_here() -> None:
+    owner = FakeOwner()
+    async with serving(owner_app(owner)) as owner_url, worker(owner_url, owned={1}) as (url, local):
+        assert (await ask(f"{url}/state", "GET", headers={"X-Account": "a1"}))[2] == b"local"
+    assert local == ["/state"]
+    assert not owner.seen
+
+
+async def test_a_request_is_passed_on_once_only() -> None:
+    owner = FakeOwner()
+    async with serving(owner_app(owner)) as owner_url, worker(owner_url, owned=set()) as (url, local):
+        await ask(f"{url}/state", "GET", headers={"X-Account": "a1", FORWARDED: "1"})
+    assert local == ["/state"]
+    assert not owner.seen
+
+
+async def test_without_a_known_owner_the_view_says_so() -> None:
+    async with worker(None, owned=set()) as (url, local):
+        await ask(f"{url}/state", "GET", headers={"X-Account": "a1"})
+    assert local == ["/state"]
+
+
+async def test_an_owner_that_cannot_be_reached_took_nothing() -> None:
+    async with worker("http://127.0.0.1:9", owned=set()) as (url, _):
+        status, headers, body = await ask(f"{url}/open", headers={"X-Account": "a1"}, data=b"{}")
+    assert (status, headers["Retry-After"]) == (503, "1")
+    assert b"REBALANCING" in body
+
+
+async def test_an_owner_that_dies_over_an_order_leaves_its_outcome_unknown() -> None:
+    owner = FakeOwner(hangs_up=True)
+    async with serving(owner_app(owner)) as owner_url, worker(owner_url, owned=set()) as (url, _):
+        status, _, body = await ask(f"{url}/open", headers={"X-Account": "a1"}, data=b"{}")
+        assert (status, b"OUTCOME_UNKNOWN" in body) == (504, True)
+        status, _, body = await ask(f"{url}/state", "GET", headers={"X-Account": "a1"})
+        assert (status, b"REBALANCING" in body) == (503, True)
+
+
+async def test_the_size_of_a_body_is_limited_before_it_is_passed_on() -> None:
+    owner = FakeOwner()
+    async with serving(owner_app(owner)) as owner_url, worker(owner_url, owned=set()) as (url, _):
+        status, _, _ = await ask(f"{url}/open", headers={"X-Account": "a1"}, data=b"x" * 20_000)
+    await asyncio.sleep(0)
+    assert status == 413
+    assert not owner.seen
