@@ -16,10 +16,10 @@ from typing import Any
 from figures import Figure, report
 from running_platform import free_port
 
-from exness_streams.cli import _run_loop
 from exness_streams.config import load_settings
 from exness_streams.engine.app import APP_ID, DAY_S, build_engine
 from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder
+from exness_streams.processes import run_loop
 from exness_streams.transport.cell_log import LogRecord
 from exness_streams.transport.embedded_log import EmbeddedLog
 
@@ -100,7 +100,7 @@ async def measure_in_loop() -> list[Figure]:
 
 def measure() -> list[Figure]:
     """All figures of this benchmark, on the event loop that the platform runs on."""
-    found: Any = _run_loop(measure_in_loop())
+    found: Any = run_loop(measure_in_loop())
     assert isinstance(found, list)
     return found
 
