@@ -98,10 +98,11 @@ def engine(port: int | None, worker_id: str | None) -> None:
 
 
 @main.command("market-data")
+@click.option("--port", type=int, help="serve /metrics, /livez and /readyz there [env PORT, default: nowhere]")
 @click.option("--worker-id", help="the same after each restart [env EXNESS_WORKER_ID, default host-port]")
-def market_data(worker_id: str | None) -> None:
+def market_data(port: int | None, worker_id: str | None) -> None:
     """The market data service on Kafka; start two: one ingests, the other takes over."""
-    settings = _kafka_settings(worker_id=worker_id)
+    settings = _kafka_settings(port=port, worker_id=worker_id)
     quiet_logging()
     _ended(run_loop(run_market_data(settings, console)))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -16,12 +17,15 @@ from typing import Any
 import faust
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from exness_streams.config_kafka import KafkaSettings
+from exness_streams.engine.observer import Observer
 from exness_streams.market_data.feed import BackpackFeed
 from exness_streams.market_data.service import MarketDataService
 from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder, market_data_decoder
 from exness_streams.transport.cell_log import LogRecord
+from exness_streams.transport.faults import LogFault, LogFenced
 from exness_streams.transport.kafka_cells import KafkaCellLog
 from exness_streams.transport.kafka_topics import KafkaCluster, KafkaTopic, declare_topics
 
@@ -31,6 +35,8 @@ APP_ID = "exness-market-data"
 DAY_MS = 24 * 3600 * 1000
 TAIL_TICKS = 10_000
 TAIL_S_MAX = 10.0
+RETRY_S = 2.0
+FAILED_LATELY_S = 60.0
 
 
 class KafkaPublisher:
@@ -43,12 +49,18 @@ class KafkaPublisher:
         self._waiting: list[LogRecord] = []
         self._woken = asyncio.Event()
         self._published = 0
+        self.observer = Observer()
 
     def publish(self, message: MarketDataMessage) -> None:
         """Hand one update over; it goes out with whatever else waits."""
         key, value = message.symbol.encode(), json_encoder.encode(message)
         self._waiting.append(LogRecord(MARKET_UPDATES_TOPIC, key, value, 0, message.timestamp))
         self._woken.set()
+
+    @property
+    def waiting(self) -> int:
+        """Updates that are not in a transaction yet."""
+        return len(self._waiting)
 
     async def last_sequences(self) -> Mapping[str, int]:
         """Fence the former leader, then read the newest sequence of each symbol."""
@@ -65,7 +77,10 @@ class KafkaPublisher:
                 batch, self._waiting = self._waiting, []
                 if batch:
                     self._published += len(batch)
+                    begun_s = time.monotonic()
                     await self._log.commit(0, batch, self._published)
+                    self.observer.batch(MARKET_UPDATES_TOPIC, len(batch))
+                    self.observer.transaction(len(batch), time.monotonic() - begun_s)
         finally:
             await self._log.close()
 
@@ -77,9 +92,9 @@ async def _newest_sequences(cluster: KafkaCluster) -> dict[str, int]:
         enable_auto_commit=False,
         auto_offset_reset="earliest",
     )
-    await consumer.start()
     newest: dict[str, int] = {}
     try:
+        await consumer.start()
         tp = TopicPartition(MARKET_UPDATES_TOPIC, 0)
         consumer.assign([tp])
         begin, end = (await consumer.beginning_offsets([tp]))[tp], (await consumer.end_offsets([tp]))[tp]
@@ -91,6 +106,8 @@ async def _newest_sequences(cluster: KafkaCluster) -> dict[str, int]:
                     with suppress(msgspec.MsgspecError):
                         tick = market_data_decoder.decode(record.value)
                         newest[tick.symbol] = max(tick.sequence, newest.get(tick.symbol, 0))
+    except (KafkaError, OSError) as error:
+        raise cluster.unreachable(error) from error
     finally:
         await consumer.stop()
     return newest
@@ -122,11 +139,18 @@ class MarketDataWorker:
         self.publisher = KafkaPublisher(self.cluster)
         self.service = MarketDataService(self.feed, self.publisher)
         self.leads = asyncio.Event()
+        self.joined = asyncio.Event()
         self._changed = asyncio.Event()
+        self._failed_at_s = -FAILED_LATELY_S
         self.app.on_partitions_assigned.connect(self._on_assigned, weak=False)
-        self.app.on_partitions_revoked.connect(self._on_assigned, weak=False)
+        self.app.on_partitions_revoked.connect(self._on_revoked, weak=False)
 
     async def _on_assigned(self, *_: Any, **__: Any) -> None:
+        self.joined.set()
+        self._changed.set()
+
+    async def _on_revoked(self, *_: Any, **__: Any) -> None:
+        self.joined.clear()
         self._changed.set()
 
     async def declare(self) -> None:
@@ -142,7 +166,8 @@ class MarketDataWorker:
                 self._changed.clear()
                 leads = bool(self.app.is_leader())
                 if leads and ingesting is None:
-                    log.info("leading: ingesting %s", self.settings.backpack_ws_url)
+                    if not self._failed_lately():
+                        log.info("leading: ingesting %s", self.settings.backpack_ws_url)
                     ingesting = asyncio.create_task(self._ingest())
                 elif not leads and ingesting is not None:
                     log.info("standing by: another process leads")
@@ -153,10 +178,27 @@ class MarketDataWorker:
                 await asyncio.wait({changed, ingesting} if ingesting else {changed}, return_when="FIRST_COMPLETED")
                 changed.cancel()
                 if ingesting is not None and ingesting.done():
-                    ingesting.result()  # raises what ended it
+                    await self._after(ingesting)
+                    ingesting = None
         finally:
             if ingesting is not None:
                 await _ended(ingesting)
+
+    def _failed_lately(self) -> bool:
+        """Whether the outage was told already."""
+        return time.monotonic() - self._failed_at_s < FAILED_LATELY_S
+
+    async def _after(self, ended: asyncio.Task[None]) -> None:
+        """Kafka may be away for a while; anything else, a takeover by another process above all, ends this one."""
+        fault = ended.exception()
+        if fault is None or isinstance(fault, LogFenced) or not isinstance(fault, LogFault):
+            ended.result()
+            return
+        if not self._failed_lately():
+            log.warning("ingesting stopped, and begins again when Kafka answers: %s", fault)
+        self._failed_at_s = time.monotonic()
+        await asyncio.sleep(RETRY_S)
+        self._changed.set()
 
     async def _ingest(self) -> None:
         tasks = {asyncio.create_task(self.service.run()), asyncio.create_task(self.publisher.run())}

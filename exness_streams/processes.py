@@ -12,6 +12,7 @@ import logging
 import signal
 import sys
 from collections.abc import Coroutine
+from contextlib import nullcontext
 from typing import TypeVar
 
 from rich.console import Console
@@ -19,6 +20,7 @@ from rich.console import Console
 from exness_streams import __version__
 from exness_streams.config import Settings
 from exness_streams.config_kafka import KafkaSettings
+from exness_streams.log_repeats import Repeats
 from exness_streams.market_data.simulator import BackpackSimulator
 from exness_streams.transport.faults import LogFault
 
@@ -89,17 +91,23 @@ async def run_engine(settings: KafkaSettings, console: Console) -> BaseException
 
 async def run_market_data(settings: KafkaSettings, console: Console) -> BaseException | None:
     """One market data process on Kafka. Returns what failed."""
+    from exness_streams.market_data_metrics import watched
     from exness_streams.market_data_worker import MarketDataWorker
     from exness_streams.worker import run_app
 
     until = until_signalled()
     try:
         worker = MarketDataWorker(settings)
-        await worker.declare()
-        brokers = ", ".join(settings.kafka_brokers)
-        console.print(f"[bold green]market data {settings.worker_name} is running[/] on Kafka at {brokers}")
-        console.print(f"  feed     {settings.backpack_ws_url} for {', '.join(settings.instruments)}")
-        return await run_app(worker.app, lambda: [worker.lead()], until)
+        # Several may run on one machine, and none needs a port for its work: so only where one is given.
+        is_watched = "port" in settings.model_fields_set
+        async with watched(worker) if is_watched else nullcontext():
+            await worker.declare()
+            brokers = ", ".join(settings.kafka_brokers)
+            console.print(f"[bold green]market data {settings.worker_name} is running[/] on Kafka at {brokers}")
+            console.print(f"  feed     {settings.backpack_ws_url} for {', '.join(settings.instruments)}")
+            metrics = f"http://{settings.host}:{settings.port}/metrics" if is_watched else "set PORT for them"
+            console.print(f"  metrics  {metrics}", soft_wrap=True)
+            return await run_app(worker.app, lambda: [worker.lead()], until)
     except (LogFault, OSError) as error:
         return error
 
@@ -165,7 +173,9 @@ def quiet_logging() -> None:
     # Faust's services log each of their steps under the module of their class.
     for name in ("exness_streams.transport", "exness_streams.engine.app"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("exness_streams.engine.app").addFilter(_is_news)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_is_news)
+        handler.addFilter(Repeats())
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -14,6 +14,7 @@ from exness_streams.engine.app import Engine, build_engine
 from exness_streams.engine.checkpoints import keep_checkpoints
 from exness_streams.market_data.feed import BackpackFeed, StatusChange
 from exness_streams.market_data.service import MarketDataService
+from exness_streams.market_data_metrics import FeedCollector
 from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder, market_data_decoder
 
 TAIL_TICKS = 10_000
@@ -62,7 +63,7 @@ class EngineWorker:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.engine = build_engine(settings)
-        add_routes(self.engine)
+        self.metrics = add_routes(self.engine)
         self.engine.feed_status = self.feed_status
 
     def feed_status(self) -> dict[str, Any]:
@@ -128,6 +129,7 @@ class Platform(EngineWorker):
         self._feed_change: StatusChange | None = None
         self.feed.observe(self._on_feed_change)
         self.market_data = MarketDataService(self.feed, LogPublisher(self.engine))
+        self.metrics.register(FeedCollector(self.market_data))
 
     def _on_feed_change(self, change: StatusChange) -> None:
         self._feed_change = change

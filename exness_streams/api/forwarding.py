@@ -34,30 +34,38 @@ class Forwarding:
         """A view that answers for the accounts owned here, and passes the others on."""
 
         async def answer(request: web.Request) -> web.StreamResponse:
-            partition = self._engine.partition_of(account_of(request))
+            account_id, owners = account_of(request), self._owners()
+            if not owners:
+                return await view(request)  # nobody shares with this worker, or it does not know yet
+            partition = self._engine.partition_of(account_id)
             if self._engine.cells.cell(partition) is not None:
                 return await view(request)
-            owner = self._owner_of(partition)
+            owner = owners.get(partition)
             if owner is None or FORWARDED in request.headers:
                 return await view(request)  # which says that the account is moving, or the platform starting
             return await self._forward(request, owner)
 
         return answer
 
-    def _owner_of(self, partition: int) -> str | None:
-        """The URL of a cell's owner, None when it is not known, or this worker."""
+    def _owners(self) -> dict[int, str]:
+        """The URLs of the other workers, by the cells that they own; empty before the first assignment."""
         app = self._engine.app
-        for url, topics in app.router.external_topics_metadata().items():
-            if partition in topics.get(JOURNAL_TOPIC, ()):
-                owner = str(url).rstrip("/")
-                return None if owner == str(app.conf.canonical_url).rstrip("/") else owner
-        return None
+        own_url = str(app.conf.canonical_url).rstrip("/")
+        workers = {str(url).rstrip("/"): topics for url, topics in app.router.external_topics_metadata().items()}
+        return {
+            partition: url
+            for url, topics in workers.items()
+            if url != own_url
+            for partition in topics.get(JOURNAL_TOPIC, ())
+        }
 
     async def _forward(self, request: web.Request, owner: str) -> web.Response:
         body = await request.read()
         headers = {name: request.headers[name] for name in _REQUEST_HEADERS if name in request.headers}
         headers[FORWARDED] = "1"
         url = owner + request.rel_url.raw_path_qs
+        if self._engine.app.should_stop:  # its client is closed before its server
+            raise ApiError(503, "NOT_READY", "this worker is stopping: ask another")
         try:
             async with self._engine.app.http_client.request(
                 request.method, url, data=body, headers=headers, timeout=FORWARD_TIMEOUT

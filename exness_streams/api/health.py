@@ -35,6 +35,7 @@ class PublicViews:
                     "markets": "GET /api/v1/markets",
                     "live": "GET /livez",
                     "ready": "GET /readyz",
+                    "metrics": "GET /metrics",
                 },
             }
         )

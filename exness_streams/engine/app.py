@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,6 +35,13 @@ class EngineApp(faust.App):  # type: ignore[misc]
 
     batched_topics = frozenset({JOURNAL_TOPIC, MARKET_UPDATES_TOPIC})
     self_committed_topics = frozenset({JOURNAL_TOPIC, MARKET_UPDATES_TOPIC})
+
+    rebalanced_at_s = 0.0
+
+    def on_rebalance_start(self) -> None:
+        """Faust's; remembers when, on the monotonic clock."""
+        self.rebalanced_at_s = time.monotonic()
+        super().on_rebalance_start()
 
 
 @dataclass
@@ -185,6 +193,7 @@ def _add_agents(engine: Engine) -> None:
         gone = {tp.partition for tp in revoked if tp.topic == JOURNAL_TOPIC}
         cells.drop(gone)
         engine.gateway.abandon(gone)
+        framer.next_offsets.clear()
 
     table.on_recover(load_cells)
     app.on_partitions_revoked.connect(drop_cells, weak=False)

@@ -10,16 +10,17 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from exness_streams.domain import records
 from exness_streams.domain.account import AccountRow
 from exness_streams.domain.cell import Cell, Reply
-from exness_streams.domain.events import Event
+from exness_streams.domain.events import Event, PositionClosed
 from exness_streams.domain.quotes import Quote
-from exness_streams.messages import EVENTS_TOPIC
+from exness_streams.engine.observer import Observer
+from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC
 from exness_streams.transport.cell_log import CellLog, LogRecord
 from exness_streams.transport.faults import LogFault
 from exness_streams.transport.table import CellTable
@@ -42,6 +43,14 @@ class ReadRecord(Protocol):
     value: bytes | None
 
 
+class Progress(NamedTuple):
+    """Offsets of a cell's journal: next to commit, next to fold, and its end when the cell was loaded."""
+
+    committed: int
+    next_offset: int
+    journal_end: int
+
+
 OnReply = Callable[[Reply], None]
 
 
@@ -55,6 +64,8 @@ class CellHost:
         self._cells: dict[int, Cell] = {}
         self._ready_at: dict[int, int] = {}
         self._committed_at_s: dict[int, float] = {}
+        self._catching_up = False
+        self.observer = Observer()
         self.counters: Counter[str] = Counter()
         self.ready = asyncio.Event()
         self.priced = asyncio.Event()
@@ -80,6 +91,7 @@ class CellHost:
             raise JournalFault(f"{error}: restore the log, or remove the tables directory to rebuild it") from error
         self._cells[partition] = cell
         self._ready_at[partition] = journal_end
+        self._catching_up = True
 
     def _rows(self, partition: int) -> Iterable[AccountRow]:
         for _, value in self._table.scan(partition, records.ROW_PREFIX):
@@ -91,8 +103,13 @@ class CellHost:
 
     def loaded(self) -> None:
         """All cells are loaded: `ready` is set once they have caught up."""
+        self._look_whether_caught_up()
+
+    def _look_whether_caught_up(self) -> None:
         if self.is_ready:
+            self._catching_up = False
             self.ready.set()
+            self.observer.caught_up()
 
     def drop(self, partitions: Iterable[int]) -> None:
         """Forget cells that are another's now."""
@@ -115,6 +132,16 @@ class CellHost:
         return self._cells.get(partition)
 
     @property
+    def partitions(self) -> list[int]:
+        """The cells owned here."""
+        return sorted(self._cells)
+
+    def progress(self, partition: int) -> Progress:
+        """How far an owned cell has come. LogFault while it is being given up."""
+        committed = self._cell_log.committed(partition)
+        return Progress(committed or 0, self._cells[partition].next_offset, self._ready_at[partition])
+
+    @property
     def quotes(self) -> dict[str, Quote]:
         """The market as the cells see it: every cell sees every frame."""
         return next(iter(self._cells.values())).quotes if self._cells else {}
@@ -129,6 +156,7 @@ class CellHost:
         cell = self._cells.get(partition)
         if cell is None:
             return  # revoked while the batch waited: its next owner folds it
+        self.observer.batch(JOURNAL_TOPIC, len(batch))
         for first in range(0, len(batch), SLICE_RECORDS_MAX):
             events = self._fold_slice(cell, batch[first : first + SLICE_RECORDS_MAX])
             if events or self._is_due(cell):
@@ -141,11 +169,10 @@ class CellHost:
             elif first + SLICE_RECORDS_MAX < len(batch):
                 await asyncio.sleep(0)
 
-    def _count(self, batch: Sequence[ReadRecord], events: Sequence[Event]) -> None:
+    def _count(self, batch: Sequence[ReadRecord]) -> None:
         self.counters["records"] += len(batch)
-        self.counters.update(type(event).__name__ for event in events)
-        if not self.ready.is_set() and self.is_ready:
-            self.ready.set()
+        if self._catching_up:
+            self._look_whether_caught_up()
         elif not self.priced.is_set() and self.ready.is_set() and self.quotes:
             self.priced.set()  # by a record that came after the start
 
@@ -160,7 +187,7 @@ class CellHost:
             events += folded.events
             if folded.reply is not None:
                 self._on_reply(folded.reply)
-        self._count(batch, events)
+        self._count(batch)
         return events
 
     def _is_due(self, cell: Cell) -> bool:
@@ -176,8 +203,15 @@ class CellHost:
         entries = list(cell.pending.items())
         written = [LogRecord(changelog, key, value) for key, value in entries]
         written += [LogRecord(EVENTS_TOPIC, event.account_id.encode(), records.encode(event)) for event in events]
+        begun_s = time.monotonic()
         offsets = await self._cell_log.commit(partition, written, cell.next_offset)
+        self.observer.transaction(len(written), time.monotonic() - begun_s)
         self._table.write(partition, dict(entries), offsets[len(entries) - 1])
         cell.committed()
         self._committed_at_s[partition] = time.monotonic()
-        self.counters["transactions"] += 1
+        # Only now: what was folded and not committed is folded again, here or elsewhere.
+        self.counters.update(_counted_as(event) for event in events)
+
+
+def _counted_as(event: Event) -> str:
+    return f"closed {event.reason}" if isinstance(event, PositionClosed) else "opened"

@@ -16,6 +16,7 @@ from exness_streams.domain import records
 from exness_streams.domain.frames import FrameBuilder, PriceFrame
 from exness_streams.domain.money import AMOUNT_MAX, ZERO
 from exness_streams.domain.quotes import Quote
+from exness_streams.engine.observer import Observer
 from exness_streams.messages import JOURNAL_TOPIC, MARKET_UPDATES_TOPIC, market_data_decoder
 from exness_streams.transport.cell_log import FrameLog, LogRecord
 
@@ -47,6 +48,8 @@ class Framer:
         self._cells = range(cells)
         self._pace_s = pace_ms / 1000
         self._builder = FrameBuilder()
+        self.next_offsets: dict[int, int] = {}
+        self.observer = Observer()
         self.counters: Counter[str] = Counter()
 
     async def frame(self, partition: int, batch: Sequence[TickRecord]) -> None:
@@ -60,7 +63,9 @@ class Framer:
                 await asyncio.sleep(0)
         frames += self._cut()
         self.counters["ticks"] += len(batch)
+        self.observer.batch(MARKET_UPDATES_TOPIC, len(batch))
         if not frames:
+            self.next_offsets[partition] = batch[-1].offset + 1
             return  # nothing moved; the offset moves with the next frame
         self.counters["frames"] += len(frames)
         encoded = [records.encode(frame) for frame in frames]
@@ -69,6 +74,7 @@ class Framer:
             partition,
             batch[-1].offset + 1,
         )
+        self.next_offsets[partition] = batch[-1].offset + 1
         if len(batch) < BACKLOG_TICKS:
             await asyncio.sleep(max(0.0, self._pace_s - (time.monotonic() - begun_s)))
 

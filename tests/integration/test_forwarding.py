@@ -65,6 +65,7 @@ async def worker(owner_url: str | None, *, owned: set[int]) -> AsyncIterator[tup
                 router=SimpleNamespace(external_topics_metadata=lambda: topics),
                 conf=SimpleNamespace(canonical_url="http://127.0.0.1:1"),
                 http_client=client,
+                should_stop=False,
             ),
             cells=SimpleNamespace(cell=lambda partition: "cell" if partition in owned else None),
             partition_of=lambda account_id: int(account_id[-1]),

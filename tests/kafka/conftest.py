@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parents[1] / "integration"))  # the conformance suite lives there
+for other in ("integration", "simulation"):  # the conformance suite lives there, and the auditor
+    sys.path.append(str(Path(__file__).parents[1] / other))
 
 pytest.register_assert_rewrite("kafka_harness", "transport_conformance", "transport_harness")
 

@@ -1,0 +1,240 @@
+"""The metrics in Prometheus' form. What is counted anyway is read when somebody asks; only durations are observed.
+
+docs/operations.md lists them. No label names an account.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, get_args
+
+import msgspec
+from aiohttp import web
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from exness_streams import __version__
+from exness_streams.api.errors import Handler
+from exness_streams.api.forwarding import FORWARDED
+from exness_streams.domain.events import CloseReason
+from exness_streams.engine.lag import journal_lags, tick_lags
+from exness_streams.engine.observer import Observer
+
+if TYPE_CHECKING:
+    from exness_streams.engine.app import Engine
+
+API_BUCKETS_S = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0)
+TRANSACTION_BUCKETS_S = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
+RECORDS_BUCKETS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000)
+
+FAUST_COUNTERS = {
+    "messages_received_total": "Messages read; a batch of records is one",
+    "events_total": "Events handed to agents",
+    "assignments_completed": "Assignments of partitions made by this process as the group's leader",
+    "assignments_failed": "Assignments of partitions that failed",
+}
+"""Counters of Faust's monitor, which it keeps in any case."""
+
+
+def process_registry() -> CollectorRegistry:
+    """A registry of its own for each process object, with prometheus-client's metrics of the process in it."""
+    # A `_created` beside each counter and histogram would be half as many series again, for nobody.
+    disable_created_metrics()  # type: ignore[no-untyped-call]
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
+def exposition(registry: CollectorRegistry) -> Handler:
+    """GET /metrics: Prometheus' text, or OpenMetrics when it is asked for."""
+
+    async def metrics(request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(registry), headers={"Content-Type": content_type})
+
+    return metrics
+
+
+class WorkHistograms(Observer):
+    """Sizes of batches, sizes and durations of transactions."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._batch = Histogram(
+            "exness_batch_records", "Records taken at once", ["topic"], registry=registry, buckets=RECORDS_BUCKETS
+        )
+        self._size = Histogram(
+            "exness_transaction_records", "Records of a transaction", registry=registry, buckets=RECORDS_BUCKETS
+        )
+        self._duration = Histogram(
+            "exness_transaction_duration_seconds",
+            "Time from a transaction's beginning to its commit",
+            registry=registry,
+            buckets=TRANSACTION_BUCKETS_S,
+        )
+
+    def batch(self, topic: str, records: int) -> None:
+        self._batch.labels(topic).observe(records)
+
+    def transaction(self, records: int, duration_s: float) -> None:
+        self._size.observe(records)
+        self._duration.observe(duration_s)
+
+
+class _EngineWork(WorkHistograms):
+    def __init__(self, registry: CollectorRegistry, engine: Engine) -> None:
+        super().__init__(registry)
+        self._engine = engine
+        self.recovery_s: float | None = None
+
+    def caught_up(self) -> None:
+        self.recovery_s = time.monotonic() - self._engine.app.rebalanced_at_s
+
+
+class ApiMetrics:
+    """Answers and their durations, by route and outcome."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._duration = Histogram(
+            "exness_api_request_duration_seconds",
+            "Time to answer; outcome is the status of a success, else the error's code",
+            ["route", "outcome", "via"],
+            registry=registry,
+            buckets=API_BUCKETS_S,
+        )
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Outermost, so that it sees errors as they are answered."""
+        begun_s = time.perf_counter()
+        try:
+            response = await handler(request)
+        except web.HTTPException as error:
+            self._observe(request, str(error.status), begun_s)
+            raise
+        self._observe(request, _outcome(response), begun_s)
+        return response
+
+    def _observe(self, request: web.Request, outcome: str, begun_s: float) -> None:
+        # The route and not the path, which anybody can invent.
+        resource = request.match_info.route.resource
+        route = "unmatched" if resource is None else resource.canonical
+        via = "worker" if FORWARDED in request.headers else "client"
+        self._duration.labels(route, outcome, via).observe(time.perf_counter() - begun_s)
+
+
+class _Failure(msgspec.Struct):
+    error: str
+
+
+_failure_decoder = msgspec.json.Decoder(_Failure)
+
+
+def _outcome(response: web.StreamResponse) -> str:
+    body = response.body if isinstance(response, web.Response) else None
+    if response.status >= 400 and isinstance(body, bytes | bytearray):
+        # The body has it also when another worker gave the answer.
+        with suppress(msgspec.MsgspecError):
+            return _failure_decoder.decode(body).error
+    return str(response.status)
+
+
+class EngineCollector(Collector):
+    """What an engine worker counts in any case."""
+
+    def __init__(self, engine: Engine, work: _EngineWork) -> None:
+        self._engine = engine
+        self._work = work
+
+    def collect(self) -> Iterator[Metric]:
+        yield InfoMetricFamily("exness_build", "The program", {"version": __version__})
+        yield from self._trading()
+        yield from self._lags()
+        yield from self._market()
+        yield from self._membership()
+        yield from faust_metrics(self._engine.app)
+
+    def _trading(self) -> Iterator[Metric]:
+        cells = self._engine.cells
+        yield counter("exness_positions_opened", "Positions opened", cells.counters["opened"])
+        closed = CounterMetricFamily("exness_positions_closed", "Positions closed, by reason", labels=["reason"])
+        for reason in get_args(CloseReason):
+            closed.add_metric([reason], cells.counters[f"closed {reason}"])
+        yield closed
+        yield gauge("exness_triggers_standing", "Triggers that wait for their price", cells.triggers_standing)
+        yield counter("exness_journal_records", "Journal records folded", cells.counters["records"])
+
+    def _lags(self) -> Iterator[Metric]:
+        lag = GaugeMetricFamily("exness_journal_lag_records", "Journal records not committed yet", labels=["partition"])
+        unfolded = GaugeMetricFamily(
+            "exness_journal_unfolded_records", "Journal records not folded yet", labels=["partition"]
+        )
+        for one in journal_lags(self._engine):
+            lag.add_metric([str(one.partition)], one.uncommitted)
+            unfolded.add_metric([str(one.partition)], one.unfolded)
+        ticks = GaugeMetricFamily("exness_ticks_lag_records", "Ticks not framed yet", labels=["partition"])
+        for partition, behind in tick_lags(self._engine):
+            ticks.add_metric([str(partition)], behind)
+        yield from (lag, unfolded, ticks)
+
+    def _market(self) -> Iterator[Metric]:
+        counted = self._engine.framer.counters
+        yield counter("exness_ticks_framed", "Ticks read for frames", counted["ticks"])
+        yield counter("exness_ticks_malformed", "Ticks ignored because they are none", counted["malformed"])
+        yield counter("exness_frames", "Price frames written", counted["frames"])
+        age = GaugeMetricFamily("exness_quote_age_seconds", "Age of the quote that cells hold", labels=["symbol"])
+        for symbol, quote in list(self._engine.cells.quotes.items()):
+            age.add_metric([symbol], time.time() - quote.time_ms / 1000)
+        yield age
+
+    def _membership(self) -> Iterator[Metric]:
+        engine = self._engine
+        yield gauge("exness_ready", "1 when requests can be served", engine.is_ready)
+        yield gauge(
+            "exness_cells_owned", "Partitions of the journal that are this worker's", len(engine.cells.partitions)
+        )
+        if self._work.recovery_s is not None:
+            yield gauge(
+                "exness_recovery_duration_seconds",
+                "The last recovery: from the rebalance until all that was acknowledged was folded",
+                self._work.recovery_s,
+            )
+
+
+def faust_metrics(app: Any) -> Iterator[Metric]:
+    """Rebalances, and what Faust's own monitor has counted."""
+    yield counter("exness_rebalances", "Rebalances of the consumer group seen here", app.rebalancing_count)
+    monitor = app.monitor
+    for name, meaning in FAUST_COUNTERS.items():
+        yield counter(f"faust_{name.removesuffix('_total')}", meaning, getattr(monitor, name))
+
+
+def counter(name: str, meaning: str, value: float) -> CounterMetricFamily:
+    """A counter without labels; its sample gets `_total`."""
+    return CounterMetricFamily(name, meaning, value=value)
+
+
+def gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
+    """A gauge without labels."""
+    return GaugeMetricFamily(name, meaning, value=value)
+
+
+def engine_metrics(engine: Engine) -> tuple[CollectorRegistry, ApiMetrics]:
+    """A worker's registry, with all of the worker in it, and the measuring of its API."""
+    registry = process_registry()
+    work = _EngineWork(registry, engine)
+    engine.cells.observer = engine.framer.observer = work
+    registry.register(EngineCollector(engine, work))
+    return registry, ApiMetrics(registry)

@@ -1,0 +1,360 @@
+"""GET /metrics: its form, its names, and that its values are what happened."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from platform_harness import CLOSE, OPEN, STATE, PlatformThread, free_port, until
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+from prometheus_client.samples import Sample
+
+from exness_streams.api.metrics import process_registry
+from exness_streams.config_kafka import KafkaSettings, load_kafka_settings
+from exness_streams.market_data.backpack import Ticker, parse
+from exness_streams.market_data.feed import FeedCounters, FeedStatus, OnMessage, StatusObserver
+from exness_streams.market_data.service import MarketDataService
+from exness_streams.market_data_metrics import FeedCollector, watched
+from exness_streams.market_data_worker import MarketDataWorker
+from exness_streams.messages import MarketDataMessage
+
+METRICS = "/metrics"
+BASE_UNITS = ("_seconds", "_bytes", "_records", "_ratio")
+COUNTED = ("exness_cells_owned", "exness_triggers_standing", "exness_feed_silent_symbols")
+FLAGS = ("exness_ready", "exness_feed_connected", "exness_feed_leader", "exness_build_info")
+
+Labels = Mapping[str, str]
+
+
+class Scrape:
+    """One answer, parsed."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.families = list(parse_text(text))
+        self.samples: list[Sample] = [sample for family in self.families for sample in family.samples]
+
+    def value(self, name: str, /, **labels: str) -> float:
+        """The sum of the samples with these labels; 0 when there are none."""
+        return sum(s.value for s in self.samples if s.name == name and labels.items() <= s.labels.items())
+
+    def has(self, name: str, /, **labels: str) -> bool:
+        return any(s.name == name and labels.items() <= s.labels.items() for s in self.samples)
+
+    @property
+    def ours(self) -> list[Sample]:
+        return [sample for sample in self.samples if sample.name.startswith("exness_")]
+
+
+def check_names(scrape: Scrape) -> None:
+    """Prometheus' rules: prefix, base unit last, `_total` on counters and on nothing else."""
+    for family in scrape.families:
+        prefix = family.name.split("_")[0]
+        assert prefix in {"exness", "faust", "process", "python"}, family.name
+        assert re.fullmatch(r"[a-z][a-z0-9_]*", family.name)
+        assert not family.name.endswith("_created"), family.name
+        if prefix != "exness":
+            continue
+        assert family.documentation, family.name
+        assert "_ms" not in family.name, family.name
+        names = {sample.name for sample in family.samples}
+        if family.type == "counter":
+            assert names <= {f"{family.name}_total"}, family.name
+        elif family.type == "histogram":
+            assert family.name.endswith(BASE_UNITS), family.name
+        else:
+            assert family.type == "gauge", family.name
+            assert not family.name.endswith("_total"), family.name
+            assert family.name.endswith(BASE_UNITS) or family.name in COUNTED + FLAGS, family.name
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformThread]:
+    thread = PlatformThread(tmp_path_factory.mktemp("platform"), partitions=2)
+    try:
+        yield thread.start()
+    finally:
+        thread.stop()
+
+
+def scraped(platform: PlatformThread) -> Scrape:
+    reply = platform.get(METRICS)
+    assert reply.status == 200
+    return Scrape(reply.body.decode())
+
+
+def risen(platform: PlatformThread, before: Scrape, name: str, by: float, **labels: str) -> None:
+    """Wait until a value is `by` more than before: counting follows the commit, which follows the answer."""
+    wanted = before.value(name, **labels) + by
+    until(lambda: scraped(platform).value(name, **labels) >= wanted)
+    assert scraped(platform).value(name, **labels) == wanted
+
+
+def order(**fields: Any) -> dict[str, Any]:
+    return {"margin": 1000, "asset": "SOL", "type": "long", "leverage": 2} | fields
+
+
+def test_the_form_is_prometheus_text(platform: PlatformThread) -> None:
+    reply = platform.get(METRICS)
+    assert reply.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert reply.body.endswith(b"\n")
+    check_names(Scrape(reply.body.decode()))
+
+
+def test_open_metrics_when_it_is_asked_for(platform: PlatformThread) -> None:
+    reply = platform.send("GET", METRICS, headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+    assert reply.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert any(family.name == "exness_positions_opened" for family in parse_openmetrics(reply.body.decode()))
+
+
+def test_orders_move_what_counts_them(platform: PlatformThread) -> None:
+    before = scraped(platform)
+    opened = platform.post(OPEN, order(), "mover")
+    assert opened.status == 201
+    risen(platform, before, "exness_positions_opened_total", 1)
+    risen(platform, before, "exness_triggers_standing", 1)
+    risen(platform, before, "exness_api_request_duration_seconds_count", 1, route=OPEN, outcome="201", via="client")
+    position_id = opened.json["positionId"]
+    assert platform.post(CLOSE, {"positionId": position_id}, "mover").status == 200
+    risen(platform, before, "exness_positions_closed_total", 1, reason="manual")
+    risen(platform, before, "exness_triggers_standing", 0)
+    risen(platform, before, "exness_api_request_duration_seconds_count", 1, route=CLOSE, outcome="200")
+    after = scraped(platform)
+    for grown in ("exness_transaction_duration_seconds", "exness_transaction_records", "exness_batch_records"):
+        assert after.value(f"{grown}_count") > before.value(f"{grown}_count"), grown
+    assert after.value("exness_journal_records_total") >= before.value("exness_journal_records_total") + 2
+    assert after.value("exness_positions_closed_total", reason="liquidation") == before.value(
+        "exness_positions_closed_total", reason="liquidation"
+    )
+
+
+def test_a_liquidation_counts_as_one(platform: PlatformThread) -> None:
+    before = scraped(platform)
+    platform.set_price("SOL_USDC", "150.00", "150.10")
+    assert platform.post(OPEN, order(leverage=10), "liquidated").status == 201
+    platform.set_price("SOL_USDC", "120.00", "120.10")
+    risen(platform, before, "exness_positions_closed_total", 1, reason="liquidation")
+    risen(platform, before, "exness_positions_closed_total", 0, reason="manual")
+    platform.set_price("SOL_USDC", "150.00", "150.10")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "route", "outcome"),
+    [
+        ("POST", OPEN, {"asset": "SOL"}, OPEN, "INVALID_REQUEST"),
+        ("POST", OPEN, order(asset="DOGE"), OPEN, "UNKNOWN_ASSET"),
+        ("POST", CLOSE, {"positionId": "none"}, CLOSE, "POSITION_NOT_FOUND"),
+        ("GET", "/no/such/path", None, "unmatched", "NOT_FOUND"),
+        ("GET", OPEN, None, "unmatched", "METHOD_NOT_ALLOWED"),
+        ("GET", STATE, None, STATE, "200"),
+    ],
+)
+def test_an_answer_is_counted_by_its_outcome(
+    platform: PlatformThread, method: str, path: str, body: Any, route: str, outcome: str
+) -> None:
+    before = scraped(platform)
+    _ = platform.post(path, body) if method == "POST" else platform.get(path)
+    risen(platform, before, "exness_api_request_duration_seconds_count", 1, route=route, outcome=outcome)
+
+
+def test_a_request_that_a_worker_passed_on_is_not_a_clients(platform: PlatformThread) -> None:
+    before = scraped(platform)
+    platform.send("GET", STATE, headers={"X-Exness-Forwarded": "1"})
+    risen(platform, before, "exness_api_request_duration_seconds_count", 1, route=STATE, via="worker")
+    risen(platform, before, "exness_api_request_duration_seconds_count", 0, route=STATE, via="client")
+
+
+def test_no_account_and_no_path_of_a_client_is_shown(platform: PlatformThread) -> None:
+    account = "very-particular-account"
+    opened = platform.post(OPEN, order(), account)
+    platform.post(OPEN, order(margin=10**9), account)
+    platform.get("/very-particular-path/" + account)
+    text = scraped(platform).text
+    assert account not in text
+    assert opened.json["positionId"] not in text
+    assert "very-particular-path" not in text
+
+
+def test_what_a_worker_says_of_itself(platform: PlatformThread) -> None:
+    scrape = scraped(platform)
+    assert scrape.value("exness_ready") == 1
+    assert scrape.value("exness_cells_owned") == 2
+    assert scrape.value("exness_rebalances_total") == 1
+    assert scrape.value("exness_recovery_duration_seconds") > 0
+    assert scrape.value("faust_messages_received_total") > 0
+    assert scrape.value("process_resident_memory_bytes") > 0
+    assert scrape.has("exness_build_info")
+    for partition in ("0", "1"):
+        assert scrape.has("exness_journal_unfolded_records", partition=partition)
+    until(lambda: scraped(platform).value("exness_journal_lag_records") == 0)
+    until(lambda: scraped(platform).value("exness_ticks_lag_records") == 0)
+    assert scraped(platform).has("exness_ticks_lag_records", partition="0")
+
+
+def test_lag_is_seen_while_a_cell_does_not_fold(platform: PlatformThread) -> None:
+    assert platform.platform is not None
+    cells = platform.platform.engine.cells
+    partition = platform.call(platform.platform.engine.partition_of, "demo")
+    held = platform.call(cells.cell, partition)
+    until(lambda: scraped(platform).value("exness_journal_unfolded_records") == 0)
+    assert platform.run(_lag_of(platform, held, 3)) >= 3
+
+
+async def _lag_of(platform: PlatformThread, cell: Any, behind: int) -> float:
+    """What is shown of a cell that is held back for one step of the event loop."""
+    assert platform.platform is not None
+    kept, cell.next_offset = cell.next_offset, cell.next_offset - behind
+    try:
+        scrape = Scrape(generate_latest(platform.platform.metrics).decode())
+    finally:
+        cell.next_offset = kept
+    return scrape.value("exness_journal_unfolded_records", partition=str(cell.partition))
+
+
+def test_the_feed_of_the_platform(platform: PlatformThread) -> None:
+    before = scraped(platform)
+    platform.set_price("SOL_USDC", "151.00", "151.10")
+    until(lambda: scraped(platform).value("exness_feed_ticks_total") > before.value("exness_feed_ticks_total"))
+    scrape = scraped(platform)
+    assert scrape.value("exness_feed_connected") == 1
+    assert scrape.has("exness_feed_ticks_total", symbol="SOL_USDC")
+    assert scrape.has("exness_feed_last_tick_age_seconds")
+    assert scrape.has("exness_quote_age_seconds", symbol="SOL_USDC")
+    assert scrape.value("exness_ticks_framed_total") > 0
+    assert scrape.value("exness_frames_total") > 0
+    platform.set_price("SOL_USDC", "150.00", "150.10")
+
+
+def test_registries_do_not_meet() -> None:
+    first, second = process_registry(), process_registry()
+    FeedOnly(first)
+    assert b"exness_feed" in generate_latest(first)
+    assert b"exness_feed" not in generate_latest(second)
+
+
+class SilentFeed:
+    """A feed that says what a test tells it to."""
+
+    def __init__(self) -> None:
+        self.counters = FeedCounters()
+        self.status = FeedStatus.DISCONNECTED
+        self.silent_symbols: frozenset[str] = frozenset()
+        self.skew_ms = 0
+        self.on_message: OnMessage | None = None
+
+    def observe(self, observer: StatusObserver) -> None:
+        pass
+
+    async def run(self, on_message: OnMessage) -> None:
+        self.on_message = on_message
+        await asyncio.Event().wait()
+
+
+class NoLog:
+    """Publishes to nobody."""
+
+    def publish(self, message: MarketDataMessage) -> None:
+        pass
+
+    async def last_sequences(self) -> Mapping[str, int]:
+        return {}
+
+
+class FeedOnly:
+    """A market data service in a registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.feed = SilentFeed()
+        self.service = MarketDataService(self.feed, NoLog())
+        self._registry = registry
+        registry.register(FeedCollector(self.service))
+
+    def scrape(self) -> Scrape:
+        return Scrape(generate_latest(self._registry).decode())
+
+
+TICKER = b'{"stream":"ticker.SOL_USDC","data":{"e":"ticker","E":1790134357267074,"s":"SOL_USDC","c":"150","v":"7"}}'
+
+
+async def test_market_data_before_and_after_a_tick() -> None:
+    feed_only = FeedOnly(CollectorRegistry())
+    before = feed_only.scrape()
+    check_names(before)
+    assert before.value("exness_feed_connected") == 0
+    assert not before.has("exness_feed_last_tick_age_seconds"), "there is no tick to have an age"
+
+    running = asyncio.create_task(feed_only.service.run())
+    await asyncio.sleep(0)
+    feed = feed_only.feed
+    message = parse(TICKER)
+    assert isinstance(message, Ticker)
+    assert feed.on_message is not None
+    feed.on_message(message)
+    feed.status = FeedStatus.CONNECTED
+    feed.counters.connections, feed.counters.failed_attempts, feed.skew_ms = 3, 5, 250
+    feed.counters.ignored["bad_price"] = 2
+    feed.counters.errors["4006"] = 1
+    after = feed_only.scrape()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+    check_names(after)
+    assert after.value("exness_feed_connected") == 1
+    assert after.value("exness_feed_ticks_total", symbol="SOL_USDC") == 1
+    assert after.value("exness_feed_reconnects_total") == 2
+    assert after.value("exness_feed_failed_attempts_total") == 5
+    assert after.value("exness_feed_ignored_total", reason="bad_price") == 2
+    assert after.value("exness_feed_errors_total", code="4006") == 1
+    assert after.value("exness_feed_skew_seconds") == 0.25
+    assert after.has("exness_feed_last_tick_age_seconds")
+
+
+@pytest.fixture
+def kafka_settings(tmp_path: Path) -> KafkaSettings:
+    return load_kafka_settings(data_dir=tmp_path, port=free_port())
+
+
+async def test_the_web_server_of_a_market_data_process(kafka_settings: KafkaSettings) -> None:
+    worker = MarketDataWorker(kafka_settings)
+    url = f"http://127.0.0.1:{kafka_settings.port}"
+    async with watched(worker), aiohttp.ClientSession(url) as client:
+        async with client.get("/livez") as alive:
+            assert alive.status == 200
+        async with client.get("/readyz") as alone:
+            assert alone.status == 503
+            assert alone.headers["Retry-After"] == "1"
+            assert (await alone.json())["reasons"]
+        await worker._on_assigned()
+        async with client.get("/readyz") as standby:
+            assert standby.status == 200
+            answer = await standby.json()
+            assert (answer["status"], answer["role"]) == ("ok", "standby")
+        worker.leads.set()
+        async with client.get("/readyz") as leader:
+            answer = await leader.json()
+            assert (leader.status, answer["status"], answer["role"]) == (200, "degraded", "leader")
+        worker.publisher.observer.transaction(7, 0.25)
+        async with client.get(METRICS) as metrics:
+            scrape = Scrape(await metrics.text())
+    check_names(scrape)
+    assert scrape.value("exness_feed_leader") == 1
+    assert scrape.value("exness_feed_connected") == 0
+    assert scrape.value("exness_ready") == 1
+    assert scrape.value("exness_transaction_records_sum") == 7
+    assert scrape.has("exness_rebalances_total")
+    await worker._on_revoked()
+    assert not worker.joined.is_set()
+
+
+async def test_a_port_in_use_is_said(kafka_settings: KafkaSettings) -> None:
+    async with watched(MarketDataWorker(kafka_settings)):
+        with pytest.raises(OSError, match="in use"):
+            async with watched(MarketDataWorker(kafka_settings)):
+                raise AssertionError("both serve on one port")

@@ -1,0 +1,246 @@
+"""Three engine workers and two market data processes on a real broker, while a killer is at them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timezone
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+
+import aiohttp
+import pytest
+from auditor import Json, exact
+from broker import Broker, fetch_jars
+from cluster import SESSION_TIMEOUT_S, Cluster, Member, read_topic, wait_no_lag, wait_until
+from workload import Workload, check_events
+
+from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
+
+FAULTS = int(os.environ.get("TEST_FAULTS", "5"))
+SEED = int(os.environ.get("TEST_SEED", random.SystemRandom().randrange(1 << 32)))
+FULL_RUN_FAULTS = 20
+"""From so many faults on, the broker is restarted, too."""
+
+ACCOUNTS = 24
+CLIENTS_PER_ACCOUNT = 2
+PAUSE_S_MAX = 0.2
+REQUEST_S_MAX = 4.0
+PAUSED_S = 15.0
+END_S_MAX = 120.0
+SETTINGS = {
+    "EXNESS_FEE_RATE": "0.001",
+    # Prices stop while market data moves to another process; what is tested here goes on with the last ones.
+    "EXNESS_MAX_QUOTE_AGE_MS": "3600000",
+}
+KINDS = ("SIGKILL", "SIGTERM", "SIGSTOP")
+
+
+@pytest.fixture(scope="module")
+def cluster(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One for all tests here, on a broker of its own: workers declare topics that other tests delete."""
+    own = Broker(tmp_path_factory.mktemp("cluster-kafka"), fetch_jars())
+    own.start()
+    cluster = Cluster(own, tmp_path_factory.mktemp("cluster"), **SETTINGS)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.end()
+        own.kill()
+
+
+@asynccontextmanager
+async def trading(cluster: Cluster, prefix: str, rng: random.Random) -> AsyncIterator[Workload]:
+    """Clients trade inside the context; at its end all is audited."""
+    timeout = aiohttp.ClientTimeout(total=REQUEST_S_MAX)
+    async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session:
+        work = Workload(cluster.urls, session, random.Random(rng.random()), pause_s_max=PAUSE_S_MAX)
+        work.begin([f"{prefix}{account}" for account in range(ACCOUNTS)], CLIENTS_PER_ACCOUNT)
+        try:
+            yield work
+            unanswered = await work.end(END_S_MAX)
+            assert not unanswered, f"{unanswered} clients get no answer\n{cluster.said()}"
+        finally:
+            work.cancel()
+        print(f"{len(work.auditor.answers)} requests answered; met {dict(work.met)}")
+        await _check_all(cluster, work)
+
+
+async def _check_all(cluster: Cluster, work: Workload) -> None:
+    await asyncio.to_thread(cluster.wait_ready)
+    for account in work.auditor.books:
+        states = [await work.state(account, url) for url in cluster.urls]
+        for state in states:
+            work.auditor.check_state(account, state)
+        assert len({state["sequence"] for state in states}) == 1
+    answered = work.met["repeats answered"]
+    await work.repeat_all()
+    assert work.met["repeats answered"] - answered == len(work.auditor.answers), "a repeat was taken for a new request"
+    for number, account in enumerate(work.auditor.books):
+        work.auditor.check_state(account, await work.state(account, cluster.urls[number % len(cluster.urls)]))
+    histories: dict[str, list[Json]] = defaultdict(list)
+    for record in await read_topic(cluster.broker, EVENTS_TOPIC):
+        event = exact(record.value)
+        if event["accountId"] in work.auditor.books:
+            histories[event["accountId"]].append(event)
+    check_events(histories, work.auditor)
+    await wait_no_lag(cluster.broker, JOURNAL_TOPIC)
+    for engine in cluster.engines:
+        assert "Traceback" not in engine.said(), engine.said()
+
+
+def longest_silence_s(work: Workload, since_s: float, until_s: float) -> float:
+    """The longest time in a period that an account went without an answer."""
+    longest_s = 0.0
+    for answered_at_s in work.answered_at_s.values():
+        times_s = [at_s for at_s in answered_at_s if since_s <= at_s <= until_s]
+        pairs = zip([since_s, *times_s], [*times_s, until_s], strict=True)
+        longest_s = max(longest_s, *(after - before for before, after in pairs))
+    return longest_s
+
+
+class Killer:
+    """Sends signals to processes of the cluster, on a schedule that the seed decides."""
+
+    def __init__(self, cluster: Cluster, rng: random.Random, faults: int) -> None:
+        self._cluster, self._rng = cluster, rng
+        kinds = [(kind, "engine") for kind in KINDS] + [("SIGKILL", "market data")]
+        others = [(rng.choice(KINDS), rng.choice(["engine", "engine", "engine", "market data"])) for _ in range(faults)]
+        self.schedule = (kinds + others)[:faults]
+        rng.shuffle(self.schedule)
+
+    async def strike(self, kind: str, at: str) -> Member:
+        """One fault; returns when it is over, which does not mean that its effects are."""
+        rng, cluster = self._rng, self._cluster
+        members = cluster.engines if at == "engine" else cluster.market_data
+        await asyncio.to_thread(wait_until, lambda: any(one.is_settled for one in members), "one works", cluster.said)
+        member = rng.choice([one for one in members if one.is_settled] or members)
+        print(f"  {datetime.now(timezone.utc):%T.%f} {kind} to {member.name}", flush=True)
+        # Started again before the others have noticed, or after they have taken over.
+        member.restart_pause_s = rng.choice([0.2, SESSION_TIMEOUT_S + 3]) if kind != "SIGSTOP" else 0.2
+        member.signal(signal.Signals[kind])
+        if kind == "SIGSTOP":
+            await asyncio.sleep(PAUSED_S)
+            member.signal(signal.SIGCONT)
+        return member
+
+
+async def test_nothing_is_lost_or_doubled_while_processes_die(cluster: Cluster) -> None:
+    print(f"TEST_SEED={SEED} TEST_FAULTS={FAULTS}")
+    rng = random.Random(SEED)
+    killer = Killer(cluster, rng, FAULTS)
+    async with trading(cluster, "c", rng) as work:
+        await asyncio.sleep(1.0)
+        for number, (kind, at) in enumerate(killer.schedule):
+            if FAULTS >= FULL_RUN_FAULTS and number == FAULTS // 2:
+                print("  the broker is restarted", flush=True)
+                await asyncio.to_thread(cluster.broker.restart)
+            began_s = time.monotonic()
+            await killer.strike(kind, at)
+            await asyncio.sleep(rng.uniform(2.0, 8.0))
+            work.raise_findings()
+            silence_s = longest_silence_s(work, began_s, time.monotonic())
+            print(f"    an account was without an answer for {silence_s:.1f} s", flush=True)
+        assert work.met["broken connections"], "no fault met a request: nothing was tested"
+
+
+async def test_a_rolling_restart_fails_no_request(cluster: Cluster) -> None:
+    async with trading(cluster, "r", random.Random(SEED)) as work:
+        await asyncio.sleep(1.0)
+        for engine in cluster.engines:
+            lives, began_s = len(engine.exits), time.monotonic()
+            engine.signal(signal.SIGTERM)
+            await asyncio.to_thread(wait_until, lambda e=engine, n=lives: len(e.exits) > n, "it ends", engine.said)
+            ended_s = time.monotonic()
+            assert engine.exits[-1] == 0, engine.said()[-3000:]
+            await asyncio.to_thread(cluster.wait_ready)
+            await asyncio.sleep(1.0)
+            silence_s = longest_silence_s(work, began_s, time.monotonic())
+            print(f"  {engine.name} ended in {ended_s - began_s:.1f} s; longest without an answer {silence_s:.1f} s")
+
+
+async def _sequences(cluster: Cluster) -> dict[str, list[Decimal]]:
+    """The sequences of each symbol in the topic, in its order."""
+    sequences: dict[str, list[Decimal]] = defaultdict(list)
+    for record in await read_topic(cluster.broker, MARKET_UPDATES_TOPIC):
+        tick = exact(record.value)
+        sequences[tick["symbol"]].append(tick["sequence"])
+    return sequences
+
+
+async def _check_sequences(cluster: Cluster) -> int:
+    sequences = await _sequences(cluster)
+    for symbol, found in sequences.items():
+        assert all(before < after for before, after in pairwise(found)), f"{symbol} went back"
+    return sum(map(len, sequences.values()))
+
+
+def _sole_leader(cluster: Cluster) -> Member:
+    wait_until(cluster.leader, "one market data process leads", cluster.said)
+    leader = cluster.leader()
+    assert leader is not None
+    return leader
+
+
+async def _until_ticks_beyond(cluster: Cluster, ticks: int) -> None:
+    give_up_at_s = time.monotonic() + END_S_MAX
+    while await _check_sequences(cluster) <= ticks + 30:
+        assert time.monotonic() < give_up_at_s, f"no ticks come\n{cluster.said()}"
+        await asyncio.sleep(0.5)
+
+
+async def test_market_data_goes_on_when_its_leader_dies(cluster: Cluster) -> None:
+    leader = await asyncio.to_thread(_sole_leader, cluster)
+    leader.restart_pause_s = SESSION_TIMEOUT_S * 3
+    leader.signal(signal.SIGKILL)
+    began_s = time.monotonic()
+    other = next(member for member in cluster.market_data if member is not leader)
+    await asyncio.to_thread(wait_until, lambda: other.leads, "the other takes over", cluster.said)
+    print(f"  the other took over after {time.monotonic() - began_s:.1f} s")
+    await _until_ticks_beyond(cluster, await _check_sequences(cluster))
+
+
+async def test_a_market_data_leader_that_was_paused_publishes_nothing_stale(cluster: Cluster) -> None:
+    leader = await asyncio.to_thread(_sole_leader, cluster)
+    other = next(member for member in cluster.market_data if member is not leader)
+    lives = len(leader.exits)
+    leader.signal(signal.SIGSTOP)
+    try:
+        await asyncio.to_thread(wait_until, lambda: other.leads, "the other takes over", cluster.said)
+        await _until_ticks_beyond(cluster, await _check_sequences(cluster))
+    finally:
+        leader.signal(signal.SIGCONT)
+    await asyncio.to_thread(
+        wait_until, lambda: len(leader.exits) > lives or not leader.leads, "the woken one stands back", cluster.said
+    )
+    await _until_ticks_beyond(cluster, await _check_sequences(cluster))
+
+
+NUMBERS = (int, Decimal)
+
+
+async def test_a_foreign_consumer_reads_the_topics_as_documented(cluster: Cluster) -> None:
+    async with trading(cluster, "f", random.Random(SEED)):
+        await asyncio.sleep(1.0)
+    for record in await read_topic(cluster.broker, MARKET_UPDATES_TOPIC):
+        tick: dict[str, Any] = exact(record.value)
+        assert record.key == tick["symbol"].encode()
+        assert tick.keys() <= {"symbol", "price", "timestamp", "volume", "bid", "ask", "sequence"}
+        assert all(isinstance(tick[name], NUMBERS) for name in ("price", "timestamp", "sequence"))
+    kinds = set()
+    for record in await read_topic(cluster.broker, EVENTS_TOPIC):
+        event: dict[str, Any] = exact(record.value)
+        assert record.key == event["accountId"].encode()
+        assert isinstance(event["eventId"], str)
+        assert isinstance(event["sequence"], NUMBERS)
+        assert isinstance(event["timestamp"], NUMBERS)
+        kinds.add(event["type"])
+    assert kinds == {"PositionOpened", "PositionClosed"}
