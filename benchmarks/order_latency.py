@@ -42,19 +42,20 @@ class Outcome(NamedTuple):
         return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
 
 
-def load(platform: RunningPlatform, clients: int, processes: int, mode: str, name: str) -> Outcome:
-    """Run clients for a while and gather what they measured."""
+def load(platforms: Sequence[RunningPlatform], clients: int, processes: int, mode: str, name: str) -> Outcome:
+    """Run clients for a while, spread over processes and these over the platforms, and gather what they measured."""
     begin_s = time.time() + WARM_UP_S
     script = str(Path(__file__).with_name("order_client.py"))
-    shared = [str(platform.port), str(clients // processes), str(begin_s), str(DURATION_S)]
-    running = [
-        subprocess.Popen([sys.executable, script, *shared, f"{name}-{number}", mode], stdout=subprocess.PIPE, text=True)
-        for number in range(processes)
-    ]
+    running = []
+    for number in range(processes):
+        share = clients * (number + 1) // processes - clients * number // processes
+        arguments = [platforms[number % len(platforms)].port, share, begin_s, DURATION_S, f"{name}-{number}", mode]
+        command = [sys.executable, script, *map(str, arguments)]
+        running.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
     time.sleep(max(0.0, begin_s - time.time()))
-    cpu_before_s = platform.cpu_s()
+    cpu_before_s = sum(platform.cpu_s() for platform in platforms)
     time.sleep(max(0.0, begin_s + DURATION_S - time.time()))
-    server_cpus = (platform.cpu_s() - cpu_before_s) / DURATION_S
+    server_cpus = (sum(platform.cpu_s() for platform in platforms) - cpu_before_s) / DURATION_S
     printed = [process.communicate(timeout=60)[0] for process in running]
     if any(process.returncode for process in running):
         raise RuntimeError("a client failed; what it said is above")
@@ -106,7 +107,7 @@ def measure() -> list[Figure]:
             platform.wait_for_quotes()
             for nth in range(ROUNDS):
                 for name, (clients, processes, mode) in LOADS.items():
-                    rounds[name].append(load(platform, clients, processes, mode, f"{mode}-{clients}-{nth}"))
+                    rounds[name].append(load([platform], clients, processes, mode, f"{mode}-{clients}-{nth}"))
     for name, outcomes in rounds.items():
         found += _figures_of_one(name, outcomes) if LOADS[name][0] == 1 else _figures_of_many(name, outcomes)
     return found

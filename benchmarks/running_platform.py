@@ -11,6 +11,10 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
@@ -32,13 +36,20 @@ class RunningPlatform:
         self.port = free_port()
         self.start_s = 0.0
 
-    def __enter__(self) -> RunningPlatform:
-        command = [sys.executable, "-c", "from exness_streams.cli import main; main()", "run", "--feed", "simulated"]
-        command += ["--port", str(self.port), "--data-dir", str(self.data_dir)]
+    def command(self) -> list[str]:
+        """What is run."""
+        return ["run", "--feed", "simulated", "--port", str(self.port), "--data-dir", str(self.data_dir)]
+
+    def environment(self) -> dict[str, str]:
+        """With what settings."""
+        return dict(os.environ)
+
+    def __enter__(self) -> Self:
+        command = [sys.executable, "-c", "from exness_streams.cli import main; main()", *self.command()]
         self.log_path = self.data_dir.with_suffix(".log")
         with self.log_path.open("ab") as log:
             begun_s = time.monotonic()
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self.environment())
         try:
             self._wait_until_ready(begun_s)
         except BaseException:
@@ -56,12 +67,13 @@ class RunningPlatform:
         while time.monotonic() - begun_s < START_TIMEOUT_S:
             if self.process.poll() is not None:
                 raise RuntimeError(f"the platform ended at once: {self.log_path.read_text()[-500:]}")
-            if self._status("/readyz") == 200:
+            if self.status("/readyz") == 200:
                 return
             time.sleep(0.005)
         raise TimeoutError(f"not ready within {START_TIMEOUT_S:g} s")
 
-    def _status(self, path: str) -> int:
+    def status(self, path: str) -> int:
+        """The status of an answer, 0 when there is none."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
             connection.request("GET", path)
@@ -90,17 +102,27 @@ class RunningPlatform:
 
     def cpu_s(self) -> float:
         """CPU seconds used by now, all threads; 0 where the system does not tell in /proc."""
-        stat = Path(f"/proc/{self.process.pid}/stat")
-        if not stat.exists():
-            return 0.0
-        fields = stat.read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_s(self.process.pid)
 
     def _stop(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        wait_or_kill(self.process)
+
+
+def cpu_s(pid: int) -> float:
+    """CPU seconds that a process has used by now, all threads; 0 where the system does not tell in /proc."""
+    stat = Path(f"/proc/{pid}/stat")
+    if not stat.exists():
+        return 0.0
+    fields = stat.read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def wait_or_kill(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a process that was told to stop; killed when it takes too long."""
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -26,7 +26,6 @@ from exness_streams.transport.embedded_log import EmbeddedLog
 TICKS = 500_000
 TICKS_A_WRITE = 5_000
 MARKETS = {"SOL_USDC": Decimal("150.00"), "BTC_USDC": Decimal("65000.0"), "ETH_USDC": Decimal("3500.00")}
-TICKS_TP = (MARKET_UPDATES_TOPIC, 0)
 TIMEOUT_S = 120.0
 
 
@@ -77,7 +76,7 @@ async def measure_in_loop() -> list[Figure]:
             while not taken["ticks"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
             first_s, first = time.perf_counter(), taken["ticks"]
-            while (engine.app.transport.log.committed(APP_ID, TICKS_TP) or 0) < TICKS:
+            while engine.framer.next_offsets.get(0, 0) < TICKS:
                 if time.perf_counter() - started_s > TIMEOUT_S or engine.app.crash_reason is not None:
                     raise RuntimeError(f"stopped at tick {taken['ticks']}: {engine.app.crash_reason}")
                 await asyncio.sleep(0.001)

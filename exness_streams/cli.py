@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from exness_streams import __version__
-from exness_streams.client import ApiClient, RequestFailed, show_closed, show_opened, show_state
+from exness_streams.cli_client import CLIENT_COMMANDS
 from exness_streams.config import ConfigError, Settings, load_settings
 from exness_streams.config_kafka import KafkaSettings, load_kafka_settings
 from exness_streams.market_data.simulator import BackpackSimulator
@@ -25,24 +26,8 @@ from exness_streams.processes import (
     run_platform,
     serve_simulator,
 )
+from exness_streams.terminal import EXIT_MISUSED, OneLine, console, errors
 from exness_streams.transport.faults import LogFault
-
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
-
-EXIT_FAILED = 1
-EXIT_MISUSED = 2
-
-
-class OneLine(click.ClickException):
-    """A fault in one line, without a traceback."""
-
-    def __init__(self, message: str, exit_code: int = EXIT_FAILED) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
-
-    def show(self, file: Any = None) -> None:
-        errors.print(f"exness-streams: {self.message}", style="bold red", markup=False, soft_wrap=True)
 
 
 def _settings(**overrides: Any) -> Settings:
@@ -56,6 +41,10 @@ def _settings(**overrides: Any) -> Settings:
 @click.version_option(__version__)
 def main() -> None:
     """A leveraged-trading platform as a stream-processing application."""
+
+
+for client_command in CLIENT_COMMANDS:
+    main.add_command(client_command)
 
 
 @main.command()
@@ -115,7 +104,7 @@ def market_data(port: int | None, worker_id: str | None) -> None:
 @click.option("--symbols", default="SOL_USDC,BTC_USDC,ETH_USDC", show_default=True)
 @click.option("--faults", default="", help=FAULT_FORMS)
 def simulate_backpack(host: str, port: int, seed: int, rate: float, symbols: str, faults: str) -> None:
-    """A WebSocket server that speaks Backpack's protocol."""
+    """A WebSocket and REST server that speaks Backpack's protocol."""
     quiet_logging()
     try:
         simulator = BackpackSimulator(
@@ -131,91 +120,45 @@ def simulate_backpack(host: str, port: int, seed: int, rate: float, symbols: str
     _ended(run_loop(serve_simulator(simulator, console)))
 
 
-_url_option = click.option("--url", envvar="EXNESS_URL", default="http://127.0.0.1:4000", show_default=True)
-_account_option = click.option("--account", envvar="EXNESS_ACCOUNT", default="demo", show_default=True)
+_kafka_option = click.option("--kafka", is_flag=True, help="of the cluster at KAFKA_BROKERS, not of the embedded log")
+_data_dir_option = click.option("--data-dir", type=click.Path(path_type=Path), help="[env EXNESS_DATA_DIR]")
 
 
-class Number(click.ParamType):
-    """An exact number."""
-
-    name = "number"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
-        try:
-            number = Decimal(value)
-        except (ArithmeticError, ValueError):
-            number = Decimal("NaN")
-        if not number.is_finite():
-            self.fail(f"{value} is not a number", param, ctx)
-        return number
-
-
-NUMBER = Number()
-
-
-def _asked(url: str, account: str, ask: Any) -> Any:
-    try:
-        return ask(ApiClient(url, account))
-    except RequestFailed as error:
-        raise OneLine(str(error)) from None
-
-
-@main.command()
-@_url_option
-@_account_option
-def state(url: str, account: str) -> None:
-    """The account: balances, positions, PnL."""
-    show_state(console, _asked(url, account, lambda client: client.state()))
-
-
-@main.command("open")
-@click.argument("asset")
-@click.argument("side", type=click.Choice(["long", "short"]))
-@click.option("--margin", type=NUMBER, required=True, help="USD")
-@click.option("--leverage", type=NUMBER, default="1", show_default=True)
-@click.option("--slippage", type=NUMBER, help="percent worse than the price now that is still taken")
-@_url_option
-@_account_option
-def open_(
-    asset: str, side: str, margin: Decimal, leverage: Decimal, slippage: Decimal | None, url: str, account: str
-) -> None:
-    """Open a position at the market."""
-    body = {"asset": asset, "type": side, "margin": margin, "leverage": leverage, "slippage": slippage}
-    show_opened(console, _asked(url, account, lambda client: client.open(body)))
-
-
-@main.command()
-@click.argument("position_id")
-@click.option("--slippage", type=NUMBER, help="percent worse than the price now that is still taken")
-@_url_option
-@_account_option
-def close(position_id: str, slippage: Decimal | None, url: str, account: str) -> None:
-    """Close a position at the market."""
-    body = {"positionId": position_id, "slippage": slippage}
-    show_closed(console, _asked(url, account, lambda client: client.close(body)))
-
-
-@main.command()
-@click.option("--data-dir", type=click.Path(path_type=Path), help="[env EXNESS_DATA_DIR]")
-def audit(data_dir: Path | None) -> None:
-    """Replay the journal and compare every account with the tables. Exit code 1 on a difference."""
-    from exness_streams.engine.app import APP_ID
-    from exness_streams.engine.audit import audit_all
-
-    settings = _settings(data_dir=data_dir)
+@contextmanager
+def _replaying() -> Iterator[Callable[[int, int], None]]:
+    """A progress bar while it lasts; faults that end it are told in one line."""
     columns = (TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # our own line says what is wrong
     with Progress(*columns, console=errors, transient=True) as progress:
         task = progress.add_task("replay", total=None)
         try:
-            audits = audit_all(
-                settings.log_dir,
-                settings.tables_dir,
-                settings.checkpoints_dir,
-                APP_ID,
-                lambda done, total: progress.update(task, completed=done, total=total),
-            )
-        except (LogFault, ValueError) as error:
-            raise OneLine(str(error)) from None
+            yield lambda done, total: progress.update(task, completed=done, total=total)
+        except (LogFault, ValueError, OSError) as error:
+            raise OneLine(in_words(error)) from None
+
+
+def _cluster(settings: KafkaSettings) -> Any:
+    from exness_streams.transport.kafka_topics import KafkaCluster
+
+    return KafkaCluster(settings.kafka_brokers, settings.security().credentials())
+
+
+@main.command()
+@_kafka_option
+@_data_dir_option
+def audit(kafka: bool, data_dir: Path | None) -> None:
+    """Replay the journal and compare every account with the tables. Exit code 1 on a difference."""
+    from exness_streams.engine.app import APP_ID
+    from exness_streams.engine.audit import audit_all
+    from exness_streams.engine.audit_kafka import audit_cluster
+
+    settings = _kafka_settings(data_dir=data_dir) if kafka else _settings(data_dir=data_dir)
+    checkpoints = settings.checkpoints_dir
+    with _replaying() as on_progress:
+        if isinstance(settings, KafkaSettings):
+            audits = run_loop(audit_cluster(_cluster(settings), APP_ID, checkpoints, on_progress))
+        else:
+            audits = audit_all(settings.log_dir, settings.tables_dir, checkpoints, APP_ID, on_progress)
     for cell in audits:
         console.print(
             f"cell {cell.partition}: journal records {cell.began_at} to {cell.ended_at}, {cell.accounts} accounts, "
@@ -231,19 +174,24 @@ def audit(data_dir: Path | None) -> None:
 
 
 @main.command()
-@click.option("--data-dir", type=click.Path(path_type=Path), help="[env EXNESS_DATA_DIR]")
-def checkpoint(data_dir: Path | None) -> None:
-    """Write a checkpoint of every cell, from which an audit may begin."""
+@_kafka_option
+@_data_dir_option
+def checkpoint(kafka: bool, data_dir: Path | None) -> None:
+    """Write a checkpoint of every cell, from which an audit may begin. On Kafka each cell is audited first."""
     from exness_streams.engine.app import APP_ID
+    from exness_streams.engine.audit_kafka import checkpoint_cluster
     from exness_streams.engine.checkpoints import checkpoint_all
 
-    settings = _settings(data_dir=data_dir)
-    try:
-        for header in checkpoint_all(settings.log_dir, settings.checkpoints_dir, APP_ID):
-            console.print(
-                f"cell {header.partition}: {header.entries} entries at journal record {header.offset}, "
-                f"state hash {header.state_hash}",
-                soft_wrap=True,
-            )
-    except LogFault as error:
-        raise OneLine(str(error)) from None
+    settings = _kafka_settings(data_dir=data_dir) if kafka else _settings(data_dir=data_dir)
+    checkpoints = settings.checkpoints_dir
+    with _replaying() as on_progress:
+        if isinstance(settings, KafkaSettings):
+            headers = run_loop(checkpoint_cluster(_cluster(settings), APP_ID, checkpoints, on_progress))
+        else:
+            headers = list(checkpoint_all(settings.log_dir, checkpoints, APP_ID))
+    for header in headers:
+        console.print(
+            f"cell {header.partition}: {header.entries} entries at journal record {header.offset}, "
+            f"state hash {header.state_hash}",
+            soft_wrap=True,
+        )

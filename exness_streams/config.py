@@ -7,17 +7,26 @@ from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from websockets.exceptions import InvalidURI
 from websockets.uri import parse_uri
 
+from exness_streams.config_terms import (
+    FORM,
+    FeeRate,
+    MaintenanceMarginRate,
+    MaxLeverage,
+    SpreadRate,
+    parse_terms,
+)
 from exness_streams.domain.instruments import Catalogue, Limits, Terms
 from exness_streams.market_data.backpack import is_symbol
 
 PREFIX = "EXNESS_"
-_UNPREFIXED = ("KAFKA_BROKERS", "BACKPACK_WS_URL", "PORT")
+_UNPREFIXED = ("KAFKA_BROKERS", "BACKPACK_WS_URL", "BACKPACK_REST_URL", "PORT")
 SECRET = "***"
 
 
@@ -40,6 +49,11 @@ class Settings(BaseSettings):
         validation_alias=_plain("BACKPACK_WS_URL"),
         description="a WebSocket URL such as wss://ws.backpack.exchange",
     )
+    backpack_rest_url: str = Field(
+        "https://api.backpack.exchange",
+        validation_alias=_plain("BACKPACK_REST_URL"),
+        description="an http or https URL such as https://api.backpack.exchange, or empty: never ask",
+    )
     port: int = Field(
         4000, ge=1, le=65535, validation_alias=_plain("PORT"), description="a whole number from 1 to 65535"
     )
@@ -59,26 +73,25 @@ class Settings(BaseSettings):
     )
     # A market at rest is framed once a second (domain/frames.py): a smaller age would refuse a live market.
     max_quote_age_ms: int = Field(5_000, ge=2_000, le=3_600_000, description="a whole number from 2000 to 3600000")
-    max_leverage: Decimal = Field(
-        Decimal(100),
+    max_leverage: MaxLeverage = Decimal(100)
+    fee_rate: FeeRate = Decimal(0)
+    maintenance_margin_rate: MaintenanceMarginRate = Decimal(0)
+    spread_rate: SpreadRate = Decimal(0)
+    terms: str = Field("", description=f"a JSON object such as {FORM}")
+    max_open: int = Field(200, ge=1, le=1_000, description="a whole number from 1 to 1000")
+    max_exposure: Decimal = Field(
+        Decimal(10) ** 9,
         ge=1,
+        le=Decimal(10) ** 12,
+        decimal_places=8,
+        description="an amount from 1 to 1000000000000 with at most 8 decimal places",
+    )
+    margin_call_level: Decimal = Field(
+        Decimal(60),
+        ge=0,
         le=1_000,
         decimal_places=2,
-        description="a number from 1 to 1000 with at most 2 decimal places",
-    )
-    fee_rate: Decimal = Field(
-        Decimal(0),
-        ge=0,
-        lt=Decimal("0.1"),
-        decimal_places=8,
-        description="a fraction from 0 to below 0.1 with at most 8 decimal places",
-    )
-    maintenance_margin_rate: Decimal = Field(
-        Decimal(0),
-        ge=0,
-        lt=Decimal("0.5"),
-        decimal_places=8,
-        description="a fraction from 0 to below 0.5 with at most 8 decimal places",
+        description="a percentage from 0 to 1000 with at most 2 decimal places",
     )
     frame_pace_ms: int = Field(20, ge=0, le=10_000, description="a whole number from 0 to 10000")
     journal_retention_hours: int = Field(24, ge=0, le=24 * 3650, description="a whole number from 0 to 87600")
@@ -107,6 +120,18 @@ class Settings(BaseSettings):
             raise ValueError(str(error)) from None
         return value
 
+    @field_validator("backpack_rest_url")
+    @classmethod
+    def _check_rest_url(cls, value: str) -> str:
+        if not value:
+            return value
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+            raise ValueError("not an http URL")
+        if parts.query or parts.fragment or parts.username or parts.password or not value.isprintable():
+            raise ValueError("more than a base URL")
+        return value.rstrip("/")
+
     @field_validator("data_dir")
     @classmethod
     def _check_data_dir(cls, value: Path) -> Path:
@@ -124,22 +149,32 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _terms_can_be_read(self) -> Settings:
+        self._overrides()
+        return self
+
+    def _overrides(self) -> dict[str, dict[str, Decimal]]:
+        try:
+            return parse_terms(self.terms, self.instruments)
+        except ValueError as error:
+            raise ValueError(f"{PREFIX}TERMS={error}") from None
+
     def catalogue(self) -> Catalogue:
-        """The instruments on offer, all on the same terms."""
-        return Catalogue(
-            Terms(
-                symbol=symbol,
-                leverage_max=self.max_leverage,
-                margin_min=Decimal(1),
-                fee_rate=self.fee_rate,
-                maintenance_margin_rate=self.maintenance_margin_rate,
-            )
-            for symbol in self.instruments
-        )
+        """The instruments on offer: the terms for all, but for what EXNESS_TERMS overrides."""
+        for_all = {
+            "leverage_max": self.max_leverage,
+            "margin_min": Decimal(1),
+            "fee_rate": self.fee_rate,
+            "maintenance_margin_rate": self.maintenance_margin_rate,
+            "spread_rate": self.spread_rate,
+        }
+        own = self._overrides()
+        return Catalogue(Terms(symbol=symbol, **{**for_all, **own.get(symbol, {})}) for symbol in self.instruments)
 
     def limits(self) -> Limits:
         """What an account may hold."""
-        return Limits()
+        return Limits(open_max=self.max_open, exposure_max=self.max_exposure)
 
     @property
     def log_dir(self) -> Path:

@@ -12,8 +12,8 @@ from prometheus_client.core import CounterMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from exness_streams import __version__
+from exness_streams.api.commands import json_response
 from exness_streams.api.metrics import WorkHistograms, counter, exposition, faust_metrics, gauge, process_registry
-from exness_streams.api.trading import json_response
 from exness_streams.market_data.service import MarketDataService
 
 if TYPE_CHECKING:

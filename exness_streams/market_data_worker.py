@@ -28,6 +28,7 @@ from exness_streams.transport.cell_log import LogRecord
 from exness_streams.transport.faults import LogFault, LogFenced
 from exness_streams.transport.kafka_cells import KafkaCellLog
 from exness_streams.transport.kafka_topics import KafkaCluster, KafkaTopic, declare_topics
+from exness_streams.transport.recovery import HEARTBEATS, TableManager
 
 log = logging.getLogger(__name__)
 
@@ -123,10 +124,10 @@ class MarketDataWorker:
         settings.tables_dir.mkdir(parents=True, exist_ok=True)
         self.app: Any = faust.App(
             APP_ID,
-            broker=[f"kafka://{address}" for address in settings.kafka_brokers],
+            broker=settings.broker_url,
             broker_credentials=credentials,
             broker_session_timeout=settings.session_timeout_s,
-            broker_heartbeat_interval=settings.session_timeout_s / 3,
+            broker_heartbeat_interval=settings.session_timeout_s / HEARTBEATS,
             consumer_group_instance_id=settings.worker_name,
             datadir=str(settings.tables_dir),
             topic_replication_factor=settings.replication_factor,
@@ -134,6 +135,7 @@ class MarketDataWorker:
             stream_wait_empty=False,
             stream_recovery_delay=0.0,
             web_enabled=False,
+            TableManager=TableManager,
         )
         self.feed = BackpackFeed(settings.backpack_ws_url, settings.instruments)
         self.publisher = KafkaPublisher(self.cluster)

@@ -63,8 +63,39 @@ class PositionMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
     fee: Decimal
 
 
+class OrderMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A pending order as the API shows it, or what became of it.
+
+    market: the symbol. kind: limit or stop. type: of the position it opens; side: buy opens a long, sell a short.
+    price: where it fills, or at the first quote beyond. quantity: base asset, if filled at that price.
+    reserved_margin: USD held while it is open (margin and fee). status: open, filled, cancelled, expired.
+    timestamp: placed at, expires_at: ms since the epoch.
+    """
+
+    order_id: str
+    market: str
+    asset: str
+    kind: str
+    type: str
+    side: str
+    price: Decimal
+    quantity: Decimal
+    margin: Decimal
+    leverage: Decimal
+    reserved_margin: Decimal
+    stop_loss: Decimal | None
+    take_profit: Decimal | None
+    expires_at: int | None
+    status: str
+    timestamp: int
+
+
 class AccountMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """An account at the market, USD; margin_level in percent, null while no margin is used."""
+    """An account at the market, USD; margin_level in percent, null while no margin is used.
+
+    balance = starting_balance + deposited + realized_pnl − fees. margin_call: the margin level is at the
+    configured level or below it.
+    """
 
     account_id: str
     balance: Decimal
@@ -72,8 +103,12 @@ class AccountMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     used_margin: Decimal
     free_margin: Decimal
     margin_level: Decimal | None
+    margin_call: bool
     unrealized_pnl: Decimal = msgspec.field(name="unrealizedPnL")
     realized_pnl: Decimal = msgspec.field(name="realizedPnL")
+    fees: Decimal
+    deposited: Decimal
+    starting_balance: Decimal
 
 
 class StateMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -81,26 +116,57 @@ class StateMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     balances: dict[str, Decimal]
     positions: list[PositionMessage]
-    orders: list[msgspec.Raw]
+    orders: list[OrderMessage]
     account: AccountMessage
     sequence: int
 
 
 class CloseMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """The answer to a close. position: what is left of it, null when nothing is."""
+    """The answer to a close. quantity: what was closed. position: what is left of it, null when nothing is."""
 
     message: str
     position_id: str
+    quantity: Decimal
     realized_pnl: Decimal = msgspec.field(name="realizedPnL")
     close_price: Decimal
     fee: Decimal
     position: PositionMessage | None
 
 
+class CloseAllResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What became of one position: closed (price, PnL, fee), or not (error, message)."""
+
+    position_id: str
+    closed: bool
+    realized_pnl: Decimal | None = msgspec.field(default=None, name="realizedPnL")
+    close_price: Decimal | None = None
+    fee: Decimal | None = None
+    error: str | None = None
+    message: str | None = None
+
+
+class CloseAllMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The answer to a close-all, position by position."""
+
+    message: str
+    realized_pnl: Decimal = msgspec.field(name="realizedPnL")
+    results: list[CloseAllResult]
+
+
+class BalanceMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The answer to a deposit or a reset. balance: USD afterwards, free and held."""
+
+    message: str
+    balance: Decimal
+    sequence: int
+
+
 class MarketMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One instrument: its terms and its newest quote (nulls before the first).
 
-    fee_rate, maintenance_margin_rate: fractions of the notional. tradable: the quote is fresh and two-sided.
+    fee_rate, maintenance_margin_rate: fractions of the notional. spread_rate: the house's part of bid and ask, a
+    fraction of the price. tick_size, step_size: the exchange's, null when unknown. max_exposure: USD of
+    margin × leverage an account may hold in it. tradable: the quote is fresh and two-sided.
     """
 
     symbol: str
@@ -113,8 +179,12 @@ class MarketMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     tradable: bool
     max_leverage: Decimal
     min_margin: Decimal
+    max_exposure: Decimal
     fee_rate: Decimal
     maintenance_margin_rate: Decimal
+    spread_rate: Decimal
+    tick_size: Decimal | None
+    step_size: Decimal | None
 
 
 class ErrorMessage(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -123,3 +193,83 @@ class ErrorMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     message: str
     error: str
     details: dict[str, str | int | list[str]] = {}
+
+
+class TradeMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A closed trade: a position that was closed, in whole or in part.
+
+    trade_id: the `eventId` of its PositionClosed. type: long or short. quantity: base asset, what was closed. fee: USD,
+    of the close and the share of the fee paid at open, so that over all trades
+    startingBalance + deposited + Σ realizedPnL − Σ fee − fees of open positions = balance.
+    reason: manual, stop_loss, take_profit, liquidation. opened_at, closed_at: ms since the epoch.
+    """
+
+    trade_id: str
+    position_id: str
+    asset: str
+    symbol: str
+    type: str
+    quantity: Decimal
+    leverage: Decimal
+    entry_price: Decimal
+    close_price: Decimal
+    realized_pnl: Decimal = msgspec.field(name="realizedPnL")
+    fee: Decimal
+    reason: str
+    opened_at: int
+    closed_at: int
+    duration_ms: int
+
+
+class TradesMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """`GET /api/v1/trades`, newest first. next_cursor: for the page of older ones, null after the last.
+
+    sequence: that of the account's newest event that the history holds.
+    """
+
+    trades: list[TradeMessage]
+    next_cursor: str | None
+    sequence: int
+
+
+class EquityPoint(msgspec.Struct, frozen=True):
+    """The balance, USD, after an event that changed it. time: ms since the epoch."""
+
+    time: int
+    balance: Decimal
+
+
+class EquityMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """`GET /api/v1/equity`: the newest points, oldest first. next_cursor: for those before, null at the first.
+
+    sequence: as TradesMessage's.
+    """
+
+    points: list[EquityPoint]
+    next_cursor: str | None
+    sequence: int
+
+
+class CandleMessage(msgspec.Struct, frozen=True):
+    """One candle: prices in the quote currency. time: its beginning, seconds since the epoch.
+
+    volume: base asset, as far as the exchange's history has told it yet; null while it has told nothing.
+    """
+
+    time: int
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal | None
+
+
+class CandlesMessage(msgspec.Struct, frozen=True):
+    """`GET /api/v1/candles`: the newest candles, oldest first; the last may still grow.
+
+    Where nothing was traded or known there is no candle.
+    """
+
+    symbol: str
+    interval: str
+    candles: list[CandleMessage]

@@ -13,13 +13,14 @@ import signal
 import sys
 from collections.abc import Coroutine
 from contextlib import nullcontext
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import click
 from rich.console import Console
 
 from exness_streams import __version__
-from exness_streams.config import Settings
-from exness_streams.config_kafka import KafkaSettings
+from exness_streams.config import ConfigError, Settings
+from exness_streams.config_kafka import KafkaSettings, load_kafka_settings
 from exness_streams.log_repeats import Repeats
 from exness_streams.market_data.simulator import BackpackSimulator
 from exness_streams.transport.faults import LogFault
@@ -56,7 +57,10 @@ async def run_platform(
     if simulator is not None:
         await simulator.start()
     try:
-        platform = Platform(settings, simulator.url if simulator is not None else settings.backpack_ws_url)
+        if simulator is not None:
+            platform = Platform(settings, simulator.url, simulator.rest_url)
+        else:
+            platform = Platform(settings, settings.backpack_ws_url, settings.backpack_rest_url)
 
         async def on_ready() -> None:
             put_start_up_aside()
@@ -76,7 +80,7 @@ async def run_engine(settings: KafkaSettings, console: Console) -> BaseException
 
     until = until_signalled()
     try:
-        worker = EngineWorker(settings)
+        worker = EngineWorker(settings, settings.backpack_rest_url)
 
         async def on_ready() -> None:
             put_start_up_aside()
@@ -87,6 +91,25 @@ async def run_engine(settings: KafkaSettings, console: Console) -> BaseException
         return await worker.run(until, on_ready)
     except (LogFault, OSError) as error:
         return error
+
+
+def faust_app() -> Any:
+    """One engine worker on Kafka for Faust's own command line. A wrong setting ends that in one line, exit code 2."""
+    from exness_streams.worker import EngineWorker
+
+    try:
+        engine = EngineWorker(load_kafka_settings()).engine
+    except (ConfigError, LogFault) as error:
+        wrong = click.ClickException(str(error))
+        wrong.exit_code = 2
+        raise wrong from None
+
+    async def settle() -> None:
+        await engine.cells.ready.wait()
+        put_start_up_aside()
+
+    engine.app.task(settle)
+    return engine.app
 
 
 async def run_market_data(settings: KafkaSettings, console: Console) -> BaseException | None:
@@ -121,7 +144,8 @@ async def serve_simulator(simulator: BackpackSimulator, console: Console) -> Bas
         return error
     try:
         console.print(f"[bold green]Backpack simulator[/] on {simulator.url} (seed {simulator.seed})", soft_wrap=True)
-        console.print(f"  try      BACKPACK_WS_URL={simulator.url} exness-streams run", soft_wrap=True)
+        urls = f"BACKPACK_WS_URL={simulator.url} BACKPACK_REST_URL={simulator.rest_url}"
+        console.print(f"  try      {urls} exness-streams run", soft_wrap=True)
         await until.wait()
     finally:
         await simulator.stop()
@@ -180,4 +204,6 @@ def quiet_logging() -> None:
 
 def _is_news(record: logging.LogRecord) -> bool:
     """Whether a log record says more than the last line of the command will: a fault has its own words."""
+    if record.exc_info and record.exc_info[0] is not None and record.exc_info[0].__name__ == "ServiceStopped":
+        return False  # with this, Faust's recovery tells itself that the app is stopping; nobody waits to hear it
     return not any(isinstance(argument, LogFault) for argument in record.args or ())

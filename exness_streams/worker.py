@@ -13,6 +13,9 @@ from exness_streams.config import Settings
 from exness_streams.engine.app import Engine, build_engine
 from exness_streams.engine.checkpoints import keep_checkpoints
 from exness_streams.market_data.feed import BackpackFeed, StatusChange
+from exness_streams.market_data.listings import Listings
+from exness_streams.market_data.past_candles import PastCandles
+from exness_streams.market_data.rest import BackpackRest
 from exness_streams.market_data.service import MarketDataService
 from exness_streams.market_data_metrics import FeedCollector
 from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder, market_data_decoder
@@ -58,13 +61,16 @@ async def run_app(
 
 
 class EngineWorker:
-    """One engine worker; others may share the accounts with it."""
+    """One engine worker; others may share the accounts with it. rest_url: of the exchange, '' is never asked."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, rest_url: str = "") -> None:
         self.settings = settings
         self.engine = build_engine(settings)
         self.metrics = add_routes(self.engine)
         self.engine.feed_status = self.feed_status
+        self.rest = BackpackRest(rest_url) if rest_url else None
+        self.listings = Listings(self.rest.fetch_markets, self.engine.catalogue) if self.rest else None
+        self.past = PastCandles(self.rest.fetch_klines, self.engine.candles) if self.rest else None
 
     def feed_status(self) -> dict[str, Any]:
         """How the feed is, for /readyz and /markets, judged by the age of the newest quote: the feed is elsewhere."""
@@ -82,13 +88,16 @@ class EngineWorker:
 
     def beside(self, on_ready: OnReady) -> list[Coroutine[Any, Any, None]]:
         """What runs beside the app."""
-        return [self._announce(on_ready)]
+        about_markets = [part.run() for part in (self.listings, self.past) if part is not None]
+        return [self._announce(on_ready), *about_markets]
 
     async def _announce(self, on_ready: OnReady) -> None:
         await self.engine.cells.ready.wait()
         # What the announcement proposes should work: wait for a first price, but not for an exchange that is away.
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self.engine.cells.priced.wait(), FIRST_PRICE_S)
+        if self.listings is not None:
+            await self.listings.tried.wait()
         await on_ready()
 
 
@@ -123,8 +132,8 @@ class LogPublisher:
 class Platform(EngineWorker):
     """Everything in one process: the engine on the embedded log, and the market data service."""
 
-    def __init__(self, settings: Settings, feed_url: str) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: Settings, feed_url: str, rest_url: str = "") -> None:
+        super().__init__(settings, rest_url)
         self.feed = BackpackFeed(feed_url, settings.instruments)
         self._feed_change: StatusChange | None = None
         self.feed.observe(self._on_feed_change)

@@ -16,6 +16,7 @@ RETRY_AFTER_S = "1"
 
 _STATUS_OF: dict[RejectionCode, int] = {
     RejectionCode.POSITION_NOT_FOUND: 404,
+    RejectionCode.ORDER_NOT_FOUND: 404,
     RejectionCode.IDEMPOTENCY_CONFLICT: 409,
     RejectionCode.PRICE_UNAVAILABLE: 503,
 }

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from aiohttp import web
 
 from exness_streams.api.errors import ApiError, Handler
+from exness_streams.api.pieces import send_pieces
 from exness_streams.api.requests import account_of
-from exness_streams.messages import JOURNAL_TOPIC
+from exness_streams.messages import JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 
 if TYPE_CHECKING:
     from exness_streams.engine.app import Engine
@@ -20,8 +22,18 @@ FORWARDED = "X-Exness-Forwarded"
 
 FORWARD_TIMEOUT = aiohttp.ClientTimeout(total=15, connect=2)
 
+READ_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=2, sock_read=15)
+"""What is read may be long; only its silence ends it."""
+
+PIECE_BYTES = 64 * 1024
+
+OWNER_LOOK_S = 0.25
+"""How often a request under way looks whether the cell has moved."""
+
+_WHAT_MOVES = {JOURNAL_TOPIC: "the account is", MARKET_UPDATES_TOPIC: "the candles are"}
+_READING = ("GET", "HEAD")
 _REQUEST_HEADERS = ("Accept", "Authorization", "Content-Type", "Cookie", "Idempotency-Key", "X-Account")
-_ANSWER_HEADERS = ("Content-Type", "Idempotent-Replayed", "Retry-After")
+_ANSWER_HEADERS = ("Content-Disposition", "Content-Type", "Idempotent-Replayed", "Retry-After", "Vary")
 
 
 class Forwarding:
@@ -34,52 +46,90 @@ class Forwarding:
         """A view that answers for the accounts owned here, and passes the others on."""
 
         async def answer(request: web.Request) -> web.StreamResponse:
-            account_id, owners = account_of(request), self._owners()
-            if not owners:
-                return await view(request)  # nobody shares with this worker, or it does not know yet
-            partition = self._engine.partition_of(account_id)
-            if self._engine.cells.cell(partition) is not None:
-                return await view(request)
-            owner = owners.get(partition)
-            if owner is None or FORWARDED in request.headers:
-                return await view(request)  # which says that the account is moving, or the platform starting
-            return await self._forward(request, owner)
+            owner = self.owner_elsewhere(request, account_of(request))
+            if owner is None:
+                return await view(request)  # if only to say that the account is moving, or the platform starting
+            return await self._forward(request, *owner)
 
         return answer
 
-    def _owners(self) -> dict[int, str]:
-        """The URLs of the other workers, by the cells that they own; empty before the first assignment."""
+    def to_market_owner(self, view: Handler) -> Handler:
+        """A view that answers where the candles are kept, with the ticks' only partition; elsewhere it passes on."""
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            owner = self.owners(MARKET_UPDATES_TOPIC).get(0)
+            if owner is None or FORWARDED in request.headers or self._engine.candles.is_owned:
+                return await view(request)
+            return await self._forward(request, 0, owner, MARKET_UPDATES_TOPIC)
+
+        return answer
+
+    def owner_elsewhere(self, request: web.Request, account_id: str) -> tuple[int, str] | None:
+        """The cell and the URL of the worker that a request is passed on to; None when it is answered here."""
+        owners = self.owners()
+        if not owners or FORWARDED in request.headers:
+            return None  # nobody shares with this worker, or it does not know yet; or it was passed on before
+        partition = self._engine.partition_of(account_id)
+        if self._engine.cells.cell(partition) is not None or partition not in owners:
+            return None
+        return partition, owners[partition]
+
+    def owners(self, topic: str = JOURNAL_TOPIC) -> dict[int, str]:
+        """The URLs of the other workers, by the partitions that they own; empty before the first assignment."""
         app = self._engine.app
         own_url = str(app.conf.canonical_url).rstrip("/")
         workers = {str(url).rstrip("/"): topics for url, topics in app.router.external_topics_metadata().items()}
         return {
-            partition: url
-            for url, topics in workers.items()
-            if url != own_url
-            for partition in topics.get(JOURNAL_TOPIC, ())
+            partition: url for url, topics in workers.items() if url != own_url for partition in topics.get(topic, ())
         }
 
-    async def _forward(self, request: web.Request, owner: str) -> web.Response:
+    async def _forward(
+        self, request: web.Request, partition: int, owner: str, topic: str = JOURNAL_TOPIC
+    ) -> web.StreamResponse:
         body = await request.read()
-        headers = {name: request.headers[name] for name in _REQUEST_HEADERS if name in request.headers}
-        headers[FORWARDED] = "1"
-        url = owner + request.rel_url.raw_path_qs
         if self._engine.app.should_stop:  # its client is closed before its server
             raise ApiError(503, "NOT_READY", "this worker is stopping: ask another")
         try:
-            async with self._engine.app.http_client.request(
-                request.method, url, data=body, headers=headers, timeout=FORWARD_TIMEOUT
-            ) as answer:
-                content = await answer.read()
-                kept = {name: answer.headers[name] for name in _ANSWER_HEADERS if name in answer.headers}
-                return web.Response(body=content, status=answer.status, headers=kept)
+            return await self._while_owned(topic, partition, owner, self._ask(request, body, owner))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-            raise ApiError(503, "REBALANCING", "the account is moving to another worker") from None
+            raise ApiError(503, "REBALANCING", f"{_WHAT_MOVES[topic]} moving to another worker") from None
         except (aiohttp.ClientError, asyncio.TimeoutError, ConnectionError) as error:
-            if request.method == "GET":
-                raise ApiError(503, "REBALANCING", "the account's worker did not answer") from error
+            if request.method in _READING:
+                raise ApiError(503, "REBALANCING", f"{_WHAT_MOVES[topic]} at a worker that did not answer") from error
             raise ApiError(
                 504,
                 "OUTCOME_UNKNOWN",
                 "the account's worker did not answer: repeat the request with the same Idempotency-Key to learn it",
             ) from error
+
+    async def _ask(self, request: web.Request, body: bytes, owner: str) -> web.StreamResponse:
+        headers = {name: request.headers[name] for name in _REQUEST_HEADERS if name in request.headers}
+        headers[FORWARDED] = "1"
+        url = owner + request.rel_url.raw_path_qs
+        async with self._engine.app.http_client.request(
+            request.method, url, data=body, headers=headers, timeout=_timeout_of(request)
+        ) as answer:
+            kept = {name: answer.headers[name] for name in _ANSWER_HEADERS if name in answer.headers}
+            if answer.content_length is None and request.method == "GET":  # as long as it likes
+                return await send_pieces(request, answer.content.iter_chunked(PIECE_BYTES), kept, answer.status)
+            content = await answer.read()
+            return web.Response(body=content, status=answer.status, headers=kept)
+
+    async def _while_owned(
+        self, topic: str, partition: int, owner: str, answer: Coroutine[Any, Any, web.StreamResponse]
+    ) -> web.StreamResponse:
+        """The owner's answer; TimeoutError as soon as the cell is another worker's, for this one may be paused."""
+        answering = asyncio.ensure_future(answer)
+        try:
+            while not answering.done():
+                await asyncio.wait({answering}, timeout=OWNER_LOOK_S)
+                if not answering.done() and self.owners(topic).get(partition) != owner:
+                    raise asyncio.TimeoutError
+            return answering.result()
+        finally:
+            answering.cancel()
+            await asyncio.wait({answering})  # an answer that was under way is cut before another is given
+
+
+def _timeout_of(request: web.Request) -> aiohttp.ClientTimeout:
+    return READ_TIMEOUT if request.method in _READING else FORWARD_TIMEOUT

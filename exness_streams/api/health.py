@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from exness_streams import __version__
+from exness_streams.api.commands import json_response
 from exness_streams.api.presenter import market_message
-from exness_streams.api.trading import json_response
 
 if TYPE_CHECKING:
     from exness_streams.engine.app import Engine
@@ -32,6 +32,12 @@ class PublicViews:
                     "state": "GET /api/v1/state",
                     "open": "POST /api/v1/positions/open",
                     "close": "POST /api/v1/positions/close",
+                    "closeAll": "POST /api/v1/positions/close-all",
+                    "modify": "POST /api/v1/positions/modify",
+                    "placeOrder": "POST /api/v1/orders/place",
+                    "cancelOrder": "POST /api/v1/orders/cancel",
+                    "deposit": "POST /api/v1/account/deposit",
+                    "reset": "POST /api/v1/account/reset",
                     "markets": "GET /api/v1/markets",
                     "live": "GET /livez",
                     "ready": "GET /readyz",
@@ -45,11 +51,11 @@ class PublicViews:
         engine = self._engine
         now_ms, age_ms_max = int(time.time() * 1000), engine.settings.max_quote_age_ms
         quotes = engine.cells.quotes
-        messages = []
+        messages, limits = [], engine.settings.limits()
         for terms in engine.catalogue:
             quote = quotes.get(terms.symbol)
             messages.append(
-                market_message(terms, quote, is_fresh=quote is not None and quote.is_fresh(now_ms, age_ms_max))
+                market_message(terms, quote, limits, is_fresh=quote is not None and quote.is_fresh(now_ms, age_ms_max))
             )
         return json_response({"markets": messages, "feed": engine.feed_status()})
 

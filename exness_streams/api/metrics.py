@@ -27,8 +27,9 @@ from prometheus_client.registry import Collector
 from exness_streams import __version__
 from exness_streams.api.errors import Handler
 from exness_streams.api.forwarding import FORWARDED
+from exness_streams.api.stream_hub import STREAM_MESSAGES, StreamHub
 from exness_streams.domain.events import CloseReason
-from exness_streams.engine.lag import journal_lags, tick_lags
+from exness_streams.engine.lag import event_lags, journal_lags, tick_lags
 from exness_streams.engine.observer import Observer
 
 if TYPE_CHECKING:
@@ -124,7 +125,8 @@ class ApiMetrics:
         except web.HTTPException as error:
             self._observe(request, str(error.status), begun_s)
             raise
-        self._observe(request, _outcome(response), begun_s)
+        if not isinstance(response, web.WebSocketResponse):  # whose duration is how long somebody stayed
+            self._observe(request, _outcome(response), begun_s)
         return response
 
     def _observe(self, request: web.Request, outcome: str, begun_s: float) -> None:
@@ -187,7 +189,10 @@ class EngineCollector(Collector):
         ticks = GaugeMetricFamily("exness_ticks_lag_records", "Ticks not framed yet", labels=["partition"])
         for partition, behind in tick_lags(self._engine):
             ticks.add_metric([str(partition)], behind)
-        yield from (lag, unfolded, ticks)
+        events = GaugeMetricFamily("exness_events_lag_records", "Events in no history yet", labels=["partition"])
+        for partition, behind in event_lags(self._engine):
+            events.add_metric([str(partition)], behind)
+        yield from (lag, unfolded, ticks, events)
 
     def _market(self) -> Iterator[Metric]:
         counted = self._engine.framer.counters
@@ -211,6 +216,23 @@ class EngineCollector(Collector):
                 "The last recovery: from the rebalance until all that was acknowledged was folded",
                 self._work.recovery_s,
             )
+
+
+class StreamCollector(Collector):
+    """The live streams' readers."""
+
+    def __init__(self, hub: StreamHub) -> None:
+        self._hub = hub
+
+    def collect(self) -> Iterator[Metric]:
+        yield gauge(
+            "exness_stream_clients", "WebSocket clients, those served by way of this worker included", len(self._hub)
+        )
+        sent = CounterMetricFamily("exness_stream_messages", "Messages to WebSocket clients, by type", labels=["type"])
+        for kind in STREAM_MESSAGES:
+            sent.add_metric([kind], self._hub.counters[kind])
+        yield sent
+        yield counter("exness_stream_slow_closed", "WebSocket clients too slow for their events", self._hub.slow_closed)
 
 
 def faust_metrics(app: Any) -> Iterator[Metric]:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
 from decimal import Decimal
-from typing import Literal
+from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
 
+from exness_streams.api.bodies import Request, Side
 from exness_streams.api.errors import ApiError, invalid_request
 from exness_streams.domain.commands import IdempotencyKey
 from exness_streams.domain.money import AMOUNT_MAX, canonical
 
 DECIMAL_PLACES_MAX = 18
+TIME_MS_MAX = 253_402_300_799_999
+"""The end of the year 9999."""
+
+Word = TypeVar("Word", bound=str)
 
 _NUMBER = re.compile(rb"-?\d{1,30}(?:\.\d{1,30})?(?:[eE][+-]?\d{1,2})?")
 _NUMBER_IN_STRING = re.compile(rb'"(-?\d{1,30}(?:\.\d{1,30})?)"')
@@ -33,12 +37,16 @@ class Body:
     def __init__(self, fields: dict[str, msgspec.Raw]) -> None:
         self._fields = {name: bytes(raw) for name, raw in fields.items()}
 
-    def only(self, allowed: Iterable[str]) -> None:
+    def only(self, kind: type[Request]) -> None:
         """400 when there is a field that this route does not know: a misspelt one must not be overlooked."""
-        known = list(allowed)
+        known = kind.field_names()
         for name in self._fields:
             if name not in known:
-                raise invalid_request(name[:64], f"left out: this route takes {', '.join(known)}")
+                raise invalid_request(name[:64], f"left out: this route takes {', '.join(known) or 'no fields'}")
+
+    def mentions(self, name: str) -> bool:
+        """Whether a field is there, be it null."""
+        return name in self._fields
 
     def has(self, name: str) -> bool:
         """Whether a field is there and not null."""
@@ -56,14 +64,26 @@ class Body:
             raise invalid_request(name, allowed)
         return value
 
-    def side(self, name: str) -> Literal["long", "short"]:
-        """A required direction."""
+    def choice(self, name: str, allowed: tuple[Word, ...]) -> Word:
+        """A required string, one of a few."""
         raw = self._fields.get(name)
-        if raw == b'"long"':
-            return "long"
-        if raw == b'"short"':
-            return "short"
-        raise invalid_request(name, '"long" or "short"')
+        for word in allowed:
+            if raw == b'"%s"' % word.encode():
+                return word
+        raise invalid_request(name, " or ".join(f'"{word}"' for word in allowed))
+
+    def side(self, name: str) -> Side:
+        """A required direction."""
+        return self.choice(name, ("long", "short"))
+
+    def optional_time_ms(self, name: str) -> int | None:
+        """Milliseconds since the epoch that may be missing or null."""
+        if not self.has(name):
+            return None
+        value = self.number(name)
+        if value != value.to_integral_value() or not 0 < value <= TIME_MS_MAX:
+            raise invalid_request(name, f"a whole number of ms since the epoch, at most {TIME_MS_MAX}")
+        return int(value)
 
     def number(self, name: str) -> Decimal:
         """A required number, exact: a JSON number, or a string that holds one."""
@@ -76,24 +96,32 @@ class Body:
         if abs(value) > AMOUNT_MAX:
             return value  # out of any range: the rule for this field says it in its own words
         value = canonical(value)
-        exponent = value.as_tuple().exponent
-        assert isinstance(exponent, int)
-        if -exponent > DECIMAL_PLACES_MAX:
+        if -_exponent(value) > DECIMAL_PLACES_MAX:
             raise invalid_request(name, f"a number with at most {DECIMAL_PLACES_MAX} decimal places")
         return value
 
-    def optional_number(
-        self, name: str, *, above: Decimal | None = None, at_least: Decimal | None = None, at_most: Decimal = AMOUNT_MAX
-    ) -> Decimal | None:
-        """A number that may be missing or null, within limits."""
-        if not self.has(name):
-            return None
+    def required_number(
+        self,
+        name: str,
+        *,
+        above: Decimal | None = None,
+        at_least: Decimal | None = None,
+        at_most: Decimal = AMOUNT_MAX,
+        places_max: int = DECIMAL_PLACES_MAX,
+    ) -> Decimal:
+        """A number within limits."""
         value = self.number(name)
         if above is not None and not above < value <= at_most:
             raise invalid_request(name, f"above {above} and at most {at_most}")
         if at_least is not None and not at_least <= value <= at_most:
             raise invalid_request(name, f"from {at_least} to {at_most}")
+        if -_exponent(value) > places_max:
+            raise invalid_request(name, f"a number with at most {places_max} decimal places")
         return value
+
+    def optional_number(self, name: str, **limits: Any) -> Decimal | None:
+        """As required_number, but it may be missing or null."""
+        return self.required_number(name, **limits) if self.has(name) else None
 
     def fingerprint(self, path: str) -> str:
         """Digest of route and fields: equal for a repeat, whatever its white space and order."""
@@ -101,6 +129,12 @@ class Body:
         for name, raw in sorted(self._fields.items()):
             digest.update(b"\0" + name.encode() + b"\0" + raw)
         return digest.hexdigest()[:32]
+
+
+def _exponent(value: Decimal) -> int:
+    exponent = value.as_tuple().exponent
+    assert isinstance(exponent, int)
+    return exponent
 
 
 async def read_body(request: web.Request) -> Body:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 import msgspec
 
+from exness_streams.domain.commands import OrderKind
 from exness_streams.domain.margin import profit
 from exness_streams.domain.money import HUNDRED, ZERO, money_arithmetic, to_money
 from exness_streams.domain.quotes import Quote, Side
@@ -40,6 +42,41 @@ class Position(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return max(profit(self.side, self.entry_price, mark_price, self.quantity), -self.margin)
 
 
+class PendingOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An order that waits for its price, on the terms it was placed on. Its margin and fee are held meanwhile.
+
+    price: where it is filled, or the first quote beyond. quantity: base asset, if it were filled at that very price.
+    reserved_fee: USD, enough for the fee of any fill. expires_ms, placed_ms: ms since the epoch.
+    """
+
+    order_id: str
+    symbol: str
+    asset: str
+    side: Side
+    kind: OrderKind
+    price: Decimal
+    margin: Decimal
+    leverage: Decimal
+    quantity: Decimal
+    reserved_fee: Decimal
+    fee_rate: Decimal
+    maintenance_margin_rate: Decimal
+    placed_ms: int
+    stop_loss: Decimal | None = None
+    take_profit: Decimal | None = None
+    expires_ms: int | None = None
+
+    @property
+    def held(self) -> Decimal:
+        """USD that the order keeps from the free cash."""
+        return to_money(self.margin + self.reserved_fee)
+
+    @property
+    def position_id(self) -> str:
+        """The id of the position that it becomes: a record of the journal places at most one order."""
+        return "pos_" + self.order_id.removeprefix("ord_")
+
+
 class AccountRow(msgspec.Struct, frozen=True, kw_only=True):
     """The state of one account.
 
@@ -58,16 +95,23 @@ class AccountRow(msgspec.Struct, frozen=True, kw_only=True):
     outcomes: int = 0
     applied_offset: int = -1
     positions: dict[str, Position] = {}
+    orders: dict[str, PendingOrder] = {}
 
     @property
     def used_margin(self) -> Decimal:
-        """USD held by positions."""
-        return to_money(sum((p.margin for p in self.positions.values()), ZERO))
+        """USD held by positions and pending orders."""
+        by_positions = sum((position.margin for position in self.positions.values()), ZERO)
+        return to_money(by_positions + sum((order.held for order in self.orders.values()), ZERO))
 
     @property
     def balance(self) -> Decimal:
-        """Free cash plus what positions hold."""
+        """Free cash plus what positions and pending orders hold."""
         return to_money(self.cash + self.used_margin)
+
+    def exposure(self, symbol: str) -> Decimal:
+        """USD of margin × leverage in one instrument, of positions and pending orders."""
+        items: list[Position | PendingOrder] = [*self.positions.values(), *self.orders.values()]
+        return sum((item.margin * item.leverage for item in items if item.symbol == symbol), ZERO)
 
     @property
     def is_conserved(self) -> bool:
@@ -93,7 +137,7 @@ def new_account(account_id: str, starting_balance: Decimal) -> AccountRow:
     return AccountRow(account_id=account_id, cash=balance, starting_balance=balance)
 
 
-def value_account(row: AccountRow, quotes: dict[str, Quote]) -> Valuation:
+def value_account(row: AccountRow, quotes: Mapping[str, Quote]) -> Valuation:
     """Value an account at the newest quotes; a position without any quote counts as unchanged since its entry.
 
     In any decimal context: pages and replies call it, too.
@@ -102,7 +146,7 @@ def value_account(row: AccountRow, quotes: dict[str, Quote]) -> Valuation:
         return _value_account(row, quotes)
 
 
-def _value_account(row: AccountRow, quotes: dict[str, Quote]) -> Valuation:
+def _value_account(row: AccountRow, quotes: Mapping[str, Quote]) -> Valuation:
     unrealized = ZERO
     for position in row.positions.values():
         quote = quotes.get(position.symbol)

@@ -7,29 +7,39 @@ so the same records give the same entries, byte for byte, in every process. What
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
 from typing import NamedTuple
 
 import msgspec
 
 from exness_streams.domain import records
-from exness_streams.domain.account import AccountRow, Position, new_account
-from exness_streams.domain.commands import ClosePosition, Command, OpenPosition
-from exness_streams.domain.events import CloseReason, Event
-from exness_streams.domain.frames import PriceFrame, SymbolFrame
-from exness_streams.domain.money import money_arithmetic
-from exness_streams.domain.quotes import Quote
-from exness_streams.domain.records import KeyedOutcome, Outcome
-from exness_streams.domain.rejections import Rejection, RejectionCode
-from exness_streams.domain.trading import (
-    Change,
-    Moment,
-    close_position,
-    fill_close,
-    open_position,
-    position_not_found,
+from exness_streams.domain.account import AccountRow, PendingOrder, new_account
+from exness_streams.domain.changes import Change, Moment
+from exness_streams.domain.checks import order_not_found, position_not_found
+from exness_streams.domain.commands import (
+    CancelOrder,
+    CloseAllPositions,
+    ClosePosition,
+    Command,
+    CommandBase,
+    Deposit,
+    ModifyPosition,
+    OpenPosition,
+    PlaceOrder,
+    ResetAccount,
 )
-from exness_streams.domain.triggers import Fired, TriggerIndex, TriggerKind
+from exness_streams.domain.events import CloseReason, Event, PositionClosed
+from exness_streams.domain.expiries import ExpiryIndex
+from exness_streams.domain.frames import PriceFrame, SymbolFrame
+from exness_streams.domain.funding import deposit, reset_account
+from exness_streams.domain.money import money_arithmetic
+from exness_streams.domain.orders import cancel_order, expire_order, fill_order, place_order
+from exness_streams.domain.quotes import Quote
+from exness_streams.domain.records import CloseResult, KeyedOutcome, Outcome, PositionsClosed
+from exness_streams.domain.rejections import Rejection, RejectionCode
+from exness_streams.domain.trading import close_position, fill_close, modify_position, open_position
+from exness_streams.domain.triggers import Fired, Item, TriggerIndex, TriggerKind, first_exit
 
 OUTCOMES_REMEMBERED = 10_000
 """How many outcomes of keyed requests an account keeps; the oldest makes room for the newest."""
@@ -58,6 +68,33 @@ class Folded(NamedTuple):
     reply: Reply | None = None
 
 
+class _Folding:
+    """One record on its way through the cell: the events so far, and the moment of the next."""
+
+    def __init__(self, cell: Cell, offset: int, time_ms: int) -> None:
+        self.offset, self.time_ms = offset, time_ms
+        self.events: list[Event] = []
+        self._cell = cell
+
+    @property
+    def moment(self) -> Moment:
+        return self.later(0)
+
+    def later(self, events: int) -> Moment:
+        return Moment(self._cell.partition, self.offset, len(self.events) + events, self.time_ms)
+
+    def row_of(self, account_id: str) -> AccountRow:
+        row = self._cell.account(account_id)
+        assert row is not None, f"a trigger of an unknown account {account_id}"
+        return row
+
+    def apply(self, row: AccountRow, change: Change) -> AccountRow:
+        """Keep what has changed; the row as it is now."""
+        self._cell.put(row, change.row, self.offset)
+        self.events.append(change.event)
+        return change.row
+
+
 class Cell:
     """The state of one partition. Not for use from two threads."""
 
@@ -67,6 +104,7 @@ class Cell:
         self.pending: dict[bytes, bytes | None] = {}
         self.quotes: dict[str, Quote] = {}
         self.triggers = TriggerIndex()
+        self.expiries = ExpiryIndex()
         self.next_offset = 0
         self._fetch = fetch
         self._rows: dict[str, AccountRow] = {}
@@ -80,9 +118,11 @@ class Cell:
         self.pending.clear()
         self._rows.clear()
         self.quotes = dict(quotes)
-        self.triggers.load(self._positions(rows))
+        items = list(self._items(rows))
+        self.triggers.load(items)
+        self.expiries.load((account_id, item) for account_id, item in items if isinstance(item, PendingOrder))
 
-    def _positions(self, rows: Iterable[AccountRow]) -> Iterable[tuple[str, Position]]:
+    def _items(self, rows: Iterable[AccountRow]) -> Iterable[tuple[str, Item]]:
         for row in rows:
             if row.applied_offset >= self.next_offset:
                 raise ValueError(
@@ -91,6 +131,8 @@ class Cell:
                 )
             for position in row.positions.values():
                 yield row.account_id, position
+            for order in row.orders.values():
+                yield row.account_id, order
 
     def account(self, account_id: str) -> AccountRow | None:
         """The newest row of an account, committed or pending."""
@@ -112,28 +154,40 @@ class Cell:
                 f"partition {self.partition}: expected record {self.next_offset} of the journal, got {offset}"
             )
         with money_arithmetic():
+            folding = _Folding(self, offset, record.time_ms)
+            self._expire(folding)
+            reply = None
             if isinstance(record, PriceFrame):
-                folded = self._fold_frame(offset, record)
+                self._fold_frame(folding, record)
             else:
-                folded = self._fold_command(offset, record)
+                reply = self._fold_command(folding, record)
         self.next_offset = offset + 1
-        return folded
+        return Folded(folding.events, reply)
 
     def committed(self) -> None:
         """The pending entries are in the log and in the store now."""
         self.pending.clear()
         self._rows.clear()
 
+    def _expire(self, folding: _Folding) -> None:
+        for account_id, order_id in self.expiries.due(folding.time_ms):
+            row = folding.row_of(account_id)
+            folding.apply(row, expire_order(row, row.orders[order_id], folding.moment))
+
     # Frames
 
-    def _fold_frame(self, offset: int, frame: PriceFrame) -> Folded:
+    def _fold_frame(self, folding: _Folding, frame: PriceFrame) -> None:
         fired: list[Fired] = []
         for symbol_frame in frame.symbols:
             fired += self._fold_symbol(symbol_frame)
-        events: list[Event] = []
+        born: list[tuple[str, str]] = []
         for crossing in sorted(fired):  # by tick, whatever its symbol
-            events.append(self._fire(crossing, Moment(self.partition, offset, len(events), frame.time_ms)))
-        return Folded(events)
+            if crossing.kind is TriggerKind.ENTRY:
+                born += self._fire_entry(folding, crossing)
+            else:
+                self._fire_exit(folding, crossing.account_id, crossing.item_id, crossing.price, crossing.kind)
+        for account_id, position_id in born:
+            self._check_newborn(folding, account_id, position_id)
 
     def _fold_symbol(self, frame: SymbolFrame) -> list[Fired]:
         known = self.quotes.get(frame.symbol)
@@ -144,17 +198,31 @@ class Cell:
         self.pending[records.quote_key(frame.symbol)] = records.encode(frame.last)
         return self.triggers.fired_by(frame, seen)
 
-    def _fire(self, fired: Fired, moment: Moment) -> Event:
-        row = self.account(fired.account_id)
-        assert row is not None, f"trigger of an unknown account {fired.account_id}"
-        position = row.positions[fired.position_id]
-        change = fill_close(row, position, fired.price, _REASONS[fired.kind], moment)
-        self._put_row(row, change.row, moment.offset)
-        return change.event
+    def _fire_exit(
+        self, folding: _Folding, account_id: str, position_id: str, price: Decimal, kind: TriggerKind
+    ) -> None:
+        row = folding.row_of(account_id)
+        folding.apply(row, fill_close(row, row.positions[position_id], price, _REASONS[kind], folding.moment))
+
+    def _fire_entry(self, folding: _Folding, fired: Fired) -> list[tuple[str, str]]:
+        row = folding.row_of(fired.account_id)
+        order = row.orders[fired.item_id]
+        mark = self.quotes[order.symbol].mark_price(order.side)
+        for change in fill_order(row, order, fired.price, mark, folding.later):
+            row = folding.apply(row, change)
+        return [(fired.account_id, order.position_id)] if order.position_id in row.positions else []
+
+    def _check_newborn(self, folding: _Folding, account_id: str, position_id: str) -> None:
+        """A staircase says nothing about what followed its middle: a position is live from the frame's end."""
+        position = folding.row_of(account_id).positions[position_id]
+        price = self.quotes[position.symbol].closing_price(position.side)
+        kind = None if price is None else first_exit(position, price)
+        if price is not None and kind is not None:
+            self._fire_exit(folding, account_id, position_id, price, kind)
 
     # Commands
 
-    def _fold_command(self, offset: int, command: Command) -> Folded:
+    def _fold_command(self, folding: _Folding, command: Command) -> Reply:
         row = self.account(command.account_id)
         if row is None:
             row = new_account(command.account_id, command.starting_balance)
@@ -162,27 +230,66 @@ class Cell:
         if keyed is not None:
             known = self.remembered(command.account_id, keyed.key)
             if known is not None:
-                return Folded([], Reply(command.command_id, repeat_of(known, keyed.fingerprint), repeated=True))
-        decided = self._decide(row, command, Moment(self.partition, offset, 0, command.time_ms))
-        changed = decided.row if isinstance(decided, Change) else row
-        outcome: Outcome = decided.event if isinstance(decided, Change) else decided
+                return Reply(command.command_id, repeat_of(known, keyed.fingerprint), repeated=True)
+        outcome = self._decide(folding, row, command)
         if keyed is not None and not is_transient(outcome):
-            self._remember(changed, keyed.key, KeyedOutcome(keyed.fingerprint, outcome))
-            changed = msgspec.structs.replace(changed, outcomes=changed.outcomes + 1)
-        if changed is not row:
-            self._put_row(row, changed, offset)
-        events = [decided.event] if isinstance(decided, Change) else []
-        return Folded(events, Reply(command.command_id, outcome))
+            row = self.account(command.account_id) or row
+            self._remember(row, keyed.key, KeyedOutcome(keyed.fingerprint, outcome))
+            self.put(row, msgspec.structs.replace(row, outcomes=row.outcomes + 1), folding.offset)
+        return Reply(command.command_id, outcome)
 
-    def _decide(self, row: AccountRow, command: Command, moment: Moment) -> Change | Rejection:
+    def _decide(self, folding: _Folding, row: AccountRow, command: Command) -> Outcome:
+        if isinstance(command, CloseAllPositions):
+            return self._close_all(folding, row, command)
+        decided = self._change(row, command, folding.moment)
+        if isinstance(decided, Rejection):
+            return decided
+        folding.apply(row, decided)
+        return decided.event
+
+    def _change(self, row: AccountRow, command: Command, moment: Moment) -> Change | Rejection:
         match command:
             case OpenPosition():
                 return open_position(row, command, self.quotes.get(command.terms.symbol), moment)
-            case ClosePosition():
-                position = row.positions.get(command.position_id)
-                if position is None:
-                    return position_not_found(command.position_id)
-                return close_position(row, command, self.quotes.get(position.symbol), moment)
+            case PlaceOrder():
+                return place_order(row, command, self.quotes.get(command.terms.symbol), moment)
+            case ClosePosition() | ModifyPosition():
+                return self._change_position(row, command, moment)
+            case CancelOrder():
+                order = row.orders.get(command.order_id)
+                if order is None:
+                    return order_not_found(command.order_id)
+                return cancel_order(row, order, "client", moment)
+            case Deposit():
+                return deposit(row, command, moment)
+            case ResetAccount():
+                return reset_account(row, command, moment)
+        raise TypeError(f"no such command: {command!r}")
+
+    def _change_position(
+        self, row: AccountRow, command: ClosePosition | ModifyPosition, moment: Moment
+    ) -> Change | Rejection:
+        position = row.positions.get(command.position_id)
+        if position is None:
+            return position_not_found(command.position_id)
+        quote = self.quotes.get(position.symbol)
+        if isinstance(command, ClosePosition):
+            return close_position(row, position, command, quote, moment)
+        return modify_position(row, position, command, quote, moment)
+
+    def _close_all(self, folding: _Folding, row: AccountRow, command: CloseAllPositions) -> PositionsClosed:
+        common = {name: getattr(command, name) for name in CommandBase.__struct_fields__}
+        results = []
+        for name, position in row.positions.items():
+            one = ClosePosition(**common, position_id=name)
+            decided = close_position(row, position, one, self.quotes.get(position.symbol), folding.moment)
+            if isinstance(decided, Change):
+                row = folding.apply(row, decided)
+                assert isinstance(decided.event, PositionClosed)
+                results.append(CloseResult(name, decided.event))
+            else:
+                results.append(CloseResult(name, decided))
+        return PositionsClosed(results)
 
     def _remember(self, row: AccountRow, key: str, outcome: KeyedOutcome) -> None:
         slot = records.outcome_slot_key(row.account_id, row.outcomes % OUTCOMES_REMEMBERED)
@@ -194,16 +301,23 @@ class Cell:
 
     # Entries
 
-    def _put_row(self, old: AccountRow, new: AccountRow, offset: int) -> None:
+    def put(self, old: AccountRow, new: AccountRow, offset: int) -> None:
+        """Take a changed row, made by the record at `offset`."""
         new = msgspec.structs.replace(new, applied_offset=offset)
-        for name, position in old.positions.items():
-            if new.positions.get(name) is not position:
-                self.triggers.remove(old.account_id, position)
-        for name, position in new.positions.items():
-            if old.positions.get(name) is not position:
-                self.triggers.add(new.account_id, position)
+        self._watch_changes(new.account_id, old.positions, new.positions)
+        if old.orders is not new.orders:
+            self._watch_changes(new.account_id, old.orders, new.orders)
+            self.expiries.change(new.account_id, old.orders, new.orders)
         self._rows[new.account_id] = new
         self.pending[records.row_key(new.account_id)] = records.encode(new)
+
+    def _watch_changes(self, account_id: str, old: Mapping[str, Item], new: Mapping[str, Item]) -> None:
+        for name, item in old.items():
+            if new.get(name) is not item:
+                self.triggers.remove(account_id, item)
+        for name, item in new.items():
+            if old.get(name) is not item:
+                self.triggers.add(account_id, item)
 
     def _entry(self, key: bytes) -> bytes | None:
         return self.pending[key] if key in self.pending else self._fetch(key)
@@ -211,6 +325,9 @@ class Cell:
 
 def is_transient(outcome: Outcome) -> bool:
     """Whether the same request may fare better later: then its key is still free, and a repeat is tried anew."""
+    if isinstance(outcome, PositionsClosed):
+        refused = [result.outcome for result in outcome.results if isinstance(result.outcome, Rejection)]
+        return len(refused) == len(outcome.results) and any(map(is_transient, refused))
     return isinstance(outcome, Rejection) and outcome.code is RejectionCode.PRICE_UNAVAILABLE
 
 

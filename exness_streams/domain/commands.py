@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Literal
 
 import msgspec
 
 from exness_streams.domain.instruments import Limits, Terms
+from exness_streams.domain.money import ONE
 from exness_streams.domain.quotes import Side
+
+OrderKind = Literal["limit", "stop"]
 
 
 class IdempotencyKey(msgspec.Struct, frozen=True):
@@ -44,14 +48,77 @@ class OpenPosition(CommandBase, frozen=True, kw_only=True, tag="OpenPosition"):
     leverage: Decimal
     reference_price: Decimal | None = None
     slippage_percent: Decimal | None = None
+    stop_loss: Decimal | None = None
+    take_profit: Decimal | None = None
 
 
 class ClosePosition(CommandBase, frozen=True, kw_only=True, tag="ClosePosition"):
-    """Close a whole position at the market."""
+    """Close a position at the market: the whole of it, a quantity, or a percentage.
+
+    margin_min: USD; what would be left with less margin is closed, too.
+    """
 
     position_id: str
     reference_price: Decimal | None = None
     slippage_percent: Decimal | None = None
+    quantity: Decimal | None = None
+    percentage: Decimal | None = None
+    margin_min: Decimal = ONE
 
 
-Command = OpenPosition | ClosePosition
+class CloseAllPositions(CommandBase, frozen=True, kw_only=True, tag="CloseAllPositions"):
+    """Close each open position at the market; what has no market now stays open."""
+
+
+class ModifyPosition(CommandBase, frozen=True, kw_only=True, tag="ModifyPosition"):
+    """Set stop loss and take profit anew: None clears, unset leaves as it is."""
+
+    position_id: str
+    stop_loss: Decimal | msgspec.UnsetType | None = msgspec.UNSET
+    take_profit: Decimal | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class PlaceOrder(CommandBase, frozen=True, kw_only=True, tag="PlaceOrder"):
+    """Open a position once the market reaches a price: a limit order at it or better, a stop order from it on.
+
+    expires_ms: the order is dropped by the first journal record of that time or later; None: it stands until filled.
+    """
+
+    asset: str
+    terms: Terms
+    side: Side
+    margin: Decimal
+    leverage: Decimal
+    kind: OrderKind
+    price: Decimal
+    stop_loss: Decimal | None = None
+    take_profit: Decimal | None = None
+    expires_ms: int | None = None
+
+
+class CancelOrder(CommandBase, frozen=True, kw_only=True, tag="CancelOrder"):
+    """Take a pending order back."""
+
+    order_id: str
+
+
+class Deposit(CommandBase, frozen=True, kw_only=True, tag="Deposit"):
+    """Add USD to an account."""
+
+    amount: Decimal
+
+
+class ResetAccount(CommandBase, frozen=True, kw_only=True, tag="ResetAccount"):
+    """Begin anew: positions and orders are dropped, the balance is the starting balance again."""
+
+
+Command = (
+    OpenPosition
+    | ClosePosition
+    | CloseAllPositions
+    | ModifyPosition
+    | PlaceOrder
+    | CancelOrder
+    | Deposit
+    | ResetAccount
+)

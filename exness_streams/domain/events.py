@@ -7,10 +7,13 @@ from typing import Literal
 
 import msgspec
 
-from exness_streams.domain.account import Position
+from exness_streams.domain.account import PendingOrder, Position
+from exness_streams.domain.commands import OrderKind
+from exness_streams.domain.money import ZERO
 from exness_streams.domain.quotes import Side
 
 CloseReason = Literal["manual", "stop_loss", "take_profit", "liquidation"]
+CancelReason = Literal["client", "unfillable"]
 
 
 class EventBase(msgspec.Struct, frozen=True, kw_only=True, rename="camel", tag_field="type"):
@@ -25,8 +28,11 @@ class EventBase(msgspec.Struct, frozen=True, kw_only=True, rename="camel", tag_f
     timestamp: int
 
 
-class PositionOpened(EventBase, frozen=True, kw_only=True, tag="PositionOpened"):
-    """A market order filled. mark_price: what the position could be closed at in that moment."""
+class PositionEvent(EventBase, frozen=True, kw_only=True):
+    """A position as it stands after the event. mark_price: what it could be closed at in that moment.
+
+    fee: USD paid at open, of what is still open. balance: free cash plus held margins.
+    """
 
     position_id: str
     symbol: str
@@ -46,9 +52,8 @@ class PositionOpened(EventBase, frozen=True, kw_only=True, tag="PositionOpened")
     take_profit: Decimal | None = None
     balance: Decimal
 
-    @property
-    def position(self) -> Position:
-        """The position as it stood when it was opened."""
+    def position_since(self, opened_ms: int) -> Position:
+        """The position that the event describes."""
         return Position(
             position_id=self.position_id,
             symbol=self.symbol,
@@ -62,17 +67,53 @@ class PositionOpened(EventBase, frozen=True, kw_only=True, tag="PositionOpened")
             fee_rate=self.fee_rate,
             maintenance_margin_rate=self.maintenance_margin_rate,
             fee=self.fee,
-            opened_ms=self.timestamp,
+            opened_ms=opened_ms,
             slippage=self.slippage,
             stop_loss=self.stop_loss,
             take_profit=self.take_profit,
         )
 
 
-class PositionClosed(EventBase, frozen=True, kw_only=True, tag="PositionClosed"):
-    """A position was closed: by its owner, or by the market at a trigger.
+class PositionOpened(PositionEvent, frozen=True, kw_only=True, tag="PositionOpened"):
+    """A market order filled, or a pending one (order_id)."""
 
-    margin: USD released. fee: USD of this fill. balance: free cash plus held margins afterwards.
+    order_id: str | None = None
+
+    @property
+    def position(self) -> Position:
+        """The position as it stood when it was opened."""
+        return self.position_since(self.timestamp)
+
+
+class PositionModified(PositionEvent, frozen=True, kw_only=True, tag="PositionModified"):
+    """Stop loss or take profit were set anew. opened_at: ms since the epoch."""
+
+    opened_at: int
+
+    @property
+    def position(self) -> Position:
+        """The position as it stands now."""
+        return self.position_since(self.opened_at)
+
+
+class Remainder(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What is left of a position that was closed in part. Entry, leverage, liquidation price stay what they were."""
+
+    quantity: Decimal
+    margin: Decimal
+    fee: Decimal
+    liquidation_price: Decimal
+    mark_price: Decimal
+    slippage: Decimal | None = None
+    stop_loss: Decimal | None = None
+    take_profit: Decimal | None = None
+
+
+class PositionClosed(EventBase, frozen=True, kw_only=True, tag="PositionClosed"):
+    """A position was closed, in whole or in part: by its owner, or by the market at a trigger.
+
+    margin, quantity: what was closed; margin USD is released. fee: USD of this fill. entry_fee: USD, that part of
+    the fee paid at open which belongs to what was closed. balance: free cash plus held margins afterwards.
     """
 
     position_id: str
@@ -86,9 +127,147 @@ class PositionClosed(EventBase, frozen=True, kw_only=True, tag="PositionClosed")
     close_price: Decimal
     realized_pnl: Decimal = msgspec.field(name="realizedPnL")
     fee: Decimal
+    entry_fee: Decimal = ZERO
     reason: CloseReason
     opened_at: int
     balance: Decimal
+    remaining: Remainder | None = None
 
 
-Event = PositionOpened | PositionClosed
+class OrderEvent(EventBase, frozen=True, kw_only=True):
+    """A pending order as it was placed. price: where it fills, or beyond. margin, reserved_fee: USD it holds.
+
+    quantity: base asset, if filled at that price. placed_at, expires_at: ms since the epoch.
+    """
+
+    order_id: str
+    symbol: str
+    asset: str
+    side: Side
+    kind: OrderKind
+    price: Decimal
+    margin: Decimal
+    leverage: Decimal
+    quantity: Decimal
+    reserved_fee: Decimal
+    fee_rate: Decimal
+    maintenance_margin_rate: Decimal
+    stop_loss: Decimal | None = None
+    take_profit: Decimal | None = None
+    placed_at: int
+    expires_at: int | None = None
+    balance: Decimal
+
+    @property
+    def order(self) -> PendingOrder:
+        """The order as it was placed."""
+        return PendingOrder(
+            order_id=self.order_id,
+            symbol=self.symbol,
+            asset=self.asset,
+            side=self.side,
+            kind=self.kind,
+            price=self.price,
+            margin=self.margin,
+            leverage=self.leverage,
+            quantity=self.quantity,
+            reserved_fee=self.reserved_fee,
+            fee_rate=self.fee_rate,
+            maintenance_margin_rate=self.maintenance_margin_rate,
+            placed_ms=self.placed_at,
+            stop_loss=self.stop_loss,
+            take_profit=self.take_profit,
+            expires_ms=self.expires_at,
+        )
+
+
+class OrderPlaced(OrderEvent, frozen=True, kw_only=True, tag="OrderPlaced"):
+    """A limit or stop order waits for its price."""
+
+
+class OrderFilled(OrderEvent, frozen=True, kw_only=True, tag="OrderFilled"):
+    """The market reached it: the account's next event is the PositionOpened that it became."""
+
+    position_id: str
+    fill_price: Decimal
+
+
+class OrderCancelled(OrderEvent, frozen=True, kw_only=True, tag="OrderCancelled"):
+    """Taken back, or impossible to fill (the margin buys nothing at the price the market jumped to)."""
+
+    reason: CancelReason
+
+
+class OrderExpired(OrderEvent, frozen=True, kw_only=True, tag="OrderExpired"):
+    """Its time was over before the market reached it."""
+
+
+class Deposited(EventBase, frozen=True, kw_only=True, tag="Deposited"):
+    """USD were added. balance: afterwards."""
+
+    amount: Decimal
+    balance: Decimal
+
+
+class AccountReset(EventBase, frozen=True, kw_only=True, tag="AccountReset"):
+    """The account began anew: its positions and orders are gone without a trade, its totals are zero."""
+
+    balance: Decimal
+    positions_dropped: list[str]
+    orders_dropped: list[str]
+
+
+Event = (
+    PositionOpened
+    | PositionModified
+    | PositionClosed
+    | OrderPlaced
+    | OrderFilled
+    | OrderCancelled
+    | OrderExpired
+    | Deposited
+    | AccountReset
+)
+
+
+def order_fields(order: PendingOrder) -> dict[str, object]:
+    """The fields that every event of an order carries."""
+    return {
+        "order_id": order.order_id,
+        "symbol": order.symbol,
+        "asset": order.asset,
+        "side": order.side,
+        "kind": order.kind,
+        "price": order.price,
+        "margin": order.margin,
+        "leverage": order.leverage,
+        "quantity": order.quantity,
+        "reserved_fee": order.reserved_fee,
+        "fee_rate": order.fee_rate,
+        "maintenance_margin_rate": order.maintenance_margin_rate,
+        "stop_loss": order.stop_loss,
+        "take_profit": order.take_profit,
+        "placed_at": order.placed_ms,
+        "expires_at": order.expires_ms,
+    }
+
+
+def position_fields(position: Position) -> dict[str, object]:
+    """The fields that every event of a standing position carries."""
+    return {
+        "position_id": position.position_id,
+        "symbol": position.symbol,
+        "asset": position.asset,
+        "side": position.side,
+        "margin": position.margin,
+        "leverage": position.leverage,
+        "quantity": position.quantity,
+        "entry_price": position.entry_price,
+        "liquidation_price": position.liquidation_price,
+        "fee": position.fee,
+        "fee_rate": position.fee_rate,
+        "maintenance_margin_rate": position.maintenance_margin_rate,
+        "slippage": position.slippage,
+        "stop_loss": position.stop_loss,
+        "take_profit": position.take_profit,
+    }

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from decimal import (
+    MAX_EMAX,
+    MAX_PREC,
+    MIN_EMIN,
     ROUND_DOWN,
     ROUND_HALF_EVEN,
     Context,
     Decimal,
     DivisionByZero,
+    Inexact,
     InvalidOperation,
     Overflow,
     localcontext,
@@ -33,17 +37,21 @@ _CONTEXT = Context(
 )
 
 
+# Room for every digit there is, for what must not round.
+_EXACT = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX, traps=[InvalidOperation, Inexact])
+
+
 def money_arithmetic() -> AbstractContextManager[Context]:
     """The decimal context in which the domain computes; the fold enters it, whatever the thread had set."""
     return localcontext(_CONTEXT)
 
 
 def canonical(amount: Decimal) -> Decimal:
-    """The one way to write a value: no trailing zeros, no positive exponent, no minus before zero."""
+    """The one way to write a value, digit for digit: no trailing zeros, no positive exponent, no minus before zero."""
     if not amount:
         return ZERO
-    shortest = amount.normalize(_CONTEXT)
-    return shortest.quantize(ONE, context=_CONTEXT) if shortest.as_tuple().exponent > 0 else shortest  # type: ignore[operator]
+    shortest = amount.normalize(_EXACT)
+    return shortest.quantize(ONE, context=_EXACT) if shortest.as_tuple().exponent > 0 else shortest  # type: ignore[operator]
 
 
 def to_money(amount: Decimal) -> Decimal:

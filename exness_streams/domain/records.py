@@ -5,14 +5,29 @@ from __future__ import annotations
 import msgspec
 
 from exness_streams.domain.account import AccountRow
-from exness_streams.domain.commands import ClosePosition, Command, OpenPosition
-from exness_streams.domain.events import Event, PositionClosed, PositionOpened
+from exness_streams.domain.commands import Command
+from exness_streams.domain.events import Event, PositionClosed
 from exness_streams.domain.frames import PriceFrame
 from exness_streams.domain.quotes import Quote
 from exness_streams.domain.rejections import Rejection
 
-JournalRecord = OpenPosition | ClosePosition | PriceFrame
-Outcome = PositionOpened | PositionClosed | Rejection
+JournalRecord = Command | PriceFrame
+
+
+class CloseResult(msgspec.Struct, frozen=True):
+    """What became of one position when all were to be closed."""
+
+    position_id: str
+    outcome: PositionClosed | Rejection
+
+
+class PositionsClosed(msgspec.Struct, frozen=True, tag="PositionsClosed"):
+    """How a CloseAllPositions ended, position by position, in the order in which they were opened."""
+
+    results: list[CloseResult]
+
+
+Outcome = Event | PositionsClosed | Rejection
 """How a command ended: its event, or why it was refused."""
 
 

@@ -1,9 +1,11 @@
 """Why a command is refused. A rejection is a value, not an exception.
 
 The members of RejectionCode stand in order of precedence: of all that is wrong with a command, the first
-one listed is what the client hears (tests/unit/test_rejections.py). One exception: a leverage that only the
-spread forbids and a margin that only the price makes too small can't be known before there is a price, so
-these two stand behind PRICE_UNAVAILABLE.
+one listed is what the client hears (tests/unit/test_rejections.py). The exceptions are what can't be known before
+something else is: a leverage that only the spread forbids and a margin that only the price makes too small stand
+behind PRICE_UNAVAILABLE. An INVALID_REQUEST is told first when the request's form is wrong. When only the clock can
+tell (`expiresAt` is over by now) it stands behind UNKNOWN_ASSET, and when only the position can (its quantity is less
+than what is to be closed) behind PRICE_UNAVAILABLE.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ import msgspec
 
 
 class RejectionCode(str, Enum):
-    """Codes of the public API. INVALID_REQUEST and UNKNOWN_ASSET are the edge's alone, the rest the fold's.
+    """Codes of the public API. UNKNOWN_ASSET and INVALID_REQUEST of a wrong form are the edge's alone, the rest the
+    fold's.
 
     IDEMPOTENCY_CONFLICT stands before all that looks at what the request asks for: a repeat is answered as the
     first time, even when terms and instruments have changed since. So the edge looks for a remembered outcome
@@ -27,6 +30,7 @@ class RejectionCode(str, Enum):
     INVALID_LEVERAGE = "INVALID_LEVERAGE"
     INVALID_MARGIN = "INVALID_MARGIN"
     POSITION_NOT_FOUND = "POSITION_NOT_FOUND"
+    ORDER_NOT_FOUND = "ORDER_NOT_FOUND"
     PRICE_UNAVAILABLE = "PRICE_UNAVAILABLE"
     INVALID_TRIGGER = "INVALID_TRIGGER"
     INSUFFICIENT_MARGIN = "INSUFFICIENT_MARGIN"

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from sortedcontainers import SortedKeyList
 
-from exness_streams.domain.account import Position
+from exness_streams.domain.account import PendingOrder, Position
 from exness_streams.domain.frames import Step, SymbolFrame
 from exness_streams.domain.money import ZERO
 
@@ -25,6 +25,7 @@ class TriggerKind(IntEnum):
     LIQUIDATION = 0
     STOP_LOSS = 1
     TAKE_PROFIT = 2
+    ENTRY = 3
 
 
 class Watch(NamedTuple):
@@ -41,15 +42,23 @@ ASK_RISES = Watch(watches_bid=False, fires_below=False)
 
 _LOSS_OF = {"long": BID_FALLS, "short": ASK_RISES}
 _GAIN_OF = {"long": BID_RISES, "short": ASK_FALLS}
+_ENTRY_OF = {
+    ("long", "limit"): ASK_FALLS,
+    ("long", "stop"): ASK_RISES,
+    ("short", "limit"): BID_RISES,
+    ("short", "stop"): BID_FALLS,
+}
+
+Item = Position | PendingOrder
 
 
 class Trigger(NamedTuple):
-    """One price that closes one position."""
+    """One price that closes one position, or fills one pending order."""
 
     price: Decimal
     kind: TriggerKind
     account_id: str
-    position_id: str
+    item_id: str
 
 
 class Fired(NamedTuple):
@@ -57,14 +66,21 @@ class Fired(NamedTuple):
 
     sequence: int
     kind: TriggerKind
-    position_order: tuple[int, str]
+    birth: tuple[int, str]
     account_id: str
-    position_id: str
+    item_id: str
     price: Decimal
 
 
-def triggers_of(account_id: str, position: Position) -> Iterator[tuple[Watch, Trigger]]:
-    """The triggers that a position puts into the index."""
+def triggers_of(account_id: str, item: Item) -> Iterator[tuple[Watch, Trigger]]:
+    """The triggers that a position or a pending order puts into the index."""
+    if isinstance(item, PendingOrder):
+        yield _ENTRY_OF[item.side, item.kind], Trigger(item.price, TriggerKind.ENTRY, account_id, item.order_id)
+    else:
+        yield from _exits_of(account_id, item)
+
+
+def _exits_of(account_id: str, position: Position) -> Iterator[tuple[Watch, Trigger]]:
     loss, gain, name = _LOSS_OF[position.side], _GAIN_OF[position.side], position.position_id
     if position.liquidation_price > ZERO:
         yield loss, Trigger(position.liquidation_price, TriggerKind.LIQUIDATION, account_id, name)
@@ -74,9 +90,19 @@ def triggers_of(account_id: str, position: Position) -> Iterator[tuple[Watch, Tr
         yield gain, Trigger(position.take_profit, TriggerKind.TAKE_PROFIT, account_id, name)
 
 
-def position_order(position_id: str) -> tuple[int, str]:
-    """Position ids in the order of their birth (`pos_0_9` before `pos_0_10`)."""
-    return len(position_id), position_id
+def first_exit(position: Position, price: Decimal) -> TriggerKind | None:
+    """What closes a position that could be closed at `price` now, None when nothing does."""
+    crossed = (
+        trigger.kind
+        for watch, trigger in _exits_of("", position)
+        if (price <= trigger.price if watch.fires_below else price >= trigger.price)
+    )
+    return min(crossed, default=None)
+
+
+def birth_order(item_id: str) -> tuple[int, str]:
+    """Ids of positions, or of orders, in the order of their birth (`pos_0_9` before `pos_0_10`)."""
+    return len(item_id), item_id
 
 
 class TriggerIndex:
@@ -88,29 +114,29 @@ class TriggerIndex:
     def __len__(self) -> int:
         return sum(map(len, self._lists.values()))
 
-    def load(self, positions: Iterable[tuple[str, Position]]) -> None:
-        """Build the index from (account id, position) pairs, faster than adding them one by one."""
+    def load(self, items: Iterable[tuple[str, Item]]) -> None:
+        """Build the index from (account id, position or order) pairs, faster than adding them one by one."""
         found: dict[tuple[str, Watch], list[Trigger]] = {}
-        for account_id, position in positions:
-            for watch, trigger in triggers_of(account_id, position):
-                found.setdefault((position.symbol, watch), []).append(trigger)
+        for account_id, item in items:
+            for watch, trigger in triggers_of(account_id, item):
+                found.setdefault((item.symbol, watch), []).append(trigger)
         self._lists = {name: SortedKeyList(triggers, key=itemgetter(0)) for name, triggers in found.items()}
 
-    def add(self, account_id: str, position: Position) -> None:
-        """Watch a position's triggers."""
-        for watch, trigger in triggers_of(account_id, position):
-            triggers = self._lists.get((position.symbol, watch))
+    def add(self, account_id: str, item: Item) -> None:
+        """Watch the triggers of a position or an order."""
+        for watch, trigger in triggers_of(account_id, item):
+            triggers = self._lists.get((item.symbol, watch))
             if triggers is None:
-                triggers = self._lists[position.symbol, watch] = SortedKeyList(key=itemgetter(0))
+                triggers = self._lists[item.symbol, watch] = SortedKeyList(key=itemgetter(0))
             triggers.add(trigger)
 
-    def remove(self, account_id: str, position: Position) -> None:
-        """Forget a position's triggers. ValueError when they are not there."""
-        for watch, trigger in triggers_of(account_id, position):
-            self._lists[position.symbol, watch].remove(trigger)
+    def remove(self, account_id: str, item: Item) -> None:
+        """Forget the triggers of a position or an order. ValueError when they are not there."""
+        for watch, trigger in triggers_of(account_id, item):
+            self._lists[item.symbol, watch].remove(trigger)
 
     def fired_by(self, frame: SymbolFrame, after_sequence: int) -> list[Fired]:
-        """What a frame's ticks later than `after_sequence` set off: the first trigger of each position, in order."""
+        """What a frame's ticks later than `after_sequence` set off: the first trigger of each item, in order."""
         first: dict[str, Fired] = {}
         for watch, steps in _staircases(frame):
             triggers = self._lists.get((frame.symbol, watch))
@@ -120,9 +146,9 @@ class TriggerIndex:
             if not later:
                 continue
             for fired in _crossed(triggers, watch, later):
-                known = first.get(fired.position_id)
+                known = first.get(fired.item_id)
                 if known is None or fired < known:
-                    first[fired.position_id] = fired
+                    first[fired.item_id] = fired
         return sorted(first.values())
 
 
@@ -151,6 +177,6 @@ def _crossed(triggers: SortedKeyList, watch: Watch, steps: Sequence[Step]) -> It
             climbing.append(step)
     extreme = climbing[-1].price
     hit = triggers.irange_key(min_key=extreme) if watch.fires_below else triggers.irange_key(max_key=extreme)
-    for price, kind, account_id, position_id in hit:
+    for price, kind, account_id, item_id in hit:
         step = climbing[bisect_left(reached, sign * price)]
-        yield Fired(step.sequence, kind, position_order(position_id), account_id, position_id, step.price)
+        yield Fired(step.sequence, kind, birth_order(item_id), account_id, item_id, step.price)

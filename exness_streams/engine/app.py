@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,11 +16,15 @@ from faust.types import TP
 from exness_streams.config import Settings
 from exness_streams.config_kafka import KafkaSettings
 from exness_streams.domain.instruments import Catalogue
+from exness_streams.engine.candle_reader import CandleReader
+from exness_streams.engine.candles import CandleHost
 from exness_streams.engine.cells import CellHost, JournalFault
 from exness_streams.engine.gateway import Gateway
+from exness_streams.engine.history import HistoryFault, HistoryHost
 from exness_streams.engine.market import Framer
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
-from exness_streams.transport.recovery import TableManager
+from exness_streams.transport.faults import CellReleased
+from exness_streams.transport.recovery import HEARTBEATS, TableManager
 from exness_streams.transport.table import BLOCK_CACHE_BYTES, CellTable
 
 log = logging.getLogger(__name__)
@@ -28,20 +33,33 @@ APP_ID = "exness-streams"
 DAY_S = 24 * 3600.0
 JOURNAL_ON_KAFKA_S = 7 * DAY_S
 BODY_BYTES_MAX = 16 * 1024
+SMALL_CACHE_BYTES = 8 << 20
+"""Of each partition of histories, and of the candles: what is read of them is mostly their newest part."""
+
+REBALANCE_LOOK_S = 0.02
+STOP_ANSWER_S_MAX = 1.0
+"""How long a stop waits for the outcomes of the commands under way."""
 
 
 class EngineApp(faust.App):  # type: ignore[misc]
     """A Faust app whose agents commit through the cells' own transactions (transport/batching.py)."""
 
-    batched_topics = frozenset({JOURNAL_TOPIC, MARKET_UPDATES_TOPIC})
-    self_committed_topics = frozenset({JOURNAL_TOPIC, MARKET_UPDATES_TOPIC})
+    batched_topics = frozenset({JOURNAL_TOPIC, MARKET_UPDATES_TOPIC, EVENTS_TOPIC})
+    self_committed_topics = batched_topics
 
     rebalanced_at_s = 0.0
+    before_stop: Callable[[float], Awaitable[None]] | None = None
 
     def on_rebalance_start(self) -> None:
         """Faust's; remembers when, on the monotonic clock."""
         self.rebalanced_at_s = time.monotonic()
         super().on_rebalance_start()
+
+    async def on_stop(self) -> None:
+        """Faust's; first the clients that wait are answered."""
+        if self.before_stop is not None:
+            await self.before_stop(0.0 if self.crashed else STOP_ANSWER_S_MAX)
+        await super().on_stop()
 
 
 @dataclass
@@ -55,6 +73,9 @@ class Engine:
     gateway: Gateway
     framer: Framer
     catalogue: Catalogue
+    history: HistoryHost
+    candles: CandleHost
+    candle_reader: CandleReader
     feed_status: Callable[[], dict[str, Any]] = field(default=lambda: {"status": "unknown"})
 
     @property
@@ -88,10 +109,32 @@ def build_engine(settings: Settings) -> Engine:
 
     gateway = Gateway(append)
     cells = CellHost(table, app.transport.cell_log(JOURNAL_TOPIC), gateway.on_reply)
-    framer = Framer(app.transport.frame_log(MARKET_UPDATES_TOPIC), settings.partitions, settings.frame_pace_ms)
-    engine = Engine(settings, app, table, cells, gateway, framer, settings.catalogue())
+    catalogue = settings.catalogue()
+    frame_log = app.transport.frame_log(MARKET_UPDATES_TOPIC)
+    symbols = [terms.symbol for terms in catalogue]
+    candles = CandleHost(_small_table(app, "candles", 1), app.transport.cell_log(MARKET_UPDATES_TOPIC), symbols)
+    framer = Framer(frame_log, settings.partitions, settings.frame_pace_ms, catalogue, candles)
+    history = HistoryHost(_small_table(app, "history", settings.partitions), app.transport.cell_log(EVENTS_TOPIC))
+
+    async def before_stop(answer_s_max: float) -> None:
+        await gateway.close(answer_s_max)
+        await asyncio.gather(history.close(), candles.close())  # Faust stops the tables before the agents
+
+    app.before_stop = before_stop
+    engine = Engine(settings, app, table, cells, gateway, framer, catalogue, history, candles, CandleReader(candles))
     _add_agents(engine)
     return engine
+
+
+def _small_table(app: EngineApp, name: str, partitions: int) -> CellTable:
+    table: CellTable = app.Table(
+        name,
+        partitions=partitions,
+        key_type=bytes,
+        value_type=bytes,
+        options={"block_cache_size": SMALL_CACHE_BYTES, "write_buffer_size": SMALL_CACHE_BYTES},
+    )
+    return table
 
 
 def _faust_settings(settings: Settings) -> dict[str, Any]:
@@ -129,7 +172,7 @@ def _kafka_settings(settings: KafkaSettings) -> dict[str, Any]:
         "broker": settings.broker_url,
         "broker_credentials": settings.security().credentials(),
         "broker_session_timeout": settings.session_timeout_s,
-        "broker_heartbeat_interval": settings.session_timeout_s / 3,
+        "broker_heartbeat_interval": settings.session_timeout_s / HEARTBEATS,
         "consumer_group_instance_id": settings.worker_name,  # a quick restart needs no rebalance
         "canonical_url": settings.own_url,
         "topic_replication_factor": settings.replication_factor,
@@ -150,7 +193,7 @@ def _topic(app: EngineApp, name: str, partitions: int, retention_s: float | None
 
 
 def _add_agents(engine: Engine) -> None:
-    app, cells, framer, table = engine.app, engine.cells, engine.framer, engine.table
+    app, cells, table = engine.app, engine.cells, engine.table
     partitions = engine.settings.partitions
     # On the embedded log the journal is trimmed by checkpoints (engine/checkpoints.py), not by age.
     on_kafka = isinstance(engine.settings, KafkaSettings)
@@ -165,25 +208,28 @@ def _add_agents(engine: Engine) -> None:
             await cells.fold(event.message.partition, event.value)
             await manual.ack(event)
 
-    @app.agent(ticks, name="market")  # type: ignore[untyped-decorator]
-    async def market(stream: Any) -> None:
-        manual = stream.noack()
-        async for event in manual.events():
-            await framer.frame(event.message.partition, event.value)
-            await manual.ack(event)
-
     async def load_cells() -> None:
         # Faust drops what a recovery callback raises.
+        generation = app.consumer_generation_id
         try:
-            await events.maybe_declare()  # nobody here consumes them, so Faust does not make their topic
-            assigned = {tp.partition for tp in app.assignor.assigned_actives() if table.is_changelog(tp)}
-            journal_tps = [TP(JOURNAL_TOPIC, partition) for partition in sorted(assigned)]
-            starts = await app.consumer.earliest_offsets(*journal_tps)
-            ends = await app.consumer.highwaters(*journal_tps)
-            for tp in journal_tps:
-                cells.load(tp.partition, journal_start=starts[tp], journal_end=ends[tp])
+            journals = await _bounds(app, JOURNAL_TOPIC, table)
+            told = await _bounds(app, EVENTS_TOPIC, engine.history.table)
+            ticked = await _bounds(app, MARKET_UPDATES_TOPIC, engine.candles.table)
+            if app.consumer_generation_id != generation:
+                return  # another rebalance has come: its recovery is not over, and calls again
+            for partition, (start, end) in told.items():
+                engine.history.load(partition, events_start=start, events_end=end)
+            for partition, (start, _) in ticked.items():
+                engine.candles.load(partition, ticks_start=start)
+            for partition, (start, end) in journals.items():
+                cells.load(partition, journal_start=start, journal_end=end)
             cells.loaded()
-        except JournalFault as fault:
+        except CellReleased:
+            # The next rebalance has begun. Recovery would go on as if this one were over: it is held until that
+            # one's recovery begins.
+            while app.consumer_generation_id == generation and not app.should_stop:  # noqa: ASYNC110 - Faust's, no event
+                await asyncio.sleep(REBALANCE_LOOK_S)
+        except (JournalFault, HistoryFault) as fault:
             await app.crash(fault)
         except Exception as error:
             log.exception("the cells could not be loaded")
@@ -193,7 +239,64 @@ def _add_agents(engine: Engine) -> None:
         gone = {tp.partition for tp in revoked if tp.topic == JOURNAL_TOPIC}
         cells.drop(gone)
         engine.gateway.abandon(gone)
-        framer.next_offsets.clear()
 
     table.on_recover(load_cells)
     app.on_partitions_revoked.connect(drop_cells, weak=False)
+    _add_market_agent(app, engine.framer, engine.candles, ticks)
+    _add_history_agent(app, engine.history, events)
+
+
+async def _bounds(app: EngineApp, topic: str, table: CellTable) -> dict[int, tuple[int, int]]:
+    """(start, end) of the partitions of a topic whose table is this worker's."""
+    tps = [TP(topic, tp.partition) for tp in sorted(app.assignor.assigned_actives()) if table.is_changelog(tp)]
+    starts = await app.consumer.earliest_offsets(*tps)
+    ends = await app.consumer.highwaters(*tps)
+    return {tp.partition: (starts[tp], ends[tp]) for tp in tps}
+
+
+def _add_market_agent(app: EngineApp, framer: Framer, candles: CandleHost, ticks: Any) -> None:
+    @app.agent(ticks, name="market")  # type: ignore[untyped-decorator]
+    async def market(stream: Any) -> None:
+        manual = stream.noack()
+        async for event in manual.events():
+            await framer.frame(event.message.partition, event.value)
+            await manual.ack(event)
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def keep_candles() -> None:
+        try:
+            await candles.run()
+        except Exception as error:
+            await app.crash(error)
+
+    async def drop_ticks(_: Any, revoked: set[TP], **__: Any) -> None:
+        framer.next_offsets.clear()
+        if any(tp.topic == MARKET_UPDATES_TOPIC for tp in revoked):
+            candles.drop()
+
+    app.on_partitions_revoked.connect(drop_ticks, weak=False)
+
+
+def _add_history_agent(app: EngineApp, histories: HistoryHost, events: Any) -> None:
+    @app.agent(events, name="history", isolated_partitions=True)  # type: ignore[untyped-decorator]
+    async def history(stream: Any) -> None:
+        manual = stream.noack()
+        async for event in manual.events():
+            await histories.fold(event.message.partition, event.value)
+            await manual.ack(event)
+
+    async def drop_histories(_: Any, revoked: set[TP], **__: Any) -> None:
+        histories.drop({tp.partition for tp in revoked if tp.topic == EVENTS_TOPIC})
+
+    app.on_partitions_revoked.connect(drop_histories, weak=False)
+
+
+def __getattr__(name: str) -> Any:
+    """`app`: the worker that the environment describes, made when `faust -A exness_streams.engine.app` asks for it.
+
+    It is loaded by name, since the composition root knows the engine, and the engine nothing of the API above it.
+    """
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    made = globals()["app"] = importlib.import_module("exness_streams.processes").faust_app()
+    return made

@@ -1,23 +1,28 @@
-"""The audit: fold the journal again, from the start or a checkpoint, and compare every entry with the tables."""
+"""The audit on the embedded log: fold the journal again, from the start or a checkpoint, and compare every entry.
+
+engine/audit_kafka.py is its counterpart.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import rocksdict
 
 from exness_streams.domain import records
-from exness_streams.domain.cell import Cell
 from exness_streams.domain.money import money_arithmetic
 from exness_streams.domain.state_hash import state_hash
 from exness_streams.engine.checkpoints import changelog_of, committed_entries, find_checkpoints, read_checkpoint
+from exness_streams.engine.replay import Replay, put
 from exness_streams.messages import JOURNAL_TOPIC
 from exness_streams.transport.log_reader import LogReader, Snapshot
 
 OnProgress = Callable[[int, int], None]
 """Called with (records folded, records in all)."""
+
+PROGRESS_RECORDS = 1_000
 
 _OFFSET_KEY = b"__faust\0offset__"
 
@@ -73,16 +78,22 @@ def _audit_cell(
     on_progress: OnProgress,
 ) -> CellAudit:
     end, committed = committed_entries(snapshot, group, partition)
-    began_at, replayed = _replay(snapshot, partition, end, checkpoints_dir, on_progress)
+    replay = _replay(snapshot, partition, end, checkpoints_dir, on_progress)
     if stored is None:
         table, name = committed, "the log's table (no local one is there)"
     else:
         table, name = _caught_up(stored, snapshot, group, partition), "the local table and the log's"
-    differences = _differences(replayed, table)
+    found = compared(replay, end, table, name)
     if table is not committed:
-        differences += _differences(replayed, committed)
+        found.differences.extend(_differences(replay.entries, committed))
+    return found
+
+
+def compared(replay: Replay, ended_at: int, table: dict[bytes, bytes], name: str) -> CellAudit:
+    """What a replay up to `ended_at` and a table of that name have in common, and whether money is conserved."""
+    differences = _differences(replay.entries, table)
     accounts = 0
-    for key, value in replayed.items():
+    for key, value in replay.entries.items():
         if key.startswith(records.ROW_PREFIX):
             accounts += 1
             row = records.decode_row(value)
@@ -90,65 +101,58 @@ def _audit_cell(
                 if not row.is_conserved:
                     differences.append(f"account {row.account_id}: money is not conserved")
     return CellAudit(
-        partition,
-        began_at,
-        end,
+        replay.partition,
+        replay.began_at,
+        ended_at,
         accounts,
-        state_hash(replayed.items()),
+        state_hash(replay.entries.items()),
         state_hash(table.items()),
         differences,
         name,
     )
 
 
-def _replay(
-    snapshot: Snapshot, partition: int, end: int, checkpoints_dir: Path, on_progress: OnProgress
-) -> tuple[int, dict[bytes, bytes]]:
+def _replay(snapshot: Snapshot, partition: int, end: int, checkpoints_dir: Path, on_progress: OnProgress) -> Replay:
     tp = (JOURNAL_TOPIC, partition)
-    began_at, entries = _starting_point(snapshot.start(tp), end, partition, checkpoints_dir)
-    cell = Cell(partition, entries.get)
-    rows = [records.decode_row(v) for k, v in entries.items() if k.startswith(records.ROW_PREFIX)]
-    quotes = {
-        key.removeprefix(records.QUOTE_PREFIX).decode(): records.decode_quote(value)
-        for key, value in entries.items()
-        if key.startswith(records.QUOTE_PREFIX)
-    }
-    cell.load(began_at, rows, quotes.items())
+    began_at, entries = starting_point(snapshot.start(tp), end, find_checkpoints(checkpoints_dir, partition), partition)
+    replay = Replay(partition, began_at, entries)
     for record in snapshot.records(tp, began_at):
         if record.offset >= end:
             break
-        assert record.value is not None, "the journal holds no tombstones"
-        cell.fold(record.offset, records.decode_record(record.value))
-        if len(cell.pending) > 1_000:
-            _apply(cell, entries)
-        if record.offset % 1_000 == 0:
+        replay.fold(record.offset, record.value)
+        if record.offset % PROGRESS_RECORDS == 0:
             on_progress(record.offset - began_at, end - began_at)
-    _apply(cell, entries)
+    replay.apply()
     on_progress(end - began_at, end - began_at)
-    if cell.next_offset != end:
-        raise ValueError(f"partition {partition}: the journal ends at {cell.next_offset}, but was folded up to {end}")
-    return began_at, entries
+    check_reached(replay, end)
+    return replay
 
 
-def _starting_point(start: int, end: int, partition: int, checkpoints_dir: Path) -> tuple[int, dict[bytes, bytes]]:
+def check_reached(replay: Replay, end: int) -> None:
+    """ValueError when the journal ended before `end`."""
+    if replay.next_offset != end:
+        raise ValueError(
+            f"partition {replay.partition}: the journal ends at {replay.next_offset}, but was folded up to {end}"
+        )
+
+
+def starting_point(
+    start: int, end: int, checkpoints: Sequence[tuple[int, Path]], partition: int
+) -> tuple[int, dict[bytes, bytes]]:
+    """The offset and entries to replay from: the journal's beginning, else the oldest checkpoint.
+
+    start: the first record that the journal still has. end: up to where it was folded. ValueError when there is
+    none between them, or a damaged one.
+    """
     if start == 0:
         return 0, {}
-    for offset, path in find_checkpoints(checkpoints_dir, partition):
+    for offset, path in checkpoints:
         if start <= offset <= end:
             return offset, read_checkpoint(path)[1]
     raise ValueError(
         f"partition {partition}: the journal begins at record {start} and no checkpoint stands between it and {end}, "
         "so there is nothing to replay from"
     )
-
-
-def _apply(cell: Cell, entries: dict[bytes, bytes]) -> None:
-    for key, value in cell.pending.items():
-        if value is None:
-            entries.pop(key, None)
-        else:
-            entries[key] = value
-    cell.committed()
 
 
 def _stored_entries(tables_dir: Path, partition: int) -> dict[bytes, bytes] | None:
@@ -176,10 +180,7 @@ def _caught_up(stored: dict[bytes, bytes], snapshot: Snapshot, group: str, parti
     for record in snapshot.records((changelog_of(group), partition), offset + 1):
         if record.key is None:
             continue
-        if record.value is None:
-            entries.pop(record.key, None)
-        else:
-            entries[record.key] = record.value
+        put(entries, record.key, record.value)
     return entries
 
 

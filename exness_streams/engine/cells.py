@@ -19,10 +19,12 @@ from exness_streams.domain.account import AccountRow
 from exness_streams.domain.cell import Cell, Reply
 from exness_streams.domain.events import Event, PositionClosed
 from exness_streams.domain.quotes import Quote
+from exness_streams.engine.commits import TableCommits
+from exness_streams.engine.listener import CellListener
 from exness_streams.engine.observer import Observer
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC
 from exness_streams.transport.cell_log import CellLog, LogRecord
-from exness_streams.transport.faults import LogFault
+from exness_streams.transport.faults import CellReleased, LogFault
 from exness_streams.transport.table import CellTable
 
 SLICE_RECORDS_MAX = 500
@@ -32,7 +34,7 @@ IDLE_COMMIT_S = 1.0
 """Quotes alone are committed this seldom; folding their frames again after a restart gives the same quotes."""
 
 
-class JournalFault(Exception):
+class JournalFault(LogFault):
     """A cell can't go on from the journal it finds. str() is one line: what is wrong, and the way out."""
 
 
@@ -60,12 +62,14 @@ class CellHost:
     def __init__(self, table: CellTable, cell_log: CellLog, on_reply: OnReply) -> None:
         self._table = table
         self._cell_log = cell_log
+        self._commits = TableCommits(table, cell_log)
         self._on_reply = on_reply
         self._cells: dict[int, Cell] = {}
         self._ready_at: dict[int, int] = {}
         self._committed_at_s: dict[int, float] = {}
         self._catching_up = False
         self.observer = Observer()
+        self.listener = CellListener()
         self.counters: Counter[str] = Counter()
         self.ready = asyncio.Event()
         self.priced = asyncio.Event()
@@ -116,6 +120,7 @@ class CellHost:
         for partition in partitions:
             self._cells.pop(partition, None)
             self._ready_at.pop(partition, None)
+            self.listener.dropped(partition)
 
     @property
     def lag(self) -> int:
@@ -162,9 +167,11 @@ class CellHost:
             if events or self._is_due(cell):
                 try:
                     await self._commit(cell, events)
-                except LogFault:
-                    if self._cells.get(partition) is not cell:
-                        return  # revoked meanwhile: its next owner folds the batch again, to the same effect
+                except LogFault as fault:
+                    # Its next owner folds the batch again, to the same effect. The transport releases a cell a
+                    # moment before we hear of it.
+                    if isinstance(fault, CellReleased) or self._cells.get(partition) is not cell:
+                        return
                     raise
             elif first + SLICE_RECORDS_MAX < len(batch):
                 await asyncio.sleep(0)
@@ -188,6 +195,7 @@ class CellHost:
             if folded.reply is not None:
                 self._on_reply(folded.reply)
         self._count(batch)
+        self.listener.folded(cell.partition, events)
         return events
 
     def _is_due(self, cell: Cell) -> bool:
@@ -199,14 +207,8 @@ class CellHost:
 
     async def _commit(self, cell: Cell, events: Sequence[Event]) -> None:
         partition = cell.partition
-        changelog = self._table.changelog_name
-        entries = list(cell.pending.items())
-        written = [LogRecord(changelog, key, value) for key, value in entries]
-        written += [LogRecord(EVENTS_TOPIC, event.account_id.encode(), records.encode(event)) for event in events]
-        begun_s = time.monotonic()
-        offsets = await self._cell_log.commit(partition, written, cell.next_offset)
-        self.observer.transaction(len(written), time.monotonic() - begun_s)
-        self._table.write(partition, dict(entries), offsets[len(entries) - 1])
+        told = [LogRecord(EVENTS_TOPIC, event.account_id.encode(), records.encode(event)) for event in events]
+        await self._commits.commit(partition, dict(cell.pending), told, cell.next_offset, self.observer)
         cell.committed()
         self._committed_at_s[partition] = time.monotonic()
         # Only now: what was folded and not committed is folded again, here or elsewhere.

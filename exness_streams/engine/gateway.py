@@ -41,6 +41,7 @@ class Gateway:
         self._journal = journal
         self._answer_timeout_s = answer_timeout_s
         self._waiting: dict[str, _Waiting] = {}
+        self._closed = False
 
     def on_reply(self, reply: Reply) -> None:
         """The fold has settled a command; its client may wait here, or in a process that is gone."""
@@ -55,8 +56,20 @@ class Gateway:
             if waiting.partition in gone and not waiting.answer.done():
                 waiting.answer.set_exception(OutcomeUnknown("the account moved to another worker"))
 
+    async def close(self, answer_s_max: float) -> None:
+        """Take no more commands; those under way have so long to be settled, and then nobody here learns it."""
+        self._closed = True
+        answers = [waiting.answer for waiting in self._waiting.values()]
+        if answers:
+            await asyncio.wait(answers, timeout=answer_s_max)
+        for answer in answers:
+            if not answer.done():
+                answer.set_exception(OutcomeUnknown("this worker is stopping"))
+
     async def submit(self, partition: int, command: Command) -> Reply:
         """Append a command to its account's partition and wait for its outcome. NotWritten or OutcomeUnknown."""
+        if self._closed:
+            raise NotWritten("this worker is stopping")
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         # Registered first: the fold may meet the record before its append is acknowledged here.
         self._waiting[command.command_id] = _Waiting(partition, answer)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from faust.types import TP
 
-from exness_streams.messages import JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
+from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 from exness_streams.transport.faults import LogFault
 
 if TYPE_CHECKING:
@@ -41,4 +41,15 @@ def tick_lags(engine: Engine) -> Iterator[tuple[int, int]]:
     for partition, next_offset in list(engine.framer.next_offsets.items()):
         with suppress(LogFault):
             end = engine.app.consumer.highwater(TP(MARKET_UPDATES_TOPIC, partition))
+            yield partition, max(0, end - next_offset)
+
+
+def event_lags(engine: Engine) -> Iterator[tuple[int, int]]:
+    """(partition, events that are in no history yet), of the partitions owned here.
+
+    On Kafka the markers of transactions count as well, as for ticks.
+    """
+    for partition, next_offset, known_end in engine.history.progress():
+        with suppress(LogFault):
+            end = max(known_end, engine.app.consumer.highwater(TP(EVENTS_TOPIC, partition)))
             yield partition, max(0, end - next_offset)

@@ -1,4 +1,4 @@
-"""The market agent's work: ticks in, price frames out to every cell."""
+"""The market agent's work: ticks in, price frames out to every cell; and every tick into its candle."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from typing import Protocol
 import msgspec
 
 from exness_streams.domain import records
+from exness_streams.domain.candles import CandleFold
 from exness_streams.domain.frames import FrameBuilder, PriceFrame
-from exness_streams.domain.money import AMOUNT_MAX, ZERO
+from exness_streams.domain.instruments import Catalogue, mark_up
+from exness_streams.domain.money import AMOUNT_MAX
 from exness_streams.domain.quotes import Quote
 from exness_streams.engine.observer import Observer
 from exness_streams.messages import JOURNAL_TOPIC, MARKET_UPDATES_TOPIC, market_data_decoder
@@ -27,10 +29,13 @@ BACKLOG_TICKS = 1_000
 
 SLICE_TICKS_MAX = 1_000
 
+PRICE_MIN = Decimal("1e-18")
+"""Below it there is no market, only a number that a product with it could turn into 0."""
+
 
 def is_price(price: Decimal | None) -> bool:
     """Whether a price can be traded on, or is absent. Others could write to the ticks' topic."""
-    return price is None or (price.is_finite() and ZERO < price <= AMOUNT_MAX)
+    return price is None or (price.is_finite() and PRICE_MIN <= price <= AMOUNT_MAX)
 
 
 class TickRecord(Protocol):
@@ -40,46 +45,82 @@ class TickRecord(Protocol):
     value: bytes | None
 
 
-class Framer:
-    """Turns batches of ticks into frames; one for each partition of the ticks' topic."""
+class Candles(Protocol):
+    """Who keeps candles (engine/candles.py)."""
 
-    def __init__(self, frame_log: FrameLog, cells: int, pace_ms: int) -> None:
+    @property
+    def fold(self) -> CandleFold:
+        """Takes the ticks."""
+
+    def framed(self, fold: CandleFold, next_offset: int) -> None:
+        """The ticks before an offset are in `fold`, and framed."""
+
+
+class NoCandles:
+    """Keeps none."""
+
+    fold = CandleFold(())
+
+    def framed(self, fold: CandleFold, next_offset: int) -> None:
+        """Nothing."""
+
+
+class Framer:
+    """Turns batches of ticks into frames; one for each partition of the ticks' topic.
+
+    catalogue: whose spread rates the quotes are marked up with, so that the journal holds what orders fill at.
+    """
+
+    def __init__(
+        self,
+        frame_log: FrameLog,
+        cells: int,
+        pace_ms: int,
+        catalogue: Catalogue | None = None,
+        candles: Candles | None = None,
+    ) -> None:
         self._frame_log = frame_log
+        self._candles = NoCandles() if candles is None else candles
         self._cells = range(cells)
         self._pace_s = pace_ms / 1000
+        self._spread_rates = {terms.symbol: terms.spread_rate for terms in catalogue or () if terms.spread_rate}
         self._builder = FrameBuilder()
         self.next_offsets: dict[int, int] = {}
         self.observer = Observer()
         self.counters: Counter[str] = Counter()
 
     async def frame(self, partition: int, batch: Sequence[TickRecord]) -> None:
-        """Write the frames of a batch and move the ticks' offset; returns when the next batch may be taken."""
+        """Write the frames of a batch; returns when the next batch may be taken."""
         begun_s = time.monotonic()
-        replay_end = self._frame_log.replay_end(partition)
+        # Taken once: should the partition be lost and come back meanwhile, its candles are another object.
+        fold = self._candles.fold
+        framed_end, replay_end = self._frame_log.framed_end(partition), self._frame_log.replay_end(partition)
         frames: list[PriceFrame] = []
         for first in range(0, len(batch), SLICE_TICKS_MAX):
-            frames += self._frames(batch[first : first + SLICE_TICKS_MAX], replay_end)
+            frames += self._frames(batch[first : first + SLICE_TICKS_MAX], fold, framed_end, replay_end)
             if first + SLICE_TICKS_MAX < len(batch):
                 await asyncio.sleep(0)
         frames += self._cut()
         self.counters["ticks"] += len(batch)
         self.observer.batch(MARKET_UPDATES_TOPIC, len(batch))
+        next_offset = batch[-1].offset + 1
+        if frames:
+            self.counters["frames"] += len(frames)
+            encoded = [records.encode(frame) for frame in frames]
+            written = [LogRecord(JOURNAL_TOPIC, None, value, cell) for value in encoded for cell in self._cells]
+            await self._frame_log.append(written, partition, next_offset)
+        self.next_offsets[partition] = next_offset
+        self._candles.framed(fold, next_offset)
         if not frames:
-            self.next_offsets[partition] = batch[-1].offset + 1
-            return  # nothing moved; the offset moves with the next frame
-        self.counters["frames"] += len(frames)
-        encoded = [records.encode(frame) for frame in frames]
-        await self._frame_log.append(
-            [LogRecord(JOURNAL_TOPIC, None, value, cell) for value in encoded for cell in self._cells],
-            partition,
-            batch[-1].offset + 1,
-        )
-        self.next_offsets[partition] = batch[-1].offset + 1
+            return  # nothing moved
         if len(batch) < BACKLOG_TICKS:
             await asyncio.sleep(max(0.0, self._pace_s - (time.monotonic() - begun_s)))
 
-    def _frames(self, batch: Sequence[TickRecord], replay_end: int) -> Iterator[PriceFrame]:
-        decode, add = market_data_decoder.decode, self._builder.add
+    def _frames(
+        self, batch: Sequence[TickRecord], fold: CandleFold, framed_end: int, replay_end: int
+    ) -> Iterator[PriceFrame]:
+        decode, add, rates = market_data_decoder.decode, self._builder.add, self._spread_rates
+        keep = fold.add
         for record in batch:
             try:
                 tick = decode(record.value or b"")
@@ -89,7 +130,11 @@ class Framer:
             if not sane:
                 self._ignore(record)
                 continue
-            add(tick.symbol, Quote(tick.sequence, tick.timestamp, tick.price, tick.bid, tick.ask, tick.volume))
+            keep(tick.symbol, tick.sequence, tick.timestamp, tick.price)
+            if record.offset < framed_end:
+                continue  # read again for the candles alone
+            quote = Quote(tick.sequence, tick.timestamp, tick.price, tick.bid, tick.ask, tick.volume)
+            add(tick.symbol, mark_up(quote, rates[tick.symbol]) if tick.symbol in rates else quote)
             if record.offset < replay_end:
                 # It may have been framed before, in another batch: alone, no frame straddles what cells have seen.
                 yield from self._cut()

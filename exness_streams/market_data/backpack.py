@@ -240,8 +240,8 @@ def _parse_kline(topic: str, data: _Fields) -> Kline:
     return Kline(
         symbol=symbol,
         interval=interval,
-        start_ms=_utc_ms(data.get("t")),
-        end_ms=_utc_ms(data.get("T")),
+        start_ms=utc_ms(data.get("t")),
+        end_ms=utc_ms(data.get("T")),
         open=_price(data.get("o"), "o"),
         high=_price(data.get("h"), "h"),
         low=_price(data.get("l"), "l"),
@@ -329,7 +329,7 @@ def _event_us(data: _Fields) -> int:
     raise _Unusable(IgnoreReason.NO_EVENT_TIME, f"T = {data.get('T')!r}, E = {data.get('E')!r}")
 
 
-def _utc_ms(value: object) -> int | None:
+def utc_ms(value: object) -> int | None:
     """ISO text without a zone, which Backpack means as UTC, as ms since the epoch."""
     if type(value) is not str:
         return None

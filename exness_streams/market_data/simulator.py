@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from decimal import Decimal
 from http import HTTPStatus
 from types import TracebackType
 
-import msgspec
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
@@ -25,6 +24,7 @@ from exness_streams.market_data.simulator_frames import (
     trade_frame,
 )
 from exness_streams.market_data.simulator_market import SimulatedMarket, SimulatedQuote, listing_of
+from exness_streams.market_data.simulator_rest import SimulatedRest
 
 logger = logging.getLogger(__name__)
 
@@ -37,20 +37,8 @@ _BATCH_INTERVAL_S_MIN = 0.005
 _STEPS_PER_TURN = 100
 
 
-class HttpReply(msgspec.Struct, frozen=True):
-    """An answer to a plain HTTP GET."""
-
-    status: int
-    body: bytes
-    content_type: str = "application/json"
-
-
-Rest = Callable[[str], "HttpReply | None"]
-"""Answers GET requests: the path with its query in, None out for what it does not know (404)."""
-
-
 class BackpackSimulator:
-    """A websocket server that speaks Backpack's public protocol for `symbols`.
+    """A server that speaks Backpack's public protocols for `symbols`: websocket, and REST on the same port.
 
     Given `seed`, each symbol's sequence of prices is the same in every run, whoever listens; event times are
     the clock's. Raises ValueError for a symbol, rate or schedule that cannot be simulated.
@@ -59,7 +47,7 @@ class BackpackSimulator:
     `markPrice`. port 0: any free one, see `url` once started.
     ping_interval_s, pong_timeout_s: a Ping goes out so often, and without a Pong in time the connection is
     closed (120 s after the last one, by default). close_grace_s: for clients to answer the Close at the end.
-    schedule: faults that come by the clock; `faults` may also be set at any time. rest: answers plain HTTP.
+    schedule: faults that come by the clock; `faults` may also be set at any time.
     """
 
     def __init__(
@@ -76,7 +64,6 @@ class BackpackSimulator:
         close_grace_s: float = 30.0,
         compression: bool = True,
         schedule: Iterable[ScheduledFault] = (),
-        rest: Rest | None = None,
     ) -> None:
         self.seed = seed
         self._markets = {symbol: SimulatedMarket(listing_of(symbol), seed) for symbol in symbols}
@@ -87,7 +74,7 @@ class BackpackSimulator:
         self._ping_interval_s, self._pong_timeout_s = ping_interval_s, pong_timeout_s
         self._close_grace_s = close_grace_s
         self._compression = compression
-        self._rest = rest
+        self._rest = SimulatedRest(self._markets, seed)
         self._server: Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.faults = Faults()
@@ -118,6 +105,7 @@ class BackpackSimulator:
             max_size=REQUEST_BYTES_MAX,
         )
         self._port = next(iter(self._server.sockets)).getsockname()[1]
+        self._rest.begin(int(time.time()))
         work = [self._send_tickers(), self._follow_schedule()]
         if self._rate:
             work.append(self._move_books())
@@ -251,6 +239,8 @@ class BackpackSimulator:
         if market.pinned:
             return
         trade = market.step()
+        if trade is not None:
+            self._rest.record(market, trade.quantity)
         stream = f"trade.{market.symbol}"
         if trade is not None and self._clients.wants(stream):
             self._clients.deliver(stream, trade_frame(market, trade, self._event_us(market)))
@@ -266,6 +256,7 @@ class BackpackSimulator:
                 self._send_ticker(market)
 
     def _announce(self, market: SimulatedMarket) -> None:
+        self._rest.record(market, 0)
         self._send_book(market)
         self._send_ticker(market)
 
@@ -317,7 +308,9 @@ class BackpackSimulator:
             return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "refused on demand\n")
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return None
-        reply = self._rest(request.path) if self._rest is not None else None
+        if self.faults.rest_down:
+            return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "down on demand\n")
+        reply = await self._rest.answer(request.path)
         if reply is None:
             return connection.respond(HTTPStatus.NOT_FOUND, "not found\n")
         headers = Headers()

@@ -33,12 +33,14 @@ class Faults:
     """Faults that last while they are set.
 
     silent: the socket stays open, no data is sent. refuse: new connections get HTTP 503.
-    duplicate: each frame is sent twice. reorder: two frames of a stream change places.
+    rest_down: plain HTTP requests get 503. duplicate: each frame is sent twice.
+    reorder: two frames of a stream change places.
     delay_s: frames are sent so much later. hidden_sides: symbol → "bid" or "ask", shown as empty in its book.
     """
 
     silent: bool = False
     refuse: bool = False
+    rest_down: bool = False
     duplicate: bool = False
     reorder: bool = False
     delay_s: float = 0.0
@@ -95,6 +97,7 @@ _FORMS = {
     "jump": "jump:SYMBOL:FACTOR@AT",
     "silent": "silent@AT[+DURATION]",
     "refuse": "refuse@AT[+DURATION]",
+    "rest_down": "rest_down@AT[+DURATION]",
     "duplicate": "duplicate@AT[+DURATION]",
     "reorder": "reorder@AT[+DURATION]",
     "delay": "delay:SECONDS@AT[+DURATION]",

@@ -18,12 +18,12 @@ _HOUR_MS = 3_600_000
 def ticker_frame(market: SimulatedMarket, emit_us: int) -> str:
     """`ticker`: no bid, no ask, no T; zeros at the end of a number are dropped."""
     places, quantity_places = market.listing.price_places, market.listing.quantity_places
-    quote_volume = _short(market.quote_volume, places + quantity_places)
+    quote_volume = short_text(market.quote_volume, places + quantity_places)
     return (
-        f'{{"data":{{"E":{emit_us},"V":"{quote_volume}","c":"{_short(market.last, places)}","e":"ticker",'
-        f'"h":"{_short(market.high, places)}","l":"{_short(market.low, places)}","n":{market.trades},'
-        f'"o":"{_short(market.open, places)}","s":"{market.symbol}",'
-        f'"v":"{_short(market.volume, quantity_places)}"}},"stream":"ticker.{market.symbol}"}}'
+        f'{{"data":{{"E":{emit_us},"V":"{quote_volume}","c":"{short_text(market.last, places)}","e":"ticker",'
+        f'"h":"{short_text(market.high, places)}","l":"{short_text(market.low, places)}","n":{market.trades},'
+        f'"o":"{short_text(market.open, places)}","s":"{market.symbol}",'
+        f'"v":"{short_text(market.volume, quantity_places)}"}},"stream":"ticker.{market.symbol}"}}'
     )
 
 
@@ -81,7 +81,7 @@ def _padded(units: int, places: int) -> str:
     return f"{whole}.{part:0{places}d}"
 
 
-def _short(units: int, places: int) -> str:
-    """The same without zeros at the end: 86656."""
+def short_text(units: int, places: int) -> str:
+    """`units` × 10^-places without zeros at the end: 8665600 of 2 is 86656."""
     text = _padded(units, places)
     return text.rstrip("0").rstrip(".") if "." in text else text

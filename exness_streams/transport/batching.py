@@ -203,7 +203,8 @@ class BatchingConsumer(Consumer):  # type: ignore[misc]
 
     async def perform_seek(self) -> None:
         await super().perform_seek()
-        self._forget_batches()
+        # Changelogs stay where they are, and standbys may be under way already: nobody would read those again.
+        self._forget_batches([tp for tp in self.assignment() if not self._is_changelog_tp(tp)])
         self._sought = True
 
     async def seek(self, partition: TP, offset: int) -> None:

@@ -40,13 +40,16 @@ class CellLog(Protocol):
 
 
 class FrameLog(Protocol):
-    """The market agent's side: frames out, the ticks' offset forward."""
+    """The market agent's side: frames out, and how far the ticks of a partition are framed."""
 
     async def append(self, records: Sequence[LogRecord], partition: int, next_offset: int) -> None:
-        """Write the frames and move the ticks' offset of `partition` to `next_offset`. Raises LogFault."""
+        """Write the frames of the ticks of `partition` before `next_offset`. Raises LogFault."""
+
+    def framed_end(self, partition: int) -> int:
+        """Ticks with offsets below this were framed, and are not to be framed again; 0 when it is not known."""
 
     def replay_end(self, partition: int) -> int:
         """Ticks with offsets below this may have been framed before.
 
-        0 when frames and offset are one transaction: then no tick is ever framed twice.
+        0 when frames and `framed_end` are one transaction: then no tick is ever framed twice.
         """

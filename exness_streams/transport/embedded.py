@@ -278,8 +278,8 @@ class Transport(base.Transport):  # type: ignore[misc]
         return EmbeddedCellLog(lambda: self.log, topic, self.app.conf.id)
 
     def frame_log(self, topic: str) -> EmbeddedFrameLog:
-        """The FrameLog of the ticks' topic in the app's own consumer group; usable once the app runs."""
-        return EmbeddedFrameLog(lambda: self.log, topic, self.app.conf.id)
+        """The FrameLog of the ticks' topic; usable once the app runs. It does not move the app's own offset."""
+        return EmbeddedFrameLog(lambda: self.log, topic, f"{self.app.conf.id}-frames")
 
     def partitions(self, topic: str) -> int:
         """A topic's number of partitions; a topic that nobody declared gets `topic_partitions` of them."""

@@ -42,7 +42,7 @@ class EmbeddedCellLog:
 
 
 class EmbeddedFrameLog:
-    """FrameLog on the embedded log: frames and the ticks' offset are one transaction."""
+    """FrameLog on the embedded log: frames and how far ticks are framed, as a group of its own, are one transaction."""
 
     def __init__(self, log: Callable[[], EmbeddedLog], topic: str, group: str) -> None:
         self._log = log
@@ -51,6 +51,9 @@ class EmbeddedFrameLog:
 
     async def append(self, records: Sequence[LogRecord], partition: int, next_offset: int) -> None:
         await self._log().transact(self._group, records, {(self._topic, partition): next_offset})
+
+    def framed_end(self, partition: int) -> int:
+        return self._log().committed(self._group, (self._topic, partition)) or 0
 
     def replay_end(self, partition: int) -> int:
         return 0

@@ -37,5 +37,9 @@ class LogClosed(LogFault):
     """The log was closed before the call."""
 
 
+class CellReleased(LogClosed):
+    """This process has given the cell up; whoever folds it next begins where the last commit ended."""
+
+
 class LogFenced(LogFault):
     """Another process has taken over what this one was writing."""

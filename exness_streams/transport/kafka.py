@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property
 from typing import Any, ClassVar
 
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import DefaultPartitioner
+from faust.exceptions import ProducerSendError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode import Service
@@ -23,6 +24,19 @@ __all__ = ["Consumer", "KafkaCellLog", "KafkaFrameLog", "Producer", "Transport"]
 
 FETCH_WAIT_MS_MAX = 100
 """How long a broker holds a fetch that finds nothing. A partition that is ready meanwhile waits for its end."""
+
+
+STOP_S_MAX = 15.0
+"""How long the consumer's thread may take to end; a rebalance that is under way must end first."""
+
+
+def leave_when_stopped(consumer: Any) -> None:
+    """Have an aiokafka consumer leave its group when it is stopped, also as a static member.
+
+    aiokafka lets static members stay, for a restart without a rebalance; but nobody takes their partitions over
+    until their session is over, which is longer than a rebalance takes.
+    """
+    consumer._coordinator._group_instance_id = None
 
 
 class FetchEnd:
@@ -56,7 +70,23 @@ class FetchWakeup(Wakeup):
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # faust is untyped here
-    """Reads only what was committed, and lets a fetch be ended."""
+    """Reads only what was committed, lets a fetch be ended, and leaves its group when it stops."""
+
+    shutdown_timeout = STOP_S_MAX
+
+    async def on_thread_stop(self) -> None:
+        if self._consumer is not None:
+            leave_when_stopped(self._consumer)
+        try:
+            await super().on_thread_stop()
+        except asyncio.CancelledError:
+            # aiokafka's own, from a fetch that it cancels while that waits for its broker. It would end this thread
+            # in silence, and who stops it would wait for nothing.
+            await self._consumer._client.close()
+
+    def _stopped_set(self) -> None:
+        if not self.thread_loop.is_closed():  # the thread may have ended first
+            super()._stopped_set()
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -108,12 +138,22 @@ class Consumer(BatchingConsumer, driver.Consumer):  # type: ignore[misc]
     # -- assignment
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        # The thread waits for this, and what stops here waits for the thread, which then answers no more.
+        await self.wait_for_stopped(self._on_assigned(assigned, generation_id))
+
+    async def _on_assigned(self, assigned: set[TP], generation_id: int) -> None:
         try:
             await self._take_over(assigned)
         except LogFault as fault:
             await self.app.crash(fault)  # aiokafka would drop it, and go on
             return
         await super().on_partitions_assigned(assigned, generation_id)
+
+    async def on_stop(self) -> None:
+        # Before the group is left: the next owner's fence then meets no transaction.
+        await asyncio.gather(*(cells.close() for cells in self.transport.cell_logs.values()))
+        if not self._thread.thread_loop.is_closed():  # else what failed has ended the thread: nobody can commit
+            await super().on_stop()
 
     async def _take_over(self, assigned: set[TP]) -> None:
         for topic, cells in self.transport.cell_logs.items():
@@ -186,11 +226,16 @@ class Consumer(BatchingConsumer, driver.Consumer):  # type: ignore[misc]
     def _new_offset(self, tp: TP) -> int | None:
         offset = super()._new_offset(tp)
         frames = self.transport.frame_logs.get(tp.topic)
-        return offset if frames is None else frames.next_offset(tp.partition)
+        if frames is None or tp.topic in self.transport.cell_logs:
+            return offset
+        return frames.next_offset(tp.partition)
 
 
 class Producer(driver.Producer):  # type: ignore[misc]
-    """Faust's Kafka producer. It starts before the consumer and stops after it, and closes the logs then."""
+    """Faust's Kafka producer, idempotent: a record whose acknowledgement got lost is not appended a second time.
+
+    It starts before the consumer and stops after it, and closes the logs then.
+    """
 
     transport: Transport
 
@@ -203,6 +248,26 @@ class Producer(driver.Producer):  # type: ignore[misc]
     async def on_stop(self) -> None:
         await self.transport.close()
         await super().on_stop()
+
+    def _settings_extra(self) -> Mapping[str, Any]:
+        return {"acks": "all", "enable_idempotence": True}
+
+    async def send(self, *args: Any, **kwargs: Any) -> Awaitable[Any]:
+        """As Faust's; LogFault when it fails, and from the future when it is unknown whether it has."""
+        try:
+            sent = await super().send(*args, **kwargs)
+        except ProducerSendError as error:
+            raise LogFault(f"Kafka takes no record: {error}") from error
+        return asyncio.ensure_future(self._delivered(sent))
+
+    async def _delivered(self, sent: Awaitable[Any]) -> Any:
+        try:
+            return await sent
+        except KafkaError as error:
+            fault = LogFault(f"Kafka did not acknowledge a record: {error}", written=None)
+            if self._producer._txn_manager.is_fatal_error():
+                await self.app.crash(fault)  # it would refuse all that follow
+            raise fault from error
 
     def key_partition(self, topic: str, key: bytes) -> TP:
         return TP(topic, self.transport.key_partition(topic, key))

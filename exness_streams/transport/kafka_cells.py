@@ -22,7 +22,7 @@ from aiokafka.errors import (
 from aiokafka.producer import sender
 
 from exness_streams.transport.cell_log import LogRecord
-from exness_streams.transport.faults import LogClosed, LogFault, LogFenced
+from exness_streams.transport.faults import CellReleased, LogClosed, LogFault, LogFenced
 from exness_streams.transport.kafka_batches import BATCH_BYTES_MAX, delivered, enqueue
 from exness_streams.transport.kafka_offsets import committed_offsets
 from exness_streams.transport.kafka_topics import CONNECT_S_MAX, KafkaCluster
@@ -62,6 +62,21 @@ class _Patience(logging.Filter):
 
 _patience = _Patience()
 logging.getLogger("aiokafka.producer.sender").addFilter(_patience)
+
+
+def _in_one_line(record: logging.LogRecord) -> bool:
+    """An aiokafka producer that loses its broker inside a transaction says so with tracebacks; a commit then fails."""
+    record.exc_info = None
+    return True
+
+
+def _is_not_its_bookkeeping(record: logging.LogRecord) -> bool:
+    """And then it trips over the batches that it has failed already, which does no harm."""
+    return "MessageAccumulator._pop_batch" not in record.getMessage()
+
+
+logging.getLogger("aiokafka.producer.sender").addFilter(_in_one_line)
+logging.getLogger("asyncio").addFilter(_is_not_its_bookkeeping)
 
 
 class _FencedCell:
@@ -147,15 +162,16 @@ class KafkaCellLog:
         """Become the only writer of these cells, and learn how far they had come. LogFault."""
         wanted = sorted(set(partitions))
         await self.release(wanted)
-        producers = await asyncio.gather(*(self._start_producer(p) for p in wanted), return_exceptions=True)
-        failed = next((one for one in producers if isinstance(one, BaseException)), None)
+        starting = [asyncio.ensure_future(self._start_producer(partition)) for partition in wanted]
         try:
-            if failed is not None:
-                raise failed
+            producers = await asyncio.gather(*starting)
             # Only now: the former owner's last transaction is decided, and it can begin no other.
             committed = await committed_offsets(self._cluster, self._group, self.topic, wanted) if wanted else {}
-        except BaseException:
-            await asyncio.gather(*(_stop(one) for one in producers if not isinstance(one, BaseException)))
+        except BaseException:  # a worker that stops in the middle of a takeover cancels it
+            for one in starting:
+                one.cancel()
+            started = await asyncio.gather(*starting, return_exceptions=True)
+            await asyncio.gather(*(_stop(one) for one in started if not isinstance(one, BaseException)))
             raise
         for partition, producer in zip(wanted, producers, strict=True):
             name = f"partition {partition} of {self.topic}"
@@ -164,7 +180,7 @@ class KafkaCellLog:
     async def _start_producer(self, partition: int) -> Any:
         producer = AIOKafkaProducer(
             **self._cluster.client_settings,
-            transactional_id=f"{self._group}-{partition}",
+            transactional_id=f"{self._group}-{self.topic}-{partition}",  # an app may have more than one input
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             retry_backoff_ms=RETRY_BACKOFF_MS,
             max_batch_size=BATCH_BYTES_MAX,
@@ -175,13 +191,16 @@ class KafkaCellLog:
         except (KafkaError, OSError, asyncio.TimeoutError) as error:
             await _stop(producer)
             raise self._cluster.unreachable(error) from error
+        except asyncio.CancelledError:
+            await _stop(producer)
+            raise
         return producer
 
     async def commit(self, partition: int, records: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
-        """LogFenced when the cell is another worker's; LogClosed when it was released, or never fenced."""
+        """LogFenced when the cell is another worker's; CellReleased when it was released, or never fenced."""
         cell = self._cells.get(partition)
         if cell is None:
-            raise LogClosed(f"partition {partition} of {self.topic} is not this worker's (any more)")
+            raise CellReleased(f"partition {partition} of {self.topic} is not this worker's (any more)")
         offsets = {TopicPartition(self.topic, partition): next_offset}
         try:
             written = await asyncio.wait_for(cell.commit(records, partition, offsets, self._group), COMMIT_S_MAX)
@@ -201,7 +220,7 @@ class KafkaCellLog:
         except asyncio.TimeoutError:
             pass  # the next owner's fence decides the transaction
         else:
-            cell.fault = cell.fault or LogClosed(f"{cell.name} was given up")
+            cell.fault = cell.fault or CellReleased(f"{cell.name} was given up")
             cell.busy.release()
         await _stop(cell.producer)
 
@@ -210,18 +229,18 @@ class KafkaCellLog:
         await self.release(list(self._cells))
 
     def committed(self, partition: int) -> int | None:
-        """The input's next offset as last committed, by whichever worker. LogClosed when the cell is not fenced."""
+        """The input's next offset as last committed, by whichever worker. CellReleased when the cell is not fenced."""
         cell = self._cells.get(partition)
         if cell is None:
-            raise LogClosed(f"partition {partition} of {self.topic} is not this worker's (any more)")
+            raise CellReleased(f"partition {partition} of {self.topic} is not this worker's (any more)")
         return cell.committed
 
 
 class KafkaFrameLog:
     """FrameLog on Kafka: a plain idempotent producer, since the journal's offsets must have no gaps.
 
-    Frames are in the journal before the ticks' offset moves; Faust commits that offset with its others, so a
-    restart may frame ticks a second time: those below `replay_end`.
+    Frames are in the journal before the ticks' offset moves, so a restart may frame ticks a second time: those below
+    `replay_end`. Faust commits that offset with its others, unless the ticks have a CellLog, whose commits move it.
     """
 
     def __init__(self, cluster: KafkaCluster, topic: str) -> None:
@@ -268,6 +287,9 @@ class KafkaFrameLog:
     def next_offset(self, partition: int) -> int | None:
         """The ticks' offset that may be committed now; None when nothing was framed since the assignment."""
         return self._next_offsets.get(partition)
+
+    def framed_end(self, partition: int) -> int:
+        return 0
 
     def replay_end(self, partition: int) -> int:
         """LogClosed when the partition was never this worker's."""

@@ -35,6 +35,21 @@ class CellTable(Table):  # type: ignore[misc]
                 return
             yield key, value
 
+    def range(self, partition: int, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """The entries with first <= key < end, in the order of keys."""
+        for key, value in self.data._db_for_partition(partition).items(from_key=first):
+            if key >= end:
+                return
+            yield key, value
+
+    def last_key(self, partition: int, first: bytes, end: bytes) -> bytes | None:
+        """The last key with first <= key < end, None when there is none."""
+        for key in self.data._db_for_partition(partition).keys(backwards=True, from_key=end):
+            if key < end:
+                found: bytes = key
+                return found if found >= first else None
+        return None
+
     def write(self, partition: int, entries: Mapping[bytes, bytes | None], changelog_offset: int) -> None:
         """Apply what a transaction committed (None removes), and the offset of its last changelog record."""
         batch = rocksdict.WriteBatch(raw_mode=True)

@@ -156,7 +156,7 @@ class PlatformThread:
         symbols = self.settings.instruments
         async with BackpackSimulator(symbols, rate=0, ticker_interval_s=0.1, close_grace_s=1) as simulator:
             self.simulator = simulator
-            self.platform = Platform(self.settings, simulator.url)
+            self.platform = Platform(self.settings, simulator.url, simulator.rest_url)
 
             async def on_ready() -> None:
                 while not simulator.subscriptions:  # noqa: ASYNC110 - the simulator has no event for it

@@ -356,7 +356,8 @@ async def test_error_frames_are_logged_once_each(caplog: pytest.LogCaptureFixtur
             bench.exchange.line.says(f'{{"id":null,"error":{{"code":{code},"message":"{message}"}}}}')
         await settled()
         assert bench.feed.counters.errors == {"4006": 2, "4002": 1}
-        assert caplog.messages == [
+        errors = [record.message for record in caplog.records if record.levelno == logging.ERROR]
+        assert errors == [
             "the exchange answered with error 4006: Invalid stream",
             "the exchange answered with error 4002: Parse error",
         ]

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from exness_streams.api.errors import error_middleware
 from exness_streams.api.forwarding import FORWARDED, Forwarding
-from exness_streams.messages import JOURNAL_TOPIC
+from exness_streams.messages import JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 
 
 @dataclass
@@ -23,9 +23,12 @@ class FakeOwner:
 
     seen: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
     hangs_up: bool = False
+    paused: asyncio.Event | None = None
 
     async def answer(self, request: web.Request) -> web.Response:
         self.seen.append((request.method, request.path_qs, dict(request.headers), await request.read()))
+        if self.paused is not None:
+            await self.paused.wait()
         if self.hangs_up:
             assert request.transport is not None
             request.transport.close()
@@ -50,7 +53,9 @@ async def serving(app: web.Application) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def worker(owner_url: str | None, *, owned: set[int]) -> AsyncIterator[tuple[str, list[str]]]:
+async def worker(
+    owner_url: str | None, *, owned: set[int], topics: dict[str, Any] | None = None, keeps_candles: bool = False
+) -> AsyncIterator[tuple[str, list[str]]]:
     """A worker that owns some of eight cells; the URL of each account's partition is its last digit."""
     local: list[str] = []
 
@@ -59,7 +64,9 @@ async def worker(owner_url: str | None, *, owned: set[int]) -> AsyncIterator[tup
         return web.Response(text="local")
 
     async with aiohttp.ClientSession() as client:
-        topics: dict[str, Any] = {} if owner_url is None else {owner_url: {JOURNAL_TOPIC: list(range(8))}}
+        topics = {} if topics is None else topics
+        if owner_url is not None:
+            topics[owner_url] = {JOURNAL_TOPIC: list(range(8)), MARKET_UPDATES_TOPIC: [0]}
         engine: Any = SimpleNamespace(
             app=SimpleNamespace(
                 router=SimpleNamespace(external_topics_metadata=lambda: topics),
@@ -67,10 +74,12 @@ async def worker(owner_url: str | None, *, owned: set[int]) -> AsyncIterator[tup
                 http_client=client,
                 should_stop=False,
             ),
+            candles=SimpleNamespace(is_owned=keeps_candles),
             cells=SimpleNamespace(cell=lambda partition: "cell" if partition in owned else None),
             partition_of=lambda account_id: int(account_id[-1]),
         )
         app = web.Application(middlewares=[error_middleware], client_max_size=16 * 1024)
+        app.router.add_route("*", "/candles", Forwarding(engine).to_market_owner(view))
         app.router.add_route("*", "/{path:.*}", Forwarding(engine).to_owner(view))
         async with serving(app) as url:
             yield url, local
@@ -147,3 +156,36 @@ async def test_the_size_of_a_body_is_limited_before_it_is_passed_on() -> None:
     await asyncio.sleep(0)
     assert status == 413
     assert not owner.seen
+
+
+async def test_nobody_waits_for_an_owner_that_is_paused_once_the_cell_has_moved() -> None:
+    owner, topics = FakeOwner(paused=asyncio.Event()), dict[str, Any]()
+    assert owner.paused is not None
+    async with (
+        serving(owner_app(owner)) as owner_url,
+        worker(owner_url, owned=set(), topics=topics) as (url, _),
+    ):
+        asking = asyncio.create_task(ask(f"{url}/open", headers={"X-Account": "a1"}, data=b"{}"))
+        while not owner.seen:  # noqa: ASYNC110 - what the other end does is seen here only so
+            await asyncio.sleep(0.01)
+        topics["http://127.0.0.1:9"] = topics.pop(owner_url)
+        status, _, body = await asking
+        owner.paused.set()
+    assert (status, b"OUTCOME_UNKNOWN" in body) == (504, True)
+
+
+async def test_candles_are_answered_where_the_ticks_are() -> None:
+    owner, topics = FakeOwner(), dict[str, Any]()
+    async with (
+        serving(owner_app(owner)) as owner_url,
+        worker(owner_url, owned={0}, topics=topics) as (url, local),
+        worker(owner_url, owned=set(), keeps_candles=True) as (keeper_url, kept),
+    ):
+        assert (await ask(f"{url}/candles?symbol=SOL", "GET"))[2] == b'{"from":"owner"}'
+        assert (await ask(f"{keeper_url}/candles?symbol=SOL", "GET"))[2] == b"local"
+        assert (await ask(f"{url}/candles", "GET", headers={FORWARDED: "1"}))[2] == b"local"
+        topics["http://127.0.0.1:9"] = topics.pop(owner_url)
+        status, headers, body = await ask(f"{url}/candles", "GET")
+        assert (status, headers["Retry-After"], b"the candles are moving" in body) == (503, "1", True)
+    assert [(path, sent[FORWARDED]) for _, path, sent, _ in owner.seen] == [("/candles?symbol=SOL", "1")]
+    assert (local, kept) == (["/candles"], ["/candles"])

@@ -27,7 +27,7 @@ from exness_streams.messages import MarketDataMessage
 
 METRICS = "/metrics"
 BASE_UNITS = ("_seconds", "_bytes", "_records", "_ratio")
-COUNTED = ("exness_cells_owned", "exness_triggers_standing", "exness_feed_silent_symbols")
+COUNTED = ("exness_cells_owned", "exness_triggers_standing", "exness_feed_silent_symbols", "exness_stream_clients")
 FLAGS = ("exness_ready", "exness_feed_connected", "exness_feed_leader", "exness_build_info")
 
 Labels = Mapping[str, str]
@@ -193,7 +193,9 @@ def test_what_a_worker_says_of_itself(platform: PlatformThread) -> None:
     assert scrape.has("exness_build_info")
     for partition in ("0", "1"):
         assert scrape.has("exness_journal_unfolded_records", partition=partition)
-    until(lambda: scraped(platform).value("exness_journal_lag_records") == 0)
+    # Quotes alone are committed once a second, so the lag swings; nothing waits to be folded for long.
+    assert scrape.has("exness_journal_lag_records", partition="1")
+    until(lambda: scraped(platform).value("exness_journal_unfolded_records") == 0)
     until(lambda: scraped(platform).value("exness_ticks_lag_records") == 0)
     assert scraped(platform).has("exness_ticks_lag_records", partition="0")
 

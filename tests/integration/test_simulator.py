@@ -16,7 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError
 
 from exness_streams.market_data import simulator_clients
-from exness_streams.market_data.simulator import BackpackSimulator, HttpReply
+from exness_streams.market_data.simulator import BackpackSimulator
 from exness_streams.market_data.simulator_clients import Client
 from exness_streams.market_data.simulator_faults import GARBAGE, ScheduledFault, parse_faults
 
@@ -363,19 +363,24 @@ async def http_get(simulator: BackpackSimulator, path: str) -> tuple[str, bytes]
 
 
 async def test_plain_http_is_answered_on_the_same_port() -> None:
-    def rest(path: str) -> HttpReply | None:
-        return HttpReply(200, b'{"status":"Ok"}') if path == "/api/v1/status?x=1" else None
-
-    async with serving(rest=rest) as simulator:
+    async with serving() as simulator:
         head, body = await http_get(simulator, "/api/v1/status?x=1")
         assert head.startswith("HTTP/1.1 200 OK\r\n")
         assert "Content-Type: application/json\r\n" in head
-        assert body == b'{"status":"Ok"}'
+        assert json.loads(body)["status"] == "Ok"
         head, _ = await http_get(simulator, "/nothing")
         assert head.startswith("HTTP/1.1 404 ")
-    async with serving() as simulator:
-        head, _ = await http_get(simulator, "/api/v1/status?x=1")
-        assert head.startswith("HTTP/1.1 404 ")
+
+
+async def test_rest_may_be_down_while_the_websocket_works() -> None:
+    async with (
+        serving(schedule=parse_faults("rest_down@0")) as simulator,
+        client(simulator, "ticker.SOL_USDC") as connection,
+    ):
+        await until(lambda: simulator.faults.rest_down)
+        head, _ = await http_get(simulator, "/api/v1/markets")
+        assert head.startswith("HTTP/1.1 503 ")
+        assert (await frame(connection))["stream"] == "ticker.SOL_USDC"
 
 
 async def test_refused_connections_see_503_and_are_accepted_again() -> None:

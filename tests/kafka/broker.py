@@ -26,11 +26,11 @@ PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
-listeners=PLAINTEXT://127.0.0.1:{port},SASL://127.0.0.1:{sasl_port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL://127.0.0.1:{sasl_port}
+listeners=PLAINTEXT://127.0.0.1:{port},SASL://127.0.0.1:{sasl_port}{secured},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL://127.0.0.1:{sasl_port}{secured}
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,SECURED:SASL_SSL
 listener.name.sasl.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
 listener.name.sasl.plain.sasl.jaas.config={login}.plain.PlainLoginModule required user_{user}="{password}";
 listener.name.sasl.scram-sha-256.sasl.jaas.config={login}.scram.ScramLoginModule required;
@@ -45,24 +45,38 @@ group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
 """
 
+TLS_PROPERTIES = """\
+listener.name.secured.ssl.keystore.type=PEM
+listener.name.secured.ssl.keystore.location={keystore}
+listener.name.secured.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+listener.name.secured.plain.sasl.jaas.config={login}.plain.PlainLoginModule required user_{user}="{password}";
+listener.name.secured.scram-sha-256.sasl.jaas.config={login}.scram.ScramLoginModule required;
+listener.name.secured.scram-sha-512.sasl.jaas.config={login}.scram.ScramLoginModule required;
+"""
+
 
 class BrokerMissing(Exception):
     """There is no broker to run here. str() is one line: what to install."""
 
 
 class Broker:
-    """One broker on 127.0.0.1, on free ports that it keeps over restarts."""
+    """One broker on 127.0.0.1, on free ports that it keeps over restarts.
 
-    def __init__(self, directory: Path, jars: Path) -> None:
+    keystore: PEM, its key and certificate; with one it also has a listener for SASL over TLS, on `tls_port`.
+    """
+
+    def __init__(self, directory: Path, jars: Path, keystore: Path | None = None) -> None:
         self._directory = directory
         self._classpath = f"{jars}/*"
         self._process: subprocess.Popen[bytes] | None = None
-        self.port, self.sasl_port, controller_port = free_ports(3)
+        self.port, self.sasl_port, self.tls_port, controller_port = free_ports(4)
         self._properties = directory / "server.properties"
         self._properties.write_text(
-            PROPERTIES.format(
+            (PROPERTIES if keystore is None else PROPERTIES + TLS_PROPERTIES).format(
                 port=self.port,
                 sasl_port=self.sasl_port,
+                secured="" if keystore is None else f",SECURED://127.0.0.1:{self.tls_port}",
+                keystore=keystore,
                 controller_port=controller_port,
                 data=directory / "data",
                 login="org.apache.kafka.common.security",
@@ -88,6 +102,12 @@ class Broker:
     def address(self) -> str:
         """host:port, as clients want it."""
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """Of the process that runs now."""
+        assert self._process is not None, "the broker is not running"
+        return self._process.pid
 
     def _java(self, heap_mb: int) -> list[str]:
         return ["java", f"-Xmx{heap_mb}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", self._classpath]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-for other in ("integration", "simulation"):  # the conformance suite lives there, and the auditor
+for other in ("integration", "simulation", "unit"):  # the conformance suite, the auditor, samples of records
     sys.path.append(str(Path(__file__).parents[1] / other))
 
 pytest.register_assert_rewrite("kafka_harness", "transport_conformance", "transport_harness")

@@ -11,7 +11,7 @@ from typing import Any
 
 import faust
 import pytest
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, RequestTimedOutError
 from broker import PASSWORD, USER, Broker, free_ports
 from faust.transport.drivers import TRANSPORTS
 from faust.types import TP
@@ -216,6 +216,41 @@ def folding_app(harness: KafkaHarness, worker: str) -> faust.App:
 
     collect_batches(app, "journal", 4, on_batch=fold)
     return app
+
+
+async def test_a_static_member_that_stops_leaves_its_group(harness: KafkaHarness) -> None:
+    # Otherwise nobody takes its cells over before its session has timed out.
+    app = harness.app("static", consumer_group_instance_id="worker-1")
+    collect_batches(app, "t")
+
+    async def members() -> list[Any]:
+        (described,) = await harness.admin.describe_consumer_groups(["static"])
+        return list(described.groups[0][5])
+
+    async with running(app):
+        assert len(await members()) == 1
+    assert await members() == []
+
+
+async def test_a_record_whose_acknowledgement_got_lost_is_appended_once(harness: KafkaHarness) -> None:
+    app = harness.app("lost-answer")
+    topic = raw_topic(app, "t", 1)
+    collect_single(app, "t", 1)
+    async with running(app):
+        client = app.producer._producer.client
+        really_send, lost = client.send, []
+
+        async def send(node_id: Any, request: Any, **options: Any) -> Any:
+            answer = await really_send(node_id, request, **options)
+            if type(request).__name__.startswith("Produce") and not lost:
+                lost.append(answer)
+                raise RequestTimedOutError("the broker has written it, and its answer gets lost")
+            return answer
+
+        client.send = send
+        await (await topic.send(value=b"once"))
+        assert lost
+        assert [record.value for record in await harness.read("t", 0)] == [b"once"]
 
 
 async def test_a_handover_loses_and_doubles_nothing(harness: KafkaHarness) -> None:

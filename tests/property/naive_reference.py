@@ -1,176 +1,206 @@
 """A second, slow implementation of the trading rules, to compare the real one with.
 
-It walks every position on each tick, keeps no index and no frames, and computes in fractions, straight from
-the rules as they are told to a trader. It shares no code with the package.
+It walks every position and every order on each tick, keeps no index, and computes in fractions, straight from
+the rules as they are told to a trader. It shares no code with the package. Frames it knows only for their ends:
+a position born inside a frame is checked for the first time against the frame's last quote.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from fractions import Fraction
-from math import floor
-from typing import NamedTuple
 
-PLACES = 10**8
-
-
-class Tick(NamedTuple):
-    symbol: str
-    bid: Fraction | None
-    ask: Fraction | None
-    last: Fraction
-
-
-class Opening(NamedTuple):
-    account: str
-    symbol: str
-    long: bool
-    margin: Fraction
-    leverage: Fraction
-    reference: Fraction | None
-    slippage: Fraction | None
-    fee_rate: Fraction
-    maintenance: Fraction
-
-
-class Closing(NamedTuple):
-    account: str
-    birth: int
-    reference: Fraction | None
-    slippage: Fraction | None
-
-
-class Effect(NamedTuple):
-    """One event, without its ids and times. kind: "opened", or the reason of a close."""
-
-    account: str
-    sequence: int
-    kind: str
-    birth: int
-    price: Fraction
-    amount: Fraction  # quantity bought, or PnL realized
-    fee: Fraction
-    balance: Fraction
-
-
-@dataclass
-class NaivePosition:
-    birth: int
-    symbol: str
-    long: bool
-    margin: Fraction
-    quantity: Fraction
-    entry: Fraction
-    liquidation: Fraction
-    fee_rate: Fraction
-    stop_loss: Fraction | None = None
-    take_profit: Fraction | None = None
-
-
-@dataclass
-class NaiveAccount:
-    cash: Fraction
-    realized: Fraction = Fraction(0)
-    fees: Fraction = Fraction(0)
-    events: int = 0
-    positions: dict[int, NaivePosition] = field(default_factory=dict)
-
-    @property
-    def balance(self) -> Fraction:
-        return self.cash + sum(position.margin for position in self.positions.values())
-
-
-def cents(amount: Fraction) -> Fraction:
-    """8 places, half-even (which is how Python rounds a fraction)."""
-    return Fraction(round(amount * PLACES), PLACES)
-
-
-def price_of(amount: Fraction) -> Fraction:
-    """8 places, or 8 significant digits below 1."""
-    scale = PLACES
-    while abs(amount) * scale < 10**7:
-        scale *= 10
-    return Fraction(round(amount * scale), scale)
-
-
-def reason_to_close(position: NaivePosition, tick: Tick) -> tuple[int, str, Fraction] | None:
-    """What a tick does to a position: (rank among reasons, reason, price), None when nothing."""
-    exit_price = tick.bid if position.long else tick.ask
-    if exit_price is None:
-        return None
-    sign = 1 if position.long else -1
-    if position.liquidation > 0 and sign * exit_price <= sign * position.liquidation:
-        return 0, "liquidation", exit_price
-    if position.stop_loss is not None and sign * exit_price <= sign * position.stop_loss:
-        return 1, "stop_loss", exit_price
-    if position.take_profit is not None and sign * exit_price >= sign * position.take_profit:
-        return 2, "take_profit", exit_price
-    return None
+from naive_rules import (
+    AMOUNT_MAX,
+    Closing,
+    Effect,
+    Exits,
+    NaiveAccount,
+    NaiveOrder,
+    NaivePosition,
+    Opening,
+    Placing,
+    Tick,
+    cents,
+    down,
+    liquidation_of,
+    price_to_fill,
+    reason_to_close,
+    refused_terms,
+    slipped,
+    wrong_exits,
+)
 
 
 class Reference:
     """All accounts, folded tick by tick and command by command."""
 
-    def __init__(self, starting_balance: Fraction, positions_max: int) -> None:
+    def __init__(self, starting_balance: Fraction, open_max: int, exposure_max: Fraction) -> None:
         self.accounts: dict[str, NaiveAccount] = {}
         self._starting_balance = starting_balance
-        self._positions_max = positions_max
+        self._open_max, self._exposure_max = open_max, exposure_max
         self._market: dict[str, Tick] = {}
 
     def account(self, name: str) -> NaiveAccount:
         return self.accounts.get(name) or NaiveAccount(self._starting_balance)
 
-    def tick(self, tick: Tick) -> Iterator[Effect]:
-        """Every position looks at every tick; those that close do so by reason, then by age."""
+    # What time and the market do
+
+    def expire(self, now: int) -> Iterator[Effect]:
+        """A record of this time is next: the orders that are over by then go, soonest first."""
+        due = [
+            (order.expires, order.birth, name)
+            for name, account in self.accounts.items()
+            for order in account.orders.values()
+            if order.expires is not None and order.expires <= now
+        ]
+        for _, birth, name in sorted(due):
+            order = self.accounts[name].orders.pop(birth)
+            self.accounts[name].cash += order.held
+            yield self._told(name, "expired", birth, order.price, order.margin)
+
+    def frame(self, ticks: Iterable[Tick]) -> Iterator[Effect]:
+        newborn: list[tuple[str, int]] = []
+        for tick in ticks:
+            yield from self._tick(tick, newborn)
+        for name, birth in newborn:
+            position = self.accounts[name].positions[birth]
+            found = reason_to_close(position, self._market[position.symbol])
+            if found is not None:
+                yield self._close(name, birth, found[1], found[2])
+
+    def _tick(self, tick: Tick, newborn: list[tuple[str, int]]) -> Iterator[Effect]:
+        """Everybody looks at the tick: liquidations first, then stops, profits, entries; of each, the oldest first."""
         self._market[tick.symbol] = tick
-        closing = []
+        found: list[tuple[int, int, str, str, Fraction]] = []
         for name, account in self.accounts.items():
             for position in account.positions.values():
-                if position.symbol == tick.symbol:
-                    found = reason_to_close(position, tick)
-                    if found is not None:
-                        closing.append((found[0], position.birth, name, found))
-        for _, birth, name, (_, reason, price) in sorted(closing):
-            yield self._close(name, birth, reason, price)
+                if position.symbol == tick.symbol and (name, position.birth) not in newborn:
+                    reason = reason_to_close(position, tick)
+                    if reason is not None:
+                        found.append((reason[0], position.birth, name, reason[1], reason[2]))
+            for order in account.orders.values():
+                price = price_to_fill(order, tick) if order.symbol == tick.symbol else None
+                if price is not None:
+                    found.append((3, order.birth, name, "filled", price))
+        for _, birth, name, what, price in sorted(found):
+            if what == "filled":
+                yield from self._fill(name, birth, price, newborn)
+            else:
+                yield self._close(name, birth, what, price)
+
+    def _fill(self, name: str, birth: int, price: Fraction, newborn: list[tuple[str, int]]) -> Iterator[Effect]:
+        account = self.accounts[name]
+        order = account.orders.pop(birth)
+        account.cash += order.held
+        quantity = down(order.margin * order.leverage / price)
+        if quantity == 0:
+            yield self._told(name, "unfillable", birth, order.price, order.margin)
+            return
+        yield self._told(name, "filled", birth, price, order.margin)
+        liquidation = liquidation_of(order.long, price, order.leverage, order.maintenance)
+        position = NaivePosition(
+            birth, order.symbol, order.long, order.margin, quantity, price, liquidation, order.fee_rate,
+            *order.exits, order.leverage, cents(quantity * price * order.fee_rate),
+        )  # fmt: skip
+        newborn.append((name, birth))
+        yield self._opened(name, position)
+
+    # What clients do
 
     def open(self, order: Opening, birth: int) -> Effect | str:
         """The effect, or the code of the refusal."""
         account = self.account(order.account)
-        if not 1 <= order.leverage <= 100:
-            return "INVALID_LEVERAGE"
-        if order.margin < 1:
-            return "INVALID_MARGIN"
+        refused = refused_terms(order)
+        if refused:
+            return refused
         market = self._market.get(order.symbol)
         entry = None if market is None else market.ask if order.long else market.bid
         if market is None or entry is None:
             return "PRICE_UNAVAILABLE"
         sign = 1 if order.long else -1
         margin = cents(order.margin)
-        quantity = Fraction(floor(margin * order.leverage / entry * PLACES), PLACES)
-        liquidation = entry * (1 - sign * (1 / order.leverage - order.maintenance))
-        liquidation = price_of(liquidation) if liquidation > 0 else Fraction(0)
+        quantity = down(margin * order.leverage / entry)
+        liquidation = liquidation_of(order.long, entry, order.leverage, order.maintenance)
         exit_now = market.bid if order.long else market.ask
         worth = market.last if exit_now is None else exit_now
+        fee = cents(quantity * entry * order.fee_rate)
         if liquidation > 0 and sign * worth <= sign * liquidation:
             return "INVALID_LEVERAGE"
         if quantity == 0:
             return "INVALID_MARGIN"
-        fee = cents(quantity * entry * order.fee_rate)
+        if wrong_exits(order.long, order.exits, liquidation, worth):
+            return "INVALID_TRIGGER"
         if margin + fee > account.cash:
             return "INSUFFICIENT_MARGIN"
         if slipped(order.long, entry, order.reference, order.slippage):
             return "SLIPPAGE_EXCEEDED"
-        if len(account.positions) >= self._positions_max:
+        if self._is_over_limits(account, order.symbol, margin * order.leverage):
+            return "LIMIT_REACHED"
+        position = NaivePosition(
+            birth, order.symbol, order.long, margin, quantity, entry, liquidation, order.fee_rate,
+            *order.exits, order.leverage, fee,
+        )  # fmt: skip
+        self.accounts[order.account] = account
+        return self._opened(order.account, position)
+
+    def place(self, asked: Placing, birth: int, now: int) -> Effect | str:
+        order, account = asked.opening, self.account(asked.opening.account)
+        if asked.expires is not None and asked.expires <= now:
+            return "INVALID_REQUEST"
+        refused = refused_terms(order)
+        if refused:
+            return refused
+        market = self._market.get(order.symbol)
+        current = None if market is None else market.ask if order.long else market.bid
+        if current is None:
+            return "PRICE_UNAVAILABLE"
+        margin = cents(order.margin)
+        if down(margin * order.leverage / asked.price) == 0:
+            return "INVALID_MARGIN"
+        waits_for_a_fall = order.long == asked.is_limit
+        if asked.price >= current if waits_for_a_fall else asked.price <= current:
+            return "INVALID_TRIGGER"
+        liquidation = liquidation_of(order.long, asked.price, order.leverage, order.maintenance)
+        if wrong_exits(order.long, order.exits, liquidation, asked.price):
+            return "INVALID_TRIGGER"
+        reserved = cents(margin * order.leverage * order.fee_rate)
+        if margin + reserved > account.cash:
+            return "INSUFFICIENT_MARGIN"
+        if self._is_over_limits(account, order.symbol, margin * order.leverage):
             return "LIMIT_REACHED"
         self.accounts[order.account] = account
-        account.cash -= margin + fee
-        account.fees += fee
-        account.events += 1
-        account.positions[birth] = NaivePosition(
-            birth, order.symbol, order.long, margin, quantity, entry, liquidation, order.fee_rate
-        )
-        return Effect(order.account, account.events, "opened", birth, entry, quantity, fee, account.balance)
+        account.orders[birth] = NaiveOrder(
+            birth, order.symbol, order.long, asked.is_limit, asked.price, margin, order.leverage, reserved,
+            order.fee_rate, order.maintenance, asked.expires, order.exits,
+        )  # fmt: skip
+        account.cash -= margin + reserved
+        return self._told(order.account, "placed", birth, asked.price, margin)
+
+    def cancel(self, name: str, birth: int) -> Effect | str:
+        order = self.account(name).orders.pop(birth, None)
+        if order is None:
+            return "ORDER_NOT_FOUND"
+        self.accounts[name].cash += order.held
+        return self._told(name, "client", birth, order.price, order.margin)
+
+    def modify(self, name: str, birth: int, changes: dict[str, Fraction | None]) -> Effect | str:
+        """changes: stop_loss, take_profit or both; what is not named stays."""
+        position = self.account(name).positions.get(birth)
+        if position is None:
+            return "POSITION_NOT_FOUND"
+        wanted = Exits(**changes)
+        if wanted != Exits():
+            market = self._market[position.symbol]
+            price = market.bid if position.long else market.ask
+            if price is None:
+                return "PRICE_UNAVAILABLE"
+            if wrong_exits(position.long, wanted, position.liquidation, price):
+                return "INVALID_TRIGGER"
+        changed = self.accounts[name].positions[birth] = replace(position, **changes)  # type: ignore[arg-type]
+        rest = (changed.stop_loss, changed.take_profit, changed.liquidation)
+        return self._told(name, "modified", birth, changed.entry, changed.quantity, changed.entry_fee, rest)
 
     def close(self, order: Closing) -> Effect | str:
         position = self.account(order.account).positions.get(order.birth)
@@ -180,26 +210,82 @@ class Reference:
         price = market.bid if position.long else market.ask
         if price is None:
             return "PRICE_UNAVAILABLE"
+        quantity = position.quantity
+        if order.quantity is not None:
+            quantity = order.quantity
+        elif order.percentage is not None:
+            quantity = down(quantity * order.percentage / 100)
+        if not 0 < quantity <= position.quantity:
+            return "INVALID_REQUEST"
         if slipped(not position.long, price, order.reference, order.slippage):
             return "SLIPPAGE_EXCEEDED"
-        return self._close(order.account, order.birth, "manual", price)
+        if position.margin - cents(position.margin * quantity / position.quantity) < 1:
+            quantity = position.quantity
+        return self._close(order.account, order.birth, "manual", price, quantity)
 
-    def _close(self, name: str, birth: int, reason: str, price: Fraction) -> Effect:
+    def close_all(self, name: str) -> list[Effect | str]:
+        return [self.close(Closing(name, birth, None, None)) for birth in list(self.account(name).positions)]
+
+    def deposit(self, name: str, amount: Fraction) -> Effect | str:
+        account = self.account(name)
+        if account.balance + amount > AMOUNT_MAX:
+            return "LIMIT_REACHED"
+        self.accounts[name] = account
+        account.cash += amount
+        account.deposited += amount
+        return self._told(name, "deposited", -1, Fraction(0), amount)
+
+    def reset(self, name: str) -> Effect:
+        old = self.account(name)
+        self.accounts[name] = NaiveAccount(self._starting_balance, events=old.events)
+        dropped = (Fraction(len(old.positions)), Fraction(len(old.orders)))
+        return self._told(name, "reset", -1, Fraction(0), Fraction(0), Fraction(0), dropped)
+
+    # Money
+
+    def _opened(self, name: str, position: NaivePosition) -> Effect:
         account = self.accounts[name]
-        position = account.positions.pop(birth)
+        account.cash -= position.margin + position.entry_fee
+        account.fees += position.entry_fee
+        account.positions[position.birth] = position
+        rest = (position.margin, position.liquidation, position.stop_loss, position.take_profit)
+        return self._told(name, "opened", position.birth, position.entry, position.quantity, position.entry_fee, rest)
+
+    def _close(self, name: str, birth: int, reason: str, price: Fraction, quantity: Fraction | None = None) -> Effect:
+        account = self.accounts[name]
+        position = account.positions[birth]
+        whole = position.quantity
+        quantity = whole if quantity is None else quantity
+        margin, entry_fee = cents(position.margin * quantity / whole), cents(position.entry_fee * quantity / whole)
         move = price - position.entry if position.long else position.entry - price
-        realized = max(cents(move * position.quantity), -position.margin)
-        left = position.margin + realized
-        fee = min(cents(price * position.quantity * position.fee_rate), left)
-        account.cash += left - fee
+        realized = max(cents(move * quantity), -margin)
+        fee = min(cents(price * quantity * position.fee_rate), margin + realized)
+        position.quantity -= quantity
+        position.margin -= margin
+        position.entry_fee -= entry_fee
+        if not position.quantity:
+            del account.positions[birth]
+        account.cash += margin + realized - fee
         account.realized += realized
         account.fees += fee
+        rest = (quantity, margin, entry_fee, position.quantity, position.margin, position.entry_fee)
+        return self._told(name, reason, birth, price, realized, fee, rest)
+
+    def _told(
+        self,
+        name: str,
+        kind: str,
+        birth: int,
+        price: Fraction,
+        amount: Fraction,
+        fee: Fraction = Fraction(0),
+        rest: tuple[Fraction | None, ...] = (),
+    ) -> Effect:
+        account = self.accounts[name]
         account.events += 1
-        return Effect(name, account.events, reason, birth, price, realized, fee, account.balance)
+        return Effect(name, account.events, kind, birth, price, amount, fee, account.balance, rest)
 
-
-def slipped(buys: bool, fill: Fraction, reference: Fraction | None, percent: Fraction | None) -> bool:
-    if reference is None or percent is None:
-        return False
-    worst = reference * (100 + percent) / 100 if buys else reference * (100 - percent) / 100
-    return fill > worst if buys else fill < worst
+    def _is_over_limits(self, account: NaiveAccount, symbol: str, notional: Fraction) -> bool:
+        items: list[NaivePosition | NaiveOrder] = [*account.positions.values(), *account.orders.values()]
+        exposure = sum((item.margin * item.leverage for item in items if item.symbol == symbol), notional)
+        return len(items) >= self._open_max or cents(exposure) > self._exposure_max

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from naive_reference import NaivePosition, Tick, reason_to_close
-from strategies import fraction
+from naive_rules import NaiveOrder, NaivePosition, Tick, price_to_fill, reason_to_close
+from naive_view import fraction, naive_order, naive_position
 
-from exness_streams.domain.account import Position
+from exness_streams.domain.account import PendingOrder, Position
 from exness_streams.domain.frames import REFRESH_MS, FrameBuilder, Step, SymbolFrame
 from exness_streams.domain.quotes import Quote
-from exness_streams.domain.triggers import TriggerIndex, TriggerKind
+from exness_streams.domain.triggers import Item, TriggerIndex, TriggerKind
 
 SYMBOL = "SOL_USDC"
 
@@ -22,7 +23,7 @@ SYMBOL = "SOL_USDC"
 class Closing(NamedTuple):
     sequence: int
     reason: str
-    position_id: str
+    item_id: str
     price: Fraction
 
 
@@ -39,57 +40,82 @@ quotes = st.lists(st.tuples(sides, sides), min_size=1, max_size=25).map(
 triggers = st.one_of(st.none(), prices.map(lambda price: Decimal(price) / 2))
 
 
+ONE, ZERO = Decimal(1), Decimal(0)
+
+
 @st.composite
-def position_lists(draw: st.DrawFn) -> list[Position]:
-    return [
-        Position(
-            position_id=f"pos_0_{7 + birth}",  # 7, 8, 9, 10, …: the order of birth is not that of the text
-            symbol=SYMBOL,
-            asset="SOL",
-            side=draw(st.sampled_from(["long", "short"])),
-            margin=Decimal(1),
-            leverage=Decimal(1),
-            quantity=Decimal(1),
-            entry_price=Decimal(1),
-            liquidation_price=draw(triggers) or Decimal(0),
-            fee_rate=Decimal(0),
-            maintenance_margin_rate=Decimal(0),
-            fee=Decimal(0),
-            opened_ms=0,
-            stop_loss=draw(triggers),
-            take_profit=draw(triggers),
-        )
-        for birth in range(draw(st.integers(1, 8)))
-    ]
+def item_lists(draw: st.DrawFn) -> list[Item]:
+    """Positions and pending orders, in the order of their birth: 7, 8, 9, 10, …, which is not that of the text."""
+    draw_item: dict[str, Callable[[st.DrawFn, int], Item]] = {"position": a_position, "order": an_order}
+    kinds = draw(st.lists(st.sampled_from(["position", "order"]), min_size=1, max_size=8))
+    return [draw_item[kind](draw, 7 + birth) for birth, kind in enumerate(kinds)]
 
 
-def naive_closings(positions: list[Position], ticks: list[Quote]) -> list[Closing]:
-    live = {
-        birth: NaivePosition(
-            birth,
-            SYMBOL,
-            position.side == "long",
-            Fraction(1),
-            Fraction(1),
-            Fraction(1),
-            Fraction(position.liquidation_price),
-            Fraction(0),
-            fraction(position.stop_loss),
-            fraction(position.take_profit),
-        )
-        for birth, position in enumerate(positions)
+def a_position(draw: st.DrawFn, birth: int) -> Position:
+    return Position(
+        position_id=f"pos_0_{birth}",
+        symbol=SYMBOL,
+        asset="SOL",
+        side=draw(st.sampled_from(["long", "short"])),
+        margin=ONE,
+        leverage=ONE,
+        quantity=ONE,
+        entry_price=ONE,
+        liquidation_price=draw(triggers) or ZERO,
+        fee_rate=ZERO,
+        maintenance_margin_rate=ZERO,
+        fee=ZERO,
+        opened_ms=0,
+        stop_loss=draw(triggers),
+        take_profit=draw(triggers),
+    )
+
+
+def an_order(draw: st.DrawFn, birth: int) -> PendingOrder:
+    return PendingOrder(
+        order_id=f"ord_0_{birth}",
+        symbol=SYMBOL,
+        asset="SOL",
+        side=draw(st.sampled_from(["long", "short"])),
+        kind=draw(st.sampled_from(["limit", "stop"])),
+        price=draw(prices.map(lambda price: Decimal(price) / 2)),
+        margin=ONE,
+        leverage=ONE,
+        quantity=ONE,
+        reserved_fee=ZERO,
+        fee_rate=ZERO,
+        maintenance_margin_rate=ZERO,
+        placed_ms=0,
+    )
+
+
+def id_of(item: Item) -> str:
+    return item.order_id if isinstance(item, PendingOrder) else item.position_id
+
+
+def what_a_tick_does(item: NaiveOrder | NaivePosition, tick: Tick) -> tuple[int, str, Fraction] | None:
+    if isinstance(item, NaivePosition):
+        return reason_to_close(item, tick)
+    price = price_to_fill(item, tick)
+    return None if price is None else (3, "entry", price)
+
+
+def naive_closings(items: list[Item], ticks: list[Quote]) -> list[Closing]:
+    live: dict[int, NaiveOrder | NaivePosition] = {
+        birth: naive_order(birth, item) if isinstance(item, PendingOrder) else naive_position(birth, item)
+        for birth, item in enumerate(items)
     }
     closings = []
     for quote in ticks:
         tick = Tick(SYMBOL, fraction(quote.bid), fraction(quote.ask), Fraction(quote.price))
         found = []
-        for birth, position in live.items():
-            closing = reason_to_close(position, tick)
+        for birth, item in live.items():
+            closing = what_a_tick_does(item, tick)
             if closing is not None:
                 found.append((closing[0], birth, closing))
         for _, birth, (_, reason, price) in sorted(found):
             del live[birth]
-            closings.append(Closing(quote.sequence, reason, positions[birth].position_id, price))
+            closings.append(Closing(quote.sequence, reason, id_of(items[birth]), price))
     return closings
 
 
@@ -97,12 +123,13 @@ REASONS = {
     TriggerKind.LIQUIDATION: "liquidation",
     TriggerKind.STOP_LOSS: "stop_loss",
     TriggerKind.TAKE_PROFIT: "take_profit",
+    TriggerKind.ENTRY: "entry",
 }
 
 
 def fired(index: TriggerIndex, frame: SymbolFrame, after: int) -> list[Closing]:
     return [
-        Closing(one.sequence, REASONS[one.kind], one.position_id, Fraction(one.price))
+        Closing(one.sequence, REASONS[one.kind], one.item_id, Fraction(one.price))
         for one in index.fired_by(frame, after)
     ]
 
@@ -118,21 +145,21 @@ def frame_of(ticks: list[Quote]) -> SymbolFrame:
 
 
 @settings(max_examples=500, deadline=None)
-@given(position_lists(), quotes)
-def test_a_frame_fires_what_its_ticks_would_have_fired(positions: list[Position], ticks: list[Quote]) -> None:
+@given(item_lists(), quotes)
+def test_a_frame_fires_what_its_ticks_would_have_fired(items: list[Item], ticks: list[Quote]) -> None:
     index = TriggerIndex()
-    index.load(("demo", position) for position in positions)
-    assert fired(index, frame_of(ticks), 0) == naive_closings(positions, ticks)
+    index.load(("demo", item) for item in items)
+    assert fired(index, frame_of(ticks), 0) == naive_closings(items, ticks)
 
 
 @settings(max_examples=200, deadline=None)
-@given(position_lists(), quotes, st.lists(st.integers(1, 25), max_size=6))
-def test_a_batch_may_be_cut_anywhere(positions: list[Position], ticks: list[Quote], cuts: list[int]) -> None:
+@given(item_lists(), quotes, st.lists(st.integers(1, 25), max_size=6))
+def test_a_batch_may_be_cut_anywhere(items: list[Item], ticks: list[Quote], cuts: list[int]) -> None:
     """With one builder throughout, as the market agent has it: markets at rest are left out of frames."""
     index = TriggerIndex()
-    for position in positions:
-        index.add("demo", position)
-    live = {position.position_id: position for position in positions}
+    for item in items:
+        index.add("demo", item)
+    live = {id_of(item): item for item in items}
     builder = FrameBuilder()
     closings: list[Closing] = []
     seen = 0
@@ -144,9 +171,9 @@ def test_a_batch_may_be_cut_anywhere(positions: list[Position], ticks: list[Quot
         (symbol_frame,) = frame.symbols
         for closing in fired(index, symbol_frame, seen):
             closings.append(closing)
-            index.remove("demo", live.pop(closing.position_id))
+            index.remove("demo", live.pop(closing.item_id))
         seen = symbol_frame.last.sequence
-    assert closings == naive_closings(positions, ticks)
+    assert closings == naive_closings(items, ticks)
 
 
 @settings(max_examples=200, deadline=None)

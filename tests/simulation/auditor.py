@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
 STARTING_BALANCE = Decimal(10_000)
+MARGIN_MIN = Decimal(1)
 _STEP = Decimal("0.00000001")
 
 Json = dict[str, Any]
@@ -39,27 +41,38 @@ class Answer:
 
 @dataclass
 class Books:
-    """One account as its clients know it."""
+    """One account as its clients know it. opened, orders: as the newest answer shows them; parts: partial closes."""
 
     opened: dict[str, Json] = field(default_factory=dict)
     closed: dict[str, Json] = field(default_factory=dict)
+    parts: list[Json] = field(default_factory=list)
+    orders: dict[str, Json] = field(default_factory=dict)
+    cancelled: set[str] = field(default_factory=set)
+    realized: Decimal = Decimal(0)
+    fees: Decimal = Decimal(0)
+    deposited: Decimal = Decimal(0)
+    events: int = 0
 
     @property
     def held(self) -> dict[str, Json]:
-        """Positions that were opened and not closed."""
+        """Positions that were opened and not wholly closed."""
         return {name: position for name, position in self.opened.items() if name not in self.closed}
 
     @property
-    def realized(self) -> Decimal:
-        """USD, of all closes."""
-        return sum((closed["realizedPnL"] for closed in self.closed.values()), Decimal(0))
+    def waiting(self) -> dict[str, Json]:
+        """Orders that were placed and not cancelled."""
+        return {name: order for name, order in self.orders.items() if name not in self.cancelled}
+
+    @property
+    def margins(self) -> Decimal:
+        """USD that positions and orders hold."""
+        by_positions = sum((position["margin"] for position in self.held.values()), Decimal(0))
+        return by_positions + sum((order["reservedMargin"] for order in self.waiting.values()), Decimal(0))
 
     @property
     def cash(self) -> Decimal:
         """USD that must be free."""
-        fees = sum((done["fee"] for done in (*self.opened.values(), *self.closed.values())), Decimal(0))
-        margins = sum((position["margin"] for position in self.held.values()), Decimal(0))
-        return STARTING_BALANCE + self.realized - fees - margins
+        return STARTING_BALANCE + self.deposited + self.realized - self.fees - self.margins
 
 
 class Auditor:
@@ -68,6 +81,14 @@ class Auditor:
     def __init__(self) -> None:
         self.books: dict[str, Books] = {}
         self.answers: dict[str, tuple[Request, Answer]] = {}
+        self._checks: dict[str, Callable[[Books, Json, Json], None]] = {
+            "open": self._check_open,
+            "close": self._check_close,
+            "modify": self._check_modify,
+            "place": self._check_place,
+            "cancel": self._check_cancel,
+            "deposit": self._check_deposit,
+        }
 
     def check(self, request: Request, answer: Answer) -> None:
         """An answer to a request, the first one heard or a repeat."""
@@ -78,13 +99,12 @@ class Auditor:
         self.answers[request.key] = (request, answer)
         books = self.books.setdefault(request.account, Books())
         said = exact(answer.body)
-        if answer.status == 201:
-            self._check_open(books, request.body, said)
-        elif answer.status == 200:
-            self._check_close(books, request.body, said)
+        if answer.status in (200, 201):
+            books.events += 1
+            self._checks[request.path.rsplit("/", 1)[1]](books, request.body, said)
         else:
             assert (answer.status, said["error"]) == (400, "INSUFFICIENT_MARGIN"), f"{request} was refused: {said}"
-            assert request.path.endswith("/open"), f"{request} was refused: {said}"
+            assert request.path.endswith(("/open", "/place")), f"{request} was refused: {said}"
 
     def _check_open(self, books: Books, asked: Json, said: Json) -> None:
         for name in ("asset", "type", "margin", "leverage"):
@@ -93,17 +113,53 @@ class Auditor:
         assert said["quantity"] == quantity, f"quantity should be {quantity}: {said}"
         assert said["positionId"] not in books.opened, f"two opens made one position: {said}"
         books.opened[said["positionId"]] = said
+        books.fees += said["fee"]
 
     def _check_close(self, books: Books, asked: Json, said: Json) -> None:
         position_id = said["positionId"]
         assert position_id == asked["positionId"], f"asked {asked}, got {said}"
         assert position_id not in books.closed, f"closed twice: {said}"
-        assert said["position"] is None, f"something is left: {said}"
         position = books.opened[position_id]
-        gain = (said["closePrice"] - position["entryPrice"]) * position["quantity"]
+        quantity, margin = _part(position, asked)
+        assert said["quantity"] == quantity, f"{quantity} of it should be closed: {said}"
+        gain = (said["closePrice"] - position["entryPrice"]) * quantity
         gain = (gain if position["type"] == "long" else -gain).quantize(_STEP)
-        assert said["realizedPnL"] == max(gain, -position["margin"]), f"PnL should be {gain}: {said}"
-        books.closed[position_id] = said
+        assert said["realizedPnL"] == max(gain, -margin), f"PnL should be {gain}: {said}"
+        books.realized += said["realizedPnL"]
+        books.fees += said["fee"]
+        left = said["position"]
+        if quantity == position["quantity"]:
+            assert left is None, f"something is left: {said}"
+            books.closed[position_id] = said
+            return
+        assert (left["quantity"], left["margin"]) == (position["quantity"] - quantity, position["margin"] - margin)
+        _check_same(position, left, but=("quantity", "margin", "fee"))
+        books.opened[position_id] = left
+        books.parts.append(said)
+
+    def _check_modify(self, books: Books, asked: Json, said: Json) -> None:
+        wanted = asked["takeProfit"] and Decimal(asked["takeProfit"])
+        assert said["takeProfit"] == wanted, f"asked {asked}, got {said}"
+        _check_same(books.opened[said["positionId"]], said, but=("takeProfit",))
+        books.opened[said["positionId"]] = said
+
+    def _check_place(self, books: Books, asked: Json, said: Json) -> None:
+        for name in ("asset", "type", "margin", "leverage", "kind", "price"):
+            assert str(said[name]) == str(asked[name]), f"{name}: asked {asked}, got {said}"
+        assert said["orderId"] not in books.orders, f"two orders are one: {said}"
+        assert said["status"] == "open"
+        books.orders[said["orderId"]] = said
+
+    def _check_cancel(self, books: Books, asked: Json, said: Json) -> None:
+        name = said["orderId"]
+        assert name == asked["orderId"], f"asked {asked}, got {said}"
+        assert name not in books.cancelled, f"cancelled twice: {said}"
+        assert said == books.orders[name] | {"status": "cancelled"}, f"another order than {books.orders[name]}: {said}"
+        books.cancelled.add(name)
+
+    def _check_deposit(self, books: Books, asked: Json, said: Json) -> None:
+        assert str(asked["amount"]) in said["message"], f"asked {asked}, got {said}"
+        books.deposited += Decimal(str(asked["amount"]))
 
     def check_state(self, account: str, state: Json) -> None:
         """GET /api/v1/state of an account whose requests have all been answered."""
@@ -111,13 +167,31 @@ class Auditor:
         shown = {position["positionId"]: position for position in state["positions"]}
         assert shown.keys() == books.held.keys(), f"{account}: positions differ"
         for name, position in books.held.items():
-            for part in ("margin", "leverage", "quantity", "entryPrice", "liquidationPrice", "type", "fee"):
-                assert shown[name][part] == position[part], f"{part} of {name} has changed"
-        margins = sum((position["margin"] for position in shown.values()), Decimal(0))
+            _check_same(position, shown[name])
+        assert {order["orderId"]: order for order in state["orders"]} == books.waiting, f"{account}: orders differ"
         account_figures = state["account"]
         assert state["balances"]["USD"] == books.cash, f"{account}: money is lost or made"
         assert state["balances"]["USD"] >= 0
         assert account_figures["realizedPnL"] == books.realized
-        assert account_figures["usedMargin"] == margins
-        assert account_figures["balance"] == books.cash + margins
-        assert state["sequence"] == len(books.opened) + len(books.closed), f"{account}: events nobody asked for"
+        assert account_figures["usedMargin"] == books.margins
+        assert account_figures["balance"] == books.cash + books.margins
+        assert state["sequence"] == books.events, f"{account}: events nobody asked for"
+
+
+_LASTING = (
+    "margin", "leverage", "quantity", "entryPrice", "liquidationPrice", "type", "fee", "stopLoss", "takeProfit"
+)  # fmt: skip
+
+
+def _check_same(known: Json, shown: Json, but: tuple[str, ...] = ()) -> None:
+    for part in _LASTING:
+        if part not in but:
+            assert shown[part] == known[part], f"{part} of {known['positionId']} has changed: {known}, now {shown}"
+
+
+def _part(position: Json, asked: Json) -> tuple[Decimal, Decimal]:
+    """(quantity, margin) that a close takes: all of it, too, when less than the smallest margin would be left."""
+    whole, margin = position["quantity"], position["margin"]
+    quantity = (whole * asked.get("percentage", 100) / 100).quantize(_STEP, ROUND_DOWN)
+    share = (margin * quantity / whole).quantize(_STEP)
+    return (quantity, share) if margin - share >= MARGIN_MIN else (whole, margin)

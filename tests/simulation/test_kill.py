@@ -46,7 +46,7 @@ async def test_nothing_acknowledged_is_lost_and_nothing_is_done_twice(platform: 
     platform.start()
     await asyncio.to_thread(platform.wait_tradable)
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=GIVE_UP_S)) as session:
-        work = Workload([platform.url], session, random.Random(rng.random()))
+        work = Workload([platform.url], session, random.Random(rng.random()), market_only=False)
         work.begin(ACCOUNTS, CLIENTS_PER_ACCOUNT)
         try:
             for _ in range(KILLS):
@@ -57,6 +57,9 @@ async def test_nothing_acknowledged_is_lost_and_nothing_is_done_twice(platform: 
         print(f"{len(work.auditor.answers)} requests answered; met {dict(work.met)}")
         assert work.met["broken connections"], "no kill met a request: nothing was tested"
         assert not work.met["time-outs"], "a request was left without an answer"
+        books = work.auditor.books.values()
+        for kind in ("parts", "cancelled", "deposited"):
+            assert any(getattr(each, kind) for each in books), f"no {kind}: not all was tested"
         await _check_served(work, platform.url)
         running = await asyncio.to_thread(run_cli, "audit", "--data-dir", str(platform.data_dir))
         assert running.returncode == 0, running.stdout + running.stderr

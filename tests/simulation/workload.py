@@ -7,6 +7,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import aiohttp
@@ -14,22 +15,33 @@ from auditor import Answer, Auditor, Books, Json, Request, exact
 
 TRY_AGAIN = frozenset({503, 504})
 RETRY_PAUSE_S = 0.02
-LANES = 8
+LANES = 24
 """How many clients ask again at once."""
 
 
 class Workload:
-    """Clients that trade until told to stop. Each try of a request goes to any one of the workers at `urls`."""
+    """Clients that trade until told to stop. Each try of a request goes to any one of the workers at `urls`.
+
+    market_only: they open and close. Otherwise they also close in part, modify, place and cancel, and pay in.
+    Triggers and orders are far from any price, so that nothing happens but what is asked for.
+    """
 
     def __init__(
-        self, urls: Sequence[str], session: aiohttp.ClientSession, rng: random.Random, *, pause_s_max: float = 0.0
+        self,
+        urls: Sequence[str],
+        session: aiohttp.ClientSession,
+        rng: random.Random,
+        *,
+        pause_s_max: float = 0.0,
+        market_only: bool = True,
     ) -> None:
         self.auditor = Auditor()
         self.stopping = asyncio.Event()
         self.met: Counter[str] = Counter()
         self.answered_at_s: dict[str, list[float]] = {}
         self._urls, self._session, self._rng, self._pause_s_max = urls, session, rng, pause_s_max
-        self._closing: set[str] = set()
+        self._market_only = market_only
+        self._busy: set[str] = set()
         self._clients: list[asyncio.Task[None]] = []
 
     def begin(self, accounts: Iterable[str], clients_each: int) -> None:
@@ -64,24 +76,51 @@ class Workload:
             number += 1
             request = self._next(account, f"{account}-{name}-{number}")
             self.auditor.check(request, await self.ask(request))
+            self._busy.discard(request.body.get("positionId") or request.body.get("orderId"))
             answered_at_s.append(time.monotonic())
             if self._pause_s_max:
                 await asyncio.sleep(self._rng.uniform(0, self._pause_s_max))
 
     def _next(self, account: str, key: str) -> Request:
         rng, books = self._rng, self.auditor.books.get(account, Books())
-        free = [position for position in books.held if position not in self._closing]
+        free = [position for position in books.held.values() if position["positionId"] not in self._busy]
+        waiting = [name for name in books.waiting if name not in self._busy]
         if free and rng.random() < 0.45:
-            position_id = rng.choice(free)
-            self._closing.add(position_id)
-            return Request(account, key, "/api/v1/positions/close", {"positionId": position_id})
-        body = {
-            "asset": rng.choice(["SOL", "BTC", "ETH"]),
-            "type": rng.choice(["long", "short"]),
-            "margin": rng.choice([1, 100, 250.5, 100_000]),
-            "leverage": rng.randint(1, 5),
+            path, body = self._changing(rng.choice(free))
+            self._busy.add(body["positionId"])
+        elif waiting and rng.random() < 0.15:
+            path, body = "/api/v1/orders/cancel", {"orderId": rng.choice(waiting)}
+            self._busy.add(body["orderId"])
+        elif not self._market_only and rng.random() < 0.25:
+            path, body = self._waiting_or_paying()
+        else:
+            path, body = "/api/v1/positions/open", self._opening()
+        return Request(account, key, path, body)
+
+    def _opening(self) -> Json:
+        return {
+            "asset": self._rng.choice(["SOL", "BTC", "ETH"]),
+            "type": self._rng.choice(["long", "short"]),
+            "margin": self._rng.choice([1, 100, 250.5, 100_000]),
+            "leverage": self._rng.randint(1, 5),
         }
-        return Request(account, key, "/api/v1/positions/open", body)
+
+    def _changing(self, position: Json) -> tuple[str, Json]:
+        body: Json = {"positionId": position["positionId"]}
+        chance = 0.0 if self._market_only else self._rng.random()
+        if chance < 0.6:
+            return "/api/v1/positions/close", body
+        if chance < 0.8:
+            return "/api/v1/positions/close", body | {"percentage": self._rng.choice([25, 50, 99])}
+        far = position["entryPrice"] * 100 if position["type"] == "long" else position["entryPrice"] / 100
+        return "/api/v1/positions/modify", body | {"takeProfit": self._rng.choice([None, f"{far:f}"])}
+
+    def _waiting_or_paying(self) -> tuple[str, Json]:
+        if self._rng.random() < 0.3:
+            return "/api/v1/account/deposit", {"amount": self._rng.choice([1, "0.5", 2.25])}
+        far = {"long": "0.01", "short": "90000000"}
+        opening = self._opening()
+        return "/api/v1/orders/place", opening | {"kind": "limit", "price": far[opening["type"]]}
 
     async def ask(self, request: Request) -> Answer:
         """Send it, again and again while nobody knows what came of it."""
@@ -129,11 +168,21 @@ def check_events(histories: Mapping[str, Sequence[Json]], auditor: Auditor) -> N
         history = histories[account]
         assert [event["sequence"] for event in history] == list(range(1, len(history) + 1)), f"{account}: not in order"
         assert _positions_of(history, "PositionOpened") == sorted(books.opened), f"{account}: other opens"
-        assert _positions_of(history, "PositionClosed") == sorted(books.closed), f"{account}: other closes"
+        closed = sorted([*books.closed, *(part["positionId"] for part in books.parts)])
+        assert _positions_of(history, "PositionClosed") == closed, f"{account}: other closes"
+        assert _ids_of(history, "OrderPlaced", "orderId") == sorted(books.orders), f"{account}: other orders"
+        assert _ids_of(history, "OrderCancelled", "orderId") == sorted(books.cancelled), f"{account}: other cancels"
+        paid = sum((event["amount"] for event in history if event["type"] == "Deposited"), Decimal(0))
+        assert paid == books.deposited, f"{account}: other deposits"
+        assert len(history) == books.events, f"{account}: events nobody asked for"
         for event in history:
             if event["type"] == "PositionOpened":
                 assert event["entryPrice"] == books.opened[event["positionId"]]["entryPrice"]
 
 
 def _positions_of(history: Iterable[Json], kind: str) -> list[Any]:
-    return sorted(event["positionId"] for event in history if event["type"] == kind)
+    return _ids_of(history, kind, "positionId")
+
+
+def _ids_of(history: Iterable[Json], kind: str, name: str) -> list[Any]:
+    return sorted(event[name] for event in history if event["type"] == kind)

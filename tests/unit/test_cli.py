@@ -2,99 +2,15 @@
 
 from __future__ import annotations
 
-import http.server
 import json
-import os
-import threading
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from cli_fakes import CLOSED, POSITION, FakeServer, check_one_line, command, plain_environment, server
 
 from exness_streams.cli import main
 
-POSITION = {
-    "positionId": "pos_0_1", "asset": "SOL", "symbol": "SOL_USDC", "type": "long", "margin": 1000, "leverage": 2,
-    "slippage": None, "entryPrice": 150.1, "quantity": 13.32445036, "unrealizedPnL": -1.33244504, "timestamp": 1,
-    "markPrice": 150, "liquidationPrice": 75.05, "stopLoss": None, "takeProfit": None, "fee": 0,
-}  # fmt: skip
-ACCOUNT = {
-    "accountId": "demo", "balance": 10000, "equity": 9998.67, "usedMargin": 1000, "freeMargin": 8998.67,
-    "marginLevel": 999.87, "unrealizedPnL": -1.33, "realizedPnL": 0,
-}  # fmt: skip
-STATE = {"balances": {"USD": 9000, "SOL": 0}, "positions": [POSITION], "orders": [], "account": ACCOUNT, "sequence": 1}
-CLOSED = {
-    "message": "Position closed", "positionId": "pos_0_1", "realizedPnL": -1.33, "closePrice": 150, "fee": 0,
-    "position": None,
-}  # fmt: skip
-
-
-class FakeApi(http.server.BaseHTTPRequestHandler):
-    """Gives the server's next answer, and keeps what was asked."""
-
-    server: FakeServer
-
-    def do_GET(self) -> None:
-        self._answer()
-
-    def do_POST(self) -> None:
-        self._answer()
-
-    def _answer(self) -> None:
-        content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.server.asked.append((self.path, dict(self.headers), json.loads(content) if content else None))
-        status, body = self.server.answer
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args: Any) -> None:
-        pass
-
-
-class FakeServer(http.server.HTTPServer):
-    """answer: status and body of what is asked next."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), FakeApi)
-        self.asked: list[tuple[str, dict[str, str], Any]] = []
-        self.answer: tuple[int, bytes] = (200, json.dumps(STATE).encode())
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
-    with FakeServer() as fake:
-        thread = threading.Thread(target=fake.serve_forever, args=(0.01,))
-        thread.start()
-        monkeypatch.setenv("EXNESS_URL", f"http://127.0.0.1:{fake.server_port}")
-        yield fake
-        fake.shutdown()
-        thread.join()
-
-
-@pytest.fixture(autouse=True)
-def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith(("EXNESS_", "BACKPACK_", "PORT")) or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-
-
-def command(*arguments: str) -> Result:
-    return CliRunner().invoke(main, list(arguments))
-
-
-def check_one_line(result: Result, exit_code: int, capsys: pytest.CaptureFixture[str], *names: str) -> None:
-    # Rich's consoles hold the streams that were there at import; click's runner captures the rest.
-    said = result.output + capsys.readouterr().err
-    assert result.exit_code == exit_code, said
-    assert isinstance(result.exception, SystemExit), result.exception
-    assert len(said.splitlines()) == 1, said
-    assert said.startswith("exness-streams: ")
-    for name in names:
-        assert name in said
+__all__ = ["plain_environment", "server"]  # fixtures
 
 
 def test_help_of_every_command() -> None:

@@ -8,10 +8,10 @@ from decimal import Decimal
 import pytest
 
 from exness_streams.domain.cell import Reply
+from exness_streams.domain.checks import position_not_found
 from exness_streams.domain.commands import ClosePosition, Command
 from exness_streams.domain.instruments import Limits
 from exness_streams.domain.records import decode_record
-from exness_streams.domain.trading import position_not_found
 from exness_streams.engine.gateway import Gateway, NotWritten, OutcomeUnknown
 from exness_streams.transport.faults import LogFault
 
@@ -158,3 +158,28 @@ async def test_who_waits_for_a_cell_that_moves_away_is_told_at_once() -> None:
     gateway.abandon([0])
     with pytest.raises(OutcomeUnknown, match="moved"):
         await task
+
+
+async def test_a_stopping_worker_takes_no_command_and_settles_those_under_way() -> None:
+    journal = FakeJournal()
+    gateway = Gateway(journal)
+    waiting = await submitted(gateway, journal)
+    closing = asyncio.create_task(gateway.close(60.0))
+    while not gateway._closed:  # noqa: ASYNC110 - a turn of the loop, no time
+        await asyncio.sleep(0)
+    with pytest.raises(NotWritten, match="stopping"):
+        await gateway.submit(0, command("late"))
+    reply = Reply("c1", OUTCOME)
+    gateway.on_reply(reply)
+    assert await waiting is reply
+    await closing
+    assert len(journal.appended) == 1
+
+
+async def test_what_a_stopping_worker_cannot_settle_is_unknown_at_once() -> None:
+    journal = FakeJournal()
+    gateway = Gateway(journal)
+    waiting = await submitted(gateway, journal)
+    await gateway.close(0.0)
+    with pytest.raises(OutcomeUnknown, match="stopping"):
+        await waiting

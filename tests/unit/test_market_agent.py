@@ -7,12 +7,16 @@ from decimal import Decimal
 from typing import NamedTuple
 
 import pytest
+from trading_samples import terms
 
+from exness_streams.domain.candles import CandleFold
 from exness_streams.domain.frames import PriceFrame
+from exness_streams.domain.instruments import Catalogue
 from exness_streams.domain.records import decode_record
 from exness_streams.engine.market import Framer
 from exness_streams.messages import JOURNAL_TOPIC, MarketDataMessage, json_encoder
 from exness_streams.transport.cell_log import LogRecord
+from exness_streams.transport.faults import LogFault
 
 
 class Tick(NamedTuple):
@@ -23,12 +27,16 @@ class Tick(NamedTuple):
 class KeptFrames:
     """A FrameLog that keeps what it is given."""
 
-    def __init__(self, replay_end: int = 0) -> None:
+    def __init__(self, replay_end: int = 0, framed_end: int = 0) -> None:
         self.appended: list[tuple[Sequence[LogRecord], int, int]] = []
         self._replay_end = replay_end
+        self._framed_end = framed_end
 
     async def append(self, records: Sequence[LogRecord], partition: int, next_offset: int) -> None:
         self.appended.append((records, partition, next_offset))
+
+    def framed_end(self, partition: int) -> int:
+        return self._framed_end
 
     def replay_end(self, partition: int) -> int:
         return self._replay_end
@@ -62,6 +70,43 @@ async def test_ticks_that_may_have_been_framed_before_go_one_a_frame() -> None:
     assert [frame.symbols[0].last.sequence for frame in kept.frames()] == [1, 2, 4]
 
 
+class KeptCandles:
+    """A keeper of candles that notes how far ticks are framed."""
+
+    def __init__(self) -> None:
+        self.fold = CandleFold(["SOL_USDC"])
+        self.framed_to = -1
+
+    def framed(self, fold: CandleFold, next_offset: int) -> None:
+        assert fold is self.fold
+        self.framed_to = next_offset
+
+
+async def test_ticks_that_were_framed_are_read_again_for_the_candles_alone() -> None:
+    kept, candles = KeptFrames(framed_end=2), KeptCandles()
+    framer = Framer(kept, cells=1, pace_ms=0, candles=candles)
+    await framer.frame(0, [tick(n, "150", price=str(100 + n)) for n in range(2)])
+    assert not kept.appended
+    assert candles.framed_to == 2
+    await framer.frame(0, [tick(n, "150", price=str(100 + n)) for n in range(2, 4)])
+    assert [frame.symbols[0].last.sequence for frame in kept.frames()] == [4]
+    assert candles.framed_to == 4
+    live = candles.fold.live("SOL_USDC")
+    assert live is not None
+    assert (live.observed.first, live.observed.last, live.observed.sequence) == (100, 103, 4)
+
+
+async def test_candles_hear_of_frames_only_when_they_are_durable() -> None:
+    class Failing(KeptFrames):
+        async def append(self, records: Sequence[LogRecord], partition: int, next_offset: int) -> None:
+            raise LogFault("no")
+
+    candles = KeptCandles()
+    with pytest.raises(LogFault):
+        await Framer(Failing(), cells=1, pace_ms=0, candles=candles).frame(0, [tick(0, "150")])
+    assert candles.framed_to == -1
+
+
 async def test_a_batch_that_moves_nothing_writes_nothing() -> None:
     kept = KeptFrames()
     framer = Framer(kept, cells=1, pace_ms=0)
@@ -70,6 +115,19 @@ async def test_a_batch_that_moves_nothing_writes_nothing() -> None:
     assert len(kept.appended) == 1
     await framer.frame(0, [tick(2, "150.5")])
     assert kept.appended[-1][2] == 3
+
+
+async def test_the_house_spread_is_in_the_journal_for_every_tick_of_its_symbol_alone() -> None:
+    catalogue = Catalogue([terms("SOL_USDC", spread="0.01"), terms("ETH_USDC")])
+    kept = KeptFrames()
+    batch = [tick(0, "150"), tick(1, "149"), tick(2, "151"), tick(3, "3500", symbol="ETH_USDC")]
+    await Framer(kept, cells=1, pace_ms=0, catalogue=catalogue).frame(0, batch)
+    [frame] = kept.frames()
+    ether, solana = frame.symbols
+    assert (ether.last.bid, ether.last.ask) == (3500, 3501)
+    assert (solana.last.bid, solana.last.ask) == (Decimal("150.245"), Decimal("152.76"))
+    assert solana.last.price == 150
+    assert [step.price for step in solana.bid_lows] == [Decimal("149.25"), Decimal("148.255")]
 
 
 @pytest.mark.parametrize(
@@ -84,6 +142,7 @@ async def test_a_batch_that_moves_nothing_writes_nothing() -> None:
         b'{"symbol":"SOL_USDC","price":"NaN","timestamp":1,"sequence":1}',
         b'{"symbol":"SOL_USDC","price":150,"timestamp":1,"sequence":1,"bid":"Infinity"}',
         b'{"symbol":"SOL_USDC","price":150,"timestamp":1,"sequence":1,"ask":1e30}',
+        b'{"symbol":"SOL_USDC","price":150,"timestamp":1,"sequence":1,"bid":1e-999999}',
     ],
 )
 async def test_what_is_no_market_update_is_ignored_and_counted(value: bytes | None) -> None:

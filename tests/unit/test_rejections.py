@@ -1,28 +1,48 @@
-"""Every rejection the domain can give, and which of two comes first."""
+"""Every rejection the domain can give, for every command, and which of two comes first."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import combinations
+from typing import NamedTuple
 
 import msgspec
 import pytest
-from trading_samples import NOW_MS, SOL, StoredCell, close_command, dec, flat, frame, open_command, quote, terms
+from trading_samples import (
+    NOW_MS,
+    SOL,
+    StoredCell,
+    cancel_command,
+    close_all_command,
+    close_command,
+    dec,
+    deposit_command,
+    flat,
+    frame,
+    modify_command,
+    open_command,
+    place_command,
+    quote,
+    reset_command,
+    terms,
+)
 
 from exness_streams.domain.commands import ClosePosition, Command
 from exness_streams.domain.frames import PriceFrame, SymbolFrame
 from exness_streams.domain.instruments import Limits
+from exness_streams.domain.records import PositionsClosed
 from exness_streams.domain.rejections import Rejection, RejectionCode
 
 Code = RejectionCode
 
 
 class Case:
-    """An account with one position and one used key, and a command at which nothing is wrong yet."""
+    """An account with a position, a pending order and a used key, and a command at which nothing is wrong yet."""
 
     def __init__(self, command: Command) -> None:
         self.cell = StoredCell(quote("99.9", "100", price="100"))
-        self.cell.opened(open_command("long", 1000, 2, key="used", fingerprint="another body"))
+        self.cell.opened(open_command("long", 1000, 2, key="used", fingerprint="another body"))  # pos_0_1
+        self.cell.placed(place_command("long", "limit", 90, 500))  # ord_0_2
         self.command = command
 
     def change(self, **fields: object) -> None:
@@ -31,6 +51,11 @@ class Case:
 
 def conflict(case: Case) -> None:
     case.change(idempotency=open_command(key="used").idempotency)
+
+
+def over_by_now(case: Case) -> None:
+    """The clock has reached the expiry."""
+    case.change(expires_ms=NOW_MS)
 
 
 def wrong_leverage(case: Case) -> None:
@@ -45,6 +70,14 @@ def unknown_position(case: Case) -> None:
     case.change(position_id="pos_0_99")
 
 
+def position_of_another(case: Case) -> None:
+    case.change(account_id="eve")
+
+
+def unknown_order(case: Case) -> None:
+    case.change(order_id="ord_0_99")
+
+
 def no_ask_no_bid(case: Case) -> None:
     case.cell.fold(frame(quote(None, None, 2)))
 
@@ -55,7 +88,7 @@ def stale(case: Case) -> None:
 
 def wide_spread(case: Case) -> None:
     """Bought at 100, worth 90: at leverage 50 that is beyond the liquidation price of 98."""
-    case.cell.fold(frame(quote("90", "100", 2)))
+    case.cell.fold(frame(quote("90.1", "100", 2)))
     case.change(leverage=dec(50))
 
 
@@ -65,8 +98,34 @@ def dear(case: Case) -> None:
     case.change(margin=dec(1), leverage=dec(1))
 
 
+def dear_order(case: Case) -> None:
+    """The same at the order's price, which as a limit of a buyer is above the market, too."""
+    case.change(price=dec(10**9), margin=dec(1), leverage=dec(1))
+
+
+def there_already(case: Case) -> None:
+    case.change(price=dec(100))
+
+
+def stop_in_the_money(case: Case) -> None:
+    case.change(stop_loss=dec(10**6))
+
+
+def profit_in_the_money(case: Case) -> None:
+    case.change(take_profit=dec("0.01"))
+
+
+def too_large_a_part(case: Case) -> None:
+    case.change(quantity=dec("20.00000001"))
+
+
+def too_small_a_part(case: Case) -> None:
+    """20 × 0.00000001 % is less than 0.00000001."""
+    case.change(percentage=dec("0.00000001"))
+
+
 def too_much(case: Case) -> None:
-    case.change(margin=dec(9001))
+    case.change(margin=dec(8501))
 
 
 def slipped(case: Case) -> None:
@@ -75,98 +134,175 @@ def slipped(case: Case) -> None:
 
 
 def full(case: Case) -> None:
-    case.change(limits=Limits(open_positions_max=1))
+    case.change(limits=Limits(open_max=2))
+
+
+def exposed(case: Case) -> None:
+    case.change(limits=Limits(exposure_max=dec(3001)))
+
+
+def too_rich(case: Case) -> None:
+    case.change(amount=dec(10**12 - 9999))
 
 
 Wrong = Callable[[Case], None]
 
-OPENING: list[tuple[Wrong, RejectionCode]] = [
-    (conflict, Code.IDEMPOTENCY_CONFLICT),
-    (wrong_leverage, Code.INVALID_LEVERAGE),
-    (wrong_margin, Code.INVALID_MARGIN),
-    (stale, Code.PRICE_UNAVAILABLE),
-    (no_ask_no_bid, Code.PRICE_UNAVAILABLE),
-    (wide_spread, Code.INVALID_LEVERAGE),  # needs the price
-    (dear, Code.INVALID_MARGIN),  # needs the price
-    (too_much, Code.INSUFFICIENT_MARGIN),
-    (slipped, Code.SLIPPAGE_EXCEEDED),
-    (full, Code.LIMIT_REACHED),
-]
-"""What can be wrong with an order to open, in the order in which it is refused."""
 
-CLOSING: list[tuple[Wrong, RejectionCode]] = [
-    (conflict, Code.IDEMPOTENCY_CONFLICT),
-    (unknown_position, Code.POSITION_NOT_FOUND),
-    (stale, Code.PRICE_UNAVAILABLE),
-    (no_ask_no_bid, Code.PRICE_UNAVAILABLE),
-    (slipped, Code.SLIPPAGE_EXCEEDED),
-]
+class Table(NamedTuple):
+    """What can be wrong with a command, in the order in which it is refused. late: known only with the price."""
+
+    command: Command
+    wrongs: list[tuple[Wrong, RejectionCode]]
+    late: tuple[Wrong, ...] = ()
+
+
+TABLES = {
+    "open": Table(
+        open_command(),
+        [
+            (conflict, Code.IDEMPOTENCY_CONFLICT),
+            (wrong_leverage, Code.INVALID_LEVERAGE),
+            (wrong_margin, Code.INVALID_MARGIN),
+            (stale, Code.PRICE_UNAVAILABLE),
+            (no_ask_no_bid, Code.PRICE_UNAVAILABLE),
+            (wide_spread, Code.INVALID_LEVERAGE),
+            (dear, Code.INVALID_MARGIN),
+            (stop_in_the_money, Code.INVALID_TRIGGER),
+            (profit_in_the_money, Code.INVALID_TRIGGER),
+            (too_much, Code.INSUFFICIENT_MARGIN),
+            (slipped, Code.SLIPPAGE_EXCEEDED),
+            (full, Code.LIMIT_REACHED),
+            (exposed, Code.LIMIT_REACHED),
+        ],
+        (wide_spread, dear),
+    ),
+    "place": Table(
+        place_command("long", "limit", 95),
+        [
+            (conflict, Code.IDEMPOTENCY_CONFLICT),
+            (over_by_now, Code.INVALID_REQUEST),
+            (wrong_leverage, Code.INVALID_LEVERAGE),
+            (wrong_margin, Code.INVALID_MARGIN),
+            (stale, Code.PRICE_UNAVAILABLE),
+            (no_ask_no_bid, Code.PRICE_UNAVAILABLE),
+            (dear_order, Code.INVALID_MARGIN),
+            (there_already, Code.INVALID_TRIGGER),
+            (stop_in_the_money, Code.INVALID_TRIGGER),
+            (profit_in_the_money, Code.INVALID_TRIGGER),
+            (too_much, Code.INSUFFICIENT_MARGIN),
+            (full, Code.LIMIT_REACHED),
+            (exposed, Code.LIMIT_REACHED),
+        ],
+        (over_by_now, dear_order),
+    ),
+    "close": Table(
+        close_command("pos_0_1"),
+        [
+            (conflict, Code.IDEMPOTENCY_CONFLICT),
+            (unknown_position, Code.POSITION_NOT_FOUND),
+            (position_of_another, Code.POSITION_NOT_FOUND),
+            (stale, Code.PRICE_UNAVAILABLE),
+            (no_ask_no_bid, Code.PRICE_UNAVAILABLE),
+            (too_large_a_part, Code.INVALID_REQUEST),
+            (too_small_a_part, Code.INVALID_REQUEST),
+            (slipped, Code.SLIPPAGE_EXCEEDED),
+        ],
+        (too_large_a_part, too_small_a_part),
+    ),
+    "modify": Table(
+        modify_command("pos_0_1", stop="60", take="200"),
+        [
+            (conflict, Code.IDEMPOTENCY_CONFLICT),
+            (unknown_position, Code.POSITION_NOT_FOUND),
+            (position_of_another, Code.POSITION_NOT_FOUND),
+            (stale, Code.PRICE_UNAVAILABLE),
+            (no_ask_no_bid, Code.PRICE_UNAVAILABLE),
+            (stop_in_the_money, Code.INVALID_TRIGGER),
+            (profit_in_the_money, Code.INVALID_TRIGGER),
+        ],
+    ),
+    "cancel": Table(
+        cancel_command("ord_0_2"),
+        [
+            (conflict, Code.IDEMPOTENCY_CONFLICT),
+            (unknown_order, Code.ORDER_NOT_FOUND),
+            (position_of_another, Code.ORDER_NOT_FOUND),
+        ],
+    ),
+    "deposit": Table(
+        deposit_command(), [(conflict, Code.IDEMPOTENCY_CONFLICT), (too_rich, Code.LIMIT_REACHED)]
+    ),
+    "close all": Table(close_all_command(), [(conflict, Code.IDEMPOTENCY_CONFLICT)]),
+    "reset": Table(reset_command(), [(conflict, Code.IDEMPOTENCY_CONFLICT)]),
+}  # fmt: skip
 
 TOGETHER_IMPOSSIBLE = {
+    (conflict, position_of_another),  # keys belong to accounts
+    (unknown_position, position_of_another),
+    (unknown_order, position_of_another),
     (no_ask_no_bid, wide_spread),  # one quote is the newest
     (no_ask_no_bid, dear),
     (wide_spread, dear),
     (wrong_leverage, wide_spread),  # one field, two values
     (wrong_leverage, dear),
+    (wrong_leverage, dear_order),
     (wrong_margin, dear),
+    (wrong_margin, dear_order),
     (wrong_margin, too_much),
     (dear, too_much),
+    (dear_order, too_much),
+    (dear_order, there_already),
+    (dear_order, exposed),  # so little a margin keeps within the limit
+    (dear, exposed),
+    (dear, stop_in_the_money),  # 10^6 is below this market
 }
+
+CASES = [pytest.param(table, wrong, code, id=f"{name}: {wrong.__name__}")
+         for name, table in TABLES.items() for wrong, code in table.wrongs]  # fmt: skip
+PAIRS = [
+    pytest.param(table, first, second, code, id=f"{name}: {first.__name__}, {second.__name__}")
+    for name, table in TABLES.items()
+    for (first, code), (second, _) in combinations(table.wrongs, 2)
+    if (first, second) not in TOGETHER_IMPOSSIBLE
+]
 
 
 def refusal(command: Command, *wrongs: Wrong) -> Rejection:
     case = Case(command)
     for wrong in wrongs:
         wrong(case)
-    before = case.cell.row()
+    before = case.cell.entries()
     rejection = case.cell.rejected(case.command)
-    assert case.cell.row() == before
+    assert case.cell.entries() == before
     return rejection
 
 
-@pytest.mark.parametrize(("wrong", "code"), OPENING)
-def test_each_refusal_of_an_opening(wrong: Wrong, code: RejectionCode) -> None:
-    assert refusal(open_command(), wrong).code is code
+@pytest.mark.parametrize(("table", "wrong", "code"), CASES)
+def test_each_refusal(table: Table, wrong: Wrong, code: RejectionCode) -> None:
+    assert refusal(table.command, wrong).code is code
 
 
-@pytest.mark.parametrize(("wrong", "code"), CLOSING)
-def test_each_refusal_of_a_close(wrong: Wrong, code: RejectionCode) -> None:
-    assert refusal(close_command("pos_0_1"), wrong).code is code
+@pytest.mark.parametrize(("table", "first", "second", "code"), PAIRS)
+def test_of_two_reasons_the_earlier_is_told(table: Table, first: Wrong, second: Wrong, code: RejectionCode) -> None:
+    assert refusal(table.command, first, second).code is code
+    assert refusal(table.command, second, first).code is code
 
 
-def pairs(table: list[tuple[Wrong, RejectionCode]]) -> list[tuple[Wrong, Wrong, RejectionCode]]:
-    return [
-        (first, second, code)
-        for (first, code), (second, _) in combinations(table, 2)
-        if (first, second) not in TOGETHER_IMPOSSIBLE
-    ]
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+def test_nothing_wrong_is_not_refused(table: Table) -> None:
+    assert not isinstance(Case(table.command).cell.outcome(table.command), Rejection)
 
 
-@pytest.mark.parametrize(("first", "second", "code"), pairs(OPENING))
-def test_of_two_reasons_against_an_opening_the_earlier_is_told(
-    first: Wrong, second: Wrong, code: RejectionCode
-) -> None:
-    assert refusal(open_command(), first, second).code is code
-    assert refusal(open_command(), second, first).code is code
-
-
-@pytest.mark.parametrize(("first", "second", "code"), pairs(CLOSING))
-def test_of_two_reasons_against_a_close_the_earlier_is_told(first: Wrong, second: Wrong, code: RejectionCode) -> None:
-    assert refusal(close_command("pos_0_1"), first, second).code is code
-    assert refusal(close_command("pos_0_1"), second, first).code is code
-
-
-def test_nothing_wrong_is_not_refused() -> None:
-    cell = Case(open_command()).cell
-    cell.opened(open_command())
-    cell.closed(close_command("pos_0_1"))
-
-
-@pytest.mark.parametrize("table", [OPENING, CLOSING], ids=["opening", "closing"])
-def test_the_codes_are_listed_in_their_order(table: list[tuple[Wrong, RejectionCode]]) -> None:
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+def test_the_codes_are_listed_in_their_order(table: Table) -> None:
     order = list(RejectionCode)
-    ranks = [order.index(code) for wrong, code in table if wrong not in (wide_spread, dear)]
+    ranks = [order.index(code) for wrong, code in table.wrongs if wrong not in table.late]
     assert ranks == sorted(ranks)
+
+
+def test_every_code_of_the_fold_is_in_a_table() -> None:
+    told = {code for table in TABLES.values() for _, code in table.wrongs}
+    assert told == set(RejectionCode) - {Code.UNKNOWN_ASSET}
 
 
 def test_a_market_without_any_quote_or_with_the_wrong_side_only() -> None:
@@ -176,12 +312,18 @@ def test_a_market_without_any_quote_or_with_the_wrong_side_only() -> None:
     short = only_bid.opened(open_command("short"))
     refused = only_bid.rejected(close_command(short.position_id))
     assert (refused.code, refused.details) == (Code.PRICE_UNAVAILABLE, {"symbol": SOL})
+    assert only_bid.rejected(place_command("long", "limit", 90)).code is Code.PRICE_UNAVAILABLE
+    only_bid.placed(place_command("short", "limit", 110))
+    assert only_bid.rejected(modify_command(short.position_id, stop="120")).code is Code.PRICE_UNAVAILABLE
+    assert not isinstance(only_bid.outcome(modify_command(short.position_id, stop=None, take=None)), Rejection)
 
 
 def test_a_quote_fills_until_it_is_older_than_allowed() -> None:
     cell = StoredCell(flat(100))
     cell.opened(open_command(time_ms=NOW_MS + 5000))
     assert cell.rejected(open_command(time_ms=NOW_MS + 5001)).code is Code.PRICE_UNAVAILABLE
+    cell.placed(place_command(time_ms=NOW_MS + 5000))
+    assert cell.rejected(place_command(time_ms=NOW_MS + 5001)).code is Code.PRICE_UNAVAILABLE
 
 
 def test_another_symbols_price_is_no_price() -> None:
@@ -190,17 +332,37 @@ def test_another_symbols_price_is_no_price() -> None:
     assert cell.rejected(open_command(on=terms(SOL))).code is Code.PRICE_UNAVAILABLE
 
 
-def test_details_are_for_programs() -> None:
-    assert refusal(open_command(), wrong_leverage).details == {"field": "leverage", "min": "1", "max": "100"}
-    assert refusal(open_command(), too_much).details == {"required": "9001", "available": "9000"}
-    assert refusal(open_command(), full).details == {"max": 1}
-    assert refusal(close_command("pos_0_1"), unknown_position).details == {"positionId": "pos_0_99"}
+@pytest.mark.parametrize(
+    ("command", "wrong", "details"),
+    [
+        (open_command(), wrong_leverage, {"field": "leverage", "min": "1", "max": "100"}),
+        (open_command(), wrong_margin, {"field": "margin", "min": "1", "max": "1000000000000"}),
+        (open_command(), too_much, {"required": "8501", "available": "8500"}),
+        (open_command(), full, {"limit": "open", "max": 2}),
+        # 1000 × 2 of the position, 500 × 2 of the order, 1000 × 2 of this one
+        (open_command(), exposed, {"limit": "exposure", "max": "3001", "required": "5000"}),
+        (open_command(), stop_in_the_money, {"field": "stopLoss", "above": "50", "below": "99.9"}),
+        (open_command(), profit_in_the_money, {"field": "takeProfit", "above": "99.9"}),
+        (place_command(), over_by_now, {"field": "expiresAt", "min": str(NOW_MS + 1)}),
+        (place_command(), there_already, {"field": "price", "below": "100"}),
+        (place_command("long", "stop", 110), there_already, {"field": "price", "above": "100"}),
+        (place_command("short", "stop", 90), there_already, {"field": "price", "below": "99.9"}),
+        (close_command("pos_0_1"), unknown_position, {"positionId": "pos_0_99"}),
+        (close_command("pos_0_1"), too_large_a_part, {"field": "quantity", "max": "20"}),
+        (close_command("pos_0_1"), too_small_a_part, {"field": "percentage", "max": "20"}),
+        (cancel_command("ord_0_2"), unknown_order, {"orderId": "ord_0_99"}),
+        (deposit_command(), too_rich, {"limit": "balance", "max": "1000000000000"}),
+    ],
+)  # fmt: skip
+def test_details_are_for_programs(command: Command, wrong: Wrong, details: dict[str, str | int]) -> None:
+    assert refusal(command, wrong).details == details
 
 
-def test_limits_count_positions_that_are_open_now() -> None:
-    cell = StoredCell(flat(100))
-    one = Limits(open_positions_max=1)
-    first = cell.opened(open_command(limits=one))
-    assert cell.rejected(open_command(limits=one)).code is Code.LIMIT_REACHED
-    cell.closed(close_command(first.position_id))
-    cell.opened(open_command(limits=one))
+def test_a_close_all_refuses_each_position_by_itself() -> None:
+    case = Case(close_all_command())
+    no_ask_no_bid(case)
+    outcome = case.cell.outcome(case.command)
+    assert isinstance(outcome, PositionsClosed)
+    (result,) = outcome.results
+    assert isinstance(result.outcome, Rejection)
+    assert (result.position_id, result.outcome.code) == ("pos_0_1", Code.PRICE_UNAVAILABLE)

@@ -11,12 +11,14 @@ import pytest
 from trading_samples import NOW_MS, StoredCell, close_command, dec, flat, frame, open_command, quote, terms
 
 from exness_streams.domain.account import Valuation, new_account, value_account
+from exness_streams.domain.changes import Change, Moment
+from exness_streams.domain.checks import check_terms, leverage_ceiling
 from exness_streams.domain.events import PositionClosed
 from exness_streams.domain.instruments import Terms
 from exness_streams.domain.money import AMOUNT_MAX, money_arithmetic
 from exness_streams.domain.quotes import Side
 from exness_streams.domain.rejections import RejectionCode
-from exness_streams.domain.trading import Change, Moment, check_terms, close_position, leverage_ceiling
+from exness_streams.domain.trading import close_position
 
 
 class TestDefectsOfTheOriginal:
@@ -44,7 +46,9 @@ class TestDefectsOfTheOriginal:
         """No frame does this, for the frame liquidates first; the rule holds on any path all the same."""
         cell = StoredCell(flat(150))
         opened = cell.opened(open_command("long", 1000, 10))
-        change = close_position(cell.row(), close_command(opened.position_id), flat(100, 2), Moment(0, 2, 0, NOW_MS))
+        change = close_position(
+            cell.row(), opened.position, close_command(opened.position_id), flat(100, 2), Moment(0, 2, 0, NOW_MS)
+        )
         assert isinstance(change, Change)
         assert isinstance(change.event, PositionClosed)
         assert (change.event.realized_pnl, change.row.cash) == (dec(-1000), dec(9000))

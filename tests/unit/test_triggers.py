@@ -10,7 +10,7 @@ from trading_samples import SOL, optional, quote
 from exness_streams.domain.account import Position
 from exness_streams.domain.frames import Step, SymbolFrame
 from exness_streams.domain.quotes import Side
-from exness_streams.domain.triggers import Fired, TriggerIndex, TriggerKind, position_order
+from exness_streams.domain.triggers import Fired, TriggerIndex, TriggerKind, birth_order
 
 Kind = TriggerKind
 
@@ -38,7 +38,7 @@ def tick(bid: str | None, ask: str | None) -> SymbolFrame:
 
 
 def what(fired: list[Fired]) -> list[tuple[str, TriggerKind, Decimal]]:
-    return [(one.position_id, one.kind, one.price) for one in fired]
+    return [(one.item_id, one.kind, one.price) for one in fired]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_at_one_tick_kinds_go_first_and_then_age() -> None:
         position("pos_0_1", "short", take="100"),
     )
     fired = index.fired_by(tick("80", "81"), 0)
-    assert [one.position_id for one in fired] == ["pos_0_9", "pos_0_10", "pos_0_3", "pos_0_11", "pos_0_1"]
+    assert [one.item_id for one in fired] == ["pos_0_9", "pos_0_10", "pos_0_3", "pos_0_11", "pos_0_1"]
 
 
 def test_the_first_tick_through_a_trigger_fills_it() -> None:
@@ -80,7 +80,7 @@ def test_the_first_tick_through_a_trigger_fills_it() -> None:
     steps = tuple(Step(nth, Decimal(price)) for nth, price in [(1, "95"), (2, "89"), (4, "85")])
     highs = (Step(1, Decimal(95)), Step(3, Decimal(100)))
     frame = SymbolFrame(SOL, quote("83", "84", 5), bid_lows=steps, bid_highs=highs)
-    assert [(one.sequence, one.position_id, one.price) for one in index.fired_by(frame, 0)] == [
+    assert [(one.sequence, one.item_id, one.price) for one in index.fired_by(frame, 0)] == [
         (2, "pos_0_1", Decimal(89)),
         (3, "pos_0_2", Decimal(100)),
     ]
@@ -103,11 +103,11 @@ def test_what_is_removed_fires_no_more_and_twins_stay() -> None:
     index = index_of(*twins)
     assert len(index) == 4
     index.remove("demo", twins[0])
-    assert [one.position_id for one in index.fired_by(tick("1", "1"), 0)] == ["pos_0_2"]
+    assert [one.item_id for one in index.fired_by(tick("1", "1"), 0)] == ["pos_0_2"]
     with pytest.raises(ValueError, match="not in list"):
         index.remove("demo", twins[0])
 
 
 def test_ids_sort_by_birth() -> None:
     names = ["pos_0_10", "pos_0_9", "pos_0_100", "pos_0_11"]
-    assert sorted(names, key=position_order) == ["pos_0_9", "pos_0_10", "pos_0_11", "pos_0_100"]
+    assert sorted(names, key=birth_order) == ["pos_0_9", "pos_0_10", "pos_0_11", "pos_0_100"]

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
+
+from msgspec import UNSET, UnsetType
 
 from exness_streams.domain.account import AccountRow
 from exness_streams.domain.cell import Cell, Folded
-from exness_streams.domain.commands import ClosePosition, Command, IdempotencyKey, OpenPosition
-from exness_streams.domain.events import PositionClosed, PositionOpened
-from exness_streams.domain.frames import PriceFrame, SymbolFrame
+from exness_streams.domain.commands import (
+    CancelOrder,
+    CloseAllPositions,
+    ClosePosition,
+    Command,
+    CommandBase,
+    Deposit,
+    IdempotencyKey,
+    ModifyPosition,
+    OpenPosition,
+    OrderKind,
+    PlaceOrder,
+    ResetAccount,
+)
+from exness_streams.domain.events import Event, OrderPlaced, PositionClosed, PositionOpened
+from exness_streams.domain.frames import FrameBuilder, PriceFrame, SymbolFrame
 from exness_streams.domain.instruments import Limits, Terms
 from exness_streams.domain.quotes import Quote, Side
-from exness_streams.domain.records import QUOTE_PREFIX, ROW_PREFIX, decode_quote, decode_row
+from exness_streams.domain.records import QUOTE_PREFIX, ROW_PREFIX, Outcome, decode_quote, decode_row
 from exness_streams.domain.rejections import Rejection
 from exness_streams.domain.state_hash import state_hash
 
@@ -29,7 +45,13 @@ def optional(text: str | int | None) -> Decimal | None:
 
 
 def terms(
-    symbol: str = SOL, *, fee_rate: str = "0", maintenance: str = "0", leverage_max: str = "100", margin_min: str = "1"
+    symbol: str = SOL,
+    *,
+    fee_rate: str = "0",
+    maintenance: str = "0",
+    leverage_max: str = "100",
+    margin_min: str = "1",
+    spread: str = "0",
 ) -> Terms:
     return Terms(
         symbol=symbol,
@@ -37,6 +59,7 @@ def terms(
         margin_min=Decimal(margin_min),
         fee_rate=Decimal(fee_rate),
         maintenance_margin_rate=Decimal(maintenance),
+        spread_rate=Decimal(spread),
     )
 
 
@@ -69,8 +92,9 @@ def open_command(
     limits: Limits | None = None,
     time_ms: int = NOW_MS,
     starting_balance: str = "10000",
+    stop: str | None = None,
+    take: str | None = None,
 ) -> OpenPosition:
-    on = on or terms()
     return OpenPosition(
         command_id="c-1",
         account_id=account,
@@ -80,7 +104,9 @@ def open_command(
         limits=limits or Limits(),
         idempotency=None if key is None else IdempotencyKey(key, fingerprint),
         asset="SOL",
-        terms=on,
+        terms=on or terms(),
+        stop_loss=optional(stop),
+        take_profit=optional(take),
         side=side,
         margin=Decimal(margin),
         leverage=Decimal(leverage),
@@ -98,6 +124,9 @@ def close_command(
     key: str | None = None,
     fingerprint: str = "body",
     time_ms: int = NOW_MS,
+    quantity: str | None = None,
+    percentage: str | None = None,
+    margin_min: str = "1",
 ) -> ClosePosition:
     return ClosePosition(
         command_id="c-2",
@@ -109,7 +138,82 @@ def close_command(
         position_id=position_id,
         reference_price=optional(reference),
         slippage_percent=optional(slippage),
+        quantity=optional(quantity),
+        percentage=optional(percentage),
+        margin_min=Decimal(margin_min),
     )
+
+
+def common(account: str = "demo", key: str | None = None, time_ms: int = NOW_MS) -> dict[str, Any]:
+    """What every command carries."""
+    command = close_command("", account=account, key=key, time_ms=time_ms)
+    return {name: getattr(command, name) for name in CommandBase.__struct_fields__}
+
+
+def place_command(
+    side: Side = "long",
+    kind: OrderKind = "limit",
+    price: str | int = 90,
+    margin: str | int = 1000,
+    leverage: str | int = 2,
+    *,
+    on: Terms | None = None,
+    stop: str | None = None,
+    take: str | None = None,
+    expires_ms: int | None = None,
+    limits: Limits | None = None,
+    **base: Any,
+) -> PlaceOrder:
+    return PlaceOrder(
+        **common(**base) | {"limits": limits or Limits()},
+        asset="SOL",
+        terms=on or terms(),
+        side=side,
+        kind=kind,
+        price=Decimal(price),
+        margin=Decimal(margin),
+        leverage=Decimal(leverage),
+        stop_loss=optional(stop),
+        take_profit=optional(take),
+        expires_ms=expires_ms,
+    )
+
+
+def cancel_command(order_id: str, **base: Any) -> CancelOrder:
+    return CancelOrder(**common(**base), order_id=order_id)
+
+
+def modify_command(
+    position_id: str, *, stop: str | UnsetType | None = UNSET, take: str | UnsetType | None = UNSET, **base: Any
+) -> ModifyPosition:
+    return ModifyPosition(
+        **common(**base),
+        position_id=position_id,
+        stop_loss=UNSET if isinstance(stop, UnsetType) else optional(stop),
+        take_profit=UNSET if isinstance(take, UnsetType) else optional(take),
+    )
+
+
+def close_all_command(**base: Any) -> CloseAllPositions:
+    return CloseAllPositions(**common(**base))
+
+
+def deposit_command(amount: str | int = 500, **base: Any) -> Deposit:
+    return Deposit(**common(**base), amount=Decimal(amount))
+
+
+def reset_command(**base: Any) -> ResetAccount:
+    return ResetAccount(**common(**base))
+
+
+def batch(*quotes: Quote, symbol: str = SOL, time_ms: int = NOW_MS) -> PriceFrame:
+    """Several ticks in one frame."""
+    builder = FrameBuilder()
+    for each in quotes:
+        builder.add(symbol, each)
+    made = builder.cut(time_ms)
+    assert made is not None
+    return made
 
 
 class StoredCell:
@@ -139,10 +243,22 @@ class StoredCell:
         assert isinstance(outcome, Rejection), outcome
         return outcome
 
-    def outcome(self, command: Command) -> PositionOpened | PositionClosed | Rejection:
+    def outcome(self, command: Command) -> Outcome:
         reply = self.fold(command).reply
         assert reply is not None
         return reply.outcome
+
+    def placed(self, command: PlaceOrder) -> OrderPlaced:
+        outcome = self.outcome(command)
+        assert isinstance(outcome, OrderPlaced), outcome
+        return outcome
+
+    def events(self, record: Command | PriceFrame) -> list[Event]:
+        """What a record did. Money is conserved in every account that it touched."""
+        events = self.fold(record).events
+        for event in events:
+            assert self.row(event.account_id).is_conserved, event
+        return events
 
     def liquidated(self, last: Quote) -> PositionClosed:
         """The one event of a frame."""

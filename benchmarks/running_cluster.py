@@ -1,0 +1,116 @@
+"""A Kafka broker, prices and engine workers, each a process of its own, for kafka_orders.py.
+
+The broker is the one of the tests (tests/kafka/broker.py): one node, fetched by Maven once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+
+from running_platform import START_TIMEOUT_S, RunningPlatform, cpu_s, free_port, wait_or_kill
+
+sys.path.append(str(Path(__file__).parents[1] / "tests" / "kafka"))
+
+from broker import Broker, fetch_jars  # type: ignore[import-not-found]  # found at run time
+
+PARTITIONS = 8
+
+
+class RunningEngine(RunningPlatform):
+    """One engine worker on the cluster at `brokers`."""
+
+    def __init__(self, data_dir: Path, brokers: str) -> None:
+        super().__init__(data_dir)
+        self._environment = {**os.environ, "KAFKA_BROKERS": brokers, "EXNESS_STANDBY_REPLICAS": "0"}
+
+    def command(self) -> list[str]:
+        """What is run."""
+        return ["engine", "--port", str(self.port), "--worker-id", self.data_dir.name]
+
+    def environment(self) -> dict[str, str]:
+        """With what settings."""
+        return {**self._environment, "EXNESS_DATA_DIR": str(self.data_dir), "EXNESS_PARTITIONS": str(PARTITIONS)}
+
+
+class RunningFeed:
+    """The simulator, and the market data service that publishes its prices. Stopped on exit."""
+
+    def __init__(self, directory: Path, brokers: str) -> None:
+        self._directory, self._brokers = directory, brokers
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> RunningFeed:
+        port = free_port()
+        environment = {**os.environ, "KAFKA_BROKERS": self._brokers, "BACKPACK_WS_URL": f"ws://127.0.0.1:{port}"}
+        with (self._directory / "feed.log").open("ab") as log:
+            for arguments in (["simulate-backpack", "--port", str(port)], ["market-data", "--worker-id", "feed"]):
+                command = [sys.executable, "-c", "from exness_streams.cli import main; main()", *arguments]
+                self._processes.append(subprocess.Popen(command, stdout=log, stderr=log, env=environment))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for process in self._processes:
+            process.send_signal(signal.SIGTERM)
+        for process in self._processes:
+            wait_or_kill(process)
+
+
+class RunningBroker:
+    """A broker with nothing in it. Killed on exit."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir()
+        self._broker = Broker(directory, fetch_jars())
+        self.address: str = self._broker.address
+
+    def __enter__(self) -> RunningBroker:
+        self._broker.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._broker.kill()
+
+    def cpu_s(self) -> float:
+        """CPU seconds used by now; 0 where the system does not tell."""
+        return cpu_s(self._broker.pid)
+
+
+def wait_until_all_owned(engines: list[RunningEngine]) -> None:
+    """Return once every partition has a worker, every worker some, and all are ready and can trade."""
+    deadline_s = time.monotonic() + START_TIMEOUT_S
+    while True:
+        owned = [_owned(engine) for engine in engines]
+        if all(owned) and sum(owned) == PARTITIONS and all(engine.status("/readyz") == 200 for engine in engines):
+            break
+        if time.monotonic() > deadline_s:
+            raise TimeoutError(f"cells owned by each worker: {owned}")
+        time.sleep(0.2)
+    for engine in engines:
+        engine.wait_for_quotes()
+
+
+def transactions(engine: RunningEngine) -> tuple[float, float]:
+    """(number, seconds in all) of a worker's transactions by now."""
+    name = "exness_transaction_duration_seconds"
+    return _metric(engine, f"{name}_count"), _metric(engine, f"{name}_sum")
+
+
+def _owned(engine: RunningEngine) -> float:
+    return _metric(engine, "exness_cells_owned")
+
+
+def _metric(engine: RunningEngine, name: str) -> float:
+    for line in engine.get("/metrics").decode().splitlines():
+        if line.startswith(name + " "):
+            return float(line.split()[1])
+    return 0.0

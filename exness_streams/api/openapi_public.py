@@ -1,0 +1,48 @@
+"""The shapes of the answers that concern no account, for the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from exness_streams.messages import MarketMessage
+
+
+class Banner(msgspec.Struct, frozen=True):
+    """What this is, and where to go on. endpoints: method and path by name."""
+
+    name: str
+    version: str
+    message: str
+    endpoints: dict[str, str]
+
+
+class Feed(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """How the market data arrives. since: ms since the epoch. skew_ms: the exchange's clock against ours."""
+
+    status: Literal["unknown", "connecting", "connected", "stale", "disconnected"]
+    reason: str = ""
+    since: int | None = None
+    skew_ms: int | None = None
+
+
+class Markets(msgspec.Struct, frozen=True):
+    """The instruments on offer, and how their prices arrive."""
+
+    markets: list[MarketMessage]
+    feed: Feed
+
+
+class Alive(msgspec.Struct, frozen=True):
+    """The process answers."""
+
+    status: Literal["ok"]
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """Whether requests can be served; reasons: why not. degraded: they can, but the feed is away."""
+
+    status: Literal["ok", "degraded", "unready"]
+    reasons: list[str]
+    feed: Feed

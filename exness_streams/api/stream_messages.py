@@ -1,0 +1,120 @@
+"""What the live stream says, as bytes on the wire: JSON in two forms of numbers, in WebSocket frames.
+
+One frame's bytes serve every socket of its form: a server's frames are not masked (RFC 6455, 5.1), and the streams
+are not compressed.
+"""
+
+from __future__ import annotations
+
+import struct
+from decimal import Decimal
+from typing import Any, Literal
+
+import msgspec
+
+from exness_streams.domain.quotes import Quote
+
+Form = Literal["number", "string"]
+"""How a Decimal is written: as a JSON number with its exact digits, or as a string, exact in JavaScript too."""
+
+_TEXT, _CLOSE = 0x81, 0x88
+_REASON_BYTES_MAX = 123
+
+_encoders = {form: msgspec.json.Encoder(decimal_format=form) for form in ("number", "string")}
+
+
+class StreamMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", tag_field="type"):
+    """A message of the stream that is no account event."""
+
+
+class ConnectionMessage(StreamMessage, frozen=True, kw_only=True, tag="connection"):
+    """The first one. heartbeat_ms: how often a heartbeat comes at least."""
+
+    message: str
+    heartbeat_ms: int
+
+
+class MarketDataUpdate(StreamMessage, frozen=True, kw_only=True, tag="market_data"):
+    """The newest quote of a symbol, as orders fill at it. timestamp: event time, ms. volume: 24 h, base asset."""
+
+    symbol: str
+    price: Decimal
+    bid: Decimal | None
+    ask: Decimal | None
+    timestamp: int
+    volume: Decimal | None
+
+
+class FeedMessage(StreamMessage, frozen=True, kw_only=True, tag="feed"):
+    """How the feed of prices is. reason: for a person, empty while it is connected."""
+
+    status: str
+    reason: str
+
+
+class HeartbeatMessage(StreamMessage, frozen=True, kw_only=True, tag="heartbeat"):
+    """timestamp: ms since the epoch. sequence: of the newest event sent; an event missed shows here."""
+
+    timestamp: int
+    sequence: int
+
+
+class PongMessage(StreamMessage, frozen=True, kw_only=True, tag="pong"):
+    """The answer to a ping."""
+
+
+class StreamErrorMessage(StreamMessage, frozen=True, kw_only=True, tag="error"):
+    """A frame of the client's was not understood, and ignored."""
+
+    error: str
+    message: str
+
+
+class ClientFrame(msgspec.Struct, frozen=True):
+    """What a client may send: resync asks for a new snapshot, ping for a pong."""
+
+    type: Literal["resync", "ping"]
+
+
+client_frame_decoder = msgspec.json.Decoder(ClientFrame)
+
+
+def market_data_update(symbol: str, quote: Quote) -> MarketDataUpdate:
+    """A symbol's newest quote as a message."""
+    return MarketDataUpdate(
+        symbol=symbol,
+        price=quote.price,
+        bid=quote.bid,
+        ask=quote.ask,
+        timestamp=quote.time_ms,
+        volume=quote.volume,
+    )
+
+
+def encoded(message: Any, form: Form) -> bytes:
+    """A text frame holding the message as JSON."""
+    return text_frame(_encoders[form].encode(message))
+
+
+def encoded_as(kind: str, message: Any, form: Form) -> bytes:
+    """A text frame holding an untagged message (never an empty object) as JSON, with a first member `type`."""
+    return text_frame(b'{"type":"%s",' % kind.encode() + _encoders[form].encode(message)[1:])
+
+
+def text_frame(payload: bytes) -> bytes:
+    """A whole text message as a server's frame."""
+    return _head(_TEXT, len(payload)) + payload
+
+
+def close_frame(code: int, reason: str) -> bytes:
+    """A server's close frame. reason: for a person, cut to what fits into it (ASCII)."""
+    payload = struct.pack("!H", code) + reason.encode("ascii", "replace")[:_REASON_BYTES_MAX]
+    return _head(_CLOSE, len(payload)) + payload
+
+
+def _head(first_byte: int, length: int) -> bytes:
+    if length < 126:
+        return struct.pack("!BB", first_byte, length)
+    if length < 1 << 16:
+        return struct.pack("!BBH", first_byte, 126, length)
+    return struct.pack("!BBQ", first_byte, 127, length)

@@ -1,0 +1,213 @@
+"""What a person at a terminal is shown: answers of the API as tables and sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from decimal import Decimal
+
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from exness_streams.messages import (
+    AccountMessage,
+    BalanceMessage,
+    CloseAllMessage,
+    CloseMessage,
+    OrderMessage,
+    PositionMessage,
+    StateMessage,
+    TradeMessage,
+)
+
+WIDTH_WITHOUT_SCREEN = 200
+
+
+def money(amount: Decimal | None) -> str:
+    """An amount to the cent, as it is read; `-` for none."""
+    return "-" if amount is None else f"{amount:,.2f}"
+
+
+def price(value: Decimal | None) -> str:
+    """A price with its digits; `-` for none."""
+    return "-" if value is None else format(value, "f")
+
+
+def coloured(amount: Decimal) -> str:
+    """Gains green, losses red."""
+    colour = "green" if amount > 0 else "red" if amount < 0 else "white"
+    return f"[{colour}]{amount:+,.2f}[/]"
+
+
+def moment(time_ms: int | None) -> str:
+    """A time in the terminal's zone, to the minute; `-` for none."""
+    if time_ms is None:
+        return "-"
+    return datetime.fromtimestamp(time_ms / 1000, timezone.utc).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def plain_table(left: Iterable[str], right: Iterable[str]) -> Table:
+    """A table without lines: columns of words, then columns of figures, which are folded rather than cut."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in left:
+        table.add_column(name, no_wrap=True)
+    for name in right:
+        table.add_column(name, justify="right", overflow="fold")
+    return table
+
+
+def show(console: Console, *shown: RenderableType) -> None:
+    """Print; as wide as need be where nobody's screen ends the line."""
+    if not console.is_terminal:
+        console = Console(file=console.file, width=WIDTH_WITHOUT_SCREEN, highlight=False)
+    for part in shown:
+        console.print(part)
+
+
+def account_strip(account: AccountMessage, cash: Decimal) -> RenderableType:
+    """The account's figures. cash: USD that nothing holds."""
+    level = "-" if account.margin_level is None else f"{account.margin_level:,.1f} %"
+    if account.margin_call:
+        level = f"[bold red]{level} margin call[/]"
+    strip = Table.grid(padding=(0, 3))
+    for _ in range(3):
+        strip.add_column(style="dim")
+        strip.add_column(justify="right")
+    strip.add_row("balance", money(account.balance), "used margin", money(account.used_margin), "margin level", level)
+    strip.add_row("equity", money(account.equity), "free margin", money(account.free_margin), "free cash", money(cash))
+    strip.add_row("unrealized", coloured(account.unrealized_pnl), "realized", coloured(account.realized_pnl), "", "")
+    return Group(f"[bold]account {escape(account.account_id)}[/] (USD)", strip)
+
+
+def positions_table(positions: list[PositionMessage]) -> Table:
+    """Open positions, one a row; stop loss and take profit if one has any."""
+    has_triggers = _have_triggers(positions)
+    triggers = ("SL", "TP") if has_triggers else ()
+    table = plain_table(("Position", "Side"), ("Margin", "Entry", "Mark", "Liq.", *triggers, "PnL"))
+    for position in positions:
+        table.add_row(
+            escape(position.position_id),
+            escape(f"{position.type} {position.leverage}x {position.asset}"),
+            money(position.margin),
+            price(position.entry_price),
+            price(position.mark_price),
+            price(position.liquidation_price),
+            *((price(position.stop_loss), price(position.take_profit)) if has_triggers else ()),
+            coloured(position.unrealized_pnl),
+        )
+    return table
+
+
+def orders_table(orders: list[OrderMessage]) -> Table:
+    """Pending orders, one a row; stop loss and take profit if one has any."""
+    has_triggers = _have_triggers(orders)
+    triggers = ("SL", "TP") if has_triggers else ()
+    table = plain_table(("Order", "Side"), ("Margin", "Price", "Quantity", *triggers, "Expires"))
+    for order in orders:
+        table.add_row(
+            escape(order.order_id),
+            escape(f"{order.type} {order.leverage}x {order.asset} {order.kind}"),
+            money(order.margin),
+            price(order.price),
+            price(order.quantity),
+            *((price(order.stop_loss), price(order.take_profit)) if has_triggers else ()),
+            moment(order.expires_at),
+        )
+    return table
+
+
+def _have_triggers(held: Iterable[PositionMessage | OrderMessage]) -> bool:
+    return any(one.stop_loss is not None or one.take_profit is not None for one in held)
+
+
+def show_state(console: Console, state: StateMessage) -> None:
+    """The account strip, the open positions, and the pending orders if there are any."""
+    show(console, account_strip(state.account, state.balances["USD"]))
+    show(console, positions_table(state.positions) if state.positions else "no open positions")
+    if state.orders:
+        show(console, orders_table(state.orders))
+
+
+def show_orders(console: Console, orders: list[OrderMessage]) -> None:
+    """The pending orders."""
+    show(console, orders_table(orders) if orders else "no pending orders")
+
+
+def show_trades(console: Console, trades: list[TradeMessage]) -> None:
+    """Closed trades, newest first."""
+    if not trades:
+        console.print("no closed trades")
+        return
+    table = plain_table(("Closed", "Side", "Reason"), ("Quantity", "Entry", "Close", "Fee", "PnL"))
+    for trade in trades:
+        table.add_row(
+            moment(trade.closed_at),
+            escape(f"{trade.type} {trade.leverage}x {trade.asset}"),
+            escape(trade.reason),
+            price(trade.quantity),
+            price(trade.entry_price),
+            price(trade.close_price),
+            money(trade.fee),
+            coloured(trade.realized_pnl),
+        )
+    show(console, table)
+
+
+def show_opened(console: Console, position: PositionMessage) -> None:
+    """What was opened, and how to close it."""
+    console.print(
+        f"[bold]{position.type} {price(position.quantity)} {position.symbol}[/] at {price(position.entry_price)}, "
+        f"margin {money(position.margin)} USD at {position.leverage}x, "
+        f"liquidation at {price(position.liquidation_price)}, fee {money(position.fee)}",
+        soft_wrap=True,
+    )
+    console.print(f"close it with: exness-streams close {position.position_id}", soft_wrap=True)
+
+
+def show_modified(console: Console, position: PositionMessage) -> None:
+    """The triggers as they stand now."""
+    console.print(
+        f"{position.position_id}: stop loss {price(position.stop_loss)}, take profit {price(position.take_profit)}, "
+        f"market {price(position.mark_price)}",
+        soft_wrap=True,
+    )
+
+
+def show_closed(console: Console, closed: CloseMessage) -> None:
+    """What the close brought."""
+    console.print(
+        f"{closed.message} at {price(closed.close_price)}: {coloured(closed.realized_pnl)} USD, "
+        f"fee {money(closed.fee)}",
+        soft_wrap=True,
+    )
+    if closed.position is not None:
+        left = closed.position
+        console.print(f"left: {price(left.quantity)} {left.symbol}, margin {money(left.margin)} USD", soft_wrap=True)
+
+
+def show_closed_all(console: Console, closed: CloseAllMessage) -> None:
+    """What became of each position."""
+    for result in closed.results:
+        if result.closed:
+            told = f"at {price(result.close_price)}: {coloured(result.realized_pnl or Decimal(0))} USD"
+        else:
+            told = f"[red]{escape(f'{result.error}: {result.message}')}[/]"
+        console.print(f"{escape(result.position_id)} {told}", soft_wrap=True)
+    console.print(f"{closed.message}: {coloured(closed.realized_pnl)} USD", soft_wrap=True)
+
+
+def show_order(console: Console, order: OrderMessage) -> None:
+    """An order that was placed or taken back."""
+    console.print(
+        f"[bold]{order.kind} {order.side} {price(order.quantity)} {order.market}[/] at {price(order.price)}, "
+        f"{money(order.reserved_margin)} USD held: {order.status}",
+        soft_wrap=True,
+    )
+    if order.status == "open":
+        console.print(f"cancel it with: exness-streams orders cancel {order.order_id}", soft_wrap=True)
+
+
+def show_balance(console: Console, balance: BalanceMessage) -> None:
+    """The balance after a deposit or a reset."""
+    console.print(f"{balance.message}: balance {money(balance.balance)} USD", soft_wrap=True)

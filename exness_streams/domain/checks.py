@@ -1,0 +1,168 @@
+"""What is refused, and in which words. Rejections are values; their order of precedence is RejectionCode's."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from exness_streams.domain import margin as formulas
+from exness_streams.domain.account import AccountRow
+from exness_streams.domain.commands import ClosePosition, Command, CommandBase, OpenPosition, PlaceOrder
+from exness_streams.domain.instruments import Limits, Terms
+from exness_streams.domain.money import AMOUNT_MAX, ONE, ZERO, to_money
+from exness_streams.domain.quotes import Quote, Side
+from exness_streams.domain.rejections import Rejection, RejectionCode
+
+
+def check_terms(command: Command) -> Rejection | None:
+    """The checks that need neither account nor market; the edge makes them before it writes to the journal."""
+    if isinstance(command, PlaceOrder) and command.expires_ms is not None and command.expires_ms <= command.time_ms:
+        return Rejection(
+            RejectionCode.INVALID_REQUEST,
+            f"expiresAt must lie in the future: ms since the epoch, above {command.time_ms}",
+            {"field": "expiresAt", "min": str(command.time_ms + 1)},
+        )
+    if not isinstance(command, OpenPosition | PlaceOrder):
+        return None
+    terms = command.terms
+    ceiling = leverage_ceiling(terms)
+    if not (command.leverage.is_finite() and ONE <= command.leverage <= ceiling):
+        return Rejection(
+            RejectionCode.INVALID_LEVERAGE,
+            f"leverage must be from 1 to {ceiling} for {terms.symbol}",
+            {"field": "leverage", "min": "1", "max": str(ceiling)},
+        )
+    if not (command.margin.is_finite() and terms.margin_min <= command.margin <= AMOUNT_MAX):
+        return Rejection(
+            RejectionCode.INVALID_MARGIN,
+            f"margin must be from {terms.margin_min} to {AMOUNT_MAX} USD",
+            {"field": "margin", "min": str(terms.margin_min), "max": str(AMOUNT_MAX)},
+        )
+    return None
+
+
+def leverage_ceiling(terms: Terms) -> Decimal:
+    """The highest leverage on offer: above 1 / maintenance rate a position would be born in liquidation."""
+    rate = terms.maintenance_margin_rate
+    if rate <= ZERO or ONE / rate > terms.leverage_max:
+        return terms.leverage_max
+    return max(ONE, (ONE / rate).to_integral_value("ROUND_CEILING") - ONE)
+
+
+def position_not_found(position_id: str) -> Rejection:
+    """No such position is open: never was, or is closed by now."""
+    return Rejection(RejectionCode.POSITION_NOT_FOUND, f"no open position {position_id}", {"positionId": position_id})
+
+
+def order_not_found(order_id: str) -> Rejection:
+    """No such order is pending: never was, or is filled, cancelled or expired by now."""
+    return Rejection(RejectionCode.ORDER_NOT_FOUND, f"no pending order {order_id}", {"orderId": order_id})
+
+
+def price_unavailable(symbol: str, why: str) -> Rejection:
+    """The market of a symbol can't be traded on now."""
+    return Rejection(RejectionCode.PRICE_UNAVAILABLE, f"no price to trade {symbol} on: {why}", {"symbol": symbol})
+
+
+def refuse_stale(quote: Quote | None, symbol: str, time_ms: int, age_ms_max: int) -> Rejection | None:
+    """Whether a quote may fill orders at `time_ms`; asked by the edge beforehand and by the fold, which decides."""
+    if quote is None:
+        return price_unavailable(symbol, "no quote has arrived yet")
+    if not quote.is_fresh(time_ms, age_ms_max):
+        age = time_ms - quote.time_ms
+        return price_unavailable(symbol, f"the last quote is {age} ms old, at most {age_ms_max} ms is allowed")
+    return None
+
+
+def market_price(command: CommandBase, symbol: str, quote: Quote | None, *, buys: bool) -> Decimal | Rejection:
+    """What a market order of this command pays (ask) or gets (bid) now."""
+    refused = refuse_stale(quote, symbol, command.time_ms, command.quote_age_ms_max)
+    if refused is not None:
+        return refused
+    assert quote is not None
+    price = quote.ask if buys else quote.bid
+    return price_unavailable(symbol, f"the market has no {'ask' if buys else 'bid'}") if price is None else price
+
+
+def refuse_triggers(
+    side: Side, stop_loss: Decimal | None, take_profit: Decimal | None, *, liquidation: Decimal, market: Decimal
+) -> Rejection | None:
+    """Stop loss between liquidation and market, take profit beyond the market; both strictly.
+
+    market: what the position could be closed at, or the price of a pending order.
+    """
+    long = side == "long"
+    if stop_loss is not None:
+        low, high = (liquidation, market) if long else (market, liquidation)
+        if not low < stop_loss < high:
+            return _invalid_trigger("stopLoss", f"between {low} and {high}", {"above": str(low), "below": str(high)})
+    if take_profit is not None and not (take_profit > market if long else take_profit < market):
+        bound = "above" if long else "below"
+        return _invalid_trigger("takeProfit", f"{bound} {market}", {bound: str(market)})
+    return None
+
+
+def _invalid_trigger(field: str, allowed: str, bounds: dict[str, str]) -> Rejection:
+    return Rejection(RejectionCode.INVALID_TRIGGER, f"{field} must be {allowed}", {"field": field, **bounds})
+
+
+def refuse_entry(side: Side, kind: str, price: Decimal, market: Decimal) -> Rejection | None:
+    """A pending order waits for a price that the market has not reached; market: what opening costs now."""
+    waits_below = (side == "long") == (kind == "limit")
+    if price < market if waits_below else price > market:
+        return None
+    bound = "below" if waits_below else "above"
+    why = f"{bound} {market} for a {'buy' if side == 'long' else 'sell'} {kind}: the market is there already"
+    return _invalid_trigger("price", why, {bound: str(market)})
+
+
+def refuse_small(quantity: Decimal, price: Decimal) -> Rejection | None:
+    """A margin that buys nothing."""
+    if quantity > ZERO:
+        return None
+    return Rejection(
+        RejectionCode.INVALID_MARGIN, f"margin is too small to buy anything at {price}", {"field": "margin"}
+    )
+
+
+def refuse_funds(row: AccountRow, needed: Decimal) -> Rejection | None:
+    """More margin and fee than free cash."""
+    if needed <= row.cash:
+        return None
+    return Rejection(
+        RejectionCode.INSUFFICIENT_MARGIN,
+        f"{needed} USD needed (margin and fee), {row.cash} USD free",
+        {"required": str(needed), "available": str(row.cash)},
+    )
+
+
+def refuse_slippage(command: OpenPosition | ClosePosition, *, buys: bool, fill: Decimal) -> Rejection | None:
+    """A fill that is worse than the client's price by more than its tolerance."""
+    reference, tolerance = command.reference_price, command.slippage_percent
+    if reference is None or tolerance is None:
+        return None
+    if not formulas.is_beyond_slippage(buys, fill, reference, tolerance):
+        return None
+    return Rejection(
+        RejectionCode.SLIPPAGE_EXCEEDED,
+        f"the market is at {fill}, more than {tolerance} % worse than {reference}",
+        {"price": str(fill), "referencePrice": str(reference), "slippage": str(tolerance)},
+    )
+
+
+def refuse_limits(row: AccountRow, limits: Limits, symbol: str, notional: Decimal) -> Rejection | None:
+    """One more position or order of `notional` USD (margin × leverage) would be too many, or too much."""
+    if len(row.positions) + len(row.orders) >= limits.open_max:
+        return Rejection(
+            RejectionCode.LIMIT_REACHED,
+            f"at most {limits.open_max} positions and pending orders may be open at a time",
+            {"limit": "open", "max": limits.open_max},
+        )
+    exposure = to_money(row.exposure(symbol) + notional)
+    if exposure > limits.exposure_max:
+        return Rejection(
+            RejectionCode.LIMIT_REACHED,
+            f"the exposure in {symbol} would be {exposure} USD (margin × leverage), at most {limits.exposure_max} USD "
+            "is allowed",
+            {"limit": "exposure", "max": str(limits.exposure_max), "required": str(exposure)},
+        )
+    return None

@@ -1,0 +1,263 @@
+"""The candles of this process: kept by whoever owns the ticks' partition, in a table of minutes and hours.
+
+The market agent folds each tick in memory; at most once a second what has changed is committed together with the
+ticks' offset. After a crash the ticks behind that offset are read again, and those that a minute holds already change
+nothing. Minutes are kept for a week, and then become hours, which are kept for a year.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
+
+from exness_streams.domain import candles
+from exness_streams.domain.candles import (
+    DAY_S,
+    HOUR_S,
+    MINUTE_S,
+    Asked,
+    Bar,
+    Bucket,
+    Candle,
+    CandleFold,
+    aggregate,
+    shown,
+    start_of,
+)
+from exness_streams.engine.commits import TableCommits
+from exness_streams.engine.history import NotOwned
+from exness_streams.engine.observer import Observer
+from exness_streams.transport.cell_log import CellLog
+from exness_streams.transport.faults import CellReleased, LogFault
+from exness_streams.transport.table import CellTable
+
+FLUSH_S = 1.0
+CLOSE_S_MAX = 3.0
+MINUTES_KEPT_S = 7 * DAY_S
+HOURS_KEPT_S = 365 * DAY_S
+WRITE_MAX = 500
+"""Entries of one transaction."""
+
+END_S = 9_999_999_999
+
+
+class OwnedCandles:
+    """What is known while the ticks' partition is this worker's.
+
+    committed: the ticks' next offset, as committed. next_offset: of the first tick that may not be framed yet.
+    minutes_from_s: by symbol, where minutes begin and hours end. changes: by symbol, counts changes of what is stored.
+    """
+
+    def __init__(self, partition: int, symbols: Iterable[str], next_offset: int) -> None:
+        self.partition = partition
+        self.fold = CandleFold(symbols)
+        self.committed = self.next_offset = next_offset
+        self.minutes_from_s: dict[str, int] = {}
+        self.changes: Counter[str] = Counter()
+
+
+class CandleHost:
+    """The candles of `symbols`. clock_s: seconds since the epoch, for what is kept how long."""
+
+    def __init__(
+        self, table: CellTable, cell_log: CellLog, symbols: Iterable[str], *, clock_s: Callable[[], float] = time.time
+    ) -> None:
+        self.table = table
+        self.symbols = tuple(symbols)
+        self._cell_log = cell_log
+        self._commits = TableCommits(table, cell_log)
+        self._clock_s = clock_s
+        self._owned: OwnedCandles | None = None
+        self._nobody = CandleFold(())
+        self._writing = asyncio.Lock()
+        self.observer = Observer()
+
+    # -- the partition
+
+    def load(self, partition: int, *, ticks_start: int) -> None:
+        """Go on from what was committed."""
+        committed = self._cell_log.committed(partition)
+        owned = OwnedCandles(partition, self.symbols, ticks_start if committed is None else committed)
+        for symbol in self.symbols:
+            live = self.table.entry(partition, candles.live_key(symbol))
+            if live is not None:
+                owned.fold.load(symbol, candles.decode_live(live))
+            first = self._first_minute(partition, symbol)
+            oldest_s = self._horizon_s() if first is None else min(first, self._horizon_s())
+            owned.minutes_from_s[symbol] = start_of(oldest_s, HOUR_S)
+        self._owned = owned
+
+    def drop(self) -> None:
+        """They are another worker's now."""
+        self._owned = None
+
+    async def close(self) -> None:
+        """Give them up once the transaction under way is over: a table that is touched later opens anew."""
+        self.drop()
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._writing.acquire(), CLOSE_S_MAX)
+
+    @property
+    def is_owned(self) -> bool:
+        """Whether candles are kept here."""
+        return self._owned is not None
+
+    @property
+    def owned(self) -> OwnedCandles:
+        """What is known of them. NotOwned."""
+        if self._owned is None:
+            raise NotOwned("the candles are another worker's")
+        return self._owned
+
+    def hours_from_s(self) -> int:
+        """Hours before this are not kept."""
+        return start_of(int(self._clock_s()) - HOURS_KEPT_S, HOUR_S)
+
+    @property
+    def fold(self) -> CandleFold:
+        """Takes the ticks; one that takes none while the partition is not owned here."""
+        return self._nobody if self._owned is None else self._owned.fold
+
+    def framed(self, fold: CandleFold, next_offset: int) -> None:
+        """The ticks before an offset are in `fold` and need not be read again once that is committed."""
+        if self._owned is not None and self._owned.fold is fold:
+            self._owned.next_offset = max(self._owned.next_offset, next_offset)
+
+    # -- writing: one transaction at a time
+
+    async def run(self) -> None:
+        """Commit what has changed once a second, and let what is old go. Runs for ever. LogFault."""
+        swept_s, swept = -1, None
+        while True:
+            await self.flush()
+            if self._owned is not None and (self._owned is not swept or self._horizon_s() != swept_s):
+                swept_s, swept = self._horizon_s(), self._owned
+                await self.sweep()
+            await asyncio.sleep(FLUSH_S)
+
+    async def flush(self) -> None:
+        """Commit the minutes that have changed, and how far the ticks need not be read again. LogFault."""
+        async with self._writing:
+            owned = self._owned
+            if owned is None:
+                return
+            # The fold may be ahead of the offset: what is read again then changes nothing.
+            closed, changed, next_offset = dict(owned.fold.closed), owned.fold.take_changed(), owned.next_offset
+            if not closed and not changed and next_offset == owned.committed:
+                return
+            entries: dict[bytes, bytes | None] = {}
+            for (symbol, time_s), observed in closed.items():
+                key = candles.minute_key(symbol, time_s)
+                entries[key] = candles.encode(Bucket(observed, self.bucket(key).told))
+            for symbol, minute in changed.items():
+                entries[candles.live_key(symbol)] = candles.encode(minute)
+            if not await self._commit(owned, entries, next_offset):
+                return
+            for name, observed in closed.items():
+                if owned.fold.closed.get(name) is observed:
+                    del owned.fold.closed[name]
+            owned.changes.update({symbol for symbol, _ in closed})
+
+    async def _commit(self, owned: OwnedCandles, entries: dict[bytes, bytes | None], next_offset: int) -> bool:
+        """False when the partition is another worker's meanwhile, who reads the ticks again. LogFault."""
+        try:
+            await self._commits.commit(owned.partition, entries, [], next_offset, self.observer)
+        except LogFault as fault:
+            if isinstance(fault, CellReleased) or self._owned is not owned:
+                return False
+            raise
+        owned.committed = next_offset
+        return True
+
+    def asked(self, symbol: str, interval: str) -> Asked | None:
+        """What of the exchange's history was asked for already, None: nothing. NotOwned."""
+        owned = self.owned
+        stored = self.table.entry(owned.partition, candles.asked_key(symbol, interval))
+        return None if stored is None else candles.decode_asked(stored)
+
+    def wanted_time(self, symbol: str, interval: str) -> tuple[int, int]:
+        """[from, to), seconds, in which the exchange's minutes ("1m") or hours ("1h") can be used. NotOwned."""
+        minutes_from_s, now_s = self.owned.minutes_from_s[symbol], int(self._clock_s())
+        if interval == "1m":
+            return minutes_from_s, start_of(now_s, MINUTE_S)
+        return self.hours_from_s(), minutes_from_s
+
+    async def take_told(self, symbol: str, interval: str, told: Sequence[tuple[int, Bar]], asked: Asked) -> None:
+        """Store what the exchange's history told of `asked`, (beginning in seconds, bar), beside what was observed.
+
+        NotOwned, LogFault.
+        """
+        key_of = candles.minute_key if interval == "1m" else candles.hour_key
+        for first in range(0, max(1, len(told)), WRITE_MAX):
+            async with self._writing:
+                owned = self.owned
+                from_s, to_s = self.wanted_time(symbol, interval)
+                entries: dict[bytes, bytes | None] = {}
+                for time_s, bar in told[first : first + WRITE_MAX]:
+                    if from_s <= time_s < to_s:
+                        key = key_of(symbol, time_s)
+                        entries[key] = candles.encode(Bucket(self.bucket(key).observed, bar))
+                if first + WRITE_MAX >= len(told):
+                    known = self.asked(symbol, interval)
+                    whole = asked if known is None else known.joined(asked)
+                    entries[candles.asked_key(symbol, interval)] = candles.encode(whole)
+                if not await self._commit(owned, entries, owned.committed):
+                    raise NotOwned("the candles are another worker's")
+                owned.changes[symbol] += 1
+
+    async def sweep(self) -> None:
+        """Turn minutes that are too old into hours, and remove hours that are. LogFault."""
+        owned, horizon_s, hours_end_s = self._owned, self._horizon_s(), self.hours_from_s()
+        if owned is None:
+            return
+        for symbol in self.symbols:
+            while (first := self._first_minute(owned.partition, symbol)) is not None and first < horizon_s:
+                if not await self._sweep(owned, symbol, self._hour_of_minutes(owned, symbol, start_of(first, HOUR_S))):
+                    return
+                owned.minutes_from_s[symbol] = start_of(first, HOUR_S) + HOUR_S
+            owned.minutes_from_s[symbol] = max(owned.minutes_from_s[symbol], horizon_s)
+            span = candles.hour_key(symbol, 0), candles.hour_key(symbol, hours_end_s)
+            while old := [key for key, _ in islice(self.table.range(owned.partition, *span), WRITE_MAX)]:
+                if not await self._sweep(owned, symbol, dict.fromkeys(old)):
+                    return
+
+    async def _sweep(self, owned: OwnedCandles, symbol: str, entries: dict[bytes, bytes | None]) -> bool:
+        async with self._writing:
+            done = self._owned is owned and await self._commit(owned, entries, owned.committed)
+            owned.changes[symbol] += 1
+            return done
+
+    def _hour_of_minutes(self, owned: OwnedCandles, symbol: str, time_s: int) -> dict[bytes, bytes | None]:
+        """The entries that put an hour in its minutes' place. What the exchange told of that hour stays."""
+        span = candles.minute_key(symbol, time_s), candles.minute_key(symbol, time_s + HOUR_S)
+        rows = list(self.table.range(owned.partition, *span))
+        entries: dict[bytes, bytes | None] = dict.fromkeys(key for key, _ in rows)
+        key = candles.hour_key(symbol, time_s)
+        if self.table.entry(owned.partition, key) is None:
+            for candle in aggregate(candles_of(rows), HOUR_S):
+                entries[key] = candles.encode(Bucket(None, Bar(*candle[1:])))
+        return entries
+
+    def _horizon_s(self) -> int:
+        return start_of(int(self._clock_s()) - MINUTES_KEPT_S, HOUR_S)
+
+    def _first_minute(self, partition: int, symbol: str) -> int | None:
+        found = self.table.range(partition, candles.minute_key(symbol, 0), candles.minute_key(symbol, END_S))
+        return next((candles.time_of(key) for key, _ in found), None)
+
+    def bucket(self, key: bytes) -> Bucket:
+        """A stored minute or hour; an empty one when there is none. NotOwned."""
+        stored = self.table.entry(self.owned.partition, key)
+        return Bucket() if stored is None else candles.decode_bucket(stored)
+
+
+def candles_of(rows: Iterable[tuple[bytes, bytes]]) -> Iterator[Candle]:
+    """What is shown of stored minutes or hours."""
+    for key, value in rows:
+        candle = shown(candles.time_of(key), candles.decode_bucket(value))
+        if candle is not None:
+            yield candle

@@ -1,0 +1,17 @@
+"""Who is told at once of what the cells of this process have folded: the live stream (api/stream_hub.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from exness_streams.domain.events import Event
+
+
+class CellListener:
+    """This one does nothing; the live stream puts its own in its place. Called within the fold: never waits."""
+
+    def folded(self, partition: int, events: Sequence[Event]) -> None:
+        """Records were folded: their events, and perhaps newer quotes. `Cell.account` shows the rows afterwards."""
+
+    def dropped(self, partition: int) -> None:
+        """The cell is another worker's from now on, or is loaded anew."""

@@ -1,0 +1,76 @@
+"""What the exchange says of the instruments on offer: asked at the start, and again until it has answered."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+
+import msgspec
+
+from exness_streams.domain.instruments import Catalogue
+from exness_streams.market_data.rest import MarketInfo, RestFault
+
+log = logging.getLogger(__name__)
+
+FIRST_ANSWER_S = 3.0
+RETRY_S = 30.0
+
+
+def adopt(catalogue: Catalogue, markets: Iterable[MarketInfo]) -> list[str]:
+    """Put the exchange's tick and step sizes into the terms of the instruments on offer.
+
+    Returns a line for each instrument that will have no price.
+    """
+    listed = {market.symbol: market for market in markets}
+    warnings = []
+    for terms in list(catalogue):
+        market = listed.get(terms.symbol)
+        if market is None:
+            warnings.append(f"{terms.symbol} is in EXNESS_INSTRUMENTS, and the exchange does not list it")
+            continue
+        if not market.is_open:
+            warnings.append(f"{terms.symbol} is closed at the exchange")
+        catalogue.replace(msgspec.structs.replace(terms, tick_size=market.tick_size, step_size=market.step_size))
+    return warnings
+
+
+class Listings:
+    """Keeps asking for the markets until they are known.
+
+    fetch_markets: BackpackRest's. tried: set once it has answered, or could not within FIRST_ANSWER_S.
+    known: set once it has answered.
+    """
+
+    def __init__(
+        self,
+        fetch_markets: Callable[[], Awaitable[list[MarketInfo]]],
+        catalogue: Catalogue,
+        *,
+        first_answer_s: float = FIRST_ANSWER_S,
+        retry_s: float = RETRY_S,
+    ) -> None:
+        self._fetch_markets = fetch_markets
+        self._catalogue = catalogue
+        self._first_answer_s = first_answer_s
+        self._retry_s = retry_s
+        self.tried = asyncio.Event()
+        self.known = asyncio.Event()
+
+    async def run(self) -> None:
+        """Ends with the first answer. An exchange that can't be asked changes nothing but the log, once."""
+        while not self.known.is_set():
+            try:
+                markets = await asyncio.wait_for(self._fetch_markets(), self._first_answer_s)
+            except (RestFault, asyncio.TimeoutError) as fault:
+                if not self.tried.is_set():
+                    said = str(fault) or f"no answer within {self._first_answer_s:g} s"
+                    log.warning("the exchange's markets are not known, and are asked for again: %s", said)
+                self.tried.set()
+                await asyncio.sleep(self._retry_s)
+                continue
+            for warning in adopt(self._catalogue, markets):
+                log.warning("%s", warning)
+            log.info("the exchange lists %d markets", len(markets))
+            self.known.set()
+            self.tried.set()

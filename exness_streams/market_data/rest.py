@@ -1,0 +1,306 @@
+"""Backpack's public REST API: which markets there are, and candles of the past."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import random
+from collections import deque
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
+
+from exness_streams.domain.money import AMOUNT_MAX, ZERO
+from exness_streams.market_data.backpack import is_symbol, utc_ms
+
+log = logging.getLogger(__name__)
+
+_Row = TypeVar("_Row")
+
+MARKETS_PATH = "/api/v1/markets"
+KLINES_PATH = "/api/v1/klines"
+
+INTERVALS_S = {
+    "1m": 60, "3m": 180, "5m": 300, "15m": 900, "30m": 1_800,
+    "1h": 3_600, "2h": 7_200, "4h": 14_400, "6h": 21_600, "8h": 28_800, "12h": 43_200, "1d": 86_400,
+}  # fmt: skip
+"""The intervals of klines and their lengths; they begin at whole multiples of them, UTC."""
+
+KLINES_PER_REQUEST_MAX = 1_000
+HISTORY_REQUESTS_MAX = 30
+HISTORY_WINDOW_S = 60.0
+"""Backpack answers 30 requests for history a minute. How many klines it puts into one answer it does not say."""
+
+ATTEMPTS_MAX = 4
+RETRY_AFTER_S_MAX = 30.0
+BODY_BYTES_MAX = 16 << 20
+_CHUNK_BYTES = 1 << 16
+_SCALE_MIN = -18
+_EXCERPT_MAX = 120
+
+
+class RestFault(Exception):
+    """The exchange could not be asked, or what it answered can't be used; str() is one line."""
+
+
+class MarketInfo(msgspec.Struct, frozen=True):
+    """A market of the exchange.
+
+    symbol: as the exchange spells it. base, quote: assets. market_type: "spot", "perp" or another word of the
+    exchange in small letters. tick_size: grid of prices, quote currency. step_size, min_quantity: base asset.
+    None: the exchange does not say. is_open: whether its order book takes orders.
+    """
+
+    symbol: str
+    base: str
+    quote: str
+    market_type: str
+    tick_size: Decimal | None = None
+    step_size: Decimal | None = None
+    min_quantity: Decimal | None = None
+    is_open: bool = True
+
+
+class Kline(msgspec.Struct, frozen=True):
+    """What became of a market in one interval. time_s: its beginning. Prices in quote, volume in base currency."""
+
+    time_s: int
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+
+
+class RequestPace:
+    """Keeps a number of requests in any window of time."""
+
+    def __init__(self, requests_max: int = HISTORY_REQUESTS_MAX, window_s: float = HISTORY_WINDOW_S) -> None:
+        self._window_s = window_s
+        self._due_s: deque[float] = deque(maxlen=requests_max)
+
+    def reserve(self, now_s: float) -> float:
+        """Seconds to wait before the next request, which counts from then on."""
+        full = len(self._due_s) == self._due_s.maxlen
+        due_s = max(now_s, self._due_s[0] + self._window_s) if full else now_s
+        self._due_s.append(due_s)
+        return due_s - now_s
+
+
+class BackpackRest:
+    """A client of the public part, for one event loop at a time.
+
+    base_url: of the API, without a slash at its end. timeout_s: of one request with its answer. retry_s: pause
+    before the first repeat after HTTP 429 or 5xx, doubled for each further one, unless the exchange says how long.
+    skipped: rows of any answer that could not be read. Every method raises RestFault.
+    """
+
+    def __init__(
+        self, base_url: str, *, timeout_s: float = 10.0, retry_s: float = 0.5, pace: RequestPace | None = None
+    ) -> None:
+        self.base_url = base_url
+        self.skipped = 0
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._timeout_s = timeout_s
+        self._retry_s = retry_s
+        self._pace = RequestPace() if pace is None else pace
+
+    async def fetch_markets(self) -> list[MarketInfo]:
+        """All markets, in the exchange's order."""
+        async with self._session() as session:
+            return self._rows(MARKETS_PATH, await self._document(session, MARKETS_PATH, {}), _market)
+
+    async def fetch_klines(self, symbol: str, interval: str, start_s: int, end_s: int) -> list[Kline]:
+        """The klines that begin in [start_s, end_s), oldest first; intervals without a trade are left out.
+
+        interval: one of INTERVALS_S, ValueError for another. Long ranges are asked for in several requests, as many
+        a minute as the exchange allows: 30,000 klines a minute.
+        """
+        step_s = INTERVALS_S.get(interval)
+        if step_s is None:
+            raise ValueError(f"interval {interval!r} is none of {', '.join(INTERVALS_S)}")
+        found: dict[int, Kline] = {}
+        from_s = -(-start_s // step_s) * step_s
+        async with self._session() as session:
+            while from_s < end_s:
+                until_s = min(end_s, from_s + KLINES_PER_REQUEST_MAX * step_s)
+                page = await self._page(session, symbol, interval, from_s, until_s)
+                found.update((kline.time_s, kline) for kline in page)
+                # Should an answer hold fewer than were asked for, the next one begins where it ends.
+                from_s = max(kline.time_s for kline in page) + step_s if page else until_s
+        return [found[time_s] for time_s in sorted(found)]
+
+    async def _page(
+        self, session: aiohttp.ClientSession, symbol: str, interval: str, from_s: int, until_s: int
+    ) -> list[Kline]:
+        await asyncio.sleep(self._pace.reserve(asyncio.get_running_loop().time()))
+        query = {"symbol": symbol, "interval": interval, "startTime": str(from_s), "endTime": str(until_s)}
+        klines = self._rows(KLINES_PATH, await self._document(session, KLINES_PATH, query), _kline)
+        return [kline for kline in klines if from_s <= kline.time_s < until_s]
+
+    def _session(self) -> aiohttp.ClientSession:
+        # A simulator on this machine is never behind the proxy that the environment may name.
+        return aiohttp.ClientSession(timeout=self._timeout, trust_env=not _is_loopback(self.base_url))
+
+    async def _document(self, session: aiohttp.ClientSession, path: str, query: Mapping[str, str]) -> bytes:
+        """The body of an answer, asked for again while the exchange is busy."""
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            try:
+                async with session.get(self.base_url + path, params=query, allow_redirects=False) as response:
+                    body = await _bounded_body(response)
+                    status, retry_after = response.status, response.headers.get("Retry-After", "")
+            except asyncio.TimeoutError:
+                raise self._fault(path, f"no answer within {self._timeout_s:g} s") from None
+            except (aiohttp.ClientError, OSError, ValueError) as error:
+                raise self._fault(path, _described(error)) from error
+            if status == 200:
+                return body
+            if (status != 429 and status < 500) or attempt == ATTEMPTS_MAX:
+                break
+            await asyncio.sleep(self._pause_s(attempt, retry_after))
+        raise self._fault(path, f"HTTP {status} {_excerpt(body)}".rstrip())
+
+    def _pause_s(self, attempt: int, retry_after: str) -> float:
+        if retry_after.isascii() and retry_after.isdigit():
+            return min(float(retry_after), RETRY_AFTER_S_MAX)
+        return self._retry_s * (1 << attempt - 1) * random.uniform(0.5, 1.0)
+
+    def _rows(self, path: str, body: bytes, read: Callable[[msgspec.Raw], _Row | None]) -> list[_Row]:
+        """The rows of a document. One that can't be read is counted; the first such of an answer is logged."""
+        try:
+            raws = _decode_rows(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise self._fault(path, f"this is no list in JSON: {_excerpt(body)}") from None
+        rows, skipped, first = [], 0, ""
+        for raw in raws:
+            try:
+                row = read(raw)
+            except (ValueError, ArithmeticError, RecursionError) as error:
+                skipped += 1
+                first = first or f"{_excerpt(str(error).encode())} in {_excerpt(bytes(raw))}"
+                continue
+            if row is not None:
+                rows.append(row)
+        if skipped:
+            self.skipped += skipped
+            log.warning("%s of Backpack: %d of %d rows can't be read: %s", path, skipped, len(raws), first)
+        return rows
+
+    def _fault(self, path: str, said: str) -> RestFault:
+        return RestFault(f"{self.base_url}{path}: {_excerpt(said.encode())}")
+
+
+_decode_rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+class _PriceFilter(msgspec.Struct, rename="camel"):
+    tick_size: Decimal | None = None
+
+
+class _QuantityFilter(msgspec.Struct, rename="camel"):
+    min_quantity: Decimal | None = None
+    step_size: Decimal | None = None
+
+
+class _Filters(msgspec.Struct):
+    price: _PriceFilter | None = None
+    quantity: _QuantityFilter | None = None
+
+
+class _MarketRow(msgspec.Struct, rename="camel"):
+    symbol: str
+    base_symbol: str
+    quote_symbol: str
+    market_type: str
+    order_book_state: str | None = None
+    filters: _Filters | None = None
+
+
+class _KlineRow(msgspec.Struct):
+    start: str
+    open: Decimal | None = None
+    high: Decimal | None = None
+    low: Decimal | None = None
+    close: Decimal | None = None
+    volume: Decimal | None = None
+
+
+_decode_market = msgspec.json.Decoder(_MarketRow).decode
+_decode_kline = msgspec.json.Decoder(_KlineRow).decode
+
+
+def _market(raw: msgspec.Raw) -> MarketInfo:
+    row = _decode_market(raw)
+    if not is_symbol(row.symbol):
+        raise ValueError("no symbol")
+    filters = row.filters or _Filters()
+    price, quantity = filters.price or _PriceFilter(), filters.quantity or _QuantityFilter()
+    return MarketInfo(
+        row.symbol,
+        row.base_symbol,
+        row.quote_symbol,
+        row.market_type.lower(),
+        _optional_size(price.tick_size),
+        _optional_size(quantity.step_size),
+        _optional_size(quantity.min_quantity),
+        row.order_book_state in (None, "Open"),
+    )
+
+
+def _kline(raw: msgspec.Raw) -> Kline | None:
+    """None: nothing was traded, so it has no prices."""
+    row = _decode_kline(raw)
+    start_ms = utc_ms(row.start)
+    if start_ms is None:
+        raise ValueError("start is no time")
+    if row.open is None or row.high is None or row.low is None or row.close is None:
+        return None
+    first, high, low, last = _size(row.open), _size(row.high), _size(row.low), _size(row.close)
+    if not low <= min(first, last) <= max(first, last) <= high:
+        raise ValueError("open or close outside of low to high")
+    volume = ZERO if not row.volume else _size(row.volume)
+    return Kline(start_ms // 1000, first, high, low, last, volume)
+
+
+def _optional_size(number: Decimal | None) -> Decimal | None:
+    return _size(number) if number else None
+
+
+def _size(number: Decimal) -> Decimal:
+    if not number.is_finite() or not ZERO < number <= AMOUNT_MAX or number.adjusted() < _SCALE_MIN:
+        raise ValueError("no positive number of a usual size")
+    return number
+
+
+async def _bounded_body(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+        body += chunk
+        if len(body) > BODY_BYTES_MAX:
+            raise ValueError(f"the answer is larger than {BODY_BYTES_MAX} bytes")
+    return bytes(body)
+
+
+def _described(error: BaseException) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"it cannot be reached: {error.os_error}"
+    return str(error) or type(error).__name__
+
+
+def _excerpt(body: bytes) -> str:
+    text = " ".join(body[: 4 * _EXCERPT_MAX].decode("utf-8", "replace").split())
+    text = text if text.isprintable() else repr(text)
+    return text if len(text) <= _EXCERPT_MAX else text[: _EXCERPT_MAX - 1] + "…"
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

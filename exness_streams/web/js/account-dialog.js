@@ -1,0 +1,156 @@
+/**
+ * The account: its totals, its balance over time, another account, deposit, reset.
+ */
+
+import { ApiError } from './api.js';
+import { isAccountName } from './app.js';
+import { Decimal } from './decimal.js';
+import { sentence } from './desk.js';
+import { byId, find, make, makeSvg, setFieldError, setText } from './dom.js';
+import { money, signedMoney } from './format.js';
+
+/** @typedef {import('./app.js').App} App */
+
+const KNOWN = 'known-accounts';
+const KNOWN_MAX = 8;
+const POINTS = 500;
+
+/** @param {App} app */
+export function setUpAccountDialog(app) {
+  const dialog = byId('account-dialog', HTMLDialogElement);
+  byId('open-account', HTMLButtonElement).addEventListener('click', () => {
+    dialog.showModal();
+    void drawEquity(app);
+  });
+  app.store.watch(['account'], () => showTotals(app));
+  setUpSwitch();
+  setUpDeposit(app, dialog);
+  setUpReset(app, dialog);
+}
+
+/** @param {App} app */
+function showTotals({ store }) {
+  const { totals } = store;
+  if (totals === null) return;
+  const set = (/** @type {string} */ name, /** @type {string} */ text) => setText(find(document, `[data-testid="${name}"]`, HTMLElement), text);
+  set('account-name', totals.accountId);
+  set('total-start', money(totals.startingBalance));
+  set('total-deposited', money(totals.deposited));
+  set('total-realized', signedMoney(totals.realizedPnL));
+  set('total-fees', money(totals.fees));
+  set('total-balance', money(totals.balance));
+  remember(totals.accountId);
+}
+
+/** @returns {string[]} */
+function known() {
+  try {
+    return JSON.parse(localStorage.getItem(KNOWN) ?? '[]').filter(isAccountName);
+  } catch {
+    return [];
+  }
+}
+
+/** @param {string} account */
+function remember(account) {
+  const names = [account, ...known().filter((name) => name !== account)].slice(0, KNOWN_MAX);
+  localStorage.setItem(KNOWN, JSON.stringify(names));
+}
+
+function setUpSwitch() {
+  const input = byId('switch-account', HTMLInputElement);
+  input.addEventListener('focus', () => byId('known-accounts', HTMLDataListElement).replaceChildren(...known().map((name) => make('option', { value: name }))));
+  byId('switch-form', HTMLFormElement).addEventListener('submit', (event) => {
+    event.preventDefault();
+    const name = input.value.trim();
+    setFieldError(input, isAccountName(name) ? null : '1 to 64 letters, digits, underscores or hyphens.', byId('switch-error', HTMLElement));
+    if (isAccountName(name)) location.search = `?account=${encodeURIComponent(name)}`;
+  });
+}
+
+/**
+ * Submit once at a time; what is refused is said under the field.
+ * @param {HTMLInputElement} input
+ * @param {HTMLButtonElement} button
+ * @param {HTMLElement} place of the error
+ * @param {() => Promise<unknown>} act
+ */
+async function submitField(input, button, place, act) {
+  button.disabled = true;
+  try {
+    await act();
+    setFieldError(input, null, place);
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    setFieldError(input, sentence(error.message), place);
+  } finally {
+    button.disabled = false;
+  }
+}
+
+/**
+ * @param {App} app
+ * @param {HTMLDialogElement} dialog
+ */
+function setUpDeposit({ desk }, dialog) {
+  const form = byId('deposit-form', HTMLFormElement);
+  const input = byId('deposit-amount', HTMLInputElement);
+  const place = byId('deposit-error', HTMLElement);
+  const button = find(form, 'button', HTMLButtonElement);
+  const status = find(dialog, '.dialog-status', HTMLElement);
+  form.addEventListener('submit', async (event) => {
+    event.preventDefault();
+    const amount = Decimal.typed(input.value);
+    if (amount === null || amount.sign <= 0) return setFieldError(input, 'An amount above 0.', place);
+    await submitField(input, button, place, async () => {
+      await desk.submit('/api/v1/account/deposit', { amount: amount.toString() }, (words) => setText(status, words));
+    });
+    setText(status, '');
+  });
+}
+
+/**
+ * @param {App} app
+ * @param {HTMLDialogElement} dialog
+ */
+function setUpReset({ desk }, dialog) {
+  const input = byId('reset-confirm', HTMLInputElement);
+  const button = byId('reset-submit', HTMLButtonElement);
+  const status = find(dialog, '.dialog-status', HTMLElement);
+  input.addEventListener('input', () => (button.disabled = input.value !== 'RESET'));
+  dialog.addEventListener('close', () => {
+    input.value = '';
+    button.disabled = true;
+  });
+  byId('reset-form', HTMLFormElement).addEventListener('submit', async (event) => {
+    event.preventDefault();
+    if (input.value !== 'RESET') return;
+    await submitField(input, button, byId('reset-error', HTMLElement), async () => {
+      await desk.submit('/api/v1/account/reset', { confirm: 'RESET' }, (words) => setText(status, words));
+      dialog.close();
+    });
+    button.disabled = input.value !== 'RESET';
+    setText(status, '');
+  });
+}
+
+/** @param {App} app */
+async function drawEquity({ api }) {
+  const place = find(document, 'equity-curve', HTMLElement);
+  try {
+    const { points } = await api.get(`/api/v1/equity?limit=${POINTS}`);
+    const values = points.map((/** @type {any} */ point) => Number(point.balance));
+    place.hidden = values.length < 2;
+    if (values.length < 2) return;
+    const low = Math.min(...values);
+    const range = Math.max(...values) - low || 1;
+    const at = (/** @type {number} */ value, /** @type {number} */ index) => `${(index / (values.length - 1)) * 100},${29 - ((value - low) / range) * 28}`;
+    const picture = makeSvg('svg', { viewBox: '0 0 100 30', preserveAspectRatio: 'none', 'aria-hidden': 'true' });
+    picture.append(makeSvg('polyline', { points: values.map(at).join(' ') }));
+    place.setAttribute('aria-label', `Balance over the last ${values.length} changes: from ${values[0].toFixed(2)} to ${values[values.length - 1].toFixed(2)} USD`);
+    place.replaceChildren(picture);
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    place.hidden = true; // an ornament: the figures above it say the same
+  }
+}

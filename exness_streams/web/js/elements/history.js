@@ -1,0 +1,208 @@
+/**
+ * Closed trades: newest first, page by page, filtered by the server; their PnL as a histogram; CSV.
+ */
+
+import { ApiError } from '../api.js';
+import { Decimal, ZERO } from '../decimal.js';
+import { byId, find, make, makeSvg, setText } from '../dom.js';
+import { dayTime, duration, exact, fullTime, money, priceText, reasonText, signedMoney, splitSymbol, toneOf } from '../format.js';
+import { fillMarket } from '../market-cell.js';
+import { RowTable } from '../row-table.js';
+
+const PAGE_ROWS = 100;
+/** Closes come in bursts (close all): one look afterwards is enough. */
+const SETTLE_MS = 250;
+
+/**
+ * @typedef {{ tradeId: string, symbol: string, side: import('../valuation.js').Side, quantity: Decimal,
+ *   leverage: Decimal, entryPrice: Decimal, closePrice: Decimal, realizedPnL: Decimal, fee: Decimal, reason: string,
+ *   openedAt: number, closedAt: number }} Trade
+ */
+
+export class History {
+  /** @type {Trade[]} */
+  #trades = [];
+  /** @type {string | null} */
+  #cursor = null;
+  #isLoading = false;
+  #isOutdated = true;
+  #generation = 0;
+
+  /**
+   * @param {import('../app.js').App} app
+   * @param {HTMLElement} panel
+   */
+  constructor(app, panel) {
+    this.app = app;
+    this.panel = panel;
+    this.table = this.#table(find(panel, '#history-rows', HTMLElement));
+    this.symbol = byId('history-symbol', HTMLSelectElement);
+    this.reason = byId('history-reason', HTMLSelectElement);
+    for (const select of [this.symbol, this.reason]) select.addEventListener('change', () => this.#reload());
+    byId('history-tools', HTMLFormElement).addEventListener('submit', (event) => event.preventDefault());
+    byId('history-csv', HTMLButtonElement).addEventListener('click', () => this.#download());
+    app.store.watch(['markets'], () => this.#symbols());
+    app.store.watch(['closed'], () => {
+      this.#isOutdated = true;
+      setTimeout(() => this.#update(), SETTLE_MS);
+    });
+    panel.closest('tab-set')?.addEventListener('tab', () => this.#update());
+    this.table.setRows([]);
+  }
+
+  #symbols() {
+    const known = new Set([...this.symbol.options].map((option) => option.value));
+    for (const symbol of this.app.store.markets.keys()) {
+      if (!known.has(symbol)) this.symbol.append(make('option', { value: symbol }, splitSymbol(symbol).base));
+    }
+  }
+
+  #update() {
+    if (this.#isOutdated && !this.panel.hidden) this.#reload();
+  }
+
+  #query() {
+    const query = new URLSearchParams();
+    if (this.symbol.value) query.set('symbol', this.symbol.value);
+    if (this.reason.value) query.set('reason', this.reason.value);
+    return query;
+  }
+
+  #reload() {
+    this.#isOutdated = false;
+    this.#generation += 1;
+    this.#cursor = null;
+    return this.#load(true);
+  }
+
+  /** @param {boolean} isFirst page */
+  async #load(isFirst) {
+    const generation = this.#generation;
+    const query = this.#query();
+    query.set('limit', String(PAGE_ROWS));
+    if (!isFirst && this.#cursor !== null) query.set('cursor', this.#cursor);
+    this.#isLoading = true;
+    try {
+      const page = await this.app.api.get(`/api/v1/trades?${query}`);
+      if (generation !== this.#generation) return;
+      const trades = page.trades.map(tradeOf);
+      this.#trades = isFirst ? trades : [...this.#trades, ...trades];
+      this.#cursor = page.nextCursor ?? null;
+      this.#show();
+    } catch (error) {
+      if (generation !== this.#generation) return;
+      this.#isOutdated = true;
+      if (!(error instanceof ApiError)) throw error;
+      setText(find(this.panel, '.empty', HTMLElement), `The history can't be shown: ${error.message}`);
+      if (this.#trades.length > 0) this.app.desk.tell(error, 'History not updated');
+    } finally {
+      this.#isLoading = false;
+    }
+  }
+
+  #show() {
+    const isFiltered = this.symbol.value !== '' || this.reason.value !== '';
+    setText(find(this.panel, '.empty', HTMLElement), isFiltered ? 'No trade matches the filter.' : 'No closed trades yet.');
+    this.table.setRows(this.#trades);
+    const sum = this.#trades.reduce((total, trade) => total.plus(trade.realizedPnL), ZERO);
+    const place = find(this.panel, '[data-testid="history-sum"]', HTMLElement);
+    const more = this.#cursor === null ? '' : 'newest ';
+    setText(place, this.#trades.length === 0 ? '' : `${more}${this.#trades.length}: ${signedMoney(sum)} USD`);
+    find(this.panel, 'pnl-histogram', PnlHistogram).show(this.#trades.map((trade) => trade.realizedPnL));
+  }
+
+  async #download() {
+    try {
+      const query = this.#query().toString();
+      const file = await this.app.api.csv(query ? `?${query}` : '');
+      const link = make('a', { href: URL.createObjectURL(file), download: 'trades.csv' });
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+    } catch (error) {
+      this.app.desk.tell(error, 'No CSV');
+    }
+  }
+
+  /**
+   * @param {HTMLElement} host
+   * @returns {RowTable<Trade>}
+   */
+  #table(host) {
+    const { store } = this.app;
+    const price = (/** @type {Trade} */ row, /** @type {Decimal} */ value) => priceText(value, store.placesOf(row.symbol));
+    return new RowTable(host, {
+      name: 'Closed trades',
+      empty: 'No closed trades yet.',
+      frames: this.app.frames,
+      keyOf: (row) => row.tradeId,
+      onNearEnd: () => {
+        if (this.#cursor !== null && !this.#isLoading) void this.#load(false);
+      },
+      onPick: (row) => store.select(row.symbol),
+      columns: [
+        { label: 'Market', css: 'start cell-market', width: 14, fill: (row, cell) => fillMarket(row, cell) },
+        { label: 'Quantity', width: 12, text: (row) => exact(row.quantity) },
+        { label: 'Entry', text: (row) => price(row, row.entryPrice) },
+        { label: 'Close', text: (row) => price(row, row.closePrice) },
+        { label: 'Closed by', width: 10, text: (row) => reasonText(row.reason), tone: (row) => (row.reason === 'liquidation' ? 'down' : '') },
+        { label: 'Fee', css: 'phone-off', text: (row) => money(row.fee) },
+        { label: 'Held for', css: 'phone-off', text: (row) => duration(row.closedAt - row.openedAt) },
+        { label: 'Closed', width: 12, fill: (row, cell) => cell.append(make('time', { datetime: new Date(row.closedAt).toISOString(), title: fullTime(row.closedAt) }, dayTime(row.closedAt))) },
+        { label: 'PnL', css: 'cell-pnl cell-strong', text: (row) => signedMoney(row.realizedPnL), tone: (row) => toneOf(row.realizedPnL) },
+      ],
+    });
+  }
+}
+
+/**
+ * @param {any} message
+ * @returns {Trade}
+ */
+function tradeOf(message) {
+  return {
+    tradeId: message.tradeId,
+    symbol: message.symbol,
+    side: message.type,
+    quantity: Decimal.from(message.quantity),
+    leverage: Decimal.from(message.leverage),
+    entryPrice: Decimal.from(message.entryPrice),
+    closePrice: Decimal.from(message.closePrice),
+    realizedPnL: Decimal.from(message.realizedPnL),
+    fee: Decimal.from(message.fee),
+    reason: message.reason,
+    openedAt: Number(message.openedAt),
+    closedAt: Number(message.closedAt),
+  };
+}
+
+const BARS = 21;
+const HEIGHT = 32;
+const WIDTH = 200;
+
+/** How often trades ended how: bars left of the middle lost, right of it gained. */
+export class PnlHistogram extends HTMLElement {
+  /** @param {Decimal[]} profits */
+  show(profits) {
+    if (profits.length === 0) return this.replaceChildren();
+    const values = profits.map((profit) => profit.toNumber());
+    const most = Math.max(...values.map(Math.abs)) || 1;
+    const bars = Array.from({ length: BARS }, () => 0);
+    for (const value of values) bars[Math.round((value / most + 1) * 0.5 * (BARS - 1))] += 1;
+    const won = values.filter((value) => value > 0).length;
+    const lost = values.filter((value) => value < 0).length;
+    const words = `PnL of ${values.length} trades: ${won} gained, ${lost} lost, the largest ${most.toFixed(2)} USD`;
+    const picture = makeSvg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: 'img', 'aria-label': words, preserveAspectRatio: 'none' });
+    const title = makeSvg('title', {});
+    title.textContent = words;
+    const tallest = Math.max(...bars);
+    const step = WIDTH / BARS;
+    picture.append(title, makeSvg('line', { x1: 0, x2: WIDTH, y1: HEIGHT - 0.5, y2: HEIGHT - 0.5 }));
+    for (const [index, count] of bars.entries()) {
+      if (count === 0) continue;
+      const height = Math.max(3, (count / tallest) * (HEIGHT - 3));
+      const tone = index < (BARS - 1) / 2 ? 'down' : 'up';
+      picture.append(makeSvg('rect', { x: index * step + 1, y: HEIGHT - 1 - height, width: step - 2, height, rx: 1, class: tone }));
+    }
+    this.replaceChildren(picture);
+  }
+}

@@ -1,0 +1,213 @@
+/**
+ * The tabs, the tables of open positions and of pending orders.
+ */
+
+import { Decimal, HUNDRED } from '../decimal.js';
+import { byId, find, make, setText } from '../dom.js';
+import { closeAll, closePosition, editPosition } from '../dialogs.js';
+import { dayTime, exact, money, NOTHING, priceText, signedMoney, signedPercent, splitSymbol, toneOf } from '../format.js';
+import { fillMarket } from '../market-cell.js';
+import { RowTable } from '../row-table.js';
+import { History } from './history.js';
+
+/** @typedef {import('../messages.js').Position} Position */
+/** @typedef {import('../messages.js').Order} Order */
+
+/** Nearer to the liquidation price than this share of the way from the entry, a position is marked. */
+const NEAR_SHARE = Decimal.from('0.2');
+
+export class TabSet extends HTMLElement {
+  /** @type {import('../app.js').App} */
+  #app;
+
+  /** @param {import('../app.js').App} app */
+  start(app) {
+    this.#app = app;
+    this.#tabs();
+    const open = positionTable(app, find(this, '#panel-open', HTMLElement));
+    const pending = orderTable(app, find(this, '#panel-pending', HTMLElement));
+    new History(app, find(this, '#panel-history', HTMLElement));
+    const { store } = app;
+    store.watch(['positions'], (changes) => {
+      // A position that was only changed stays in its place.
+      open.setRows([...store.positions.values()].reverse());
+      this.#counts();
+      open.refresh((row) => changes.get('positions')?.has(row.positionId) ?? false);
+    });
+    store.watch(['orders'], () => {
+      pending.setRows([...store.orders.values()].reverse());
+      this.#counts();
+    });
+    store.watch(['quotes', 'selection'], (changes) => {
+      const symbols = changes.get('quotes');
+      const isAll = changes.has('selection');
+      open.refresh((row) => isAll || symbols?.has(row.symbol) === true);
+      pending.refresh((row) => isAll || symbols?.has(row.symbol) === true);
+    });
+    byId('close-all', HTMLButtonElement).addEventListener('click', () => closeAll(app));
+    this.#counts();
+  }
+
+  #counts() {
+    const { positions, orders } = this.#app.store;
+    setText(find(this, '[data-testid="count-open"]', HTMLElement), String(positions.size));
+    setText(find(this, '[data-testid="count-pending"]', HTMLElement), String(orders.size));
+    setText(byId('nav-count', HTMLElement), String(positions.size));
+    byId('close-all', HTMLButtonElement).disabled = positions.size === 0;
+  }
+
+  #tabs() {
+    const tabs = [...this.querySelectorAll('[role="tab"]')].map((tab) => /** @type {HTMLElement} */ (tab));
+    this.addEventListener('click', (event) => {
+      const tab = event.target instanceof Element ? event.target.closest('[role="tab"]') : null;
+      if (tab instanceof HTMLElement) this.choose(tab);
+    });
+    find(this, '[role="tablist"]', HTMLElement).addEventListener('keydown', (event) => {
+      const at = tabs.findIndex((tab) => tab === document.activeElement);
+      const steps = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: tabs.length - 1 };
+      const to = steps[/** @type {keyof typeof steps} */ (event.key)];
+      if (to === undefined) return;
+      event.preventDefault();
+      const tab = tabs[(to + tabs.length) % tabs.length];
+      this.choose(tab);
+      tab.focus();
+    });
+  }
+
+  /** @param {HTMLElement} chosen tab */
+  choose(chosen) {
+    for (const tab of this.querySelectorAll('[role="tab"]')) {
+      const isChosen = tab === chosen;
+      tab.setAttribute('aria-selected', String(isChosen));
+      /** @type {HTMLElement} */ (tab).tabIndex = isChosen ? 0 : -1;
+      byId(tab.getAttribute('aria-controls') ?? '', HTMLElement).hidden = !isChosen;
+    }
+    byId('close-all', HTMLElement).hidden = chosen.id !== 'tab-open';
+    this.dispatchEvent(new CustomEvent('tab', { detail: chosen.id }));
+  }
+}
+
+/**
+ * @param {import('../app.js').App} app
+ * @param {HTMLElement} host
+ * @returns {RowTable<Position>}
+ */
+function positionTable(app, host) {
+  const { store } = app;
+  const price = (/** @type {Position} */ row, /** @type {Decimal | null} */ value) => priceText(value, store.placesOf(row.symbol));
+  // Rows are replaced when a position changes: what a cell shows is always asked of the store.
+  const now = (/** @type {Position} */ row) => store.positions.get(row.positionId) ?? row;
+  const pnlTone = (/** @type {Position} */ row) => toneOf(store.profitOf(now(row)));
+  return new RowTable(host, {
+    name: 'Open positions',
+    empty: 'No open positions. What you buy or sell appears here.',
+    frames: app.frames,
+    keyOf: (row) => row.positionId,
+    rowCss: (row) => (row.positionId === store.selectedPosition ? 'selected' : ''),
+    onPick: (row) => store.select(row.symbol, row.positionId),
+    onAction: (action, row) => {
+      if (action === 'edit') editPosition(app, row.positionId);
+      else closePosition(app, row.positionId, action === 'reduce' ? 50 : 100);
+    },
+    columns: [
+      { label: 'Market', css: 'start cell-market', width: 12.5, fill: (row, cell) => fillMarket(row, cell) },
+      { label: 'Quantity', css: 'phone-off', width: 12, text: (row) => exact(now(row).quantity) },
+      { label: 'Margin', width: 7.5, text: (row) => money(now(row).margin) },
+      { label: 'Entry', text: (row) => price(row, row.entryPrice) },
+      { label: 'Mark', text: (row) => price(row, store.markOf(row)) },
+      { label: 'Liquidation', text: (row) => price(row, now(row).liquidationPrice), tone: (row) => (isNear(store.markOf(row), now(row)) ? 'near' : '') },
+      { label: 'Stop loss', text: (row) => price(row, now(row).stopLoss) },
+      { label: 'Take profit', text: (row) => price(row, now(row).takeProfit) },
+      { label: 'PnL', css: 'cell-pnl cell-strong', text: (row) => signedMoney(store.profitOf(now(row))), tone: pnlTone },
+      { label: 'ROE', css: 'phone-off', width: 6.5, text: (row) => signedPercent(roeOf(store.profitOf(now(row)), now(row).margin)), tone: pnlTone },
+      { label: 'Actions', css: 'cell-actions', width: 15.5, fill: fillPositionActions },
+    ],
+  });
+}
+
+/**
+ * Return on the margin, percent.
+ * @param {Decimal} profit
+ * @param {Decimal} margin
+ */
+function roeOf(profit, margin) {
+  return margin.isZero ? null : profit.times(HUNDRED).over(margin);
+}
+
+/**
+ * @param {Decimal | null} mark
+ * @param {Position} position
+ */
+function isNear(mark, { entryPrice, liquidationPrice }) {
+  if (mark === null || liquidationPrice.isZero) return false;
+  const way = entryPrice.minus(liquidationPrice);
+  const left = mark.minus(liquidationPrice);
+  return way.sign > 0 ? left.compare(way.times(NEAR_SHARE)) <= 0 : left.compare(way.times(NEAR_SHARE)) >= 0;
+}
+
+/**
+ * @param {Position} row
+ * @param {HTMLElement} cell
+ */
+function fillPositionActions({ side, symbol }, cell) {
+  const what = `${side} ${splitSymbol(symbol).base}`;
+  cell.append(
+    make(
+      'span',
+      { class: 'actions' },
+      make('button', { type: 'button', 'data-action': 'edit', 'aria-label': `Edit stop loss and take profit of ${what}` }, 'Edit'),
+      make('button', { type: 'button', 'data-action': 'reduce', 'aria-label': `Close part of ${what}` }, 'Part'),
+      make('button', { type: 'button', 'data-action': 'close', 'aria-label': `Close ${what}` }, 'Close'),
+    ),
+  );
+}
+
+/**
+ * @param {import('../app.js').App} app
+ * @param {HTMLElement} host
+ * @returns {RowTable<Order>}
+ */
+function orderTable(app, host) {
+  const { store } = app;
+  const price = (/** @type {Order} */ row, /** @type {Decimal | null} */ value) => priceText(value, store.placesOf(row.symbol));
+  const market = (/** @type {Order} */ row) => {
+    const quote = store.quotes.get(row.symbol);
+    return quote === undefined ? null : row.side === 'long' ? quote.ask : quote.bid;
+  };
+  return new RowTable(host, {
+    name: 'Pending orders',
+    empty: 'No pending orders. Limit and stop orders wait here for their price.',
+    frames: app.frames,
+    keyOf: (row) => row.orderId,
+    onPick: (row) => store.select(row.symbol),
+    onAction: (_, row) => app.desk.cancel(row),
+    columns: [
+      { label: 'Market', css: 'start cell-market', width: 12.5, fill: (row, cell) => fillMarket(row, cell) },
+      { label: 'Order', text: (row) => `${row.side === 'long' ? 'Buy' : 'Sell'} ${row.kind}` },
+      { label: 'Price', css: 'cell-strong', text: (row) => price(row, row.price) },
+      { label: 'Market price', text: (row) => price(row, market(row)) },
+      { label: 'Quantity', css: 'phone-off', width: 12, text: (row) => exact(row.quantity) },
+      { label: 'Held', text: (row) => money(row.held) },
+      { label: 'Stop loss', css: 'phone-off', text: (row) => price(row, row.stopLoss) },
+      { label: 'Take profit', css: 'phone-off', text: (row) => price(row, row.takeProfit) },
+      { label: 'Placed', css: 'phone-off', width: 11, text: (row) => dayTime(row.placedAt) },
+      { label: 'Expires', width: 11, text: (row) => (row.expiresAt === null ? NOTHING : dayTime(row.expiresAt)) },
+      { label: 'Actions', css: 'cell-actions', fill: fillOrderActions },
+    ],
+  });
+}
+
+/**
+ * @param {Order} row
+ * @param {HTMLElement} cell
+ */
+function fillOrderActions({ side, symbol, kind }, cell) {
+  const what = `${side === 'long' ? 'buy' : 'sell'} ${kind} ${splitSymbol(symbol).base}`;
+  cell.append(
+    make(
+      'span',
+      { class: 'actions' },
+      make('button', { type: 'button', 'data-action': 'cancel', 'aria-label': `Cancel ${what}` }, 'Cancel'),
+    ),
+  );
+}

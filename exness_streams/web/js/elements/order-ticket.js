@@ -1,0 +1,314 @@
+/**
+ * The order ticket: what an order would mean while it is being written, then one submit with one key.
+ */
+
+import { ApiError } from '../api.js';
+import { Decimal, HUNDRED, ONE, ZERO } from '../decimal.js';
+import { sentence } from '../desk.js';
+import { byId, find, setFieldError, setText } from '../dom.js';
+import { exact, fixed, money, NOTHING, priceText, signedMoney, splitSymbol } from '../format.js';
+import { faultsOf, profitAt, quotationOf } from '../quotation.js';
+
+/** @typedef {import('../quotation.js').Draft} Draft */
+/** @typedef {import('../quotation.js').Field} Field */
+
+/** @type {readonly Field[]} */
+const FIELDS = ['price', 'margin', 'leverage', 'stopLoss', 'takeProfit', 'slippage'];
+const SLIDER_STEPS = 100;
+const OLD_CHECK_MS = 1000;
+
+export class OrderTicket extends HTMLElement {
+  /** @type {import('../app.js').App} */
+  #app;
+  #isInFlight = false;
+  /** Fields that were touched: only of these is said what is wrong, before the first submit. @type {Set<Field>} */
+  #touched = new Set();
+  /** What the platform refused, until the field is changed. @type {Map<string, string>} */
+  #refused = new Map();
+
+  /** @param {import('../app.js').App} app */
+  start(app) {
+    this.#app = app;
+    this.form = byId('ticket-form', HTMLFormElement);
+    this.submitButton = byId('ticket-submit', HTMLButtonElement);
+    this.slider = byId('leverage-slider', HTMLInputElement);
+    this.form.addEventListener('input', (event) => this.#changed(event.target));
+    this.form.addEventListener('submit', (event) => {
+      event.preventDefault();
+      void this.#submit();
+    });
+    this.addEventListener('click', (event) => this.#share(event.target));
+    const { store } = app;
+    store.watch(['quotes'], (changes) => {
+      if (changes.get('quotes')?.has(store.symbol)) this.#show();
+    });
+    store.watch(['markets', 'account', 'orders', 'positions', 'link', 'feed'], () => this.#show());
+    store.watch(['selection'], () => this.#switch());
+    setInterval(() => app.frames.request(this.#show), OLD_CHECK_MS); // a quote grows old without a message
+    this.#switch();
+  }
+
+  /**
+   * @param {Field | 'expires'} name
+   * @returns {HTMLInputElement}
+   */
+  #input(name) {
+    return byId(name, HTMLInputElement);
+  }
+
+  #switch() {
+    const { symbol } = this.#app.store;
+    for (const name of /** @type {const} */ (['price', 'stopLoss', 'takeProfit'])) {
+      this.#input(name).value = '';
+      this.#touched.delete(name);
+    }
+    this.#refused.clear();
+    setText(find(this, '[data-testid="ticket-symbol"]', HTMLElement), splitSymbol(symbol).base);
+    setText(find(this, '.quote-unit', HTMLElement), splitSymbol(symbol).quote);
+    this.#say('');
+    this.#show();
+    this.#slide();
+  }
+
+  /** @returns {Draft} */
+  #draft() {
+    const chosen = (/** @type {string} */ name) => {
+      const radios = this.form?.elements.namedItem(name);
+      return radios instanceof RadioNodeList ? radios.value : '';
+    };
+    const typed = (/** @type {Field} */ name) => Decimal.typed(this.#input(name).value);
+    const optional = (/** @type {Field} */ name) => (this.#input(name).value.trim() === '' ? undefined : typed(name));
+    return {
+      kind: /** @type {Draft['kind']} */ (chosen('kind')),
+      side: /** @type {Draft['side']} */ (chosen('side')),
+      margin: typed('margin'),
+      leverage: typed('leverage'),
+      price: typed('price'),
+      stopLoss: optional('stopLoss'),
+      takeProfit: optional('takeProfit'),
+      slippage: optional('slippage'),
+    };
+  }
+
+  /** @param {EventTarget | null} target */
+  #changed(target) {
+    if (!(target instanceof HTMLInputElement)) return this.#show();
+    if (target === this.slider) this.#input('leverage').value = String(this.#leverageAt(Number(target.value)));
+    else if (target.id === 'leverage') this.#slide();
+    const field = /** @type {Field} */ (target === this.slider ? 'leverage' : target.id);
+    if (FIELDS.includes(field)) this.#touched.add(field);
+    this.#refused.delete(field);
+    if (target.name === 'kind' && target.value !== 'market') this.#suggestPrice();
+    this.#say('');
+    this.#show();
+  }
+
+  #suggestPrice() {
+    const { store } = this.#app;
+    const quote = store.quotes.get(store.symbol);
+    const price = this.#input('price');
+    if (price.value === '' && quote) price.placeholder = priceText(quote.price, store.placesOf(store.symbol));
+  }
+
+  /** The slider is logarithmic: 1 to 10 matters as much as 10 to 100. */
+  get #leverageMost() {
+    const { store } = this.#app;
+    return store.markets.get(store.symbol)?.leverageMax.toNumber() ?? 100;
+  }
+
+  /** @param {number} step */
+  #leverageAt(step) {
+    return Math.max(1, Math.round(this.#leverageMost ** (step / SLIDER_STEPS)));
+  }
+
+  #slide() {
+    const leverage = Decimal.typed(this.#input('leverage').value)?.toNumber() ?? 1;
+    if (this.#leverageMost > 1 && this.slider) {
+      this.slider.value = String(Math.round((Math.log(Math.max(1, leverage)) / Math.log(this.#leverageMost)) * SLIDER_STEPS));
+      this.slider.setAttribute('aria-valuetext', `${leverage} times`);
+    }
+  }
+
+  /** @param {EventTarget | null} target */
+  #share(target) {
+    const chip = target instanceof HTMLElement ? target.closest('[data-share]') : null;
+    const { freeCash } = this.#app.store;
+    if (!(chip instanceof HTMLElement) || freeCash === null) return;
+    const share = Decimal.from(chip.dataset.share ?? '0');
+    // The fee must fit in as well: free = margin × (1 + leverage × rate), as the quantity is rounded down.
+    const { leverage } = this.#draft();
+    const rate = this.#app.store.markets.get(this.#app.store.symbol)?.feeRate ?? ZERO;
+    const margin = freeCash.times(share).over(HUNDRED).over(ONE.plus(rate.times(leverage ?? ONE)));
+    this.#input('margin').value = (margin.sign > 0 ? margin : ZERO).truncated(2).toString();
+    this.#touched.add('margin');
+    this.#refused.delete('margin');
+    this.#show();
+  }
+
+  #show = () => {
+    const { store } = this.#app;
+    const { symbol, freeCash } = store;
+    const market = store.markets.get(symbol);
+    const quote = store.quotes.get(symbol);
+    const draft = this.#draft();
+    const places = store.placesOf(symbol);
+    if (this.form) this.form.dataset.kind = draft.kind;
+    this.#set('sell-price', priceText(quote?.bid ?? null, places));
+    this.#set('buy-price', priceText(quote?.ask ?? null, places));
+    this.#set('spread', quote?.bid && quote.ask ? fixed(quote.ask.minus(quote.bid), places) : NOTHING);
+    this.#set('ticket-free', freeCash === null ? NOTHING : `${money(freeCash)} USD`);
+    setText(byId('leverage-most', HTMLElement), market ? `up to ${exact(market.leverageMax)}×` : '');
+    if (market) this.#quote(draft, market, quote, places);
+    this.#button(draft, market, quote, places);
+  };
+
+  /**
+   * @param {Draft} draft
+   * @param {import('../messages.js').Market} market
+   * @param {import('../valuation.js').Quote | undefined} quote
+   * @param {number} places
+   */
+  #quote(draft, market, quote, places) {
+    const quotation = quotationOf(draft, market, quote);
+    const { base } = splitSymbol(market.symbol);
+    const usd = (/** @type {Decimal | null | undefined} */ amount) => (amount ? `${money(amount)} USD` : NOTHING);
+    this.#set('quote-quantity', quotation ? `${exact(quotation.quantity)} ${base}` : NOTHING);
+    this.#set('quote-notional', usd(quotation?.notional));
+    this.#set('quote-liquidation', quotation ? (quotation.liquidation.isZero ? 'None' : priceText(quotation.liquidation, places)) : NOTHING);
+    this.#set('quote-spread', usd(quotation?.spreadCost));
+    this.#set('quote-fee', usd(quotation?.fee));
+    this.#set('quote-total', usd(quotation?.total));
+    for (const name of /** @type {const} */ (['stopLoss', 'takeProfit'])) {
+      const price = draft[name];
+      const words = quotation && price ? `PnL ${signedMoney(profitAt(draft, quotation, price))} USD` : '';
+      setText(byId(`${name}-note`, HTMLElement), words);
+    }
+    if (this.#isInFlight) return;
+    const faults = faultsOf(draft, market, quote, this.#app.store.freeCash, places);
+    for (const field of FIELDS) {
+      const words = this.#refused.get(field) ?? (this.#touched.has(field) ? faults.get(field) : undefined) ?? null;
+      setFieldError(this.#input(field), words);
+      if (field === 'stopLoss' || field === 'takeProfit') byId(`${field}-note`, HTMLElement).hidden = words !== null;
+    }
+  }
+
+  /**
+   * @param {Draft} draft
+   * @param {import('../messages.js').Market | undefined} market
+   * @param {import('../valuation.js').Quote | undefined} quote
+   * @param {number} places
+   */
+  #button(draft, market, quote, places) {
+    const button = this.submitButton;
+    if (button === undefined) return;
+    const { store, condition } = this.#app;
+    const verb = draft.side === 'long' ? 'Buy' : 'Sell';
+    const { base } = splitSymbol(store.symbol);
+    const price = draft.kind === 'market' ? (quote && (draft.side === 'long' ? quote.ask : quote.bid)) ?? null : draft.price;
+    const how = draft.kind === 'market' ? 'at' : `${draft.kind} at`;
+    button.dataset.side = draft.side;
+    if (!this.#isInFlight) setText(button, price ? `${verb} ${base} ${how} ${priceText(price, places)}` : `${verb} ${base}`);
+    const isLost = store.link !== 'open';
+    button.disabled = this.#isInFlight || market === undefined || isLost || store.totals === null;
+    const status = byId('ticket-status', HTMLElement);
+    if (this.#isInFlight || status.dataset.sticky === 'true') return;
+    const why = draft.kind === 'market' || isLost ? condition.why(store.symbol) : null;
+    this.#say(store.totals === null ? 'Waiting for the account…' : (why ?? ''), 'warn', false);
+  }
+
+  /**
+   * @param {string} words
+   * @param {'' | 'bad' | 'warn'} [tone]
+   * @param {boolean} [isSticky] stays until the form is changed
+   */
+  #say(words, tone = '', isSticky = words !== '') {
+    const status = byId('ticket-status', HTMLElement);
+    setText(status, words);
+    status.className = `ticket-status ${tone}`;
+    status.dataset.sticky = String(isSticky);
+  }
+
+  /**
+   * @param {string} name
+   * @param {string} text
+   */
+  #set(name, text) {
+    setText(find(this, `[data-testid="${name}"]`, HTMLElement), text);
+  }
+
+  async #submit() {
+    const { store, desk } = this.#app;
+    const market = store.markets.get(store.symbol);
+    if (this.#isInFlight || market === undefined || store.link !== 'open') return;
+    const draft = this.#draft();
+    const quote = store.quotes.get(market.symbol);
+    for (const field of FIELDS) this.#touched.add(field);
+    const { path, body } = this.#request(draft, market, quote);
+    // A repeat of what may have been done already is the platform's to judge: the money may be spent by it.
+    const faults = desk.isUnsettled(path, body) ? new Map() : faultsOf(draft, market, quote, store.freeCash, store.placesOf(market.symbol));
+    this.#show();
+    if (faults.size > 0) return this.#input(FIELDS.find((field) => faults.has(field)) ?? 'margin').focus();
+    this.#setInFlight(true, draft);
+    try {
+      await desk.submit(path, body, (words) => this.#say(words, 'warn'));
+      this.#say('');
+      for (const name of /** @type {const} */ (['stopLoss', 'takeProfit', 'price'])) this.#input(name).value = '';
+      this.#touched.clear();
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      this.#setInFlight(false, draft);
+    }
+  }
+
+  /**
+   * @param {Draft} draft
+   * @param {import('../messages.js').Market} market
+   * @param {import('../valuation.js').Quote | undefined} quote
+   */
+  #request(draft, market, quote) {
+    /** @type {Record<string, string | number>} */
+    const body = { margin: String(draft.margin), asset: market.symbol, type: draft.side, leverage: String(draft.leverage) };
+    if (draft.stopLoss) body.stopLoss = String(draft.stopLoss);
+    if (draft.takeProfit) body.takeProfit = String(draft.takeProfit);
+    if (draft.kind !== 'market') {
+      const expires = byId('expires', HTMLSelectElement).value;
+      if (expires) body.expiresAt = Math.round(Date.now() + this.#app.store.clockOffsetMs + Number(expires));
+      return { path: '/api/v1/orders/place', body: { ...body, kind: draft.kind, price: String(draft.price) } };
+    }
+    const seen = quote && (draft.side === 'long' ? quote.ask : quote.bid);
+    if (draft.slippage && seen) Object.assign(body, { slippage: String(draft.slippage), currentPrice: String(seen) });
+    return { path: '/api/v1/positions/open', body };
+  }
+
+  /**
+   * @param {boolean} isInFlight
+   * @param {Draft} draft
+   */
+  #setInFlight(isInFlight, draft) {
+    const hadFocus = document.activeElement;
+    this.#isInFlight = isInFlight;
+    this.form?.setAttribute('aria-busy', String(isInFlight));
+    byId('ticket-fields', HTMLFieldSetElement).disabled = isInFlight;
+    if (isInFlight && this.submitButton) {
+      setText(this.submitButton, draft.kind === 'market' ? 'Sending…' : 'Placing…');
+      this.#focused = hadFocus instanceof HTMLElement ? hadFocus : null;
+    }
+    this.#show();
+    // What is disabled loses the focus; the keyboard goes on where it was.
+    if (!isInFlight && (document.activeElement === document.body || document.activeElement === null)) this.#focused?.focus();
+  }
+
+  /** @type {HTMLElement | null} */
+  #focused = null;
+
+  /** @param {unknown} error */
+  #fail(error) {
+    if (!(error instanceof ApiError)) throw error;
+    this.#app.desk.tell(error, 'Order refused');
+    const field = /** @type {Field} */ (error.details.field);
+    if (FIELDS.includes(field)) this.#refused.set(field, sentence(error.message));
+    else if (error.code === 'INSUFFICIENT_MARGIN') this.#refused.set('margin', sentence(error.message));
+    else this.#say(sentence(error.message), error.isUnknown ? 'warn' : 'bad');
+  }
+}

@@ -1,0 +1,176 @@
+/**
+ * The market list: bid, ask, and which way they went. Rows out of sight are not touched.
+ */
+
+import { byId, make } from '../dom.js';
+import { priceText, splitSymbol } from '../format.js';
+
+/** @typedef {import('../decimal.js').Decimal} Decimal */
+
+/**
+ * One shown price: its element, text node and the value it shows.
+ * @typedef {{ element: HTMLElement, text: Text, value: Decimal | null, isOdd: boolean,
+ *   flashedAt: number }} Shown
+ */
+
+/** @typedef {{ element: HTMLElement, bid: Shown, ask: Shown, isSeen: boolean }} Row */
+
+const OLD_CHECK_MS = 1000;
+/** A price that moves all the time changes its colour, yet does not flicker. */
+const FLASH_PAUSE_MS = 700;
+
+export class WatchList extends HTMLElement {
+  /** @type {Map<string, Row>} */
+  #rows = new Map();
+  /** @type {import('../app.js').App} */
+  #app;
+  #sight = new IntersectionObserver((entries) => this.#seen(entries), { root: this, rootMargin: '80px' });
+
+  /** @param {import('../app.js').App} app */
+  start(app) {
+    this.#app = app;
+    const { store } = app;
+    store.watch(['markets'], () => this.#build());
+    store.watch(['quotes'], (changes) => {
+      for (const symbol of changes.get('quotes') ?? []) this.#show(symbol);
+    });
+    store.watch(['selection'], () => this.#select());
+    store.watch(['link'], () => this.#markOld());
+    setInterval(() => this.#markOld(), OLD_CHECK_MS);
+    this.addEventListener('click', (event) => this.#pick(event.target));
+    this.addEventListener('keydown', (event) => this.#step(event));
+    const filter = byId('watch-filter', HTMLInputElement);
+    filter.addEventListener('input', () => this.#filter(filter.value));
+    filter.addEventListener('keydown', (event) => {
+      if (event.key === 'Enter' || event.key === 'ArrowDown') this.#shown()[0]?.focus();
+      if (event.key === 'Enter') this.#pick(this.#shown()[0]);
+    });
+  }
+
+  #build() {
+    const { store } = this.#app;
+    for (const symbol of store.markets.keys()) {
+      if (this.#rows.has(symbol)) continue;
+      const row = newRow(symbol);
+      this.#rows.set(symbol, row);
+      this.append(row.element);
+      this.#sight.observe(row.element);
+    }
+    this.#select();
+  }
+
+  /** @param {IntersectionObserverEntry[]} entries */
+  #seen(entries) {
+    for (const { target, isIntersecting } of entries) {
+      const symbol = /** @type {HTMLElement} */ (target).dataset.symbol ?? '';
+      const row = this.#rows.get(symbol);
+      if (row === undefined) continue;
+      row.isSeen = isIntersecting;
+      if (isIntersecting) this.#show(symbol);
+    }
+  }
+
+  /** @param {string} symbol */
+  #show(symbol) {
+    const row = this.#rows.get(symbol);
+    const quote = this.#app.store.quotes.get(symbol);
+    if (row === undefined || quote === undefined || !row.isSeen) return;
+    const places = this.#app.store.placesOf(symbol);
+    showPrice(row.bid, quote.bid, places);
+    showPrice(row.ask, quote.ask, places);
+    if (row.element.classList.contains('old') && !this.#app.condition.isOld(symbol)) row.element.classList.remove('old');
+  }
+
+  #markOld() {
+    for (const [symbol, row] of this.#rows) {
+      if (row.isSeen) row.element.classList.toggle('old', this.#app.condition.isOld(symbol));
+    }
+  }
+
+  #select() {
+    const { symbol } = this.#app.store;
+    for (const [name, { element }] of this.#rows) {
+      element.setAttribute('aria-selected', String(name === symbol));
+      element.tabIndex = name === symbol ? 0 : -1;
+    }
+  }
+
+  /** @param {EventTarget | null | undefined} target */
+  #pick(target) {
+    const row = target instanceof Element ? target.closest('.market') : null;
+    if (!(row instanceof HTMLElement)) return;
+    this.#app.store.select(row.dataset.symbol ?? '');
+    row.focus();
+    if (document.body.dataset.view === 'markets') document.body.dispatchEvent(new CustomEvent('view', { detail: 'chart' }));
+  }
+
+  #shown() {
+    return [...this.#rows.values()].map(({ element }) => element).filter((element) => !element.hidden);
+  }
+
+  /** @param {KeyboardEvent} event */
+  #step(event) {
+    const rows = this.#shown();
+    const at = rows.findIndex((row) => row === document.activeElement);
+    const steps = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: rows.length - 1 };
+    const to = steps[/** @type {keyof typeof steps} */ (event.key)];
+    if (event.key !== 'Enter' && event.key !== ' ' && to === undefined) return;
+    event.preventDefault();
+    this.#pick(to === undefined ? rows[at] : rows[to]);
+  }
+
+  /** @param {string} wanted */
+  #filter(wanted) {
+    const letters = wanted.trim().toUpperCase();
+    for (const [symbol, { element }] of this.#rows) element.hidden = !symbol.toUpperCase().includes(letters);
+    byId('watch-empty', HTMLElement).hidden = this.#shown().length > 0;
+  }
+}
+
+/**
+ * @param {string} symbol
+ * @returns {Row}
+ */
+function newRow(symbol) {
+  const { base, quote } = splitSymbol(symbol);
+  const bid = newPrice('bid');
+  const ask = newPrice('ask');
+  const element = make('div', { class: 'market', role: 'option', 'aria-selected': 'false', 'data-symbol': symbol, 'data-testid': `market-${symbol}`, tabindex: '-1' });
+  element.append(make('span', { class: 'name' }, base, make('small', {}, quote)), bid.element, ask.element);
+  return { element, bid, ask, isSeen: false };
+}
+
+/**
+ * @param {string} name
+ * @returns {Shown}
+ */
+function newPrice(name) {
+  const text = document.createTextNode('–');
+  return { element: make('span', { class: 'price', 'data-testid': name }, text), text, value: null, isOdd: false, flashedAt: 0 };
+}
+
+/**
+ * @param {Shown} shown
+ * @param {Decimal | null} value
+ * @param {number} places
+ */
+function showPrice(shown, value, places) {
+  const words = priceText(value, places);
+  if (shown.text.data === words) return;
+  shown.text.data = words;
+  const before = shown.value;
+  shown.value = value;
+  if (before === null || value === null) return;
+  const move = value.compare(before);
+  if (move === 0) return;
+  const now = performance.now();
+  if (now - shown.flashedAt < FLASH_PAUSE_MS) {
+    shown.element.classList.toggle('up', move > 0);
+    shown.element.classList.toggle('down', move < 0);
+    return;
+  }
+  shown.flashedAt = now;
+  // Two names of one animation: changing the name restarts it, and needs no layout to be forced.
+  shown.isOdd = !shown.isOdd;
+  shown.element.className = `price ${move > 0 ? 'up rose' : 'down fell'}${shown.isOdd ? '' : '-again'}`;
+}

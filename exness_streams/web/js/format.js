@@ -1,0 +1,146 @@
+/**
+ * From values to what a person reads.
+ */
+
+/** @typedef {import('./decimal.js').Decimal} Decimal */
+
+export const MONEY_PLACES_SHOWN = 2;
+export const NOTHING = '–';
+const MINUS = '\u2212';
+
+/**
+ * With thousands separators and a real minus sign.
+ * @param {Decimal} value
+ * @param {number} places
+ */
+export function fixed(value, places) {
+  const text = value.toFixed(places);
+  const [whole, fraction] = (text[0] === '-' ? text.slice(1) : text).split('.');
+  const grouped = whole.length > 3 ? whole.replace(/\B(?=(\d{3})+$)/g, ',') : whole;
+  const isNegative = text[0] === '-' && /[1-9]/.test(text);
+  return (isNegative ? MINUS : '') + (fraction === undefined ? grouped : `${grouped}.${fraction}`);
+}
+
+/**
+ * USD with cents.
+ * @param {Decimal | null} amount
+ */
+export function money(amount) {
+  return amount === null ? NOTHING : fixed(amount, MONEY_PLACES_SHOWN);
+}
+
+/**
+ * USD with cents and a sign, also before a gain.
+ * @param {Decimal | null} amount
+ */
+export function signedMoney(amount) {
+  if (amount === null) return NOTHING;
+  const text = money(amount);
+  return amount.sign > 0 && /[1-9]/.test(text) ? `+${text}` : text;
+}
+
+/**
+ * A percentage with its sign.
+ * @param {Decimal | null} value
+ */
+export function signedPercent(value) {
+  return value === null ? NOTHING : `${signedMoney(value)}%`;
+}
+
+/**
+ * @param {Decimal | null} value
+ */
+export function percent(value) {
+  return value === null ? NOTHING : `${fixed(value, 2)}%`;
+}
+
+/**
+ * The class of a gain or a loss, as it is shown: to the cent.
+ * @param {Decimal} amount
+ */
+export function toneOf(amount) {
+  const { sign } = amount.rounded(MONEY_PLACES_SHOWN);
+  return sign > 0 ? 'up' : sign < 0 ? 'down' : '';
+}
+
+/**
+ * Digits as the API has them, grouped.
+ * @param {Decimal} value
+ */
+export function exact(value) {
+  const text = value.toString();
+  return fixed(value, text.includes('.') ? text.length - text.indexOf('.') - 1 : 0);
+}
+
+/**
+ * @param {Decimal | null} price
+ * @param {number} places of this symbol's prices
+ */
+export function priceText(price, places) {
+  if (price === null) return NOTHING;
+  // Below its last place a price would read as zero: then its own digits count.
+  return price.sign > 0 && price.magnitude < -places ? exact(price) : fixed(price, places);
+}
+
+/**
+ * @param {string} symbol such as SOL_USDC
+ * @returns {{ base: string, quote: string }}
+ */
+export function splitSymbol(symbol) {
+  const cut = symbol.indexOf('_');
+  return cut < 0 ? { base: symbol, quote: '' } : { base: symbol.slice(0, cut), quote: symbol.slice(cut + 1) };
+}
+
+const CLOCK = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit' });
+const DAY = new Intl.DateTimeFormat('en-GB', { day: '2-digit', month: 'short' });
+const FULL = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'medium' });
+
+/**
+ * Local time of day.
+ * @param {number} timeMs
+ */
+export function clockTime(timeMs) {
+  return CLOCK.format(timeMs);
+}
+
+/**
+ * Local day and time.
+ * @param {number} timeMs
+ */
+export function dayTime(timeMs) {
+  return `${DAY.format(timeMs)} ${CLOCK.format(timeMs)}`;
+}
+
+/**
+ * Local date and time in full.
+ * @param {number} timeMs
+ */
+export function fullTime(timeMs) {
+  return FULL.format(timeMs);
+}
+
+/**
+ * @param {number} durationMs
+ */
+export function duration(durationMs) {
+  const seconds = Math.max(0, Math.round(durationMs / 1000));
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+  return `${Math.floor(seconds / 86_400)} d ${Math.floor((seconds % 86_400) / 3600)} h`;
+}
+
+/** @type {Record<string, string>} */
+const REASONS = {
+  manual: 'Closed by you',
+  stop_loss: 'Stop loss',
+  take_profit: 'Take profit',
+  liquidation: 'Liquidated',
+};
+
+/**
+ * @param {string} reason of a close
+ */
+export function reasonText(reason) {
+  return REASONS[reason] ?? reason;
+}

@@ -1,0 +1,124 @@
+/**
+ * Puts the page together.
+ */
+
+import { setUpAccountDialog } from './account-dialog.js';
+import { Api, ApiError } from './api.js';
+import { isAccountName, readSettings } from './app.js';
+import { Condition } from './condition.js';
+import { Desk } from './desk.js';
+import { find } from './dom.js';
+import { AccountStrip } from './elements/account-strip.js';
+import { ConnectionState } from './elements/connection-state.js';
+import { PnlHistogram } from './elements/history.js';
+import { TabSet } from './elements/open-positions.js';
+import { OrderTicket } from './elements/order-ticket.js';
+import { PriceChart } from './elements/price-chart.js';
+import { ToastStack } from './elements/toast-stack.js';
+import { WatchList } from './elements/watch-list.js';
+import { signedMoney } from './format.js';
+import { Frames } from './frames.js';
+import { setUpShortcuts, setUpTheme, setUpViews } from './shell.js';
+import { Socket } from './socket.js';
+import { Store } from './store.js';
+
+const ELEMENTS = {
+  'pnl-histogram': PnlHistogram,
+  'toast-stack': ToastStack,
+  'account-strip': AccountStrip,
+  'connection-state': ConnectionState,
+  'watch-list': WatchList,
+  'price-chart': PriceChart,
+  'order-ticket': OrderTicket,
+  'tab-set': TabSet,
+};
+const SYMBOL = 'symbol';
+const MARKETS_RETRY_MS = 2000;
+
+for (const [name, kind] of Object.entries(ELEMENTS)) customElements.define(name, kind);
+
+const asked = new URLSearchParams(location.search).get('account');
+const account = asked !== null && isAccountName(asked) ? asked : null;
+const settings = readSettings();
+const frames = new Frames();
+const api = new Api(account);
+const toasts = find(document, 'toast-stack', ToastStack);
+const desk = new Desk(api, toasts);
+const store = new Store(frames, {
+  onGap: () => socket.resync(),
+  onEvent: (event, before) => desk.announce(event, before, (symbol) => store.placesOf(symbol)),
+  onSnapshot: (before) => tellWhatWasMissed(before),
+});
+const condition = new Condition(store, settings.maxQuoteAgeMs);
+const socket = new Socket(socketUrl(), { onFrame: take, onLink });
+const app = { store, frames, api, socket, toasts, condition, desk, settings, account };
+
+store.symbol = localStorage.getItem(SYMBOL) ?? '';
+store.watch(['selection'], () => localStorage.setItem(SYMBOL, store.symbol));
+find(document, 'account-strip', AccountStrip).start(app);
+find(document, 'connection-state', ConnectionState).start(app);
+find(document, 'watch-list', WatchList).start(app);
+find(document, 'price-chart', PriceChart).start(app);
+find(document, 'order-ticket', OrderTicket).start(app);
+find(document, 'tab-set', TabSet).start(app);
+setUpAccountDialog(app);
+setUpViews();
+setUpTheme();
+setUpShortcuts(app);
+if (asked !== null && account === null) {
+  toasts.show({ kind: 'bad', title: 'No such account name', text: 'Account names have 1 to 64 letters, digits, underscores or hyphens. This is the default account.' });
+}
+socket.start();
+void loadMarkets();
+
+function socketUrl() {
+  const query = new URLSearchParams({ numbers: 'string' });
+  if (account !== null) query.set('account', account);
+  return `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws?${query}`;
+}
+
+/** @param {any} frame */
+function take(frame) {
+  switch (frame.type) {
+    case 'market_data':
+      return store.takeMarketData(frame);
+    case 'state':
+      return store.takeSnapshot(frame);
+    case 'feed':
+      return store.setFeed(frame);
+    case 'heartbeat':
+      store.clockOffsetMs = Number(frame.timestamp) - Date.now();
+      return store.expect(Number(frame.sequence));
+    default:
+      if (frame.eventId !== undefined) store.takeEvent(frame);
+  }
+}
+
+/** @param {import('./store.js').Link} link */
+function onLink(link) {
+  if (link !== 'open') store.awaitSnapshot();
+  else void loadMarkets();
+  store.setLink(link);
+}
+
+/** The instruments and their terms; asked again on each connection, for another worker may offer others. */
+async function loadMarkets() {
+  try {
+    store.takeMarkets(await api.get('/api/v1/markets'));
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    if (store.markets.size === 0) setTimeout(loadMarkets, MARKETS_RETRY_MS);
+  }
+}
+
+/**
+ * Positions that were closed while nobody was listening.
+ * @param {Map<string, import('./messages.js').Position> | null} before
+ */
+function tellWhatWasMissed(before) {
+  const closed = [...(before?.keys() ?? [])].filter((id) => !store.positions.has(id)).length;
+  if (closed === 0) return;
+  const words = closed === 1 ? 'One position was' : `${closed} positions were`;
+  const total = store.totals === null ? '' : ` Realized PnL is now ${signedMoney(store.totals.realizedPnL)} USD.`;
+  toasts.show({ kind: 'warn', title: `${words} closed while disconnected`, text: `See History.${total}` });
+}

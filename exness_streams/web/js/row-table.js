@@ -1,0 +1,185 @@
+/**
+ * A table of which only the rows in sight exist. Rows have one height and are kept by key; a cell is written only
+ * when its text has changed.
+ */
+
+import { make } from './dom.js';
+
+const OVERSCAN = 3;
+
+/**
+ * @template R
+ * @typedef {object} Column
+ * @property {string} label
+ * @property {string} [css] classes of the cells
+ * @property {number} [width] percent
+ * @property {(row: R) => string} [text]
+ * @property {(row: R) => string} [tone] a class that depends on the row
+ * @property {(row: R, cell: HTMLElement) => void} [fill] builds the cell, once a row
+ */
+
+/**
+ * @template R
+ * @typedef {{ element: HTMLTableRowElement, cells: HTMLTableCellElement[], texts: string[], tones: string[], row: R }} Drawn
+ */
+
+/** @template R */
+export class RowTable {
+  /** @type {R[]} */
+  #rows = [];
+  /** @type {Map<string, Drawn<R>>} */
+  #drawn = new Map();
+  #rowHeight = 36;
+  #head = 0;
+  #window = '';
+
+  /**
+   * @param {HTMLElement} host
+   * @param {{ name: string, empty: string, columns: Column<R>[], keyOf: (row: R) => string,
+   *   frames: import('./frames.js').Frames, rowCss?: (row: R) => string, onNearEnd?: () => void,
+   *   onPick?: (row: R) => void, onAction?: (action: string, row: R) => void }} options
+   */
+  constructor(host, options) {
+    this.options = options;
+    this.body = make('tbody', { role: 'rowgroup' });
+    this.above = gap(options.columns.length);
+    this.below = gap(options.columns.length);
+    this.body.append(this.above.row, this.below.row);
+    this.table = make('table', { role: 'table', 'aria-label': options.name }, headOf(options.columns), this.body);
+    this.scroller = make('div', { class: 'scroller', tabindex: '0', role: 'region', 'aria-label': options.name }, this.table);
+    this.empty = make('p', { class: 'empty' }, options.empty);
+    host.append(this.empty, this.scroller);
+    this.scroller.addEventListener('scroll', () => options.frames.request(this.#draw), { passive: true });
+    new ResizeObserver(() => this.#measure()).observe(this.scroller);
+    this.body.addEventListener('click', (event) => this.#click(event));
+  }
+
+  /** @param {R[]} rows in the order in which they are shown */
+  setRows(rows) {
+    this.#rows = rows;
+    this.empty.hidden = rows.length > 0;
+    this.scroller.hidden = rows.length === 0;
+    this.table.setAttribute('aria-rowcount', String(rows.length + 1));
+    this.#window = '';
+    this.#draw();
+  }
+
+  /**
+   * Write what has changed in the rows in sight.
+   * @param {(row: R) => boolean} concerns
+   */
+  refresh(concerns) {
+    for (const drawn of this.#drawn.values()) if (concerns(drawn.row)) this.#write(drawn);
+  }
+
+  #measure() {
+    const height = parseFloat(getComputedStyle(this.scroller).getPropertyValue('--row')) || 36;
+    this.#rowHeight = height;
+    this.#head = this.table.tHead?.offsetHeight ?? 0;
+    this.#window = '';
+    this.options.frames.request(this.#draw);
+  }
+
+  #draw = () => {
+    const { keyOf } = this.options;
+    const { scrollTop, clientHeight } = this.scroller;
+    const first = Math.max(0, Math.floor((scrollTop - this.#head) / this.#rowHeight) - OVERSCAN);
+    const last = Math.min(this.#rows.length, Math.ceil((scrollTop + clientHeight) / this.#rowHeight) + OVERSCAN);
+    if (last >= this.#rows.length && scrollTop > 0) this.options.onNearEnd?.();
+    const range = `${first}-${last}`;
+    if (range === this.#window) return;
+    this.#window = range;
+    const wanted = this.#rows.slice(first, last);
+    const keys = new Set(wanted.map(keyOf));
+    for (const [key, drawn] of this.#drawn) if (!keys.has(key)) this.#drop(key, drawn);
+    let before = /** @type {Element} */ (this.above.row);
+    for (const [index, row] of wanted.entries()) {
+      const drawn = this.#drawn.get(keyOf(row)) ?? this.#create(row);
+      drawn.row = row;
+      drawn.element.setAttribute('aria-rowindex', String(first + index + 2));
+      if (before.nextElementSibling !== drawn.element) before.after(drawn.element);
+      before = drawn.element;
+      this.#write(drawn);
+    }
+    this.above.setHeight(first * this.#rowHeight);
+    this.below.setHeight((this.#rows.length - Math.max(first, last)) * this.#rowHeight);
+  };
+
+  /**
+   * @param {string} key
+   * @param {Drawn<R>} drawn
+   */
+  #drop(key, drawn) {
+    // The focus must not fall off the page with the row that had it.
+    if (drawn.element.contains(document.activeElement)) this.scroller.focus({ preventScroll: true });
+    drawn.element.remove();
+    this.#drawn.delete(key);
+  }
+
+  /**
+   * @param {R} row
+   * @returns {Drawn<R>}
+   */
+  #create(row) {
+    const element = make('tr', { role: 'row', 'data-key': this.options.keyOf(row), 'data-testid': 'row' });
+    const cells = this.options.columns.map((column) => {
+      const cell = make('td', { role: 'cell', class: column.css ?? '', 'data-label': column.label });
+      column.fill?.(row, cell);
+      return cell;
+    });
+    element.append(...cells);
+    const drawn = { element, cells, texts: [], tones: [], row };
+    this.#drawn.set(this.options.keyOf(row), drawn);
+    return drawn;
+  }
+
+  /** @param {Drawn<R>} drawn */
+  #write({ element, cells, texts, tones, row }) {
+    const css = this.options.rowCss?.(row) ?? '';
+    if (element.className !== css) element.className = css;
+    for (const [index, { text, tone, css: fixed = '' }] of this.options.columns.entries()) {
+      if (text !== undefined) {
+        const words = text(row);
+        if (texts[index] !== words) cells[index].textContent = texts[index] = words;
+      }
+      if (tone !== undefined) {
+        const name = tone(row);
+        if (tones[index] !== name) {
+          tones[index] = name;
+          cells[index].className = `${fixed} ${name}`;
+        }
+      }
+    }
+  }
+
+  /** @param {MouseEvent} event */
+  #click(event) {
+    if (!(event.target instanceof Element)) return;
+    const drawn = this.#drawn.get(event.target.closest('tr')?.dataset.key ?? '');
+    if (drawn === undefined) return;
+    const button = event.target.closest('button');
+    if (button === null) this.options.onPick?.(drawn.row);
+    else this.options.onAction?.(button.dataset.action ?? '', drawn.row);
+  }
+}
+
+/** @param {Column<any>[]} columns */
+function headOf(columns) {
+  const cells = columns.map(({ label, css = '', width }) => {
+    const cell = make('th', { role: 'columnheader', scope: 'col', class: css.includes('start') ? 'start' : '' }, label);
+    if (width !== undefined) cell.style.width = `${width}%`;
+    return cell;
+  });
+  return make('thead', { role: 'rowgroup' }, make('tr', { role: 'row' }, ...cells));
+}
+
+/**
+ * What stands for the rows that do not exist.
+ * @param {number} columns
+ */
+function gap(columns) {
+  const cell = make('td', { role: 'presentation' });
+  const row = make('tr', { class: 'gap', role: 'presentation' }, cell);
+  cell.colSpan = columns;
+  return { row, setHeight: (/** @type {number} */ height) => cell.style.setProperty('--gap-height', `${height}px`) };
+}

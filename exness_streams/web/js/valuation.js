@@ -1,0 +1,107 @@
+/**
+ * The server's formulas (domain/margin.py, domain/account.py), to the last digit: tests/page/vectors.json.
+ */
+
+import { Decimal, HUNDRED, ONE, ZERO, largerOf } from './decimal.js';
+
+/** @typedef {'long' | 'short'} Side */
+
+/**
+ * The newest quote of a symbol. timestamp: ms since the epoch.
+ * @typedef {{ price: Decimal, bid: Decimal | null, ask: Decimal | null, timestamp: number }} Quote
+ */
+
+const MONEY_PLACES = 8;
+
+/**
+ * An amount of USD: 8 places, half-even.
+ * @param {Decimal} amount
+ */
+export function toMoney(amount) {
+  return amount.rounded(MONEY_PLACES);
+}
+
+/**
+ * A derived price: 8 places, or 8 significant digits where that is finer.
+ * @param {Decimal} amount
+ */
+export function toPrice(amount) {
+  return amount.rounded(Math.max(MONEY_PLACES, MONEY_PLACES - 1 - amount.magnitude));
+}
+
+/**
+ * What a market order pays (long) or gets (short) to open.
+ * @param {Quote} quote
+ * @param {Side} side
+ */
+export function openingPrice(quote, side) {
+  return side === 'long' ? quote.ask : quote.bid;
+}
+
+/**
+ * What a position is valued at: its closing price, or the last trade while that side is empty.
+ * @param {Quote} quote
+ * @param {Side} side
+ */
+export function markPrice(quote, side) {
+  return (side === 'long' ? quote.bid : quote.ask) ?? quote.price;
+}
+
+/**
+ * Base asset that `margin` USD buys at `leverage`, rounded down.
+ * @param {Decimal} margin
+ * @param {Decimal} leverage
+ * @param {Decimal} entry
+ */
+export function openingQuantity(margin, leverage, entry) {
+  return toMoney(margin).times(leverage).over(entry).truncated(MONEY_PLACES);
+}
+
+/**
+ * @param {Side} side
+ * @param {Decimal} entry
+ * @param {Decimal} leverage
+ * @param {Decimal} maintenanceRate a fraction
+ */
+export function liquidationPrice(side, entry, leverage, maintenanceRate) {
+  const distance = ONE.over(leverage).minus(maintenanceRate).toPrecision();
+  const share = (side === 'long' ? ONE.minus(distance) : ONE.plus(distance)).toPrecision();
+  const raw = entry.times(share).toPrecision();
+  return raw.sign > 0 ? toPrice(raw) : ZERO;
+}
+
+/**
+ * PnL in USD at a price; a loss is never larger than the margin.
+ * @param {{ side: Side, entryPrice: Decimal, quantity: Decimal, margin: Decimal }} position
+ * @param {Decimal} price
+ */
+export function profit({ side, entryPrice, quantity, margin }, price) {
+  const move = side === 'long' ? price.minus(entryPrice) : entryPrice.minus(price);
+  return largerOf(toMoney(move.times(quantity)), margin.negated());
+}
+
+/**
+ * Commission in USD of a fill. feeRate: a fraction of the notional.
+ * @param {Decimal} quantity
+ * @param {Decimal} price
+ * @param {Decimal} feeRate
+ */
+export function fillFee(quantity, price, feeRate) {
+  return toMoney(quantity.times(price).times(feeRate));
+}
+
+/**
+ * An account at the market, USD; marginLevel in percent, null while no margin is used.
+ * @param {{ balance: Decimal, usedMargin: Decimal, unrealizedPnL: Decimal }} held
+ */
+export function accountFigures({ balance, usedMargin, unrealizedPnL }) {
+  const equity = toMoney(balance.plus(unrealizedPnL));
+  return {
+    balance,
+    equity,
+    usedMargin,
+    unrealizedPnL,
+    freeMargin: toMoney(equity.minus(usedMargin)),
+    marginLevel: usedMargin.isZero ? null : toMoney(equity.over(usedMargin).times(HUNDRED)),
+  };
+}

@@ -1,0 +1,91 @@
+"""Build hook: brings the page's chart library into the package, with the npm of this machine.
+
+npm verifies what it fetches against the integrity in package-lock.json. Without npm, or without a network, the
+package is built all the same: the page then works without its chart and says how to get it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+LIBRARY = "lightweight-charts"
+FILES = {
+    "dist/lightweight-charts.standalone.production.mjs": "lightweight-charts.standalone.production.mjs",
+    "LICENSE": "lightweight-charts.LICENSE.txt",
+}
+VENDOR = "exness_streams/web/vendor"
+STAMP = "lightweight-charts.integrity.txt"
+
+NPM_S_MAX = 180
+NPM_CI = [
+    "ci",
+    "--omit=dev",
+    "--ignore-scripts",
+    "--no-audit",
+    "--no-fund",
+    "--no-update-notifier",
+    "--fetch-retries=1",
+]
+
+
+class ChartLibraryHook(BuildHookInterface[Any]):
+    """Runs before a wheel is built, also an editable one."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Fetch the library, unless the right one is there."""
+        root = Path(self.root)
+        vendor = root / VENDOR
+        try:
+            integrity = _locked_integrity(root / "package-lock.json")
+            if not _is_there(vendor, integrity):
+                _fetch(root, vendor, integrity)
+        except (OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
+            self.app.display_warning(
+                f"The page is built without its chart library: {_reason(error)}. Everything else works. "
+                "To get the chart, install Node.js with npm and install this package again."
+            )
+
+
+def _locked_integrity(lock: Path) -> str:
+    packages = json.loads(lock.read_text("utf-8"))["packages"]
+    integrity: str = packages[f"node_modules/{LIBRARY}"]["integrity"]
+    return integrity
+
+
+def _is_there(vendor: Path, integrity: str) -> bool:
+    stamp = vendor / STAMP
+    is_whole = stamp.is_file() and all((vendor / name).is_file() for name in FILES.values())
+    return is_whole and stamp.read_text("utf-8").strip() == integrity
+
+
+def _fetch(root: Path, vendor: Path, integrity: str) -> None:
+    npm = shutil.which("npm")
+    if npm is None:
+        raise FileNotFoundError("npm is not installed")
+    # In a directory of its own: a build leaves no node_modules behind.
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(root / name, scratch)
+        environment = {**os.environ, "npm_config_cache": str(Path(scratch) / "cache")}
+        subprocess.run([npm, *NPM_CI], cwd=scratch, env=environment, check=True, capture_output=True, timeout=NPM_S_MAX)
+        vendor.mkdir(parents=True, exist_ok=True)
+        for source, name in FILES.items():
+            shutil.copy(Path(scratch) / "node_modules" / LIBRARY / source, vendor / name)
+    (vendor / STAMP).write_text(f"{integrity}\n", "utf-8")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, subprocess.CalledProcessError):
+        lines = [line for line in error.stderr.decode(errors="replace").splitlines() if "error" in line.lower()]
+        return lines[0].strip() if lines else f"npm ended with {error.returncode}"
+    if isinstance(error, subprocess.TimeoutExpired):
+        return f"npm took longer than {NPM_S_MAX} s"
+    return str(error)

@@ -1,0 +1,121 @@
+"""Candles over HTTP, on a whole platform with the simulated exchange, and over its restart."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from platform_harness import PlatformThread, Reply, until
+
+from exness_streams.domain.candles import INTERVALS_S, Asked
+
+SOL = "SOL_USDC"
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformThread]:
+    thread = PlatformThread(tmp_path_factory.mktemp("platform"), partitions=2)
+    try:
+        yield thread.start()
+    finally:
+        thread.stop()
+
+
+def ask(platform: PlatformThread, query: str) -> Reply:
+    return platform.get("/api/v1/candles?" + query)
+
+
+def candles(platform: PlatformThread, query: str) -> list[Any]:
+    reply = ask(platform, query)
+    assert reply.status == 200, reply
+    found: list[Any] = reply.json["candles"]
+    return found
+
+
+def wait_for_history(platform: PlatformThread) -> None:
+    """Until the first page of the exchange's minutes and hours is there."""
+    assert platform.platform is not None
+    host = platform.platform.engine.candles
+    until(lambda: platform.call(host.asked, SOL, "1m") and platform.call(host.asked, SOL, "1h"))
+
+
+def test_a_chart_has_the_exchanges_past_and_the_price_of_now(platform: PlatformThread) -> None:
+    wait_for_history(platform)
+    platform.set_price(SOL, "151.00", "151.10")
+    until(lambda: candles(platform, f"symbol={SOL}")[-1]["close"] == Decimal(151))
+    reply = ask(platform, f"symbol={SOL}&limit=300")
+    assert (reply.json["symbol"], reply.json["interval"]) == (SOL, "1m")
+    found = reply.json["candles"]
+    times = [int(candle["time"]) for candle in found]
+    assert times == list(range(times[0], times[0] + 300 * 60, 60))
+    assert abs(times[-1] - time.time()) < 3_600
+    for candle in found:
+        assert candle["low"] <= min(candle["open"], candle["close"])
+        assert candle["high"] >= max(candle["open"], candle["close"])
+    assert all(candle["volume"] > 0 for candle in found[:200])
+    assert found[-1]["volume"] is None
+
+
+@pytest.mark.parametrize(("interval", "length_s"), INTERVALS_S.items())
+def test_every_interval_is_on_its_grid(platform: PlatformThread, interval: str, length_s: int) -> None:
+    wait_for_history(platform)
+    found = candles(platform, f"symbol=SOL&interval={interval}&limit=20")
+    times = [int(candle["time"]) for candle in found]
+    assert len(times) > 1
+    assert times == sorted(set(times))
+    assert all(time_s % length_s == 0 for time_s in times)
+    assert len(found) <= 20
+    assert candles(platform, f"symbol=SOL&interval={interval}&limit=1")[0]["time"] == times[-1]
+
+
+@pytest.mark.parametrize(
+    ("query", "code", "words"),
+    [
+        ("", "INVALID_REQUEST", "symbol must be an instrument"),
+        ("symbol=", "INVALID_REQUEST", "symbol must be an instrument"),
+        ("symbol=%00", "INVALID_REQUEST", "symbol must be an instrument"),
+        ("symbol=DOGE", "UNKNOWN_ASSET", "symbol must be one of BTC, BTC_USDC, ETH"),
+        ("symbol=sol_usdc", "UNKNOWN_ASSET", "symbol must be one of"),
+        ("symbol=SOL&interval=3m", "INVALID_REQUEST", "interval must be one of 1m, 5m, 15m, 1h, 4h, 1d"),
+        ("symbol=SOL&interval=1M", "INVALID_REQUEST", "interval must be one of"),
+        ("symbol=SOL&limit=0", "INVALID_REQUEST", "limit must be a whole number from 1 to 1000"),
+        ("symbol=SOL&limit=1001", "INVALID_REQUEST", "limit must be"),
+        ("symbol=SOL&limit=-5", "INVALID_REQUEST", "limit must be"),
+        ("symbol=SOL&limit=1e2", "INVALID_REQUEST", "limit must be"),
+        ("symbol=SOL&limit=٣", "INVALID_REQUEST", "limit must be"),
+        ("symbol=SOL&symbol=BTC", "INVALID_REQUEST", "symbol must be given once"),
+        ("symbol=SOL&from=1", "INVALID_REQUEST", "from must be left out"),
+    ],
+)
+def test_what_is_asked_wrongly_is_told(platform: PlatformThread, query: str, code: str, words: str) -> None:
+    reply = ask(platform, query.replace("٣", "%D9%A3"))
+    assert (reply.status, reply.json["error"]) == (400, code), reply
+    assert reply.json["message"].startswith(words)
+
+
+def test_candles_survive_a_restart_and_go_on(tmp_path: Path) -> None:
+    first = PlatformThread(tmp_path).start()
+    try:
+        wait_for_history(first)
+        first.set_price(SOL, "190.00", "190.10")
+        first.set_price(SOL, "110.00", "110.10")
+        until(lambda: candles(first, f"symbol={SOL}&interval=1d")[-1]["low"] <= 110)
+        before = candles(first, f"symbol={SOL}&interval=1d")[-1]
+        days = {candle["time"] for candle in candles(first, f"symbol={SOL}&interval=1d")}
+    finally:
+        first.stop()
+    again = PlatformThread(tmp_path).start()
+    try:
+        found = candles(again, f"symbol={SOL}&interval=1d")
+        [day] = [candle for candle in found if candle["time"] == before["time"]]
+        assert (day["open"], day["high"], day["low"]) == (before["open"], before["high"], before["low"])
+        assert {candle["time"] for candle in found} >= days
+        assert again.platform is not None
+        asked = again.call(again.platform.engine.candles.asked, SOL, "1m")
+        assert isinstance(asked, Asked)
+    finally:
+        again.stop()

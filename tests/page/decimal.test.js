@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+
+import { Decimal, ZERO } from '../../exness_streams/web/js/decimal.js';
+import { parseExact } from '../../exness_streams/web/js/exact-json.js';
+import { fixed, money, priceText, signedMoney } from '../../exness_streams/web/js/format.js';
+import * as valuation from '../../exness_streams/web/js/valuation.js';
+
+const vectors = JSON.parse(readFileSync(new URL('./vectors.json', import.meta.url), 'utf8'));
+const d = Decimal.from;
+
+test('rounding is the platform\'s', () => {
+  for (const { value, money: amount, quantity, price } of vectors.rounding) {
+    assert.equal(valuation.toMoney(d(value)).toString(), d(amount).toString(), value);
+    assert.equal(d(value).truncated(8).toString(), d(quantity).toString(), value);
+    assert.equal(valuation.toPrice(d(value)).toString(), d(price).toString(), value);
+  }
+});
+
+test('quotients have the platform\'s 60 digits', () => {
+  for (const { one, other, quotient } of vectors.quotients) {
+    assert.equal(d(one).over(d(other)).toString(), d(quotient).toString(), `${one} / ${other}`);
+  }
+});
+
+test('a position is valued as on the platform', () => {
+  for (const vector of vectors.positions) {
+    const [margin, leverage, entry, price, rate] = [vector.margin, vector.leverage, vector.entry, vector.price, vector.maintenanceRate].map(d);
+    const quantity = valuation.openingQuantity(margin, leverage, entry);
+    assert.equal(quantity.toString(), d(vector.quantity).toString());
+    assert.equal(valuation.liquidationPrice(vector.side, entry, leverage, rate).toString(), d(vector.liquidation).toString());
+    assert.equal(valuation.fillFee(quantity, price, d(vector.feeRate)).toString(), d(vector.fee).toString());
+    const position = { side: vector.side, entryPrice: entry, quantity, margin };
+    assert.equal(valuation.profit(position, price).toString(), d(vector.profit).toString());
+  }
+});
+
+test('an account is valued as on the platform', () => {
+  for (const { balance, positions, quotes, ...expected } of vectors.accounts) {
+    let [usedMargin, unrealizedPnL] = [ZERO, ZERO];
+    for (const { side, symbol, ...numbers } of positions) {
+      const position = { side, entryPrice: d(numbers.entryPrice), quantity: d(numbers.quantity), margin: d(numbers.margin) };
+      usedMargin = usedMargin.plus(position.margin);
+      const quote = quotes[symbol];
+      if (!quote) continue;
+      const mark = valuation.markPrice({ price: d(quote.price), bid: Decimal.maybe(quote.bid), ask: Decimal.maybe(quote.ask), timestamp: 0 }, side);
+      unrealizedPnL = unrealizedPnL.plus(valuation.profit(position, mark));
+    }
+    const figures = valuation.accountFigures({ balance: d(balance), usedMargin, unrealizedPnL });
+    for (const [name, value] of Object.entries(expected)) {
+      const shown = figures[/** @type {keyof typeof figures} */ (name)];
+      assert.equal(shown === null ? null : shown.toString(), value === null ? null : d(value).toString(), name);
+    }
+  }
+});
+
+test('numbers are read and written without a float', () => {
+  for (const text of ['0', '-0.5', '123456789012345678.123456789012345678', '10', '0.00000001']) assert.equal(d(text).toString(), text);
+  assert.equal(d('1e3').toString(), '1000');
+  assert.equal(d('1.5E-9').toString(), '0.0000000015');
+  assert.equal(d('100.500').toString(), '100.5');
+  assert.throws(() => d('NaN'), RangeError);
+  assert.throws(() => d('1/0'), RangeError);
+});
+
+test('what a person types is forgiven its separators, and nothing else', () => {
+  assert.equal(String(Decimal.typed(' 1,000.50 ')), '1000.5');
+  assert.equal(String(Decimal.typed('.5')), '0.5');
+  assert.equal(String(Decimal.typed('5.')), '5');
+  for (const text of ['', '.', 'ten', '1e5', '--1', '1.2.3', 'Infinity']) assert.equal(Decimal.typed(text), null, text);
+});
+
+test('JSON keeps its digits', () => {
+  const text = '{"a":0.12345678901234567890,"b":[-1e-7,2],"c":"3 \\"4\\" 5","d":null,"e":true,"9":{}}';
+  assert.deepEqual(parseExact(text), { a: '0.12345678901234567890', b: ['-1e-7', '2'], c: '3 "4" 5', d: null, e: true, 9: {} });
+});
+
+test('what is shown is rounded half-even, grouped, and has no minus before zero', () => {
+  assert.equal(money(d('1234567.125')), '1,234,567.12');
+  assert.equal(money(d('1234567.135')), '1,234,567.14');
+  assert.equal(money(d('-0.001')), '0.00');
+  assert.equal(signedMoney(d('0.001')), '0.00');
+  assert.equal(signedMoney(d('12.3')), '+12.30');
+  assert.equal(signedMoney(d('-1000')), '\u22121,000.00');
+  assert.equal(fixed(d('1000'), 0), '1,000');
+  assert.equal(priceText(d('0.0000001234'), 2), '0.0000001234');
+  assert.equal(priceText(d('135.207'), 2), '135.21');
+});

@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { Api, ApiError } from '../../exness_streams/web/js/api.js';
+import { grown } from '../../exness_streams/web/js/candles.js';
+import { Decimal } from '../../exness_streams/web/js/decimal.js';
+import { Desk } from '../../exness_streams/web/js/desk.js';
+import { faultsOf, quotationOf, triggerFaults } from '../../exness_streams/web/js/quotation.js';
+
+const d = Decimal.from;
+const QUOTE = { price: d('150'), bid: d('149.9'), ask: d('150.1'), timestamp: 0 };
+const MARKET = { symbol: 'SOL_USDC', leverageMax: d(100), marginMin: d(1), feeRate: d('0.001'), maintenanceRate: d(0), tickSize: d('0.01') };
+/** @type {import('../../exness_streams/web/js/quotation.js').Draft} */
+const DRAFT = { kind: 'market', side: 'long', margin: d(1000), leverage: d(10), price: null, stopLoss: undefined, takeProfit: undefined, slippage: undefined };
+
+/** @param {Partial<typeof DRAFT>} changes */
+function faults(changes, freeCash = d(10_000)) {
+  return [...faultsOf({ ...DRAFT, ...changes }, MARKET, QUOTE, freeCash, 2).keys()];
+}
+
+test('an order is quoted before it is sent', () => {
+  const quotation = quotationOf(DRAFT, MARKET, QUOTE);
+  assert.equal(String(quotation?.quantity), '66.62225183');
+  assert.equal(String(quotation?.liquidation), '135.09');
+  assert.equal(String(quotation?.fee), '10');
+  assert.equal(String(quotation?.spreadCost), '13.32445037');
+  assert.equal(String(quotation?.total), '1010');
+  assert.equal(quotationOf(DRAFT, MARKET, undefined), null);
+});
+
+test('a sell opens at the bid', () => {
+  assert.equal(String(quotationOf({ ...DRAFT, side: 'short' }, MARKET, QUOTE)?.entry), '149.9');
+});
+
+test('what is wrong is said by field', () => {
+  assert.deepEqual(faults({}), []);
+  assert.deepEqual(faults({ margin: null }), ['margin']);
+  assert.deepEqual(faults({ margin: d('0.5'), leverage: d(101) }), ['margin', 'leverage']);
+  assert.deepEqual(faults({}, d(1009)), ['margin']);
+  assert.deepEqual(faults({ slippage: null }), ['slippage']);
+  assert.deepEqual(faults({ stopLoss: d(135) }), ['stopLoss']);
+  assert.deepEqual(faults({ stopLoss: d(140), takeProfit: d('149.9') }), ['takeProfit']);
+  assert.deepEqual(faults({ stopLoss: null }), ['stopLoss']);
+});
+
+test('a pending order waits on its side of the market', () => {
+  for (const [kind, side, price, isRight] of /** @type {const} */ ([
+    ['limit', 'long', '150', true], ['limit', 'long', '150.1', false],
+    ['stop', 'long', '150.2', true], ['stop', 'long', '150.1', false],
+    ['limit', 'short', '150', true], ['limit', 'short', '149.9', false],
+    ['stop', 'short', '149.8', true], ['stop', 'short', '149.9', false],
+  ])) {
+    assert.deepEqual(faults({ kind, side, price: d(price) }), isRight ? [] : ['price'], `${side} ${kind} ${price}`);
+  }
+});
+
+test('triggers of a short are the other way round', () => {
+  const check = (/** @type {any} */ prices) => [...triggerFaults('short', prices, d(165), d(150), 2).keys()];
+  assert.deepEqual(check({ stopLoss: d(160), takeProfit: d(140) }), []);
+  assert.deepEqual(check({ stopLoss: d(149), takeProfit: d(151) }), ['stopLoss', 'takeProfit']);
+  assert.deepEqual(check({ stopLoss: d(165) }), ['stopLoss']);
+});
+
+test('a live price grows its candle, or begins the next', () => {
+  const bar = grown(undefined, d('150'), 61_000, 60);
+  assert.deepEqual(bar, { time: 60, open: 150, high: 150, low: 150, close: 150 });
+  assert.deepEqual(grown(bar ?? undefined, d('149'), 119_999, 60), { time: 60, open: 150, high: 150, low: 149, close: 149 });
+  assert.equal(grown(bar ?? undefined, d('151'), 120_000, 60)?.time, 120);
+  assert.equal(grown(bar ?? undefined, d('151'), 59_999, 60), null);
+});
+
+/**
+ * A platform that gives one answer after the other; null: none at all.
+ * @param {([number, object] | null)[]} answers
+ */
+function platform(...answers) {
+  /** @type {{ key: string, body: string }[]} */
+  const asked = [];
+  globalThis.fetch = async (_, request) => {
+    asked.push({ key: new Headers(request?.headers).get('Idempotency-Key') ?? '', body: String(request?.body) });
+    const answer = answers.shift();
+    if (!answer) throw new TypeError('connection refused');
+    return new Response(JSON.stringify(answer[1]), { status: answer[0] });
+  };
+  return asked;
+}
+
+test('a submit without an answer is repeated with its key', async () => {
+  const asked = platform(null, [503, { error: 'REBALANCING', message: 'moving' }], [504, { error: 'OUTCOME_UNKNOWN', message: '?' }], [201, { positionId: 'p' }]);
+  const attempts = /** @type {number[]} */ ([]);
+  const answer = await new Api(null).post('/x', { a: 1 }, { onRetry: (attempt) => attempts.push(attempt) });
+  assert.equal(answer.positionId, 'p');
+  assert.equal(new Set(asked.map(({ key }) => key)).size, 1);
+  assert.deepEqual(attempts, [2, 3, 4]);
+});
+
+test('a refusal is final', async () => {
+  for (const [status, error] of /** @type {const} */ ([[400, 'INSUFFICIENT_MARGIN'], [503, 'PRICE_UNAVAILABLE'], [404, 'POSITION_NOT_FOUND']])) {
+    const asked = platform([status, { error, message: 'no', details: { field: 'margin' } }]);
+    await assert.rejects(new Api(null).post('/x', {}), (fault) => fault instanceof ApiError && fault.code === error && !fault.isUnknown);
+    assert.equal(asked.length, 1);
+  }
+});
+
+test('an outcome that is not known keeps its key and body; the next submit has new ones', async () => {
+  const desk = new Desk(new Api('me'), /** @type {any} */ ({}));
+  const first = platform();
+  await assert.rejects(desk.submit('/open', { margin: '5', currentPrice: '150' }), (fault) => fault instanceof ApiError && fault.isUnknown);
+  const again = platform([201, {}]);
+  await desk.submit('/open', { margin: '5', currentPrice: '151' });
+  assert.deepEqual(again[0], first[0]);
+  const next = platform([201, {}]);
+  await desk.submit('/open', { margin: '5', currentPrice: '151' });
+  assert.notEqual(next[0].key, first[0].key);
+});

@@ -1,0 +1,361 @@
+"""Candles kept over crashes and handovers, told by the exchange, grown old, and read in any interval."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from exness_streams.domain import candles
+from exness_streams.domain.candles import DAY_S, HOUR_S, INTERVALS_S, Asked, Bar, Candle, aggregate
+from exness_streams.engine.candle_reader import LIMIT_MAX, CandleReader
+from exness_streams.engine.candles import CandleHost
+from exness_streams.engine.history import NotOwned
+from exness_streams.transport.cell_log import LogRecord
+from exness_streams.transport.faults import CellReleased, LogFault, LogFenced
+
+CHANGELOG = "candles-changelog"
+SOL = "SOL_USDC"
+NOW_S = 1_790_006_400
+"""The beginning of a day."""
+
+
+class Log:
+    """A log of ticks and of candles, whose commits fail as a test says."""
+
+    def __init__(self) -> None:
+        self.changelog: list[LogRecord] = []
+        self.next_offset: int | None = None
+        self.commits = 0
+        self.fails: LogFault | None = None
+
+    async def fence(self, partitions: Iterable[int]) -> None:
+        raise AssertionError("the transport fences")
+
+    async def release(self, partitions: Iterable[int]) -> None:
+        raise AssertionError("the transport releases")
+
+    async def commit(self, partition: int, records: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
+        await asyncio.sleep(0)
+        if self.fails is not None and self.fails.written is False:
+            raise self.fails
+        first = len(self.changelog)
+        self.changelog += records
+        self.next_offset = next_offset
+        self.commits += 1
+        if self.fails is not None:
+            raise self.fails
+        return list(range(first, len(self.changelog)))
+
+    def committed(self, partition: int) -> int | None:
+        return self.next_offset
+
+
+class Table:
+    """As CellTable, recovered from the changelog."""
+
+    changelog_name = CHANGELOG
+
+    def __init__(self, log: Log) -> None:
+        self.entries: dict[bytes, bytes] = {}
+        for record in log.changelog:
+            assert record.key is not None
+            self.write(0, {record.key: record.value}, 0)
+
+    def entry(self, partition: int, key: bytes) -> bytes | None:
+        return self.entries.get(key)
+
+    def range(self, partition: int, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        return iter([(key, self.entries[key]) for key in sorted(self.entries) if first <= key < end])
+
+    def last_key(self, partition: int, first: bytes, end: bytes) -> bytes | None:
+        return max((key for key in self.entries if first <= key < end), default=None)
+
+    def write(self, partition: int, entries: Mapping[bytes, bytes | None], changelog_offset: int) -> None:
+        for key, value in entries.items():
+            self.entries.pop(key, None)
+            if value is not None:
+                self.entries[key] = value
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = float(NOW_S)
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class Worker:
+    """A process that has just taken the ticks' partition over. Reads the ticks that are not committed yet."""
+
+    def __init__(self, log: Log, clock: Clock | None = None, ticks: Sequence[tuple[int, str]] = ()) -> None:
+        table: Any = Table(log)
+        self.table, self.clock, self.log, self.ticks = table, clock or Clock(), log, ticks
+        self.host = CandleHost(table, log, [SOL, "BTC_USDC"], clock_s=self.clock)
+        self.host.load(0, ticks_start=0)
+        self.reader = CandleReader(self.host)
+
+    def read(self, end: int) -> None:
+        """Frame the ticks (time in seconds from NOW_S, price) up to an offset."""
+        for offset in range(self.host.owned.next_offset, end):
+            time_s, price = self.ticks[offset]
+            self.host.fold.add(SOL, offset + 1, (NOW_S + time_s) * 1000, Decimal(price))
+        self.host.framed(self.host.fold, end)
+
+    async def shown(self, interval: str = "1m", limit: int = LIMIT_MAX) -> list[Candle]:
+        return await self.reader.newest(SOL, interval, limit)
+
+    async def tell(self, interval: str, *bars: tuple[int, str, int]) -> None:
+        """What the exchange told: (beginning in seconds from NOW_S, all four prices, volume)."""
+        told = [(NOW_S + at_s, bar(price, volume)) for at_s, price, volume in bars]
+        await self.host.take_told(SOL, interval, told, Asked(NOW_S - 60, NOW_S))
+
+
+def bar(text: str, volume: int) -> Bar:
+    price = Decimal(text)
+    return Bar(price, price, price, price, Decimal(volume))
+
+
+def candle(at_s: int, prices: str, volume: int | None = None) -> Candle:
+    first, high, low, last = map(Decimal, prices.split())
+    return Candle(NOW_S + at_s, first, high, low, last, None if volume is None else Decimal(volume))
+
+
+TICKS = [(0, "10"), (5, "12"), (58, "9"), (61, "11"), (70, "13"), (130, "8")]
+
+
+@pytest.mark.parametrize("crash_after", range(1, len(TICKS) + 1))
+@pytest.mark.parametrize("ahead", [0, 1, 2])
+async def test_a_crash_at_any_tick_leaves_the_candles_as_they_would_be(crash_after: int, ahead: int) -> None:
+    log = Log()
+    first = Worker(log, ticks=TICKS)
+    first.read(crash_after)
+    for offset in range(crash_after, min(len(TICKS), crash_after + ahead)):  # taken, and not framed when it ends
+        time_s, price = TICKS[offset]
+        first.host.fold.add(SOL, offset + 1, (NOW_S + time_s) * 1000, Decimal(price))
+    await first.host.flush()
+    second = Worker(log, ticks=TICKS)
+    second.read(len(TICKS))
+    expected = [candle(0, "10 12 9 9"), candle(60, "11 13 11 13"), candle(120, "8 8 8 8")]
+    assert await second.shown() == expected
+    await second.host.flush()
+    assert await second.shown() == expected
+    assert await Worker(log).shown() == expected
+    assert log.next_offset == len(TICKS)
+
+
+async def test_a_second_of_ticks_is_one_transaction_and_nothing_new_is_none() -> None:
+    log = Log()
+    worker = Worker(log, ticks=[(0, str(10 + n)) for n in range(50)])
+    for end in range(1, 51):
+        worker.read(end)
+    await worker.host.flush()
+    await worker.host.flush()
+    assert (log.commits, len(log.changelog), log.next_offset) == (1, 1, 50)
+
+
+@pytest.mark.parametrize("fault", [CellReleased("gone"), LogFenced("gone", written=None)])
+async def test_a_worker_that_lost_the_partition_gives_up_in_silence(fault: LogFault) -> None:
+    log = Log()
+    worker = Worker(log, ticks=TICKS)
+    worker.read(3)
+    log.fails = fault
+    flushing = asyncio.ensure_future(worker.host.flush())
+    await asyncio.sleep(0)
+    worker.host.drop()
+    await flushing
+    assert not worker.host.is_owned
+    worker.host.fold.add(SOL, 99, NOW_S * 1000, Decimal(1))
+    with pytest.raises(NotOwned):
+        await worker.shown()
+
+
+async def test_closing_lets_the_transaction_under_way_finish_and_nothing_is_written_after_it() -> None:
+    log = Log()
+    worker = Worker(log, ticks=TICKS)
+    worker.read(3)
+    flushing = asyncio.ensure_future(worker.host.flush())
+    await asyncio.sleep(0)
+    assert not flushing.done()
+    await worker.host.close()
+    assert flushing.done()
+    assert (log.commits, worker.host.is_owned) == (1, False)
+    assert candles.live_key(SOL) in worker.table.entries
+
+
+async def test_a_log_that_fails_is_told() -> None:
+    log = Log()
+    worker = Worker(log, ticks=TICKS)
+    worker.read(3)
+    log.fails = LogFault("the disk is full")
+    with pytest.raises(LogFault, match="disk is full"):
+        await worker.host.flush()
+
+
+async def test_what_an_earlier_ownership_still_frames_is_no_progress_of_this_one() -> None:
+    log = Log()
+    worker = Worker(log, ticks=TICKS)
+    old = worker.host.fold
+    worker.host.drop()
+    worker.host.load(0, ticks_start=0)
+    old.add(SOL, 3, NOW_S * 1000, Decimal(1))
+    worker.host.framed(old, 3)
+    await worker.host.flush()
+    assert log.next_offset is None
+    assert worker.host.fold.live(SOL) is None
+
+
+async def test_history_fills_what_was_not_observed_and_tells_the_volume_of_what_was() -> None:
+    log, clock = Log(), Clock()
+    clock.now_s += 180
+    # From 20 s on, so the first minute is not whole; the second is; in the third nothing is known but by history.
+    ticks = [(20 + n * 8, "10") for n in range(13)]
+    worker = Worker(log, clock, ticks)
+    worker.read(len(ticks))
+    await worker.host.flush()
+    await worker.tell("1m", (0, "7", 100), (60, "20", 200), (120, "30", 300))
+    expected = [candle(0, "7 10 7 7", 100), candle(60, "10 10 10 10", 200), candle(120, "30 30 30 30", 300)]
+    assert await worker.shown() == expected
+    # The other way round: history first, then the same ticks, read late.
+    other = Worker(Log(), clock, ticks)
+    await other.tell("1m", (0, "7", 100), (60, "20", 200), (120, "30", 300))
+    other.read(len(ticks))
+    assert await other.shown() == expected
+    await other.host.flush()
+    assert await other.shown() == expected
+
+
+async def test_history_is_taken_only_where_it_is_wanted_and_what_was_asked_is_remembered() -> None:
+    log = Log()
+    worker = Worker(log)
+    from_s, to_s = worker.host.wanted_time(SOL, "1m")
+    assert (from_s, to_s) == (NOW_S - 7 * DAY_S, NOW_S)
+    await worker.tell("1m", (-7 * DAY_S - 60, "5", 1), (-60, "6", 1), (0, "7", 1))
+    assert await worker.shown() == [candle(-60, "6 6 6 6", 1)]
+    assert Worker(log).host.asked(SOL, "1m") == Asked(NOW_S - 60, NOW_S)
+    assert Worker(log).host.asked(SOL, "1h") is None
+    await worker.host.take_told(SOL, "1m", [], Asked(NOW_S - 120, NOW_S - 60))
+    assert worker.host.asked(SOL, "1m") == Asked(NOW_S - 120, NOW_S)
+
+
+async def test_a_first_minute_of_today_leaves_the_week_before_wanted() -> None:
+    log = Log()
+    worker = Worker(log, ticks=TICKS)
+    worker.read(len(TICKS))
+    await worker.host.flush()
+    assert Worker(log).host.wanted_time(SOL, "1m") == (NOW_S - 7 * DAY_S, NOW_S)
+    assert Worker(log).host.wanted_time(SOL, "1h") == (NOW_S - 365 * DAY_S, NOW_S - 7 * DAY_S)
+
+
+async def test_long_histories_are_written_in_parts() -> None:
+    log = Log()
+    worker = Worker(log)
+    await worker.tell("1m", *((-60 * n, "5", 1) for n in range(1, 1_201)))
+    assert log.commits == 3
+    assert len(await worker.shown()) == LIMIT_MAX
+
+
+async def test_old_minutes_become_hours_and_old_hours_go() -> None:
+    log, clock = Log(), Clock()
+    worker = Worker(log, clock)
+    await worker.tell("1m", *((60 * n - 2 * HOUR_S, str(10 + n), 1) for n in range(120)))
+    await worker.tell("1h", (-300 * DAY_S, "3", 50), (-8 * DAY_S, "4", 60))
+    hours = await worker.shown("1h")
+    assert hours[-2:] == [candle(-2 * HOUR_S, "10 69 10 69", 60), candle(-HOUR_S, "70 129 70 129", 60)]
+    clock.now_s += 7 * DAY_S - HOUR_S
+    await worker.host.sweep()
+    assert await worker.shown("1h") == hours
+    assert len(await worker.shown("1m")) == 60
+    clock.now_s += 80 * DAY_S
+    await worker.host.sweep()
+    assert await worker.shown("1h") == hours[1:]
+    assert await worker.shown("1m") == []
+    assert await Worker(log, clock).shown("1h") == hours[1:]
+    names = {key.split(b"/")[0] for key in worker.table.entries}
+    assert names == {b"hour", b"asked"}
+
+
+async def test_what_the_exchange_told_of_an_hour_outlives_its_minutes() -> None:
+    clock = Clock()
+    worker = Worker(Log(), clock)
+    await worker.tell("1m", (-HOUR_S, "5", 1))
+    worker.table.entries[candles.hour_key(SOL, NOW_S - HOUR_S)] = candles.encode(candles.Bucket(None, bar("9", 99)))
+    clock.now_s += 8 * DAY_S
+    await worker.host.sweep()
+    assert await worker.shown("1h") == [candle(-HOUR_S, "9 9 9 9", 99)]
+
+
+@pytest.mark.parametrize("interval", INTERVALS_S)
+async def test_every_interval_is_the_aggregate_of_the_minutes(interval: str) -> None:
+    log, clock = Log(), Clock()
+    ticks = [(n * 7, str(100 + n * 37 % 50)) for n in range(40)]
+    worker = Worker(log, clock, ticks)
+    await worker.tell("1m", *((-60 * n, str(n % 7 + 1), n) for n in range(1, 9_000) if n % 11))
+    for end in (10, 11, 25, 40):
+        worker.read(end)
+        minutes = await worker.shown("1m", 1)
+        found = await worker.shown(interval)
+        assert found[-1].last == minutes[-1].last == Decimal(ticks[end - 1][1])
+        assert await worker.shown(interval, 3) == found[-3:]
+        await worker.host.flush()
+        assert await worker.shown(interval) == found
+    rows = worker.table.range(0, candles.minute_key(SOL, 0), candles.minute_key(SOL, 9_999_999_999))
+    stored = [candles.shown(candles.time_of(key), candles.decode_bucket(value)) for key, value in rows]
+    live = worker.host.fold.live(SOL)
+    assert live is not None
+    growing = candles.shown(live.time_s, candles.Bucket(live.observed))
+    expected = aggregate([one for one in (*stored, growing) if one is not None], INTERVALS_S[interval])
+    assert found == expected[-LIMIT_MAX:]
+
+
+async def test_gaps_stay_gaps_and_the_newest_before_them_are_found() -> None:
+    worker = Worker(Log())
+    await worker.tell("1m", (-5 * DAY_S, "5", 1), (-60, "6", 1))
+    assert await worker.shown("1m", 2) == [candle(-5 * DAY_S, "5 5 5 5", 1), candle(-60, "6 6 6 6", 1)]
+
+
+async def test_a_chart_that_asks_again_reads_nothing_until_a_minute_is_stored() -> None:
+    worker = Worker(Log(), ticks=TICKS)
+    await worker.tell("1m", *((-60 * n, "5", 1) for n in range(1, 500)))
+    worker.read(1)
+    reads: list[bytes] = []
+    table_range = worker.table.range
+
+    def counted(partition: int, first: bytes, end: bytes) -> Any:
+        found = list(table_range(partition, first, end))
+        reads.extend(key for key, _ in found)
+        return iter(found)
+
+    worker.table.range = counted
+    before = await worker.shown()
+    assert len(reads) == 499
+    worker.read(3)
+    after = await worker.shown()
+    assert len(reads) == 499
+    assert before[:-1] == after[:-1]
+    assert [before[-1].last, after[-1].last] == [10, 9]
+    worker.read(4)
+    assert [one.last for one in (await worker.shown())[-2:]] == [9, 11]
+    await worker.host.flush()
+    assert [one.last for one in (await worker.shown())[-2:]] == [9, 11]
+    assert len(reads) == 499 + 500
+
+
+async def test_a_read_under_way_ends_with_the_ownership() -> None:
+    worker = Worker(Log())
+    await worker.tell("1m", *((-60 * n, "5", 1) for n in range(1, 1_000)))
+    reading = asyncio.ensure_future(worker.shown("1h"))
+    await asyncio.sleep(0)
+    worker.host.drop()
+    worker.host.load(0, ticks_start=0)
+
+    def gone(*_: Any) -> Any:
+        raise AssertionError("the table may be another worker's")
+
+    worker.table.range = gone
+    with pytest.raises(NotOwned):
+        await reading

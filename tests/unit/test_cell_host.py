@@ -1,0 +1,90 @@
+"""What becomes of a batch when its cell goes to another worker meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from exness_streams.domain import records
+from exness_streams.domain.cell import Reply
+from exness_streams.domain.commands import ClosePosition, IdempotencyKey
+from exness_streams.domain.instruments import Limits
+from exness_streams.engine.cells import CellHost
+from exness_streams.transport.cell_log import LogRecord
+from exness_streams.transport.faults import CellReleased, LogFault
+
+
+@dataclass
+class JournalRecord:
+    """A record as the transport's batches hold it."""
+
+    offset: int
+    value: bytes | None
+
+
+class FakeLog:
+    """Refuses every commit."""
+
+    def __init__(self, fault: LogFault) -> None:
+        self.fault = fault
+
+    def committed(self, partition: int) -> int | None:
+        return None
+
+    async def commit(self, partition: int, records: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
+        raise self.fault
+
+
+class EmptyTable:
+    """Has no entries; written to, it fails."""
+
+    changelog_name = "changelog"
+
+    def entry(self, partition: int, key: bytes) -> bytes | None:
+        return None
+
+    def scan(self, partition: int, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        return iter(())
+
+
+def host(fault: LogFault, replies: list[Reply]) -> CellHost:
+    table: Any = EmptyTable()
+    log: Any = FakeLog(fault)
+    cells = CellHost(table, log, replies.append)
+    cells.load(0, journal_start=0, journal_end=0)
+    return cells
+
+
+BATCH = [
+    JournalRecord(
+        0,
+        records.encode(
+            ClosePosition(
+                command_id="c1",
+                account_id="ann",
+                time_ms=1,
+                starting_balance=Decimal(10_000),
+                quote_age_ms_max=5_000,
+                limits=Limits(),
+                idempotency=IdempotencyKey("k", "f"),
+                position_id="p",
+            )
+        ),
+    )
+]
+
+
+async def test_a_batch_of_a_cell_that_was_given_up_is_left_to_its_next_owner() -> None:
+    # The transport gives cells up a moment before the host hears of it.
+    replies: list[Reply] = []
+    await host(CellReleased("given up"), replies).fold(0, BATCH)
+    assert [reply.command_id for reply in replies] == ["c1"]
+
+
+async def test_any_other_fault_ends_the_worker() -> None:
+    with pytest.raises(LogFault, match="no commit"):
+        await host(LogFault("no commit"), []).fold(0, BATCH)

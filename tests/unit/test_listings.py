@@ -1,0 +1,88 @@
+"""What the exchange's listing changes in the catalogue, and how long it is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from decimal import Decimal
+
+import pytest
+from trading_samples import terms
+
+from exness_streams.domain.instruments import Catalogue
+from exness_streams.market_data.listings import Listings, adopt
+from exness_streams.market_data.rest import MarketInfo, RestFault
+
+LISTED = MarketInfo("SOL_USDC", "SOL", "USDC", "spot", Decimal("0.01"), Decimal("0.1"))
+WAIT_S = 20.0
+
+
+class Exchange:
+    """Answers what it has: an exception is raised, None never comes."""
+
+    def __init__(self, *answers: Exception | list[MarketInfo] | None) -> None:
+        self._answers = list(answers)
+        self.asked = 0
+
+    async def fetch_markets(self) -> list[MarketInfo]:
+        self.asked += 1
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        if answer is None:
+            await asyncio.get_running_loop().create_future()
+            raise AssertionError("unreachable")
+        return answer
+
+
+def test_sizes_are_taken_over_and_nothing_else() -> None:
+    catalogue = Catalogue([terms("SOL_USDC", fee_rate="0.01", spread="0.02")])
+    assert adopt(catalogue, [LISTED, MarketInfo("SOL_USDC_PERP", "SOL", "USDC", "perp")]) == []
+    (adopted,) = catalogue
+    assert (adopted.tick_size, adopted.step_size) == (Decimal("0.01"), Decimal("0.1"))
+    assert (adopted.fee_rate, adopted.spread_rate) == (Decimal("0.01"), Decimal("0.02"))
+
+
+def test_what_will_have_no_price_is_told() -> None:
+    catalogue = Catalogue([terms("SOL_USDC"), terms("sol_USDC")])
+    closed = MarketInfo("SOL_USDC", "SOL", "USDC", "spot", is_open=False)
+    assert adopt(catalogue, [closed]) == [
+        "SOL_USDC is closed at the exchange",
+        "sol_USDC is in EXNESS_INSTRUMENTS, and the exchange does not list it",
+    ]
+
+
+async def test_it_asks_until_it_is_answered_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    catalogue = Catalogue([terms("SOL_USDC"), terms("GONE_USDC")])
+    exchange = Exchange(RestFault("HTTP 503"), RestFault("HTTP 502"), None, [LISTED])
+    listings = Listings(exchange.fetch_markets, catalogue, first_answer_s=0.01, retry_s=0)
+    await asyncio.wait_for(listings.run(), WAIT_S)
+    assert exchange.asked == 4
+    assert listings.known.is_set()
+    found = catalogue.find("SOL")
+    assert found is not None
+    assert found.tick_size == Decimal("0.01")
+    assert [record.getMessage() for record in caplog.records] == [
+        "the exchange's markets are not known, and are asked for again: HTTP 503",
+        "GONE_USDC is in EXNESS_INSTRUMENTS, and the exchange does not list it",
+        "the exchange lists 1 markets",
+    ]
+
+
+async def test_an_exchange_that_does_not_answer_is_not_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    exchange = Exchange(None, [LISTED])
+    listings = Listings(exchange.fetch_markets, Catalogue([terms("SOL_USDC")]), first_answer_s=0.01, retry_s=3600)
+    running = asyncio.create_task(listings.run())
+    await asyncio.wait_for(listings.tried.wait(), WAIT_S)
+    assert not listings.known.is_set()
+    assert "no answer within 0.01 s" in caplog.text
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_what_is_no_fault_of_the_exchange_is_raised() -> None:
+    listings = Listings(Exchange(KeyError("ours")).fetch_markets, Catalogue([]))
+    with pytest.raises(KeyError, match="ours"):
+        await listings.run()

@@ -1,0 +1,111 @@
+"""Asking the exchange for what the candles lack."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from decimal import Decimal
+
+import pytest
+
+from exness_streams.domain.candles import Asked, Bar
+from exness_streams.market_data.past_candles import PastCandles
+from exness_streams.market_data.rest import Kline, RestFault
+
+MINUTES = (0, 2_500 * 60)
+HOURS = (-1_200 * 3_600, 0)
+
+
+class Store:
+    """Candles of two markets, in memory."""
+
+    symbols: tuple[str, ...] = ("SOL_USDC", "BTC_USDC")
+
+    def __init__(self) -> None:
+        self.is_owned = True
+        self.end_s = MINUTES[1]
+        self.bars: dict[tuple[str, str], dict[int, Bar]] = {}
+        self._asked: dict[tuple[str, str], Asked] = {}
+
+    def asked(self, symbol: str, interval: str) -> Asked | None:
+        return self._asked.get((symbol, interval))
+
+    def wanted_time(self, symbol: str, interval: str) -> tuple[int, int]:
+        if not self.is_owned:
+            raise LookupError("another's")
+        return (MINUTES[0], self.end_s) if interval == "1m" else HOURS
+
+    async def take_told(self, symbol: str, interval: str, told: Sequence[tuple[int, Bar]], asked: Asked) -> None:
+        self.bars.setdefault((symbol, interval), {}).update(told)
+        known = self._asked.get((symbol, interval))
+        self._asked[symbol, interval] = asked if known is None else known.joined(asked)
+
+
+class Exchange:
+    """Answers with a kline at the beginning of each page."""
+
+    def __init__(self) -> None:
+        self.is_away = False
+        self.pages: list[tuple[str, str, int, int]] = []
+
+    async def fetch(self, symbol: str, interval: str, start_s: int, end_s: int) -> list[Kline]:
+        self.pages.append((symbol, interval, start_s, end_s))
+        if self.is_away:
+            raise RestFault("it cannot be reached")
+        price = Decimal(1)
+        return [Kline(start_s, price, price, price, price, Decimal(len(self.pages)))]
+
+
+async def test_the_newest_page_of_every_market_comes_first_and_in_the_end_all() -> None:
+    store, exchange = Store(), Exchange()
+    past = PastCandles(exchange.fetch, store, pause_s=0)
+    assert not await past.round()
+    assert exchange.pages == [
+        ("SOL_USDC", "1m", 90_000, 150_000),
+        ("BTC_USDC", "1m", 90_000, 150_000),
+        ("SOL_USDC", "1h", -3_600_000, 0),
+        ("BTC_USDC", "1h", -3_600_000, 0),
+    ]
+    while not await past.round():
+        pass
+    assert store.asked("SOL_USDC", "1m") == Asked(*MINUTES)
+    assert store.asked("BTC_USDC", "1h") == Asked(*HOURS)
+    assert set(store.bars["SOL_USDC", "1m"]) == {90_000, 30_000, 0}
+    assert store.bars["SOL_USDC", "1m"][90_000].volume == 1
+    exchange.pages.clear()
+    store.end_s += 60
+    await past.round()
+    assert [page[2:] for page in exchange.pages] == [(150_000, 150_060)] * 2
+
+
+async def test_only_the_first_page_of_a_market_comes_without_a_pause() -> None:
+    store, exchange = Store(), Exchange()
+    asking = asyncio.ensure_future(PastCandles(exchange.fetch, store, pause_s=3_600).round())
+    for _ in range(100):
+        await asyncio.sleep(0)
+    asking.cancel()
+    assert [page[:2] for page in exchange.pages] == [("SOL_USDC", "1m"), ("BTC_USDC", "1m")]
+
+
+async def test_an_exchange_that_is_away_is_told_once_and_asked_again(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    store, exchange = Store(), Exchange()
+    exchange.is_away = True
+    running = asyncio.ensure_future(PastCandles(exchange.fetch, store, pause_s=0, retry_s=0).run())
+    while len(exchange.pages) < 3:  # noqa: ASYNC110 - every turn of the loop is a look
+        await asyncio.sleep(0)
+    exchange.is_away = False
+    while store.asked("BTC_USDC", "1h") != Asked(*HOURS):  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    running.cancel()
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert "cannot be reached" in caplog.messages[0]
+
+
+async def test_nothing_is_asked_while_the_candles_are_anothers() -> None:
+    store, exchange = Store(), Exchange()
+    store.is_owned = False
+    with pytest.raises(LookupError):
+        await PastCandles(exchange.fetch, store).round()
+    assert not exchange.pages

@@ -1,0 +1,95 @@
+"""The invented past: the same for a seed, without gaps, the same in every interval, up to the price now."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from exness_streams.market_data.simulator_history import PAST_MINUTES, Candle, SimulatedHistory
+from exness_streams.market_data.simulator_market import listing_of
+
+START_S = 1_790_000_000
+START_MINUTE_S = START_S // 60 * 60
+PRICE = 15_000
+HOUR_S = 3_600
+
+
+def history(symbol: str = "SOL_USDC", seed: int = 1, start_s: int = START_S) -> SimulatedHistory:
+    return SimulatedHistory(listing_of(symbol), seed, PRICE, start_s)
+
+
+def minutes(past: SimulatedHistory, start_s: int, count: int) -> list[Candle]:
+    candles = [past.candle(start_s + nth * 60, 60) for nth in range(count)]
+    assert all(candles)
+    return [candle for candle in candles if candle is not None]
+
+
+def test_each_candle_begins_where_the_one_before_ends_and_the_last_at_the_price_of_the_start() -> None:
+    candles = minutes(history(), START_MINUTE_S - 3_000 * 60, 3_001)
+    assert all(before.close == after.open for before, after in pairwise(candles))
+    assert candles[-2].close == candles[-1].open == PRICE
+    for candle in candles[:-1]:
+        assert 0 < candle.low <= min(candle.open, candle.close) <= max(candle.open, candle.close) <= candle.high
+        assert candle.volume > 0
+        assert candle.trades > 0
+    assert len({candle.close for candle in candles}) > 100
+
+
+def test_it_depends_on_seed_symbol_and_time_alone() -> None:
+    def last_hours(past: SimulatedHistory) -> list[Candle]:
+        return minutes(past, START_MINUTE_S - 2 * HOUR_S, 120)
+
+    assert last_hours(history()) == last_hours(history())
+    assert last_hours(history()) != last_hours(history(seed=2))
+    assert last_hours(history()) != last_hours(history("SOL_USDC_PERP"))
+    # Started again a day later, what is older than the first start's last hour is the same.
+    before_s = START_MINUTE_S - 5 * HOUR_S
+    assert minutes(history(), before_s, 60) == minutes(history(start_s=START_S + 24 * HOUR_S), before_s, 60)
+
+
+@pytest.mark.parametrize("length_s", [300, HOUR_S, 4 * HOUR_S, 24 * HOUR_S])
+def test_a_longer_candle_is_its_minutes_taken_together(length_s: int) -> None:
+    past = history()
+    start_s = (START_S // length_s - 1) * length_s
+    parts = minutes(past, start_s, length_s // 60)
+    assert past.candle(start_s, length_s) == Candle(
+        parts[0].open,
+        max(part.high for part in parts),
+        min(part.low for part in parts),
+        parts[-1].close,
+        sum(part.volume for part in parts),
+        sum(part.quote_volume for part in parts),
+        sum(part.trades for part in parts),
+    )
+
+
+def test_trades_are_recorded_and_a_minute_without_one_has_no_candle() -> None:
+    past = history()
+    for second, price, quantity in ((1, 15_010, 3), (2, 14_990, 4), (180, 15_020, 5)):
+        past.record(price, quantity, START_S + second)
+    assert past.candle(START_MINUTE_S, 60) == Candle(PRICE, 15_010, 14_990, 14_990, 7, 15_010 * 3 + 14_990 * 4, 3)
+    assert past.candle(START_MINUTE_S + 60, 60) is None
+    assert past.candle(START_MINUTE_S + 180, 60) == Candle(15_020, 15_020, 15_020, 15_020, 5, 15_020 * 5, 1)
+    assert past.candle(START_MINUTE_S, 300) == Candle(
+        PRICE, 15_020, 14_990, 15_020, 12, 15_010 * 3 + 14_990 * 4 + 15_020 * 5, 4
+    )
+
+
+def test_a_trade_before_the_start_counts_to_the_start() -> None:
+    past = history()
+    past.record(15_001, 1, START_S - 3_600)
+    candle = past.candle(START_MINUTE_S, 60)
+    assert candle is not None
+    assert candle.close == 15_001
+
+
+def test_there_is_nothing_before_the_listing_and_the_oldest_record_goes() -> None:
+    past = history()
+    assert past.candle(past.begin_s - 60, 60) is None
+    assert past.candle(past.begin_s, 60) is not None
+    assert past.begin_s == START_MINUTE_S - PAST_MINUTES * 60
+    for minute in range(1, PAST_MINUTES + 1):
+        past.record(PRICE + 1, 1, START_S + minute * 60)
+    assert past.candle(START_MINUTE_S, 60) is None
+    assert past.candle(START_MINUTE_S + 60, 60) is not None

@@ -1,0 +1,228 @@
+"""The rounds of the live stream, with sockets whose buffers a test fills and empties."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+from test_stream_market import payloads
+
+from exness_streams.api import stream_hub
+from exness_streams.api.stream_hub import StreamHub
+from exness_streams.api.stream_messages import Form, close_frame, encoded, text_frame
+from exness_streams.api.stream_reader import BEHIND_BYTES, UNREAD_BYTES_MAX, Reader
+from exness_streams.domain.events import Deposited
+from exness_streams.domain.quotes import Quote
+
+GIVE_UP_S = 30.0
+SNAPSHOT = text_frame(b'{"type":"state"}')
+
+
+class FakeTransport:
+    """Keeps what is written; `waiting` is what it says of its buffer."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.waiting = 0
+        self.aborted = False
+
+    def get_extra_info(self, name: str) -> None:
+        return None
+
+    def get_write_buffer_size(self) -> int:
+        return self.waiting
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def of_type(self, kind: str) -> list[Any]:
+        texts = [data for data in self.written if data[:1] == b"\x81"]
+        messages = [msgspec.json.decode(payload) for data in texts for payload in payloads(data)]
+        return [message for message in messages if message["type"] == kind]
+
+
+class World:
+    """A hub, the quotes that its cells hold, and readers."""
+
+    def __init__(self, **limits: int) -> None:
+        self.quotes: dict[str, Quote] = {}
+        self.status = "connected"
+        engine: Any = SimpleNamespace(
+            cells=SimpleNamespace(quotes=self.quotes),
+            feed_status=lambda: {"status": self.status, "reason": ""},
+            app=SimpleNamespace(wait_until_stopped=asyncio.Event().wait),
+        )
+        self.hub = StreamHub(engine, **limits)
+
+    def reader(self, account_id: str = "a", partition: int = 0, form: Form = "number") -> tuple[Reader, FakeTransport]:
+        transport: Any = FakeTransport()
+        reader = Reader(transport, account_id, partition, form)
+        self.hub.follow(reader, SNAPSHOT, 0)
+        return reader, transport
+
+    def move(self, symbol: str, sequence: int) -> None:
+        self.quotes[symbol] = Quote(sequence, sequence, Decimal(sequence))
+        self.hub.folded(0, [])
+
+
+def newest(transport: FakeTransport, symbol: str) -> int:
+    """The timestamp of the last update of a symbol that was sent."""
+    updates = [update["timestamp"] for update in transport.of_type("market_data") if update["symbol"] == symbol]
+    return updates[-1] if updates else 0
+
+
+def deposited(sequence: int, account_id: str = "a") -> Deposited:
+    return Deposited(
+        event_id=f"0-{sequence}-0",
+        account_id=account_id,
+        sequence=sequence,
+        timestamp=sequence,
+        amount=Decimal("1.5"),
+        balance=Decimal(10),
+    )
+
+
+@pytest.fixture
+async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    monkeypatch.setattr(stream_hub, "PACE_S", 0.0)
+    monkeypatch.setattr(stream_hub, "LOOK_S", 0.0)
+    world = World()
+    await world.hub.start()
+    yield world
+    for reader in list(world.hub._all):
+        world.hub.gone(reader)
+    await world.hub.stop()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let rounds go by until it is true."""
+
+    async def wait() -> None:
+        while not condition():  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0.001)
+
+    await asyncio.wait_for(wait(), GIVE_UP_S)
+
+
+async def a_round(world: World) -> None:
+    """Until a newcomer has been told of a change of the market, and so everybody was looked at."""
+    reader, transport = world.reader("nobody")
+    world.move("Z_USDC", world.quotes["Z_USDC"].sequence + 1 if "Z_USDC" in world.quotes else 1)
+    before = len(transport.of_type("market_data"))
+    await until(lambda: len(transport.of_type("market_data")) > before)
+    world.hub.gone(reader)
+
+
+async def test_a_reader_that_is_behind_gets_the_newest_once_it_has_read(world: World) -> None:
+    (_, slow), (_, quick) = world.reader(), world.reader()
+    slow.waiting = BEHIND_BYTES + 1
+    for sequence in range(1, 30):
+        world.move("A_USDC", sequence)
+        if sequence % 10 == 0:
+            world.move("B_USDC", sequence)
+        await until(lambda: newest(quick, "A_USDC") == sequence)  # noqa: B023
+    assert not slow.of_type("market_data"), "market data waits in line"
+    assert [update["timestamp"] for update in quick.of_type("market_data") if update["symbol"] == "A_USDC"] == list(
+        range(1, 30)
+    )
+    slow.waiting = 0
+    await until(lambda: bool(slow.of_type("market_data")))  # though the market stands still
+    assert [(update["symbol"], update["timestamp"]) for update in slow.of_type("market_data")] == [
+        ("A_USDC", 29),
+        ("B_USDC", 20),
+    ]
+
+
+async def test_events_come_whether_a_reader_is_behind_or_not_until_it_is_too_slow(world: World) -> None:
+    reader, transport = world.reader()
+    transport.waiting = UNREAD_BYTES_MAX
+    world.hub.folded(0, [deposited(1), deposited(1, "b"), deposited(2)])
+    assert [event["sequence"] for event in transport.of_type("Deposited")] == [1, 2]
+    assert reader.sequence == 2
+    transport.waiting += 1
+    world.hub.folded(0, [deposited(3), deposited(4)])
+    assert [event["sequence"] for event in transport.of_type("Deposited")] == [1, 2, 3]
+    assert transport.written[-1] == close_frame(1013, "too slow: connect again for a new snapshot")
+    assert (world.hub.slow_closed, len(world.hub)) == (1, 1)
+    world.hub.gone(reader)
+    assert len(world.hub) == 0
+
+
+async def test_after_its_goodbye_a_reader_is_told_nothing(world: World) -> None:
+    reader, transport = world.reader()
+    for _ in range(2):
+        world.hub.dismiss(reader, 1012, "moving")
+    said = len(transport.written)
+    world.hub.folded(0, [deposited(1)])
+    world.move("A_USDC", 1)
+    reader.send(SNAPSHOT)
+    world.hub.give_up(reader)
+    await a_round(world)
+    assert transport.written[-1] == close_frame(1012, "moving")
+    assert len(transport.written) == said
+    assert world.hub.slow_closed == 0, "it was not its slowness"
+
+
+async def test_an_event_is_encoded_once_in_each_form(world: World) -> None:
+    readers = [world.reader(form=form) for form in ("number", "string", "number")]
+    event = deposited(1)
+    world.hub.folded(0, [event])
+    first, strings, third = (transport.written[-1] for _, transport in readers)
+    assert first is third
+    assert first == encoded(event, "number")
+    assert strings == encoded(event, "string")
+    assert b'"amount":"1.5"' in strings
+
+
+async def test_only_the_readers_of_a_dropped_cell_go(world: World) -> None:
+    (_, stays), (_, goes) = world.reader("a", 0), world.reader("b", 1)
+    world.hub.dropped(1)
+    assert goes.written[-1] == close_frame(1012, "the account is moving: connect again")
+    assert stays.written[-1][0] == 0x81
+
+
+async def test_the_feed_is_told_when_it_changes_and_only_then(world: World) -> None:
+    _, transport = world.reader()
+    for status in ("stale", "disconnected", "connected"):
+        world.status = status
+        await until(lambda: transport.of_type("feed")[-1]["status"] == status)  # noqa: B023
+    assert [feed["status"] for feed in transport.of_type("feed")] == ["connected", "stale", "disconnected", "connected"]
+    world.status = "stale"
+    _, newcomer = world.reader()
+    assert [feed["status"] for feed in newcomer.of_type("feed")] == ["stale"]
+    assert transport.of_type("feed")[-1]["status"] == "stale", "whoever notices first tells all"
+
+
+async def test_room_is_limited() -> None:
+    world = World(readers_max=3, readers_per_account_max=2)
+    first, _ = world.reader("a")
+    assert not world.hub.no_room_for("a")
+    world.reader("a")
+    assert "2 streams" in world.hub.no_room_for("a")
+    assert not world.hub.no_room_for("b")
+    world.reader("b")
+    assert "3 streams" in world.hub.no_room_for("b")
+    world.hub.gone(first)
+    assert not world.hub.no_room_for("a")
+
+
+async def test_stopping_aborts_those_that_do_not_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_hub, "STOP_GRACE_S", 0.01)
+    world = World()
+    await world.hub.start()
+    reader, transport = world.reader()
+    await world.hub.stop()
+    assert transport.written[-1] == close_frame(1012, "the worker is stopping: connect again")
+    assert transport.aborted
+    world.hub.gone(reader)

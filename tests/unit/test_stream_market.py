@@ -1,0 +1,111 @@
+"""The market as streams show it: whoever reads at whatever pace ends with the newest quotes, each sent once."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exness_streams.api.stream_market import MarketBoard
+from exness_streams.api.stream_messages import close_frame, text_frame
+from exness_streams.domain.quotes import Quote
+
+SYMBOLS = ("A_USDC", "B_USDC", "C_USDC")
+
+
+def quote(sequence: int) -> Quote:
+    return Quote(sequence, sequence, Decimal(sequence), Decimal(sequence) - 1, None)
+
+
+def payloads(frames: bytes) -> list[bytes]:
+    """Of short or middling unmasked text frames."""
+    found = []
+    while frames:
+        assert frames[0] == 0x81
+        length, head = frames[1], 2
+        if length == 126:
+            length, head = int.from_bytes(frames[2:4], "big"), 4
+        elif length == 127:
+            length, head = int.from_bytes(frames[2:10], "big"), 10
+        found.append(frames[head : head + length])
+        frames = frames[head + length :]
+    return found
+
+
+def shown(frames: bytes) -> dict[str, int]:
+    messages = [msgspec.json.decode(payload) for payload in payloads(frames)]
+    assert len({message["symbol"] for message in messages}) == len(messages), "each symbol once"
+    return {message["symbol"]: message["timestamp"] for message in messages}
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("moves"), st.sampled_from(SYMBOLS), st.integers(1, 50)),
+            st.tuples(st.just("reads"), st.integers(0, 3), st.just(0)),
+        )
+    )
+)
+def test_readers_at_any_pace_end_with_the_newest_quotes(steps: list[tuple[str, str | int, int]]) -> None:
+    board, newest = MarketBoard(), dict[str, int]()
+    versions = dict.fromkeys(range(4), 0)
+    views: dict[int, dict[str, int]] = {reader: {} for reader in versions}
+
+    def read(reader: int) -> None:
+        news = shown(board.since(versions[reader], "string" if reader % 2 else "number").frames)
+        assert all(views[reader].get(symbol) != seen for symbol, seen in news.items()), "only what is new"
+        views[reader] |= news
+        versions[reader] = board.version
+
+    for kind, which, sequence in steps:
+        if kind == "moves":
+            assert isinstance(which, str)
+            board.refresh({which: quote(sequence)})
+            newest[which] = max(sequence, newest.get(which, 0))
+        else:
+            assert isinstance(which, int)
+            read(which)
+    for reader in versions:
+        read(reader)
+        assert views[reader] == newest
+
+
+def test_an_older_quote_changes_nothing() -> None:
+    board = MarketBoard()
+    board.refresh({"A_USDC": quote(7)})
+    before = board.version
+    board.refresh({"A_USDC": quote(6)})
+    assert board.version == before
+    assert board.since(before, "number") == (b"", 0)
+
+
+def test_a_quote_is_encoded_once_for_all_readers() -> None:
+    board = MarketBoard()
+    board.refresh({symbol: quote(1) for symbol in SYMBOLS})
+    batch = board.since(0, "number")
+    assert batch is board.since(0, "number")
+    assert batch.updates == 3
+    board.refresh({"B_USDC": quote(2)})
+    assert list(shown(board.since(1, "number").frames)) == ["B_USDC"]
+    assert len(shown(board.since(0, "number").frames)) == 3
+
+
+def test_numbers_are_exact_in_both_forms() -> None:
+    board = MarketBoard()
+    board.refresh({"A_USDC": Quote(1, 5, Decimal("0.10000000000000000001"), None, Decimal("1E+2"), Decimal(3))})
+    assert payloads(board.since(0, "number").frames) == [
+        b'{"type":"market_data","symbol":"A_USDC","price":0.10000000000000000001,"bid":null,"ask":1E+2,'
+        b'"timestamp":5,"volume":3}'
+    ]
+    assert b'"price":"0.10000000000000000001","bid":null,"ask":"1E+2","timestamp":5,"volume":"3"' in (
+        board.since(0, "string").frames
+    )
+
+
+def test_frames_of_every_length() -> None:
+    for length in (0, 1, 125, 126, 127, 65_535, 65_536, 70_000):
+        assert payloads(text_frame(b"x" * length)) == [b"x" * length]
+    assert close_frame(1013, "slow") == b"\x88\x06\x03\xf5slow"
+    assert len(close_frame(1013, "long" * 100)) == 2 + 125
