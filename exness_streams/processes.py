@@ -86,7 +86,8 @@ async def run_engine(settings: KafkaSettings, console: Console) -> BaseException
             put_start_up_aside()
             brokers = ", ".join(settings.kafka_brokers)
             console.print(f"[bold green]engine {settings.worker_name} is ready[/] on Kafka at {brokers}")
-            console.print(f"  API      {settings.own_url}/api/v1/state (any worker answers for any account)")
+            console.print(f"  page     {settings.own_url} (any worker answers for any account)")
+            console.print(f"  API      {settings.own_url}/api/v1/state")
 
         return await worker.run(until, on_ready)
     except (LogFault, OSError) as error:
@@ -165,6 +166,7 @@ def _say_what_runs(settings: Settings, simulator: BackpackSimulator | None, cons
     url = f"http://{settings.host}:{settings.port}"
     feed = f"simulated prices (seed {simulator.seed})" if simulator else settings.backpack_ws_url
     console.print(f"[bold green]Exness Streams {__version__} is running[/]")
+    console.print(f"  page     {url}", soft_wrap=True)
     console.print(f"  API      {url}/api/v1/state", soft_wrap=True)
     console.print(f"  feed     {feed} for {', '.join(settings.instruments)}", soft_wrap=True)
     console.print(f"  data     {settings.data_dir.absolute()} (embedded log; survives restarts)", soft_wrap=True)

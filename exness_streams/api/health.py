@@ -22,7 +22,7 @@ class PublicViews:
         self._engine = engine
 
     async def banner(self, request: web.Request) -> web.Response:
-        """GET /"""
+        """GET /, for programs; a browser gets the page"""
         return json_response(
             {
                 "name": "Exness Streams",
@@ -38,7 +38,12 @@ class PublicViews:
                     "cancelOrder": "POST /api/v1/orders/cancel",
                     "deposit": "POST /api/v1/account/deposit",
                     "reset": "POST /api/v1/account/reset",
+                    "trades": "GET /api/v1/trades",
+                    "equity": "GET /api/v1/equity",
                     "markets": "GET /api/v1/markets",
+                    "candles": "GET /api/v1/candles",
+                    "stream": "GET /ws",
+                    "openapi": "GET /api/v1/openapi.json",
                     "live": "GET /livez",
                     "ready": "GET /readyz",
                     "metrics": "GET /metrics",

@@ -94,7 +94,7 @@ _PUBLIC = (
         path="/",
         name="getBanner",
         tag="service",
-        summary="What this is, and where to go on",
+        summary="What this is, and where to go on; a client that prefers text/html gets the trading page",
         answers={200: Banner},
         for_account=False,
     ),

@@ -16,6 +16,7 @@ from exness_streams.api.history import HistoryViews
 from exness_streams.api.metrics import StreamCollector, engine_metrics, exposition
 from exness_streams.api.openapi import serve_openapi
 from exness_streams.api.orders import OrderViews
+from exness_streams.api.page import Page, add_page
 from exness_streams.api.stream import StreamViews
 from exness_streams.api.trading import TradingViews
 
@@ -37,8 +38,8 @@ def add_routes(engine: Engine) -> CollectorRegistry:
     web_app = engine.app.web.web_app
     web_app.middlewares.append(metrics.middleware)
     web_app.middlewares.append(error_middleware)
+    add_page(web_app, Page(engine.settings.margin_call_level, engine.settings.max_quote_age_ms), public.banner)
     routes: list[tuple[str, str, Handler]] = [
-        ("GET", "/", public.banner),
         ("GET", "/livez", public.live),
         ("GET", "/readyz", public.ready),
         ("GET", "/metrics", exposition(registry)),

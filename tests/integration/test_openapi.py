@@ -40,7 +40,7 @@ EVERY_EXAMPLE = (
 def needs(module: str) -> pytest.MarkDecorator:
     """Skips where a tool is not installed; in CI that is a failure."""
     is_missing = importlib.util.find_spec(module) is None and "CI" not in os.environ
-    return pytest.mark.skipif(is_missing, reason=f"{module} is not installed")
+    return pytest.mark.skipif(is_missing, reason=f"{module} is not installed: pip install -e '.[dev]'")
 
 
 @pytest.fixture(scope="module")
