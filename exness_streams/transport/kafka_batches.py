@@ -35,9 +35,16 @@ async def enqueue(producer: Any, records: Sequence[LogRecord], partition: int | 
         while begun < len(indexes):
             batch, count = _fill(producer, records, indexes, begun, now_ms)
             future = await producer.send_batch(batch, topic, partition=number)
+            future.add_done_callback(_seen)
             sent.append((future, indexes[begun : begun + count]))
             begun += count
     return sent
+
+
+def _seen(sent: asyncio.Future[Any]) -> None:
+    """When the transaction fails before they are waited for, all fail, and the transaction tells why."""
+    if not sent.cancelled():
+        sent.exception()
 
 
 def _fill(producer: Any, records: Sequence[LogRecord], indexes: Sequence[int], begun: int, now_ms: int) -> Any:

@@ -19,6 +19,7 @@ for other in ("integration", "simulation"):  # the platform, in this process and
 if importlib.util.find_spec("playwright"):  # chromium.py says what is missing
     from chromium import DESKTOP, Trader, find_chromium
     from platform_harness import PlatformThread
+    from platform_process import PlatformProcess, free_port
     from playwright.sync_api import Browser, sync_playwright
 
     Visit = Callable[..., Trader]
@@ -49,6 +50,17 @@ if importlib.util.find_spec("playwright"):  # chromium.py says what is missing
             yield thread.start()
         finally:
             thread.stop()
+
+    @pytest.fixture(scope="module")
+    def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformProcess]:
+        """`exness-streams run --feed simulated`, as a user starts it; the seed is always the same."""
+        process = PlatformProcess(tmp_path_factory.mktemp("process") / "data", free_port())
+        process.start()
+        try:
+            process.wait_tradable()
+            yield process
+        finally:
+            process.end()
 
     @pytest.fixture
     def account() -> str:

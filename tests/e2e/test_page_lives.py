@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from chromium import LOST_SERVER, Trader, shown_money
 from platform_harness import PlatformThread
-from platform_process import PlatformProcess, free_port
+from platform_process import PlatformProcess
 from playwright.sync_api import Route, expect
 
 Visit = Callable[..., Trader]
-
-
-@pytest.fixture(scope="module")
-def killable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformProcess]:
-    """`exness-streams run --feed simulated`, as a user starts it; the seed is always the same."""
-    process = PlatformProcess(tmp_path_factory.mktemp("killable") / "data", free_port())
-    process.start()
-    try:
-        process.wait_tradable()
-        yield process
-    finally:
-        process.end()
 
 
 def ask(trader: Trader, path: str) -> Any:
@@ -36,22 +24,22 @@ def ask(trader: Trader, path: str) -> Any:
 
 
 @pytest.mark.parametrize("way", ["SIGKILL", "SIGTERM"])
-def test_a_page_outlives_its_server(visit: Visit, killable: PlatformProcess, way: str) -> None:
-    trader = visit(killable.url).arrive()
+def test_a_page_outlives_its_server(visit: Visit, process: PlatformProcess, way: str) -> None:
+    trader = visit(process.url).arrive()
     trader.tolerated = LOST_SERVER
     key = trader.trade(margin="250", leverage="3")
     order = trader.trade("buy", "limit", margin="40", leverage="2", price="50")
     balance = trader.see("account-balance").text_content()
     assert balance == shown_money(ask(trader, "/api/v1/state")["account"]["balance"])
 
-    killable.kill() if way == "SIGKILL" else killable.terminate()
+    process.kill() if way == "SIGKILL" else process.terminate()
     trader.expect_state("disconnected")
     expect(trader.see("lost")).to_contain_text("What you see is not live")
     expect(trader.see("submit")).to_be_disabled()
     assert trader.page.title().startswith("(disconnected)")
     trader.picture(f"disconnected-{way}")
 
-    killable.start()
+    process.start()
     trader.expect_state("connected")
     expect(trader.see("lost")).to_be_hidden()
     expect(trader.see("account-balance")).to_have_text(balance or "")
@@ -64,8 +52,8 @@ def test_a_page_outlives_its_server(visit: Visit, killable: PlatformProcess, way
     assert len(ask(trader, "/api/v1/state")["positions"]) == 2
 
 
-def test_an_order_sent_into_a_dead_server_happens_once_it_is_back(visit: Visit, killable: PlatformProcess) -> None:
-    trader = visit(killable.url).arrive()
+def test_an_order_sent_into_a_dead_server_happens_once_it_is_back(visit: Visit, process: PlatformProcess) -> None:
+    trader = visit(process.url).arrive()
     trader.tolerated = LOST_SERVER
     held: list[Route] = []
     keys: list[str] = []
@@ -78,10 +66,10 @@ def test_an_order_sent_into_a_dead_server_happens_once_it_is_back(visit: Visit, 
     trader.fill_ticket(margin="70", leverage="3")
     trader.submit()
     trader.wait_for(lambda: held)
-    killable.kill()
+    process.kill()
     held[0].continue_()
     expect(trader.see("ticket-status")).to_contain_text("it can't happen twice")
-    killable.start()
+    process.start()
     trader.expect_state("connected")
     expect(trader.see("submit")).to_be_enabled()
     if trader.see("count-open").text_content() == "0":  # it gave up before the server was back: once more, same key

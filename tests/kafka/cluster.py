@@ -118,6 +118,7 @@ class Cluster:
         common = {
             "KAFKA_BROKERS": broker.address,
             "BACKPACK_WS_URL": f"ws://127.0.0.1:{simulator_port}",
+            "BACKPACK_REST_URL": f"http://127.0.0.1:{simulator_port}",
             "EXNESS_DATA_DIR": str(directory / "data"),
             "EXNESS_PARTITIONS": str(PARTITIONS),
             "EXNESS_SESSION_TIMEOUT_S": str(SESSION_TIMEOUT_S),

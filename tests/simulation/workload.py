@@ -33,6 +33,7 @@ class Workload:
         rng: random.Random,
         *,
         pause_s_max: float = 0.0,
+        retry_pause_s: float = RETRY_PAUSE_S,
         market_only: bool = True,
     ) -> None:
         self.auditor = Auditor()
@@ -40,7 +41,7 @@ class Workload:
         self.met: Counter[str] = Counter()
         self.answered_at_s: dict[str, list[float]] = {}
         self._urls, self._session, self._rng, self._pause_s_max = urls, session, rng, pause_s_max
-        self._market_only = market_only
+        self._market_only, self._retry_pause_s = market_only, retry_pause_s
         self._busy: set[str] = set()
         self._clients: list[asyncio.Task[None]] = []
 
@@ -139,7 +140,16 @@ class Workload:
                     self.met["repeats answered"] += "Idempotent-Replayed" in response.headers
                     return answer
                 self.met[f"{answer.status} {exact(answer.body)['error']}"] += 1
-            await asyncio.sleep(RETRY_PAUSE_S)
+            await asyncio.sleep(self._retry_pause_s)
+
+    def longest_silence_s(self, since_s: float, until_s: float) -> float:
+        """The longest time in a period (time.monotonic()) that an account went without an answer."""
+        longest_s = 0.0
+        for answered_at_s in self.answered_at_s.values():
+            times_s = [at_s for at_s in answered_at_s if since_s <= at_s <= until_s]
+            pairs = zip([since_s, *times_s], [*times_s, until_s], strict=True)
+            longest_s = max(longest_s, *(after - before for before, after in pairs))
+        return longest_s
 
     async def state(self, account: str, url: str) -> Json:
         """The account as the worker at `url` tells it."""

@@ -1,0 +1,55 @@
+"""Batches to a Kafka producer whose transaction fails before anybody waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import Any
+
+from aiokafka.errors import ProducerFenced
+
+from exness_streams.transport.cell_log import LogRecord
+from exness_streams.transport.kafka_batches import enqueue
+
+
+class Batch:
+    """Takes every record."""
+
+    def append(self, *, timestamp: int, key: bytes | None, value: bytes | None) -> object:
+        return object()
+
+    def close(self) -> None:
+        pass
+
+
+class Producer:
+    """aiokafka's, as far as it is used here."""
+
+    def __init__(self) -> None:
+        self.sent: list[asyncio.Future[Any]] = []
+
+    async def partitions_for(self, topic: str) -> set[int]:
+        return {0}
+
+    def create_batch(self) -> Batch:
+        return Batch()
+
+    async def send_batch(self, batch: Batch, topic: str, *, partition: int) -> asyncio.Future[Any]:
+        self.sent.append(asyncio.get_running_loop().create_future())
+        return self.sent[-1]
+
+
+async def test_a_transaction_that_fails_leaves_no_future_to_complain() -> None:
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
+    producer = Producer()
+    sent = await enqueue(producer, [LogRecord("events", b"key", b"value"), LogRecord("rows", b"key", b"value")], 0)
+    assert len(sent) == 2
+    for future in producer.sent:
+        future.set_exception(ProducerFenced())
+    await asyncio.sleep(0)
+    del sent, future
+    producer.sent.clear()
+    gc.collect()
+    await asyncio.sleep(0)
+    assert not complaints
