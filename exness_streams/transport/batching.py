@@ -17,6 +17,9 @@ from typing import Any
 from faust.transport.consumer import Consumer
 from faust.types import TP, ConsumerMessage
 
+SINGLES_AT_ONCE = 200
+"""Single records given out before the sources are looked at again: some 20 ms of Faust's time."""
+
 
 class Wakeup:
     """Ends one waiter's wait; a call of `set` before the wait is kept. For one event loop."""
@@ -87,6 +90,10 @@ class BatchingConsumer(Consumer):  # type: ignore[misc]
     recovery has sought them and let the flow go on. (Faust resumes them before it seeks, and clears its
     queues after: what is read in between is read twice, or lost.)
 
+    A changelog comes record by record, and is given out a little at a time: a worker that has just become a standby
+    has thousands to read, in a fetch that may begin before its sources are released, and its cells would stand
+    still for seconds.
+
     A driver's `_getmany` should return early when `wakeup` is set: a batch was acknowledged, or a partition
     resumed.
     """
@@ -95,6 +102,7 @@ class BatchingConsumer(Consumer):  # type: ignore[misc]
         self.wakeup = Wakeup()
         # Weak: Faust waits for messages taken and not acknowledged, until the garbage collector has them.
         self._in_flight: dict[TP, weakref.ref[BatchMessage]] = {}
+        self._waiting: dict[TP, list[Any]] = {}  # single records that were fetched and not given out yet
         self._seeks: Counter[TP] = Counter()
         self._sought = False
         self._sources_released = False
@@ -106,10 +114,9 @@ class BatchingConsumer(Consumer):  # type: ignore[misc]
         return tp.topic in getattr(self.app, "batched_topics", ())
 
     def _fetchable(self, active: set[TP]) -> set[TP]:
-        """The active partitions that have no batch in flight and are not held back."""
-        return {
-            tp for tp in active if tp not in self._in_flight and (self._sources_released or self._is_changelog_tp(tp))
-        }
+        """The active partitions that have no batch in flight, nothing waiting, and are not held back."""
+        busy = self._in_flight.keys() | self._waiting.keys()
+        return {tp for tp in active if tp not in busy and (self._sources_released or self._is_changelog_tp(tp))}
 
     async def _wait_next_records(self, timeout: float) -> tuple[Mapping[TP, list[Any]] | None, set[TP] | None]:
         # Faust's own sleeps a whole second when no partition is active.
@@ -123,7 +130,8 @@ class BatchingConsumer(Consumer):  # type: ignore[misc]
         fetchable = self._fetchable(active)
         if fetchable:
             return await self._getmany(fetchable, timeout), active
-        await self.wakeup.wait(timeout)
+        if timeout:
+            await self.wakeup.wait(timeout)
         return {}, active
 
     def resume_partitions(self, tps: Any) -> None:
@@ -143,31 +151,37 @@ class BatchingConsumer(Consumer):  # type: ignore[misc]
     # -- from records to messages
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
-        records, active = await self._wait_next_records(timeout)
+        records, active = await self._wait_next_records(0.0 if self._waiting else timeout)
         # Only what comes between here and the last record makes the rest stale: the fetch itself may have
         # waited through a whole rebalance, and brought the first records after it.
         generation = self.app.consumer_generation_id
         seeks = self._seeks.copy()
-        if not records or self.should_stop:
+        if not (records or self._waiting) or self.should_stop:
             return
         if not self.flow_active:
             await self._give_back()
             return
-        for tp in records:
+        for tp in records or ():
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
-        for tp, found in self._in_turn(records):
+        for tp, found in self._in_turn(records or {}, active):
             if not self.flow_active or generation != self.app.consumer_generation_id:
                 return
             wanted = active is None or tp in active or tp in self._buffered_partitions
             if wanted and self._seeks[tp] == seeks[tp]:
                 yield tp, self._deliver(tp, found)
 
-    def _in_turn(self, records: Mapping[TP, list[Any]]) -> Any:
+    def _in_turn(self, records: Mapping[TP, list[Any]], active: set[TP] | None) -> Any:
         """Batches first, since they cost least; then single records, from each partition in turn."""
         batches = {tp: found for tp, found in records.items() if found and self._is_batched(tp)}
         yield from batches.items()
-        singles = {tp: found for tp, found in records.items() if tp not in batches}
-        yield from self.scheduler.iterate(singles)
+        singles = {tp: found for tp, found in self._waiting.items() if active is None or tp in active}
+        singles |= {tp: found for tp, found in records.items() if found and tp not in batches}
+        share = max(1, SINGLES_AT_ONCE // max(1, len(singles)))
+        for tp, found in singles.items():
+            self._waiting.pop(tp, None)
+            if len(found) > share:
+                self._waiting[tp] = found[share:]
+        yield from self.scheduler.iterate({tp: found[:share] for tp, found in singles.items()})
 
     def _deliver(self, tp: TP, found: Any) -> ConsumerMessage:
         """The Message for a batched partition's records, or for another one's single record."""
@@ -195,8 +209,9 @@ class BatchingConsumer(Consumer):  # type: ignore[misc]
 
     def _forget_batches(self, tps: Sequence[TP] | None = None) -> None:
         """After a seek or a revocation: what was fetched before it no longer counts. None: all partitions."""
-        for tp in list(self._in_flight) if tps is None else tps:
+        for tp in [*self._in_flight, *self._waiting] if tps is None else tps:
             self._in_flight.pop(tp, None)
+            self._waiting.pop(tp, None)
         for tp in self.assignment() if tps is None else tps:
             self._seeks[tp] += 1
         self.wakeup.set()

@@ -12,7 +12,7 @@ from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 from mode.utils.queues import FlowControlEvent
 
-from exness_streams.transport.batching import BatchingConsumer, Wakeup
+from exness_streams.transport.batching import SINGLES_AT_ONCE, BatchingConsumer, Wakeup
 from exness_streams.transport.recovery import ChangelogQueue
 
 JOURNAL, CHANGELOG = TP("journal", 0), TP("changelog", 0)
@@ -58,10 +58,15 @@ class StandingBy(BatchingConsumer):
             consumer_generation_id=1,
             monitor=SimpleNamespace(track_tp_end_offset=lambda tp, end: None),
             tables=SimpleNamespace(changelog_topics={CHANGELOG.topic}),
+            batched_topics={JOURNAL.topic},
+            client_only=False,
         )
+        self.fetches: list[Mapping[TP, list[int]]] = [{CHANGELOG: [0, 1, 2]}]
         self.scheduler = DefaultSchedulingStrategy()
         self.wakeup = Wakeup()
         self._in_flight: dict[TP, Any] = {}
+        self._waiting: dict[TP, list[int]] = {}
+        self._sources_released = False
         self._seeks: Counter[TP] = Counter()
         self._read_offset: dict[TP, int] = {}
         self._committed_offset: dict[TP, int] = {}
@@ -76,14 +81,50 @@ class StandingBy(BatchingConsumer):
     async def seek_to_committed(self) -> Mapping[TP, int]:
         return {JOURNAL: 0}
 
-    async def _wait_next_records(self, timeout: float) -> tuple[Mapping[TP, list[int]], set[TP]]:
-        return {CHANGELOG: [0, 1, 2]}, {JOURNAL, CHANGELOG}
+    def _get_active_partitions(self) -> set[TP]:
+        return {JOURNAL, CHANGELOG}
 
-    def _to_message(self, tp: TP, record: int) -> int:
-        return record
+    async def _getmany(self, active: set[TP], timeout: float) -> Mapping[TP, list[int]]:
+        found = self.fetches.pop(0) if self.fetches else {}
+        assert found.keys() <= active, "fetched again before all was given out"
+        return found
+
+    def _deliver(self, tp: TP, found: Any) -> Any:
+        return found
 
 
 StandingBy.__abstractmethods__ = frozenset()
+
+
+async def all_of(consumer: StandingBy) -> list[tuple[TP, Any]]:
+    """What one call of getmany gives."""
+    return [given async for given in consumer.getmany(timeout=1.0)]
+
+
+async def test_a_long_changelog_of_a_standby_does_not_hold_the_sources_up() -> None:
+    consumer = StandingBy()  # whose sources are released a moment after the changelog was fetched
+    changelog = list(range(SINGLES_AT_ONCE * 2 + 50))
+    consumer.fetches = [{CHANGELOG: changelog}, {JOURNAL: [7, 8]}]
+    first = await all_of(consumer)
+    consumer._sources_released = True
+    assert first == [(CHANGELOG, offset) for offset in changelog[:SINGLES_AT_ONCE]]
+    second = await all_of(consumer)
+    assert second[0] == (JOURNAL, [7, 8])
+    third = await all_of(consumer)
+    given = [offset for tp, offset in first + second + third if tp == CHANGELOG]
+    assert given == changelog
+    assert not consumer._waiting
+
+
+async def test_what_waits_is_forgotten_when_its_partition_is_sought_anew() -> None:
+    consumer = StandingBy()
+    consumer._sources_released = True
+    consumer.fetches = [{CHANGELOG: list(range(SINGLES_AT_ONCE + 1))}, {CHANGELOG: [40]}]
+    await all_of(consumer)
+    await consumer.perform_seek()  # of the sources: the changelog goes on
+    assert consumer._waiting
+    consumer._forget_batches([CHANGELOG])
+    assert await all_of(consumer) == [(CHANGELOG, 40)]
 
 
 async def test_seeking_the_sources_leaves_a_changelog_that_is_being_read() -> None:
