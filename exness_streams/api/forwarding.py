@@ -30,6 +30,12 @@ PIECE_BYTES = 64 * 1024
 OWNER_LOOK_S = 0.25
 """How often a request under way looks whether the cell has moved."""
 
+PATIENCE_S = 0.25
+"""How long a request that can't be served waits before it is tried once more, and refused then."""
+
+PASSING = frozenset({"NOT_READY", "REBALANCING"})
+"""Refusals of requests that did nothing, and may be served in a moment."""
+
 _WHAT_MOVES = {JOURNAL_TOPIC: "the account is", MARKET_UPDATES_TOPIC: "the candles are"}
 _READING = ("GET", "HEAD")
 _REQUEST_HEADERS = ("Accept", "Authorization", "Content-Type", "Cookie", "Idempotency-Key", "X-Account")
@@ -45,11 +51,21 @@ class Forwarding:
     def to_owner(self, view: Handler) -> Handler:
         """A view that answers for the accounts owned here, and passes the others on."""
 
-        async def answer(request: web.Request) -> web.StreamResponse:
+        async def once(request: web.Request) -> web.StreamResponse:
             owner = self.owner_elsewhere(request, account_of(request))
             if owner is None:
                 return await view(request)  # if only to say that the account is moving, or the platform starting
             return await self._forward(request, *owner)
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            try:
+                return await once(request)
+            except ApiError as refusal:
+                if refusal.error not in PASSING or self._engine.app.should_stop:
+                    raise
+            # Most moves are over in a moment. And clients that repeat at once would take the time that they need.
+            await asyncio.sleep(PATIENCE_S)
+            return await once(request)
 
         return answer
 

@@ -158,6 +158,13 @@ class Trader:
         """A cell by its column's label."""
         return self.row(key).locator(f'td[data-label="{label}"]')
 
+    def cut_off(self) -> list[str]:
+        """Cells of the tables whose text does not fit."""
+        found: list[str] = self.page.locator("td").evaluate_all("""cells => cells
+          .filter((cell) => cell.scrollWidth > cell.clientWidth)
+          .map((cell) => `${cell.dataset.label}: ${cell.textContent}`)""")
+        return found
+
     def act(self, key: str, action: str) -> None:
         """Press a button of a row: edit, reduce, close, cancel."""
         self.row(key).locator(f'button[data-action="{action}"]').click()

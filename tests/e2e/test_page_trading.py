@@ -102,6 +102,27 @@ def test_the_page_shows_what_the_api_says_to_the_last_digit(trader: Trader, plat
     expect_same(trader, platform)
 
 
+def test_large_figures_are_not_cut_off(trader: Trader, platform: PlatformThread) -> None:
+    platform.post("/api/v1/account/deposit", {"amount": 90_000}, trader.account)
+    trader.choose("BTC_USDC")
+    key = trader.trade(margin="30000", leverage="12.5", stop_loss="60500", take_profit="140000")
+    trader.choose("SOL_USDC")
+    trader.trade("sell", margin="12345.67", leverage="2")
+    platform.set_price("BTC_USDC", "130000.0", "130010.0")
+    expect(trader.cell(key, "Mark")).to_have_text("130,000.00")
+    expect_same(trader, platform)
+    assert trader.cut_off() == []
+    trader.page.set_viewport_size({"width": 1100, "height": 800})
+    trader.page.wait_for_timeout(200)
+    assert trader.cut_off() == []
+    trader.see("close-all").click()
+    trader.see("confirm").click()
+    expect(trader.see("count-open")).to_have_text("0")
+    trader.show("history")
+    expect(trader.rows("history")).to_have_count(2)
+    assert trader.cut_off() == []
+
+
 def test_a_stop_loss_and_a_take_profit_are_set_and_cleared(trader: Trader, platform: PlatformThread) -> None:
     key = trader.trade(margin="500", leverage="5", take_profit="170")
     dialog = trader.see("edit-dialog")

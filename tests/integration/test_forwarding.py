@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from exness_streams.api.errors import error_middleware
+from exness_streams.api.errors import ApiError, error_middleware
 from exness_streams.api.forwarding import FORWARDED, Forwarding
 from exness_streams.messages import JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 
@@ -54,13 +54,24 @@ async def serving(app: web.Application) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def worker(
-    owner_url: str | None, *, owned: set[int], topics: dict[str, Any] | None = None, keeps_candles: bool = False
+    owner_url: str | None,
+    *,
+    owned: set[int],
+    topics: dict[str, Any] | None = None,
+    keeps_candles: bool = False,
+    refusals: list[ApiError] | None = None,
 ) -> AsyncIterator[tuple[str, list[str]]]:
-    """A worker that owns some of eight cells; the URL of each account's partition is its last digit."""
+    """A worker that owns some of eight cells; the URL of each account's partition is its last digit.
+
+    refusals: what its own view raises, in turn, before it answers.
+    """
     local: list[str] = []
 
     async def view(request: web.Request) -> web.Response:
         local.append(request.path)
+        await request.read()
+        if refusals:
+            raise refusals.pop(0)
         return web.Response(text="local")
 
     async with aiohttp.ClientSession() as client:
@@ -131,6 +142,22 @@ async def test_without_a_known_owner_the_view_says_so() -> None:
     async with worker(None, owned=set()) as (url, local):
         await ask(f"{url}/state", "GET", headers={"X-Account": "a1"})
     assert local == ["/state"]
+
+
+async def test_who_comes_while_a_cell_is_on_its_way_waits_a_moment() -> None:
+    moving = [ApiError(503, code, "not yet") for code in ("NOT_READY", "REBALANCING", "REBALANCING")]
+    async with worker(None, owned={1}, refusals=moving) as (url, local):
+        options: dict[str, Any] = {"headers": {"X-Account": "a1"}, "data": b"{}"}
+        assert (await ask(f"{url}/open", **options))[0] == 503  # twice refused
+        assert (await ask(f"{url}/open", **options))[0] == 200
+    assert local == ["/open"] * 4
+
+
+async def test_what_may_have_been_done_is_not_tried_again() -> None:
+    unknown = [ApiError(504, "OUTCOME_UNKNOWN", "who knows")]
+    async with worker(None, owned={1}, refusals=unknown) as (url, local):
+        assert (await ask(f"{url}/open", headers={"X-Account": "a1"}, data=b"{}"))[0] == 504
+    assert local == ["/open"]
 
 
 async def test_an_owner_that_cannot_be_reached_took_nothing() -> None:

@@ -110,17 +110,17 @@ function positionTable(app, host) {
       else closePosition(app, row.positionId, action === 'reduce' ? 50 : 100);
     },
     columns: [
-      { label: 'Market', css: 'start cell-market', width: 12.5, fill: (row, cell) => fillMarket(row, cell) },
-      { label: 'Quantity', css: 'phone-off', width: 12, text: (row) => exact(now(row).quantity) },
+      { label: 'Market', css: 'start cell-market', width: 12, fill: (row, cell) => fillMarket(row, cell) },
+      { label: 'Quantity', css: 'phone-off', width: 9.5, text: (row) => exact(now(row).quantity) },
       { label: 'Margin', width: 7.5, text: (row) => money(now(row).margin) },
       { label: 'Entry', text: (row) => price(row, row.entryPrice) },
       { label: 'Mark', text: (row) => price(row, store.markOf(row)) },
       { label: 'Liquidation', text: (row) => price(row, now(row).liquidationPrice), tone: (row) => (isNear(store.markOf(row), now(row)) ? 'near' : '') },
       { label: 'Stop loss', text: (row) => price(row, now(row).stopLoss) },
       { label: 'Take profit', text: (row) => price(row, now(row).takeProfit) },
-      { label: 'PnL', css: 'cell-pnl cell-strong', text: (row) => signedMoney(store.profitOf(now(row))), tone: pnlTone },
-      { label: 'ROE', css: 'phone-off', width: 6.5, text: (row) => signedPercent(roeOf(store.profitOf(now(row)), now(row).margin)), tone: pnlTone },
-      { label: 'Actions', css: 'cell-actions', width: 15.5, fill: fillPositionActions },
+      { label: 'PnL', css: 'cell-pnl cell-strong', width: 9.5, text: (row) => signedMoney(store.profitOf(now(row))), tone: pnlTone },
+      { label: 'ROE', css: 'phone-off', width: 8.5, text: (row) => signedPercent(roeOf(store.profitOf(now(row)), now(row).margin)), tone: pnlTone },
+      { label: 'Actions', css: 'cell-actions', width: 14.5, fill: fillPositionActions },
     ],
   });
 }
