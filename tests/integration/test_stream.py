@@ -334,6 +334,15 @@ async def traders(platform: PlatformThread, accounts: list[str]) -> AsyncIterato
         finally:
             ending.set()
             await asyncio.gather(*running)
+            await asyncio.to_thread(rest, platform)
+
+
+def rest(platform: PlatformThread) -> None:
+    """The market comes to rest where nothing waits for it, and every cell knows: no event comes any more."""
+    platform.set_price("SOL_USDC", "150.00", "150.10")
+    assert platform.platform is not None
+    cells = platform.platform.engine.cells
+    until(lambda: all(cells.cell(number).quotes["SOL_USDC"].ask == Decimal("150.10") for number in cells.partitions))
 
 
 async def test_no_reader_misses_an_event_however_it_joins(platform: PlatformThread) -> None:
