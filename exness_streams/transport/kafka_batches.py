@@ -7,10 +7,23 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from aiokafka.producer import message_accumulator
+
 from exness_streams.transport.cell_log import LogRecord
 from exness_streams.transport.faults import LogFault
 
 BATCH_BYTES_MAX = 256 * 1024
+
+
+class _QuietBatch(message_accumulator.MessageBatch):  # type: ignore[misc]  # aiokafka is untyped here
+    """aiokafka's, which fails a future of its own that nobody waits for: asyncio would tell of it with a traceback."""
+
+    def failure(self, exception: BaseException) -> None:
+        super().failure(exception)
+        _seen(self._drain_waiter)
+
+
+message_accumulator.MessageBatch = _QuietBatch
 
 
 async def enqueue(producer: Any, records: Sequence[LogRecord], partition: int | None) -> list[tuple[Any, list[int]]]:
@@ -42,8 +55,8 @@ async def enqueue(producer: Any, records: Sequence[LogRecord], partition: int | 
 
 
 def _seen(sent: asyncio.Future[Any]) -> None:
-    """When the transaction fails before they are waited for, all fail, and the transaction tells why."""
-    if not sent.cancelled():
+    """When a transaction fails, what hangs on it fails, too, and the transaction tells why."""
+    if sent.done() and not sent.cancelled():
         sent.exception()
 
 

@@ -6,7 +6,10 @@ import asyncio
 import gc
 from typing import Any
 
+import pytest
+from aiokafka import TopicPartition
 from aiokafka.errors import ProducerFenced
+from aiokafka.producer import message_accumulator
 
 from exness_streams.transport.cell_log import LogRecord
 from exness_streams.transport.kafka_batches import enqueue
@@ -39,9 +42,15 @@ class Producer:
         return self.sent[-1]
 
 
-async def test_a_transaction_that_fails_leaves_no_future_to_complain() -> None:
-    complaints: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
+@pytest.fixture
+async def complaints() -> list[dict[str, Any]]:
+    """What asyncio tells of futures that failed and were never looked at."""
+    found: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: found.append(context))
+    return found
+
+
+async def test_a_transaction_that_fails_leaves_no_future_to_complain(complaints: list[dict[str, Any]]) -> None:
     producer = Producer()
     sent = await enqueue(producer, [LogRecord("events", b"key", b"value"), LogRecord("rows", b"key", b"value")], 0)
     assert len(sent) == 2
@@ -50,6 +59,17 @@ async def test_a_transaction_that_fails_leaves_no_future_to_complain() -> None:
     await asyncio.sleep(0)
     del sent, future
     producer.sent.clear()
+    gc.collect()
+    await asyncio.sleep(0)
+    assert not complaints
+
+
+async def test_nor_does_a_batch_of_aiokafka_that_was_never_sent(complaints: list[dict[str, Any]]) -> None:
+    builder: Any = object()
+    batch = message_accumulator.MessageBatch(TopicPartition("events", 0), builder, 1.0, 0.0)
+    batch.failure(ProducerFenced())
+    assert isinstance(batch.future.exception(), ProducerFenced)
+    del batch
     gc.collect()
     await asyncio.sleep(0)
     assert not complaints
