@@ -115,7 +115,7 @@ class Cluster:
     def __init__(self, broker: Broker, directory: Path, **variables: str) -> None:
         self.broker, self.directory = broker, directory
         simulator_port, *ports = free_ports(1 + ENGINES)
-        common = {
+        self.variables = common = {
             "KAFKA_BROKERS": broker.address,
             "BACKPACK_WS_URL": f"ws://127.0.0.1:{simulator_port}",
             "BACKPACK_REST_URL": f"http://127.0.0.1:{simulator_port}",

@@ -20,6 +20,7 @@ import pytest
 from auditor import Json, exact
 from broker import Broker, fetch_jars
 from cluster import SESSION_TIMEOUT_S, Cluster, Member, read_topic, wait_no_lag, wait_until
+from platform_process import run_cli
 from table_check import check_tables
 from workload import Workload, check_events
 
@@ -299,13 +300,17 @@ async def test_a_foreign_consumer_reads_the_topics_as_documented(cluster: Cluste
     assert seen == sum(books.events for books in work.auditor.books.values())
 
 
-async def test_every_table_holds_what_its_changelog_says(cluster: Cluster) -> None:
+async def test_the_audit_agrees_and_every_table_holds_what_its_changelog_says(cluster: Cluster) -> None:
     """The last test: it ends the cluster."""
     async with trading(cluster, "t", random.Random(SEED)):
         for _ in range(2):
             await asyncio.sleep(2.0)
             await asyncio.to_thread(_terminate, cluster.engines[0])
             await asyncio.to_thread(cluster.wait_ready)
+    # Beside the working cluster, and of all that has happened to it: every cell, from the journal's first record.
+    audited = await asyncio.to_thread(run_cli, "audit", "--kafka", **cluster.variables)
+    print(audited.stdout)
+    assert audited.returncode == 0, audited.stdout + audited.stderr
     await asyncio.to_thread(cluster.end)
     compared = await check_tables(cluster.broker, cluster.directory / "data" / "workers")
     print(f"{compared} entries of tables compared")
