@@ -65,8 +65,8 @@ def test_it_opens_goes_on_and_answers_again_what_it_had_told(
             # Only what was decided without a record may be decided anew.
             assert each["status"] in (400, 503), f"{each} was forgotten: now {status} {reply}"
     order = {"margin": 10, "asset": "SOL", "type": "long", "leverage": 2}
-    fresh = {"account": "newcomer", "path": "/api/v1/positions/open", "key": "after the upgrade", "body": order}
-    assert send(platform.url, fresh)[0] == 201
+    fresh = {"account": "newcomer", "path": "/api/v1/positions/open", "key": "after-the-upgrade", "body": order}
+    assert send(platform.url, fresh)[0] == 201, send(platform.url, fresh)
     assert platform.terminate() == 0
     check_audit(data_dir)
     assert "Traceback" not in platform.said(), platform.said()
