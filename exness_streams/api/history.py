@@ -22,7 +22,7 @@ from exness_streams.api.pieces import BrokenOff, send_pieces
 from exness_streams.api.requests import account_of
 from exness_streams.domain.events import CloseReason
 from exness_streams.domain.trades import HistoryHead, Trade
-from exness_streams.engine.history import READ_MAX, HistoryHost, NotOwned
+from exness_streams.engine.history import READ_MAX, HistoryHost, NotOwned, NotWhole
 from exness_streams.messages import EquityMessage, EquityPoint, TradeMessage, TradesMessage
 
 LIMIT_MAX = 500
@@ -85,8 +85,8 @@ class HistoryViews:
         try:
             history = await self._history(account_id, query)
             page, cursor = await _page(history, query)
-        except NotOwned:
-            raise _moving() from None
+        except NotOwned as error:
+            raise _not_now(error) from None
         message = TradesMessage(
             trades=[trade_message(trade) for trade in page], next_cursor=cursor, sequence=history.head.sequence
         )
@@ -101,8 +101,8 @@ class HistoryViews:
         }
         try:
             history = await self._history(account_id, query)
-        except NotOwned:
-            raise _moving() from None
+        except NotOwned as error:
+            raise _not_now(error) from None
         if request.method == "HEAD":
             return web.Response(headers=headers)
         return await send_pieces(request, self._csv(history, query), headers)
@@ -132,8 +132,8 @@ class HistoryViews:
             end = _end(history.head.points.end, query)
             first = max(history.head.points_from, end - query.limit)
             found = history.host.points(history.partition, history.account_id, first, end)
-        except NotOwned:
-            raise _moving() from None
+        except NotOwned as error:
+            raise _not_now(error) from None
         message = EquityMessage(
             points=[EquityPoint(point.time_ms, point.balance) for point in found],
             next_cursor=_cursor_of(first) if first > history.head.points_from else None,
@@ -169,7 +169,9 @@ def _end(newest: int, query: Query) -> int:
     return newest if query.before is None else min(newest, query.before)
 
 
-def _moving() -> ApiError:
+def _not_now(error: NotOwned) -> ApiError:
+    if isinstance(error, NotWhole):
+        return ApiError(503, "NOT_READY", "the account's history was lost and is being built anew from its events")
     return ApiError(503, "REBALANCING", "the account is moving to another worker")
 
 

@@ -250,6 +250,10 @@ class CandleFold:
 
 
 # The entries of the table `candles`. A beginning has ten digits, so that keys are in the order of time.
+PREFIXES = b"live/", b"minute/", b"hour/"
+"""Of which each symbol has some as soon as it has candles."""
+
+
 def minute_key(symbol: str, time_s: int) -> bytes:
     return b"minute/%s/%010d" % (symbol.encode(), time_s)
 

@@ -106,6 +106,8 @@ class Cell:
         self.triggers = TriggerIndex()
         self.expiries = ExpiryIndex()
         self.next_offset = 0
+        self._accounts = 0
+        self._taken = 0
         self._fetch = fetch
         self._rows: dict[str, AccountRow] = {}
 
@@ -115,6 +117,7 @@ class Cell:
         ValueError when a row comes from a record the journal no longer reaches.
         """
         self.next_offset = next_offset
+        self._accounts = self._taken = 0
         self.pending.clear()
         self._rows.clear()
         self.quotes = dict(quotes)
@@ -129,10 +132,17 @@ class Cell:
                     f"account {row.account_id} was made by journal record {row.applied_offset} of partition "
                     f"{self.partition}, but the journal is read only up to {self.next_offset}"
                 )
+            self._accounts += 1
+            self._taken += row.applied_offset + 1
             for position in row.positions.values():
                 yield row.account_id, position
             for order in row.orders.values():
                 yield row.account_id, order
+
+    @property
+    def meta(self) -> records.Meta:
+        """What the entries, the pending ones included, say of themselves."""
+        return records.Meta(self.partition, self.next_offset, self._accounts, self._taken)
 
     def account(self, account_id: str) -> AccountRow | None:
         """The newest row of an account, committed or pending."""
@@ -303,6 +313,9 @@ class Cell:
 
     def put(self, old: AccountRow, new: AccountRow, offset: int) -> None:
         """Take a changed row, made by the record at `offset`."""
+        known = self._rows.get(new.account_id, old)  # `old` may be of the middle of a record
+        self._accounts += known.applied_offset < 0
+        self._taken += offset - known.applied_offset
         new = msgspec.structs.replace(new, applied_offset=offset)
         self._watch_changes(new.account_id, old.positions, new.positions)
         if old.orders is not new.orders:

@@ -38,6 +38,22 @@ class KeyedOutcome(msgspec.Struct, frozen=True):
     outcome: Outcome
 
 
+class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a table's partition stands: an entry of its own, written by every transaction that changes others.
+
+    So the table itself says which of the input's records it holds, and whether it is whole. next_offset: of the
+    input. accounts: how many have entries. taken: the sum over them of what each has taken (a row's applied_offset
+    + 1, a history's sequence), which any account that is missing or older makes smaller. rebuilt_to: a history that
+    is built anew is not whole before this offset.
+    """
+
+    partition: int
+    next_offset: int
+    accounts: int = 0
+    taken: int = 0
+    rebuilt_to: int = 0
+
+
 encode = msgspec.json.Encoder(decimal_format="number").encode
 
 _journal_decoder: msgspec.json.Decoder[JournalRecord] = msgspec.json.Decoder(JournalRecord)
@@ -45,11 +61,13 @@ _event_decoder = msgspec.json.Decoder(Event)
 _row_decoder = msgspec.json.Decoder(AccountRow)
 _outcome_decoder = msgspec.json.Decoder(KeyedOutcome)
 _quote_decoder = msgspec.json.Decoder(Quote)
+_meta_decoder = msgspec.json.Decoder(Meta)
 
 decode_event = _event_decoder.decode
 decode_row = _row_decoder.decode
 decode_keyed_outcome = _outcome_decoder.decode
 decode_quote = _quote_decoder.decode
+decode_meta = _meta_decoder.decode
 
 
 def decode_record(value: bytes) -> Command | PriceFrame:
@@ -74,5 +92,10 @@ def quote_key(symbol: str) -> bytes:
     return b"quote/" + symbol.encode()
 
 
+META_KEY = b"meta"
+"""Of the Meta; no other key is without a slash."""
+
 ROW_PREFIX = b"account/"
 QUOTE_PREFIX = b"quote/"
+SLOT_PREFIX = b"slot/"
+OUTCOME_PREFIX = b"outcome/"

@@ -172,6 +172,9 @@ def trade_of(event: PositionClosed) -> Trade:
 
 
 # The entries of a history, all in one table. Account ids hold no slash, so no key is a part of another's.
+HEAD_PREFIX, TRADE_PREFIX, POINT_PREFIX = PREFIXES = b"head/", b"trade/", b"equity/"
+
+
 def head_key(account_id: str) -> bytes:
     return b"head/" + account_id.encode()
 

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import faust
@@ -21,6 +22,7 @@ from exness_streams.engine.candles import CandleHost
 from exness_streams.engine.cells import CellHost, JournalFault
 from exness_streams.engine.gateway import Gateway
 from exness_streams.engine.history import HistoryFault, HistoryHost
+from exness_streams.engine.losses import check_kept
 from exness_streams.engine.market import Framer
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 from exness_streams.transport.faults import CellReleased
@@ -121,6 +123,8 @@ def build_engine(settings: Settings) -> Engine:
         await asyncio.gather(history.close(), candles.close())  # Faust stops the tables before the agents
 
     app.before_stop = before_stop
+    for kept in (table, candles.table, history.table):
+        kept.check_kept = partial(check_kept, kept)
     engine = Engine(settings, app, table, cells, gateway, framer, catalogue, history, candles, CandleReader(candles))
     _add_agents(engine)
     return engine
@@ -218,10 +222,12 @@ def _add_agents(engine: Engine) -> None:
             if app.consumer_generation_id != generation:
                 return  # another rebalance has come: its recovery is not over, and calls again
             for partition, (start, end) in told.items():
+                await engine.history.mend(partition, events_start=start)
                 engine.history.load(partition, events_start=start, events_end=end)
             for partition, (start, _) in ticked.items():
                 engine.candles.load(partition, ticks_start=start)
             for partition, (start, end) in journals.items():
+                await cells.mend_offset(partition)
                 cells.load(partition, journal_start=start, journal_end=end)
             cells.loaded()
         except CellReleased:

@@ -18,6 +18,7 @@ from exness_streams.engine.checkpoints import changelog_of, committed_entries, f
 from exness_streams.engine.replay import Replay, put
 from exness_streams.messages import JOURNAL_TOPIC
 from exness_streams.transport.log_reader import LogReader, Snapshot
+from exness_streams.transport.table import MARK_KEY
 
 OnProgress = Callable[[int, int], None]
 """Called with (records folded, records in all)."""
@@ -85,21 +86,31 @@ def _audit_cell(
         table, name = _caught_up(stored, snapshot, group, partition), "the local table and the log's"
     found = compared(replay, end, table, name)
     if table is not committed:
-        found.differences.extend(_differences(replay.entries, committed))
+        found.differences.extend(compared(replay, end, committed, name).differences)
     return found
 
 
 def compared(replay: Replay, ended_at: int, table: dict[bytes, bytes], name: str) -> CellAudit:
-    """What a replay up to `ended_at` and a table of that name have in common, and whether money is conserved."""
+    """What a replay up to `ended_at` and a table of that name have in common, and whether money is conserved.
+
+    What the table says of itself (its Meta) is compared with what was found; a table of 0.1.0 says nothing.
+    """
+    meta, table = _meta_apart(table)
     differences = _differences(replay.entries, table)
-    accounts = 0
+    accounts = taken = 0
     for key, value in replay.entries.items():
         if key.startswith(records.ROW_PREFIX):
             accounts += 1
             row = records.decode_row(value)
+            taken += row.applied_offset + 1
             with money_arithmetic():
                 if not row.is_conserved:
                     differences.append(f"account {row.account_id}: money is not conserved")
+    if meta is not None and ((meta.accounts, meta.taken) != (accounts, taken) or meta.next_offset < ended_at):
+        differences.append(
+            f"the table says that it stands at record {meta.next_offset} with {meta.accounts} accounts, which have "
+            f"taken {meta.taken}; replay gives {ended_at}, {accounts} and {taken}"
+        )
     return CellAudit(
         replay.partition,
         replay.began_at,
@@ -110,6 +121,12 @@ def compared(replay: Replay, ended_at: int, table: dict[bytes, bytes], name: str
         differences,
         name,
     )
+
+
+def _meta_apart(table: dict[bytes, bytes]) -> tuple[records.Meta | None, dict[bytes, bytes]]:
+    stored = table.get(records.META_KEY)
+    entries = {key: value for key, value in table.items() if key != records.META_KEY}
+    return None if stored is None else records.decode_meta(stored), entries
 
 
 def _replay(snapshot: Snapshot, partition: int, end: int, checkpoints_dir: Path, on_progress: OnProgress) -> Replay:
@@ -164,12 +181,14 @@ def _stored_entries(tables_dir: Path, partition: int) -> dict[bytes, bytes] | No
     try:
         table = rocksdict.Rdict(str(found[-1]), options=options, access_type=rocksdict.AccessType.read_only())
         try:
-            return dict(table.items())
+            entries = dict(table.items())
+            entries.pop(MARK_KEY, None)
+            return entries
         finally:
             table.close()
     except Exception as error:  # rocksdict has no exception of its own
         raise ValueError(
-            f"the table {found[-1]} can't be read ({error}): remove the tables directory; the next start rebuilds it"
+            f"the table {found[-1]} can't be read ({error}): move the tables directory away; the next start rebuilds it"
         ) from error
 
 

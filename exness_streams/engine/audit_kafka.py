@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from exness_streams.domain.records import META_KEY
 from exness_streams.engine.audit import (
     PROGRESS_RECORDS,
     CellAudit,
@@ -158,7 +159,7 @@ class _Auditor:
 
         await self._reader.read(JOURNAL_TOPIC, replay.partition, first, min(cut.folded_min, last), fold)
         check_reached(replay, cut.folded_min)
-        search = StateSearch(replay, cut.entries)
+        search = StateSearch(replay, {key: value for key, value in cut.entries.items() if key != META_KEY})
 
         def look(record: Any) -> bool:
             search.fold(record.offset, record.value)

@@ -8,6 +8,7 @@ nothing. Minutes are kept for a week, and then become hours, which are kept for 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,12 +29,16 @@ from exness_streams.domain.candles import (
     shown,
     start_of,
 )
+from exness_streams.domain.records import META_KEY, Meta, encode
 from exness_streams.engine.commits import TableCommits
 from exness_streams.engine.history import NotOwned
+from exness_streams.engine.losses import is_empty, lost_by_offset
 from exness_streams.engine.observer import Observer
 from exness_streams.transport.cell_log import CellLog
 from exness_streams.transport.faults import CellReleased, LogFault
 from exness_streams.transport.table import CellTable
+
+log = logging.getLogger(__name__)
 
 FLUSH_S = 1.0
 CLOSE_S_MAX = 3.0
@@ -79,8 +84,21 @@ class CandleHost:
     # -- the partition
 
     def load(self, partition: int, *, ticks_start: int) -> None:
-        """Go on from what was committed."""
+        """Go on from what was committed. Candles are a view: those that are lost are lost, which is said."""
         committed = self._cell_log.committed(partition)
+        empty = is_empty(self.table, partition, candles.PREFIXES)
+        lost = lost_by_offset(self.table, partition, committed, empty=empty)
+        if lost is None and partition in self.table.trimmed:
+            lost = "no longer holds its first records"
+        if lost is not None:
+            log.warning(
+                "partition %d of %s %s: candles are missing, apart from what the exchange's history still tells; new "
+                "ones are kept from now on",
+                partition,
+                self.table.changelog_name,
+                lost,
+            )
+        self.table.prove(partition)
         owned = OwnedCandles(partition, self.symbols, ticks_start if committed is None else committed)
         for symbol in self.symbols:
             live = self.table.entry(partition, candles.live_key(symbol))
@@ -164,6 +182,7 @@ class CandleHost:
 
     async def _commit(self, owned: OwnedCandles, entries: dict[bytes, bytes | None], next_offset: int) -> bool:
         """False when the partition is another worker's meanwhile, who reads the ticks again. LogFault."""
+        entries[META_KEY] = encode(Meta(owned.partition, next_offset))
         try:
             await self._commits.commit(owned.partition, entries, [], next_offset, self.observer)
         except LogFault as fault:

@@ -7,6 +7,7 @@ offset in one transaction; then RocksDB.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -21,11 +22,21 @@ from exness_streams.domain.events import Event, PositionClosed
 from exness_streams.domain.quotes import Quote
 from exness_streams.engine.commits import TableCommits
 from exness_streams.engine.listener import CellListener
+from exness_streams.engine.losses import (
+    RESTORE,
+    is_empty,
+    lost_by_count,
+    lost_by_offset,
+    meta_of,
+    outcomes_expected,
+)
 from exness_streams.engine.observer import Observer
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC
 from exness_streams.transport.cell_log import CellLog, LogRecord
 from exness_streams.transport.faults import CellReleased, LogFault
 from exness_streams.transport.table import CellTable
+
+log = logging.getLogger(__name__)
 
 SLICE_RECORDS_MAX = 500
 """Records folded in one go and one transaction: a few milliseconds, after which others get the event loop."""
@@ -74,28 +85,76 @@ class CellHost:
         self.ready = asyncio.Event()
         self.priced = asyncio.Event()
 
+    async def mend_offset(self, partition: int) -> None:
+        """Before a cell is loaded: commit the offset that its table stands at, when the group's is lost or older.
+
+        Brokers forget the offsets of a group that was away for long, and operators reset them; the table tells where
+        it stands. LogFault.
+        """
+        committed, meta = self._cell_log.committed(partition), meta_of(self._table, partition)
+        if meta is None or meta.next_offset <= (committed or 0):
+            return
+        log.warning(
+            "the committed offset of partition %d of %s was %s, but its table stands at %d: going on from there",
+            partition,
+            JOURNAL_TOPIC,
+            "gone" if committed is None else committed,
+            meta.next_offset,
+        )
+        await self._cell_log.commit(partition, [], meta.next_offset)
+
     def load(self, partition: int, *, journal_start: int, journal_end: int) -> None:
-        """Take a cell over from its committed entries. JournalFault when the journal does not continue them."""
+        """Take a cell over from its committed entries.
+
+        JournalFault when the journal does not continue them, or when they are not all there.
+        """
         committed = self._cell_log.committed(partition)
         next_offset = committed if committed is not None else 0
+        empty = is_empty(self._table, partition, (records.ROW_PREFIX, records.QUOTE_PREFIX))
+        self._check_whole(partition, lost_by_offset(self._table, partition, committed, empty=empty))
         if next_offset > journal_end:
             raise JournalFault(
                 f"partition {partition} of the journal ends at {journal_end}, but accounts were built from it up to "
-                f"{next_offset}: the journal was recreated or cut. Restore it, or start with an empty data directory"
+                f"{next_offset}: the journal was recreated or cut. {RESTORE}"
             )
         if next_offset < journal_start:
             raise JournalFault(
                 f"partition {partition} of the journal begins at {journal_start}, but the next record needed is "
-                f"{next_offset}: {journal_start - next_offset} records are gone. Restore them from a backup"
+                f"{next_offset}: {journal_start - next_offset} records are gone. {RESTORE}"
+            )
+        if committed is None and not empty:
+            raise JournalFault(
+                f"the group's offset of partition {partition} of the journal is gone, and its table does not say where "
+                f"it stands, since it was last written by 0.1.0. Restore the offset, or the brokers' topic of offsets, "
+                "from a backup (docs/operations.md, Lost state): another offset would execute requests again"
             )
         cell = Cell(partition, lambda key: self._table.entry(partition, key))
         try:
             cell.load(next_offset, self._rows(partition), self._quotes(partition))
         except ValueError as error:
-            raise JournalFault(f"{error}: restore the log, or remove the tables directory to rebuild it") from error
+            raise JournalFault(f"{error}. {RESTORE}") from error
+        self._check_whole(partition, lost_by_count(meta_of(self._table, partition), cell.meta))
+        self._check_outcomes(partition)
         self._cells[partition] = cell
         self._ready_at[partition] = journal_end
         self._catching_up = True
+
+    def _check_outcomes(self, partition: int) -> None:
+        """Each row says how many outcomes are remembered for it: they are counted when a table was built anew."""
+        if partition not in self._table.unproven:
+            return
+        expected = sum(outcomes_expected(row.outcomes) for row in self._rows(partition))
+        for prefix in (records.SLOT_PREFIX, records.OUTCOME_PREFIX):
+            found = self._table.count(partition, prefix)
+            if found != expected:
+                self._check_whole(
+                    partition, f"holds {found} answers of requests with a key, and lacks some of {expected}"
+                )
+        self._table.prove(partition)
+
+    def _check_whole(self, partition: int, lost: str | None) -> None:
+        if lost is not None:
+            raise JournalFault(f"partition {partition} of {self._table.changelog_name} {lost}. {RESTORE}")
 
     def _rows(self, partition: int) -> Iterable[AccountRow]:
         for _, value in self._table.scan(partition, records.ROW_PREFIX):
@@ -208,7 +267,8 @@ class CellHost:
     async def _commit(self, cell: Cell, events: Sequence[Event]) -> None:
         partition = cell.partition
         told = [LogRecord(EVENTS_TOPIC, event.account_id.encode(), records.encode(event)) for event in events]
-        await self._commits.commit(partition, dict(cell.pending), told, cell.next_offset, self.observer)
+        entries = {**cell.pending, records.META_KEY: records.encode(cell.meta)}
+        await self._commits.commit(partition, entries, told, cell.next_offset, self.observer)
         cell.committed()
         self._committed_at_s[partition] = time.monotonic()
         # Only now: what was folded and not committed is folded again, here or elsewhere.

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from exness_streams.domain.records import META_KEY
 from exness_streams.domain.state_hash import state_hash
 from exness_streams.messages import JOURNAL_TOPIC
 from exness_streams.transport.log_reader import LogReader, Snapshot
@@ -68,7 +69,8 @@ def changelog_of(group: str) -> str:
 
 
 def write_checkpoint(directory: Path, partition: int, offset: int, entries: dict[bytes, bytes]) -> Header:
-    """Write one durably: whole under its name, or not at all."""
+    """Write one durably: whole under its name, or not at all. Its header says what an entry's Meta would."""
+    entries = {key: value for key, value in entries.items() if key != META_KEY}
     directory.mkdir(parents=True, exist_ok=True)
     header = Header(partition, offset, len(entries), state_hash(entries.items()), int(time.time() * 1000))
     path = directory / f"{partition}-{offset}{SUFFIX}"

@@ -7,18 +7,22 @@ repeat nothing and skip nothing within an account, so its sequence proves that n
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Protocol
 
 import msgspec
 
 from exness_streams.domain import records, trades
+from exness_streams.domain.records import META_KEY, Meta
 from exness_streams.domain.trades import BalancePoint, EventGap, HistoryHead, Trade
 from exness_streams.engine.commits import TableCommits
+from exness_streams.engine.losses import RESTORE, is_empty, lost_by_count, lost_by_offset, meta_of
 from exness_streams.engine.observer import Observer
 from exness_streams.messages import EVENTS_TOPIC
 from exness_streams.transport.batching import Wakeup
@@ -26,11 +30,16 @@ from exness_streams.transport.cell_log import CellLog
 from exness_streams.transport.faults import CellReleased, LogFault
 from exness_streams.transport.table import CellTable
 
+log = logging.getLogger(__name__)
+
 SLICE_EVENTS_MAX = 200
 """Events of one transaction: a few milliseconds' work, after which others get the event loop."""
 
 PACE_S = 0.05
 """Time between the transactions of a partition while nobody waits: orders need the log more."""
+
+REMOVED_AT_ONCE = 1_000
+"""Entries of one transaction, when histories begin anew."""
 
 CLOSE_S_MAX = 3.0
 """How long a stop waits for the transactions under way."""
@@ -47,6 +56,10 @@ class NotOwned(LookupError):
     """The partition is another worker's, or not loaded yet."""
 
 
+class NotWhole(NotOwned):
+    """The partition's histories are being built anew."""
+
+
 class ReadRecord(Protocol):
     """A record as the transport's batches hold it."""
 
@@ -55,17 +68,33 @@ class ReadRecord(Protocol):
 
 
 class _Partition:
-    """Histories of one partition's accounts. may_begin_late: the topic's beginning is gone."""
+    """Histories of one partition's accounts. may_begin_late: the topic's beginning is gone.
 
-    def __init__(self, number: int, next_offset: int, events_end: int, *, may_begin_late: bool) -> None:
-        self.number = number
-        self.next_offset = next_offset
+    accounts, taken, rebuilt_to: as in the table's Meta.
+    """
+
+    def __init__(self, meta: Meta, events_end: int, *, may_begin_late: bool) -> None:
+        self.number = meta.partition
+        self.next_offset = meta.next_offset
+        self.accounts = meta.accounts
+        self.taken = meta.taken
+        self.rebuilt_to = meta.rebuilt_to
         self.events_end = events_end
         self.may_begin_late = may_begin_late
         self.committed_at_s = -math.inf
         self.wanted = Wakeup()
         self.busy = asyncio.Lock()
         self.waiting: defaultdict[str, list[tuple[int, asyncio.Future[bool]]]] = defaultdict(list)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it holds all that was in it before it was lost."""
+        return self.next_offset >= self.rebuilt_to
+
+    def meta(self, next_offset: int) -> Meta:
+        """As it is written with the entries up to an offset."""
+        rebuilt_to = self.rebuilt_to if next_offset < self.rebuilt_to else 0
+        return Meta(self.number, next_offset, self.accounts, self.taken, rebuilt_to)
 
     def tell(self, account_id: str, sequence: int) -> None:
         """An account's history has come up to a sequence."""
@@ -95,21 +124,77 @@ class HistoryHost:
 
     # -- partitions
 
+    async def mend(self, partition: int, *, events_start: int) -> None:
+        """Before a partition is loaded: what its table lacks is built anew, from its first event on.
+
+        The group's offset is set to where that begins, or to where the table stands when the offset is lost or older.
+        HistoryFault when entries are lost and the first events as well. LogFault.
+        """
+        committed, meta = self._cell_log.committed(partition), meta_of(self.table, partition)
+        lost = self._lost(partition, committed)
+        if lost is not None:
+            await self._begin_anew(partition, committed or 0, events_start, lost)
+        elif meta is not None and meta.next_offset > (committed or 0):
+            await self._cell_log.commit(partition, [], meta.next_offset)
+        self.table.prove(partition)
+
+    def _lost(self, partition: int, committed: int | None) -> str | None:
+        empty = is_empty(self.table, partition, trades.PREFIXES)
+        lost = lost_by_offset(self.table, partition, committed, empty=empty)
+        if lost is not None or partition not in self.table.unproven:
+            return lost
+        accounts = taken = 0
+        expected = Counter[bytes]()
+        for _, value in self.table.scan(partition, trades.HEAD_PREFIX):
+            head = trades.decode_head(value)
+            accounts, taken = accounts + 1, taken + head.sequence
+            expected[trades.TRADE_PREFIX] += head.trades.end - head.trades.stored
+            expected[trades.POINT_PREFIX] += head.points.end - head.points.stored
+        meta = meta_of(self.table, partition)
+        lost = lost_by_count(meta, Meta(partition, 0, accounts, taken))
+        if lost is None and any(self.table.count(partition, prefix) != expected[prefix] for prefix in expected):
+            lost = "lacks trades or balances of some accounts"
+        return lost
+
+    async def _begin_anew(self, partition: int, committed: int, events_start: int, lost: str) -> None:
+        where = f"partition {partition} of {self.table.changelog_name} {lost}"
+        if events_start > 0:
+            raise HistoryFault(
+                f"{where}; it can't be built anew, since {EVENTS_TOPIC} begins at {events_start}. {RESTORE}"
+            )
+        log.warning("%s: its histories are built anew from %s, and not shown until then", where, EVENTS_TOPIC)
+        meta = meta_of(self.table, partition)
+        rebuilt_to = max(committed, 0 if meta is None else meta.rebuilt_to)
+        # A crash in the middle leaves the offset above what the Meta says: then this begins again.
+        beginning = {META_KEY: records.encode(Meta(partition, 0, rebuilt_to=rebuilt_to))}
+        await self._commits.commit(partition, beginning, [], committed, self.observer)
+        for prefix in trades.PREFIXES:
+            while old := [key for key, _ in islice(self.table.scan(partition, prefix), REMOVED_AT_ONCE)]:
+                await self._commits.commit(partition, dict.fromkeys(old), [], committed, self.observer)
+        await self._cell_log.commit(partition, [], 0)
+
     def load(self, partition: int, *, events_start: int, events_end: int) -> None:
         """Take a partition over. HistoryFault when its events do not continue what was committed."""
         committed = self._cell_log.committed(partition)
         if committed is not None and committed > events_end:
             raise HistoryFault(
                 f"partition {partition} of {EVENTS_TOPIC} ends at {events_end}, but histories were built from it up to "
-                f"{committed}: the topic was recreated or cut. Restore it, or start with an empty data directory"
+                f"{committed}: the topic was recreated or cut. {RESTORE}"
             )
         if committed is not None and committed < events_start:
             raise HistoryFault(
                 f"partition {partition} of {EVENTS_TOPIC} begins at {events_start}, but the next event needed is "
-                f"{committed}: {events_start - committed} offsets are gone. Restore them from a backup"
+                f"{committed}: {events_start - committed} offsets are gone. {RESTORE}"
             )
         next_offset = events_start if committed is None else committed
-        self._partitions[partition] = _Partition(partition, next_offset, events_end, may_begin_late=events_start > 0)
+        meta = meta_of(self.table, partition) or self._counted(partition)
+        meta = msgspec.structs.replace(meta, next_offset=next_offset)
+        self._partitions[partition] = _Partition(meta, events_end, may_begin_late=events_start > 0)
+
+    def _counted(self, partition: int) -> Meta:
+        """What a table without a Meta would say, apart from its offset."""
+        heads = [trades.decode_head(value) for _, value in self.table.scan(partition, trades.HEAD_PREFIX)]
+        return Meta(partition, 0, len(heads), sum(head.sequence for head in heads))
 
     def drop(self, partitions: Iterable[int]) -> None:
         """Forget partitions that are another's now."""
@@ -160,6 +245,7 @@ class HistoryHost:
             if record.offset >= owned.next_offset:
                 self._fold_event(owned, record, heads, entries)
         next_offset = max(owned.next_offset, batch[-1].offset + 1)
+        entries[META_KEY] = records.encode(owned.meta(next_offset))
         await self._commits.commit(owned.number, entries, [], next_offset, self.observer)
         owned.next_offset, owned.committed_at_s = next_offset, time.monotonic()
         for account_id, head in heads.items():
@@ -177,7 +263,10 @@ class HistoryHost:
         try:
             event = records.decode_event(record.value)
             head = heads.get(event.account_id) or self._head(owned.number, event.account_id)
-            heads[event.account_id] = trades.fold_event(head, event, entries, may_begin_late=owned.may_begin_late)
+            folded = trades.fold_event(head, event, entries, may_begin_late=owned.may_begin_late)
+            heads[event.account_id] = folded
+            owned.accounts += head.sequence == 0
+            owned.taken += folded.sequence - head.sequence
         except EventGap as gap:
             raise HistoryFault(f"{where}: {gap}; those between are lost. Restore the log from a backup") from gap
         except (ValueError, msgspec.MsgspecError) as error:
@@ -232,6 +321,8 @@ class HistoryHost:
         owned = self._partitions.get(partition)
         if owned is None:
             raise NotOwned(f"partition {partition} of {EVENTS_TOPIC} is not this worker's")
+        if not owned.is_whole:
+            raise NotWhole(f"histories of partition {partition} are being built anew")
         return owned
 
     def _entries(self, partition: int, keys: Iterable[bytes]) -> list[bytes | None]:

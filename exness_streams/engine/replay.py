@@ -14,12 +14,16 @@ APPLY_ENTRIES = 1_000
 
 
 class Replay:
-    """A cell's entries, moved on from record to record. `entries` is the caller's to give, and changed here."""
+    """A cell's entries, moved on from record to record. `entries` is the caller's to give, and changed here.
+
+    Without the Meta, which belongs to a transaction and not to a record.
+    """
 
     def __init__(self, partition: int, began_at: int, entries: dict[bytes, bytes]) -> None:
         self.partition = partition
         self.began_at = began_at
         self.entries = entries
+        entries.pop(records.META_KEY, None)
         self._cell = Cell(partition, entries.get)
         rows = [records.decode_row(value) for key, value in entries.items() if key.startswith(records.ROW_PREFIX)]
         quotes = {

@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from faust.tables.manager import TableManager as FaustTableManager
+from faust.tables.recovery import Recovery as FaustRecovery
+from faust.types import TP
 from mode.utils.queues import ThrowableQueue
+
+from exness_streams.transport.faults import LogFault
+from exness_streams.transport.table import CellTable
 
 HEARTBEATS = 12
 """In a session's time-out. Members hear of a rebalance by a heartbeat, and all rest until the last has heard."""
@@ -29,10 +34,44 @@ class ChangelogQueue(ThrowableQueue):  # type: ignore[misc]  # mode is untyped h
                 return event
 
 
+class LogBehindTable(LogFault):
+    """A changelog ends before what this worker's table was built from."""
+
+
+class Recovery(FaustRecovery):  # type: ignore[misc]
+    """Looks at what it begins with. Faust's own words for a changelog that was cut say to remove the table."""
+
+    async def _build_offsets(self, consumer: Any, tps: set[TP], destination: Any, title: str) -> None:
+        starts = await consumer.earliest_offsets(*tps) if tps else {}
+        for tp in tps:
+            persisted, table = destination[tp], self.tp_to_table[tp]
+            if isinstance(table, CellTable):
+                table.take_doubts(tp.partition, persisted, starts.get(tp) or 0)
+            if title == "active":
+                self._check_end(tp, persisted, self.active_highwaters[tp])
+        await super()._build_offsets(consumer, tps, destination, title)
+
+    async def _build_highwaters(self, consumer: Any, tps: set[TP], destination: Any, title: str) -> None:
+        await super()._build_highwaters(consumer, tps, destination, title)
+        if title == "standby":
+            for tp in tps:
+                self._check_end(tp, self.tp_to_table[tp].persisted_offset(tp), destination[tp])
+
+    def _check_end(self, tp: TP, persisted: int | None, last: int) -> None:
+        if persisted is not None and persisted > last:
+            raise LogBehindTable(
+                f"partition {tp.partition} of {tp.topic} ends at record {last}, but the table here was built from it "
+                f"up to record {persisted}: the topic was deleted, made anew or cut, or this directory is of another "
+                "log. Restore the topic from a backup (docs/operations.md, Lost state), and keep this directory until "
+                "then: it may be the last copy"
+            )
+
+
 class TableManager(FaustTableManager):  # type: ignore[misc]
     """Starts at once (Faust's own first sleeps a second, for tables that agents might still add)."""
 
     _changelog_queue: Any
+    _recovery: Recovery | None
 
     @property
     def changelog_queue(self) -> Any:
@@ -40,6 +79,13 @@ class TableManager(FaustTableManager):  # type: ignore[misc]
         if self._changelog_queue is None:
             self._changelog_queue = ChangelogQueue(self.app, self.app.conf.stream_buffer_maxsize)
         return self._changelog_queue
+
+    @property
+    def recovery(self) -> Recovery:
+        """What recovers the tables."""
+        if self._recovery is None:
+            self._recovery = Recovery(self.app, self, beacon=self.beacon, loop=self.loop)
+        return self._recovery
 
     async def on_start(self) -> None:
         if not self.should_stop:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from log_table import LogTable
 
 from exness_streams.domain import candles
 from exness_streams.domain.candles import DAY_S, HOUR_S, INTERVALS_S, Asked, Bar, Candle, aggregate
@@ -54,33 +55,6 @@ class Log:
         return self.next_offset
 
 
-class Table:
-    """As CellTable, recovered from the changelog."""
-
-    changelog_name = CHANGELOG
-
-    def __init__(self, log: Log) -> None:
-        self.entries: dict[bytes, bytes] = {}
-        for record in log.changelog:
-            assert record.key is not None
-            self.write(0, {record.key: record.value}, 0)
-
-    def entry(self, partition: int, key: bytes) -> bytes | None:
-        return self.entries.get(key)
-
-    def range(self, partition: int, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
-        return iter([(key, self.entries[key]) for key in sorted(self.entries) if first <= key < end])
-
-    def last_key(self, partition: int, first: bytes, end: bytes) -> bytes | None:
-        return max((key for key in self.entries if first <= key < end), default=None)
-
-    def write(self, partition: int, entries: Mapping[bytes, bytes | None], changelog_offset: int) -> None:
-        for key, value in entries.items():
-            self.entries.pop(key, None)
-            if value is not None:
-                self.entries[key] = value
-
-
 class Clock:
     def __init__(self) -> None:
         self.now_s = float(NOW_S)
@@ -93,7 +67,7 @@ class Worker:
     """A process that has just taken the ticks' partition over. Reads the ticks that are not committed yet."""
 
     def __init__(self, log: Log, clock: Clock | None = None, ticks: Sequence[tuple[int, str]] = ()) -> None:
-        table: Any = Table(log)
+        table: Any = LogTable(CHANGELOG, log.changelog)
         self.table, self.clock, self.log, self.ticks = table, clock or Clock(), log, ticks
         self.host = CandleHost(table, log, [SOL, "BTC_USDC"], clock_s=self.clock)
         self.host.load(0, ticks_start=0)
@@ -155,7 +129,11 @@ async def test_a_second_of_ticks_is_one_transaction_and_nothing_new_is_none() ->
         worker.read(end)
     await worker.host.flush()
     await worker.host.flush()
-    assert (log.commits, len(log.changelog), log.next_offset) == (1, 1, 50)
+    assert (log.commits, [record.key for record in log.changelog], log.next_offset) == (
+        1,
+        [b"live/SOL_USDC", b"meta"],
+        50,
+    )
 
 
 @pytest.mark.parametrize("fault", [CellReleased("gone"), LogFenced("gone", written=None)])
@@ -276,7 +254,7 @@ async def test_old_minutes_become_hours_and_old_hours_go() -> None:
     assert await worker.shown("1m") == []
     assert await Worker(log, clock).shown("1h") == hours[1:]
     names = {key.split(b"/")[0] for key in worker.table.entries}
-    assert names == {b"hour", b"asked"}
+    assert names == {b"hour", b"asked", b"meta"}
 
 
 async def test_what_the_exchange_told_of_an_hour_outlives_its_minutes() -> None:
@@ -359,3 +337,39 @@ async def test_a_read_under_way_ends_with_the_ownership() -> None:
     worker.table.range = gone
     with pytest.raises(NotOwned):
         await reading
+
+
+async def test_candles_that_are_lost_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    log = Log()
+    worker = Worker(log, ticks=TICKS)
+    worker.read(3)
+    await worker.host.flush()
+    assert Worker(log).host.is_owned
+    assert not caplog.records
+    log.changelog.clear()  # the topic was deleted, and made anew
+    again = Worker(log, ticks=TICKS)
+    (said,) = caplog.records
+    assert "candles-changelog holds nothing, but 3 records were taken into it: candles are missing" in said.message
+    again.read(len(TICKS))
+    await again.host.flush()
+    Worker(log)
+    assert len(caplog.records) == 1
+
+
+async def test_candles_whose_changelog_lost_its_end_are_said_to_lack_some(caplog: pytest.LogCaptureFixture) -> None:
+    log = Log()
+    worker = Worker(log, ticks=TICKS)
+    worker.read(1)
+    await worker.host.flush()
+    kept = list(log.changelog)
+    worker.read(3)
+    await worker.host.flush()
+    log.changelog = kept
+    Worker(log)
+    (said,) = caplog.records
+    assert "ends with what came of record 0, but 3 records were taken into it" in said.message
+
+
+async def test_a_new_log_has_lost_no_candles(caplog: pytest.LogCaptureFixture) -> None:
+    Worker(Log())
+    assert not caplog.records

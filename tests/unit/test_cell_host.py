@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from log_table import LogTable
 
 from exness_streams.domain import records
 from exness_streams.domain.cell import Reply
@@ -39,20 +40,8 @@ class FakeLog:
         raise self.fault
 
 
-class EmptyTable:
-    """Has no entries; written to, it fails."""
-
-    changelog_name = "changelog"
-
-    def entry(self, partition: int, key: bytes) -> bytes | None:
-        return None
-
-    def scan(self, partition: int, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        return iter(())
-
-
 def host(fault: LogFault, replies: list[Reply]) -> CellHost:
-    table: Any = EmptyTable()
+    table: Any = LogTable("changelog")
     log: Any = FakeLog(fault)
     cells = CellHost(table, log, replies.append)
     cells.load(0, journal_start=0, journal_end=0)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import pytest
+from log_table import LogTable
 from test_trades import closed, deposited
 
 from exness_streams.domain import trades
 from exness_streams.domain.events import Event
-from exness_streams.domain.records import encode
-from exness_streams.engine.history import HistoryFault, HistoryHost, NotOwned
+from exness_streams.domain.records import META_KEY, Meta, decode_meta, encode
+from exness_streams.engine.history import HistoryFault, HistoryHost, NotOwned, NotWhole
 from exness_streams.messages import EVENTS_TOPIC
 from exness_streams.transport.cell_log import LogRecord
 from exness_streams.transport.faults import CellReleased, LogFault, LogFenced
@@ -70,34 +71,9 @@ class Log:
         return self.next_offset
 
 
-class Table:
-    """As CellTable."""
-
-    changelog_name = CHANGELOG
-
-    def __init__(self, log: Log) -> None:
-        self.entries: dict[bytes, bytes] = {}
-        self.offset = -1
-        for offset, record in enumerate(log.changelog):  # recovery
-            assert record.key is not None
-            self.write(0, {record.key: record.value}, offset)
-
-    def entry(self, partition: int, key: bytes) -> bytes | None:
-        return self.entries.get(key)
-
-    def write(self, partition: int, entries: Mapping[bytes, bytes | None], changelog_offset: int) -> None:
-        assert changelog_offset > self.offset
-        self.offset = changelog_offset
-        for key, value in entries.items():
-            if value is None:
-                self.entries.pop(key, None)
-            else:
-                self.entries[key] = value
-
-
 def worker(log: Log, *, start: int = 0, end: int = 1_000, pace_s: float = 0.0) -> HistoryHost:
     """A process that has just taken partition 0 over."""
-    table: Any = Table(log)
+    table: Any = LogTable(CHANGELOG, log.changelog)
     host = HistoryHost(table, log, pace_s=pace_s)
     host.load(0, events_start=start, events_end=end)
     return host
@@ -167,7 +143,8 @@ async def test_what_was_taken_is_not_taken_again() -> None:
     await host.fold(0, batch(closed(2), closed(3), offset=3))
     assert log.next_offset == 5
     assert trade_ids(host) == ["0-3-0", "0-2-0", "0-1-0"]
-    assert [len(records) for records in log.transactions] == [4, 2, 0]
+    changed = [[record.key for record in records if record.key != META_KEY] for records in log.transactions]
+    assert [len(keys) for keys in changed] == [4, 2, 0]
 
 
 @pytest.mark.parametrize(
@@ -319,3 +296,166 @@ async def test_what_was_removed_meanwhile_is_left_out(monkeypatch: pytest.Monkey
 
 def test_the_topic_is_the_public_one() -> None:
     assert EVENTS_TOPIC == "trading-events"
+
+
+# -- entries that are lost
+
+
+EVENTS = [*of("ann", 1, 2), *of("bob", 1), *of("ann", 3), *of("bob", 2)]
+
+
+async def taken(log: Log, *, cuts: Sequence[int] = (2, 3, 5)) -> dict[bytes, bytes]:
+    """A table after EVENTS, taken in several transactions."""
+    host = worker(log)
+    for first, end in zip((0, *cuts), cuts, strict=False):
+        await host.fold(0, batch(*EVENTS[first:end], offset=first))
+    return table_of(host).entries
+
+
+def table_of(host: HistoryHost) -> LogTable:
+    table: Any = host.table
+    assert isinstance(table, LogTable)
+    return table
+
+
+async def restarted(log: Log, *, start: int = 0, end: int = 5, kept: bool = False) -> HistoryHost:
+    """A process that begins with no table (kept: with one that was proven before) and mends what it finds."""
+    table: Any = LogTable(CHANGELOG, log.changelog)
+    if kept:
+        table.prove(0)
+    host = HistoryHost(table, log, pace_s=0.0)
+    await host.mend(0, events_start=start)
+    host.load(0, events_start=start, events_end=end)
+    return host
+
+
+def without_meta(log: Log) -> None:
+    """As version 0.1.0 wrote it."""
+    log.changelog = [record for record in log.changelog if record.key != META_KEY]
+
+
+def deleted(log: Log) -> None:
+    log.changelog.clear()
+
+
+def tail_cut(log: Log) -> None:
+    del log.changelog[-len(log.transactions[-1]) :]
+
+
+def beginning_trimmed(log: Log) -> None:
+    del log.changelog[: len(log.transactions[0])]
+
+
+def middle_cut(log: Log) -> None:
+    first = len(log.transactions[0])
+    del log.changelog[first : first + len(log.transactions[1])]
+
+
+def a_trade_cut(log: Log) -> None:
+    log.changelog = [record for record in log.changelog if record.key != trades.trade_key("ann", 1)]
+
+
+DAMAGES = [deleted, tail_cut, beginning_trimmed, middle_cut, a_trade_cut]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_histories_that_are_lost_are_built_anew(damage: Any, caplog: pytest.LogCaptureFixture) -> None:
+    log = Log()
+    whole = dict(await taken(log))
+    damage(log)
+    host = await restarted(log)
+    (said,) = caplog.records
+    assert "built anew from trading-events" in said.message
+    assert log.next_offset == 0, "the events are read from the first one on"
+    for read in ("head", "wait_for"):
+        with pytest.raises(NotWhole, match="built anew"):
+            _ = host.head(0, "ann") if read == "head" else await host.wait_for(0, "ann", 3, 0.1)
+    await host.fold(0, batch(*EVENTS[:4]))
+    with pytest.raises(NotWhole):
+        host.head(0, "ann")
+    await host.fold(0, batch(*EVENTS[4:], offset=4))
+    assert trade_ids(host, "ann") == ["0-3-0", "0-2-0", "0-1-0"]
+    assert table_of(host).entries == whole
+    assert trade_ids(await restarted(log), "bob") == ["0-2-0", "0-1-0"]
+    assert len(caplog.records) == 1
+
+
+async def test_a_crash_while_histories_are_built_anew_begins_again() -> None:
+    log = Log()
+    whole = dict(await taken(log))
+    a_trade_cut(log)
+    left = len(log.changelog)
+    for commits in range(8):
+        once = Log()
+        once.changelog, once.next_offset = log.changelog[:left], 5
+
+        class Crash(Exception):
+            pass
+
+        async def commit(
+            partition: int, records: Sequence[LogRecord], next_offset: int, once: Log = once, most: int = commits
+        ) -> Sequence[int]:
+            if len(once.transactions) >= most:
+                raise Crash
+            return await Log.commit(once, partition, records, next_offset)
+
+        once.commit = commit  # type: ignore[method-assign]
+        try:
+            host = await restarted(once)
+            await host.fold(0, batch(*EVENTS[:3]))
+            await host.fold(0, batch(*EVENTS[3:], offset=3))
+        except Crash:
+            pass
+        del once.commit  # type: ignore[attr-defined]
+        host = await restarted(once, kept=once.next_offset != 5)
+        assert once.next_offset is not None
+        await host.fold(0, batch(*EVENTS))
+        assert table_of(host).entries == whole, commits
+
+
+async def test_what_can_not_be_built_anew_is_refused_and_leads_to_a_restore() -> None:
+    log = Log()
+    await taken(log)
+    deleted(log)
+    with pytest.raises(HistoryFault, match=r"holds nothing, but 5 .* begins at 2. Restore it from a backup") as refused:
+        await restarted(log, start=2)
+    assert "remove" not in str(refused.value)
+    assert "empty data directory" not in str(refused.value)
+
+
+@pytest.mark.parametrize("offset", [None, 0, 3])
+async def test_an_offset_that_is_lost_or_older_is_taken_from_the_table(offset: int | None) -> None:
+    log = Log()
+    whole = dict(await taken(log))
+    log.next_offset = offset
+    host = await restarted(log)
+    assert log.next_offset == 5
+    assert table_of(host).entries == whole
+    assert trade_ids(host, "ann") == ["0-3-0", "0-2-0", "0-1-0"]
+
+
+async def test_a_table_of_0_1_0_goes_on_and_counts_from_then() -> None:
+    log = Log()
+    await taken(log)
+    without_meta(log)
+    host = await restarted(log)
+    await host.fold(0, batch(*of("ann", 4), offset=5))
+    assert decode_meta(table_of(host).entries[META_KEY]) == Meta(0, 6, accounts=2, taken=6)
+    assert trade_ids(await restarted(log, end=6), "ann")[0] == "0-4-0"
+
+
+async def test_a_table_of_0_1_0_that_lacks_something_is_built_anew_too(caplog: pytest.LogCaptureFixture) -> None:
+    for damage in (deleted, a_trade_cut):
+        caplog.clear()
+        log = Log()
+        await taken(log)
+        without_meta(log)
+        damage(log)
+        await restarted(log)
+        assert len(caplog.records) == 1, damage
+
+
+async def test_a_partition_without_events_has_lost_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    host = await restarted(Log(), end=0)
+    assert host.head(0, "ann").sequence == 0
+    assert not caplog.records

@@ -1,0 +1,131 @@
+"""Tables and log of one machine that no longer belong together: refused, or built anew, never taken for a new start."""
+
+from __future__ import annotations
+
+import gc
+import shutil
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+from platform_harness import CLOSE, OPEN, PlatformThread, until
+
+from exness_streams.engine.audit import audit_all
+from exness_streams.engine.candles import FLUSH_S
+
+ORDER = {"margin": 100, "asset": "SOL", "type": "long", "leverage": 2}
+ACCOUNTS, HISTORY, CANDLES = (f"exness-streams-{table}-changelog" for table in ("accounts", "history", "candles"))
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """4,900 USD more, a trade and a position; stopped in order."""
+    trade(PlatformThread(tmp_path).start())
+    return tmp_path
+
+
+def trade(platform: PlatformThread) -> None:
+    try:
+        assert platform.post("/api/v1/account/deposit", {"amount": 4_900}, key="once").status == 200
+        opened = platform.post(OPEN, ORDER).json
+        assert platform.post(CLOSE, {"positionId": opened["positionId"]}).status == 200
+        assert platform.post(OPEN, ORDER).status == 201
+        until(lambda: platform.get("/api/v1/trades").json["trades"])
+        time.sleep(FLUSH_S + 0.2)  # candles are kept once a second
+    finally:
+        platform.stop()
+
+
+def damage(data_dir: Path, topic: str, which: str = "1", *, keep_tables: bool = False) -> None:
+    """Take records out of a compacted topic of the log, and the tables away."""
+    with sqlite3.connect(data_dir / "log" / "log.sqlite") as db:
+        tp = "tp IN (SELECT tp FROM partitions JOIN topics ON topics.id = topic WHERE name = ?)"
+        count = 0
+        for table in ("latest", "records"):
+            count += db.execute(f"DELETE FROM {table} WHERE {tp} AND {which}", (topic,)).rowcount
+        assert count > 0
+    db.close()
+    if not keep_tables:
+        shutil.rmtree(data_dir / "tables")
+
+
+def started(data_dir: Path) -> PlatformThread:
+    """A platform where another one ran in this process: RocksDB lets its tables go with the last reference to it."""
+    gc.collect()
+    return PlatformThread(data_dir).start()
+
+
+def checked(data_dir: Path) -> PlatformThread:
+    """It serves all that was there, and repeats an answer instead of a request."""
+    platform = started(data_dir)
+    state = platform.state()
+    assert platform.post("/api/v1/account/deposit", {"amount": 4_900}, key="once").status == 200
+    assert platform.state()["sequence"] == state["sequence"] == 4
+    assert len(state["positions"]) == 1
+    assert state["account"]["balance"] > 14_800
+    trades = until(lambda: (reply := platform.get("/api/v1/trades")).status == 200 and reply.json["trades"])
+    assert len(trades) == 1
+    return platform
+
+
+def is_clean(data_dir: Path) -> bool:
+    cells = audit_all(data_dir / "log", data_dir / "tables", data_dir / "checkpoints", "exness-streams")
+    return all(cell.is_clean for cell in cells)
+
+
+def test_tables_that_are_removed_are_built_anew_and_proven(data_dir: Path) -> None:
+    shutil.rmtree(data_dir / "tables")
+    checked(data_dir).stop()
+    assert is_clean(data_dir)
+    checked(data_dir).stop()
+
+
+@pytest.mark.parametrize(
+    "which", ["1", "key = CAST('account/demo' AS BLOB)", "key = CAST('outcome/demo/once' AS BLOB)"]
+)
+def test_accounts_that_the_log_lost_are_refused_every_time(data_dir: Path, which: str) -> None:
+    damage(data_dir, ACCOUNTS, which)
+    for _ in range(2):
+        with pytest.raises(Exception, match=rf"partition 0 of {ACCOUNTS} .*Restore it from a backup"):
+            started(data_dir)
+
+
+@pytest.mark.parametrize(
+    "which", ["1", "substr(key, 1, 6) = CAST('trade/' AS BLOB)", "substr(key, 1, 5) = CAST('head/' AS BLOB)"]
+)
+def test_histories_that_the_log_lost_are_built_anew(
+    data_dir: Path, which: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    damage(data_dir, HISTORY, which)
+    checked(data_dir).stop()
+    assert "its histories are built anew from trading-events" in caplog.text
+    caplog.clear()
+    checked(data_dir).stop()
+    assert "built anew" not in caplog.text
+
+
+def test_candles_that_the_log_lost_are_said(data_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
+    damage(data_dir, CANDLES)
+    checked(data_dir).stop()
+    assert caplog.text.count("candles are missing") == 1
+
+
+def test_a_log_older_than_its_tables_is_refused_in_our_words(data_dir: Path) -> None:
+    log, older = data_dir / "log", data_dir / "older"
+    shutil.copytree(log, older)
+    deposited_once_more(data_dir)
+    shutil.rmtree(log)
+    older.rename(log)
+    with pytest.raises(Exception, match=r"ends at record \d+, but the table here was built from it up to") as fault:
+        started(data_dir)
+    assert "RocksDB" not in str(fault.value)
+    assert "may be the last copy" in str(fault.value)
+
+
+def deposited_once_more(data_dir: Path) -> None:
+    platform = started(data_dir)
+    try:
+        assert platform.post("/api/v1/account/deposit", {"amount": 1}).status == 200
+    finally:
+        platform.stop()

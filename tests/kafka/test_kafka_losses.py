@@ -1,0 +1,287 @@
+"""State that the offsets say must be there and is not: refused, or built anew, never served as if it were whole."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.protocol.admin import DeleteGroupsRequest
+from broker import Broker
+from engine_process import OPEN, ORDER, PARTITIONS, Client, EngineProcess, prices
+from kafka_harness import KafkaHarness
+
+from exness_streams.engine.app import APP_ID
+from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC
+from exness_streams.transport.cell_log import LogRecord
+
+ACCOUNTS, HISTORY, CANDLES = (f"{APP_ID}-{table}-changelog" for table in ("accounts", "history", "candles"))
+NAMES = [f"a{number}" for number in range(6)]
+DEPOSIT = "/api/v1/account/deposit"
+
+State = Mapping[str, Any]
+
+
+@pytest.fixture
+async def harness(tmp_path: Path, broker: Broker) -> AsyncIterator[KafkaHarness]:
+    harness = KafkaHarness(tmp_path, broker)
+    await harness.open()
+    yield harness
+    await harness.close()
+
+
+class Shop:
+    """A worker named `one` on a cluster of its own topics, started and stopped as a test says."""
+
+    def __init__(self, harness: KafkaHarness) -> None:
+        self.harness = harness
+        self.directory = harness.directory / "one"
+        self.starts = 0
+
+    def start(self, **variables: str) -> EngineProcess:
+        self.starts += 1
+        (self.directory / "engine.out").unlink(missing_ok=True)
+        terms = {
+            "BACKPACK_REST_URL": "",
+            "EXNESS_WORKER_ID": "one",
+            "EXNESS_SESSION_TIMEOUT_S": "6",
+            "EXNESS_FEE_RATE": "0.001",
+            **variables,
+        }
+        return EngineProcess(self.directory, self.harness.broker, **terms)
+
+    @asynccontextmanager
+    async def running(self, **variables: str) -> AsyncIterator[tuple[EngineProcess, aiohttp.ClientSession]]:
+        """Ready, with prices; at the end it has stopped in order."""
+        engine = self.start(**variables)
+        try:
+            await engine.wait_ready()
+            async with aiohttp.ClientSession() as session, prices(self.harness.broker.address):
+                yield engine, session
+            assert await engine.terminate() == 0, engine.said()
+        finally:
+            engine.end()
+
+    async def refused(self, *, instead: str = "") -> str:
+        """The worker does not start; its last line."""
+        engine = self.start()
+        try:
+            assert await engine.wait_ended() == 1, engine.said()
+        finally:
+            engine.end()
+        said = engine.said()
+        assert "Traceback" not in said, said
+        line = said.strip().splitlines()[-1]
+        assert line.startswith("exness-streams: "), said
+        if instead:
+            assert instead in line
+        for reset in ("remov", "empty data directory"):
+            assert reset not in line.replace("do not remove it", "")
+        return line
+
+    def lose_directory(self) -> None:
+        shutil.rmtree(self.directory / "data")
+
+    async def delete_group(self) -> None:
+        """As an operator does, or a broker on which the offsets have expired."""
+        admin = self.harness.admin
+        answer = await admin._send_request(DeleteGroupsRequest([APP_ID]), await admin.find_coordinator(APP_ID))
+        assert answer.results == [(APP_ID, 0)]
+
+    async def reset_offsets(self, topic: str, offset: int) -> None:
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.harness.broker.address, group_id=APP_ID)
+        await consumer.start()
+        try:
+            tps = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+            consumer.assign(tps)
+            await consumer.commit(dict.fromkeys(tps, offset))
+        finally:
+            await consumer.stop()
+
+    async def copy(self, topic: str, partitions: int = PARTITIONS) -> list[LogRecord]:
+        return [
+            LogRecord(topic, record.key, record.value, partition)
+            for partition in range(partitions)
+            for record in await self.harness.read(topic, partition)
+        ]
+
+
+async def states(engine: EngineProcess, session: aiohttp.ClientSession) -> dict[str, State]:
+    """What each account has, without what moves with the market; and its trades."""
+    found = {}
+    for name in NAMES:
+        state = await Client(engine.url, session).state(name)
+        account = state["account"]
+        found[name] = {
+            "balance": account["balance"],
+            "sequence": state["sequence"],
+            "positions": sorted(position["positionId"] for position in state["positions"]),
+            "trades": await trades(engine, session, name),
+        }
+    return found
+
+
+async def trades(engine: EngineProcess, session: aiohttp.ClientSession, account: str) -> list[str]:
+    for _ in range(100):
+        async with session.get(engine.url + "/api/v1/trades", headers={"X-Account": account}) as response:
+            answer = json.loads(await response.read())
+        if response.status == 200:
+            return [trade["tradeId"] for trade in answer["trades"]]
+        assert (response.status, answer["error"]) == (503, "NOT_READY"), answer
+        await asyncio.sleep(0.1)
+    raise TimeoutError(answer)
+
+
+async def keyed_deposit(engine: EngineProcess, session: aiohttp.ClientSession, account: str) -> tuple[int, Any]:
+    headers = {"X-Account": account, "Idempotency-Key": "once"}
+    async with session.post(engine.url + DEPOSIT, json={"amount": 4_900}, headers=headers) as response:
+        answer = json.loads(await response.read())
+    return response.status, answer
+
+
+@pytest.fixture
+async def shop(harness: KafkaHarness) -> AsyncIterator[tuple[Shop, dict[str, State]]]:
+    """Six accounts with 4,900 USD more than they began with, trades and a position each; the worker has stopped."""
+    shop = Shop(harness)
+    async with shop.running() as (engine, session):
+        client = Client(engine.url, session)
+        for name in NAMES:
+            await client.trade(name)
+            assert (await keyed_deposit(engine, session, name))[0] == 200
+            await client.post(OPEN, ORDER, name)
+        known = await states(engine, session)
+        for state in known.values():
+            assert state["balance"] > 14_890
+            assert len(state["positions"]) == len(state["trades"]) == 1
+    yield shop, known
+
+
+Found = tuple[Shop, dict[str, State]]
+
+
+async def serves_what_was_there(shop: Shop, known: dict[str, State]) -> str:
+    """All that it said while it did."""
+    async with shop.running() as (engine, session):
+        assert await states(engine, session) == known
+        for name in NAMES:
+            repeated, _ = await keyed_deposit(engine, session, name)
+            assert repeated == 200
+        assert await states(engine, session) == known, "an answered request was executed again"
+        return engine.said()
+
+
+async def test_a_lost_directory_is_built_anew(shop: Found) -> None:
+    one, known = shop
+    one.lose_directory()
+    said = await serves_what_was_there(one, known)
+    assert "WARNING" not in said, said
+
+
+async def test_a_lost_accounts_changelog_is_refused_until_it_is_restored(shop: Found, harness: KafkaHarness) -> None:
+    one, known = shop
+    backup = await one.copy(ACCOUNTS)
+    await harness.admin.delete_topics([ACCOUNTS])
+    with_directory = await one.refused(instead=f"of {ACCOUNTS} ends at record -1, but the table here was built from it")
+    assert "it may be the last copy" in with_directory
+    one.lose_directory()
+    for _ in range(2):  # no other start makes it better
+        line = await one.refused(instead=f"of {ACCOUNTS} holds nothing, but")
+        assert "Restore it from a backup" in line
+    await harness.produce(backup)
+    await serves_what_was_there(one, known)
+
+
+async def test_accounts_changelogs_that_lost_a_part_are_refused_every_time(shop: Found, harness: KafkaHarness) -> None:
+    one, known = shop
+    backup = await one.copy(ACCOUNTS)
+    one.lose_directory()
+    answer = next(n for n, record in enumerate(backup) if (record.key or b"").startswith(b"outcome/"))
+    row = max(n for n, record in enumerate(backup) if (record.key or b"").startswith(b"account/"))
+    one_partition = [record for record in backup if record.partition == 0]
+    for part in (one_partition, backup[:answer] + backup[answer + 1 :], backup[:row] + backup[row + 1 :]):
+        await harness.admin.delete_topics([ACCOUNTS])
+        await harness.declare(ACCOUNTS, PARTITIONS, compact=True)
+        await harness.produce(part)
+        for _ in range(2):
+            await one.refused(instead=ACCOUNTS)
+        one.lose_directory()
+    await harness.admin.delete_topics([ACCOUNTS])
+    await harness.declare(ACCOUNTS, PARTITIONS, compact=True)
+    await harness.produce(backup)
+    await serves_what_was_there(one, known)
+
+
+async def test_a_trimmed_accounts_changelog_is_refused(shop: Found, harness: KafkaHarness) -> None:
+    one, _ = shop
+    first = (await harness.read(ACCOUNTS, 0))[-1].offset
+    for policy in ("delete", "compact"):  # Kafka trims no compacted topic
+        topic = ConfigResource(ConfigResourceType.TOPIC, ACCOUNTS, {"cleanup.policy": policy})
+        await harness.admin.alter_configs([topic])
+        if policy == "delete":
+            for _ in range(100):
+                if (await harness.settings(ACCOUNTS))[0] == policy:
+                    break
+                await asyncio.sleep(0.05)
+            await harness.trim(ACCOUNTS, 0, first)
+    one.lose_directory()
+    for _ in range(2):
+        await one.refused(instead=f"partition 0 of {ACCOUNTS}")
+
+
+async def test_a_lost_history_is_built_anew_and_not_shown_meanwhile(shop: Found, harness: KafkaHarness) -> None:
+    one, known = shop
+    await harness.admin.delete_topics([HISTORY])
+    one.lose_directory()
+    said = await serves_what_was_there(one, known)
+    for partition in range(PARTITIONS):
+        assert f"partition {partition} of {HISTORY} holds nothing, but" in said
+    assert "its histories are built anew from trading-events" in said
+    assert "WARNING" not in await serves_what_was_there(one, known)
+
+
+async def test_lost_candles_are_said_once(shop: Found, harness: KafkaHarness) -> None:
+    one, known = shop
+    await harness.admin.delete_topics([CANDLES])
+    one.lose_directory()
+    async with one.running() as (engine, _):
+        await asyncio.sleep(2.5)
+        assert engine.said().count("candles are missing") == 1, engine.said()
+    assert "WARNING" not in await serves_what_was_there(one, known)
+
+
+async def test_lost_group_offsets_are_taken_from_the_tables(shop: Found) -> None:
+    one, known = shop
+    await one.delete_group()
+    said = await serves_what_was_there(one, known)
+    assert said.count("of trading-journal was gone, but its table stands at") == PARTITIONS
+    await one.reset_offsets(JOURNAL_TOPIC, 0)
+    await one.reset_offsets(EVENTS_TOPIC, 0)
+    one.lose_directory()
+    said = await serves_what_was_there(one, known)
+    assert said.count("of trading-journal was 0, but its table stands at") == PARTITIONS
+
+
+async def test_a_table_of_another_partition_is_refused_and_built_anew_without_it(shop: Found) -> None:
+    one, known = shop
+    (zero,) = one.directory.glob("data/**/accounts-0.db")
+    mine = zero.with_name("accounts-1.db")
+    shutil.rmtree(mine)
+    shutil.copytree(zero, mine)
+    line = await one.refused(instead="is that of partition 0: stop this worker, move its directory away")
+    assert "built anew from their changelogs" in line
+    (one.directory / "data").rename(one.directory / "aside")
+    await serves_what_was_there(one, known)
+
+
+async def test_a_journal_made_anew_is_refused(shop: Found, harness: KafkaHarness) -> None:
+    one, _ = shop
+    await harness.admin.delete_topics([JOURNAL_TOPIC])
+    await one.refused(instead="ends at 0, but accounts were built from it up to")
