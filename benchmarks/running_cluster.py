@@ -100,9 +100,10 @@ def wait_until_all_owned(engines: list[RunningEngine]) -> None:
 
 
 def transactions(engine: RunningEngine) -> tuple[float, float]:
-    """(number, seconds in all) of a worker's transactions by now."""
+    """(number, seconds in all) of the transactions of a worker's cells by now."""
     name = "exness_transaction_duration_seconds"
-    return _metric(engine, f"{name}_count"), _metric(engine, f"{name}_sum")
+    count, sum_s = (_metric(engine, f'{name}_{part}{{work="accounts"}}') for part in ("count", "sum"))
+    return count, sum_s
 
 
 def _owned(engine: RunningEngine) -> float:

@@ -94,6 +94,7 @@ class Settings(BaseSettings):
         description="a percentage from 0 to 1000 with at most 2 decimal places",
     )
     frame_pace_ms: int = Field(20, ge=0, le=10_000, description="a whole number from 0 to 10000")
+    stalled_after_s: float = Field(30.0, ge=1, le=3_600, description="a number of seconds from 1 to 3600")
     journal_retention_hours: int = Field(24, ge=0, le=24 * 3650, description="a whole number from 0 to 87600")
     auth: Literal["open"] = Field("open", description="open")
 

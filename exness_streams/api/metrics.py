@@ -28,7 +28,8 @@ from exness_streams import __version__
 from exness_streams.api.errors import Handler
 from exness_streams.api.forwarding import FORWARDED
 from exness_streams.api.stream_hub import STREAM_MESSAGES, StreamHub
-from exness_streams.domain.events import CloseReason
+from exness_streams.domain.events import CloseReason, Event
+from exness_streams.engine.event_counts import DROPPED, OPENED, REDUCED, closed, of_type
 from exness_streams.engine.lag import event_lags, journal_lags, tick_lags
 from exness_streams.engine.observer import Observer
 
@@ -69,7 +70,7 @@ def exposition(registry: CollectorRegistry) -> Handler:
     return metrics
 
 
-class WorkHistograms(Observer):
+class WorkHistograms:
     """Sizes of batches, sizes and durations of transactions."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -77,14 +78,28 @@ class WorkHistograms(Observer):
             "exness_batch_records", "Records taken at once", ["topic"], registry=registry, buckets=RECORDS_BUCKETS
         )
         self._size = Histogram(
-            "exness_transaction_records", "Records of a transaction", registry=registry, buckets=RECORDS_BUCKETS
+            "exness_transaction_records",
+            "Records of a transaction, by what it keeps",
+            ["work"],
+            registry=registry,
+            buckets=RECORDS_BUCKETS,
         )
         self._duration = Histogram(
             "exness_transaction_duration_seconds",
-            "Time from a transaction's beginning to its commit",
+            "Time from a transaction's beginning to its commit, by what it keeps",
+            ["work"],
             registry=registry,
             buckets=TRANSACTION_BUCKETS_S,
         )
+
+    def of(self, work: str) -> Observer:
+        """Who observes one kind of work: accounts, history, candles or ticks."""
+        return _Work(self._batch, self._size.labels(work), self._duration.labels(work))
+
+
+class _Work(Observer):
+    def __init__(self, batch: Histogram, size: Histogram, duration: Histogram) -> None:
+        self._batch, self._size, self._duration = batch, size, duration
 
     def batch(self, topic: str, records: int) -> None:
         self._batch.labels(topic).observe(records)
@@ -94,11 +109,19 @@ class WorkHistograms(Observer):
         self._duration.observe(duration_s)
 
 
-class _EngineWork(WorkHistograms):
-    def __init__(self, registry: CollectorRegistry, engine: Engine) -> None:
-        super().__init__(registry)
+class _CellWork(Observer):
+    """What the cells tell: their work, and when they had caught up."""
+
+    def __init__(self, work: Observer, engine: Engine) -> None:
+        self._work = work
         self._engine = engine
         self.recovery_s: float | None = None
+
+    def batch(self, topic: str, records: int) -> None:
+        self._work.batch(topic, records)
+
+    def transaction(self, records: int, duration_s: float) -> None:
+        self._work.transaction(records, duration_s)
 
     def caught_up(self) -> None:
         self.recovery_s = time.monotonic() - self._engine.app.rebalanced_at_s
@@ -156,7 +179,7 @@ def _outcome(response: web.StreamResponse) -> str:
 class EngineCollector(Collector):
     """What an engine worker counts in any case."""
 
-    def __init__(self, engine: Engine, work: _EngineWork) -> None:
+    def __init__(self, engine: Engine, work: _CellWork) -> None:
         self._engine = engine
         self._work = work
 
@@ -170,11 +193,17 @@ class EngineCollector(Collector):
 
     def _trading(self) -> Iterator[Metric]:
         cells = self._engine.cells
-        yield counter("exness_positions_opened", "Positions opened", cells.counters["opened"])
-        closed = CounterMetricFamily("exness_positions_closed", "Positions closed, by reason", labels=["reason"])
-        for reason in get_args(CloseReason):
-            closed.add_metric([reason], cells.counters[f"closed {reason}"])
-        yield closed
+        counted = cells.counters
+        yield counter("exness_positions_opened", "Positions opened, by market and pending orders", counted[OPENED])
+        gone = CounterMetricFamily("exness_positions_closed", "Positions gone as a whole, by reason", labels=["reason"])
+        for reason in (*get_args(CloseReason), DROPPED):
+            gone.add_metric([reason], counted[closed(reason)])
+        yield gone
+        yield counter("exness_positions_reduced", "Positions closed in part", counted[REDUCED])
+        events = CounterMetricFamily("exness_account_events", "Events of accounts, by type", labels=["type"])
+        for kind in get_args(Event):
+            events.add_metric([kind.__name__], counted[of_type(kind.__name__)])
+        yield events
         yield gauge("exness_triggers_standing", "Triggers that wait for their price", cells.triggers_standing)
         yield counter("exness_journal_records", "Journal records folded", cells.counters["records"])
 
@@ -196,7 +225,7 @@ class EngineCollector(Collector):
 
     def _market(self) -> Iterator[Metric]:
         counted = self._engine.framer.counters
-        yield counter("exness_ticks_framed", "Ticks read for frames", counted["ticks"])
+        yield counter("exness_ticks_framed", "Ticks taken into frames", counted["ticks"])
         yield counter("exness_ticks_malformed", "Ticks ignored because they are none", counted["malformed"])
         yield counter("exness_frames", "Price frames written", counted["frames"])
         age = GaugeMetricFamily("exness_quote_age_seconds", "Age of the quote that cells hold", labels=["symbol"])
@@ -256,7 +285,9 @@ def gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
 def engine_metrics(engine: Engine) -> tuple[CollectorRegistry, ApiMetrics]:
     """A worker's registry, with all of the worker in it, and the measuring of its API."""
     registry = process_registry()
-    work = _EngineWork(registry, engine)
-    engine.cells.observer = engine.framer.observer = work
-    registry.register(EngineCollector(engine, work))
+    work = WorkHistograms(registry)
+    engine.cells.observer = cells = _CellWork(work.of("accounts"), engine)
+    engine.history.observer = work.of("history")
+    engine.framer.observer = engine.candles.observer = work.of("candles")
+    registry.register(EngineCollector(engine, cells))
     return registry, ApiMetrics(registry)

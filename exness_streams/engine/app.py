@@ -24,6 +24,7 @@ from exness_streams.engine.gateway import Gateway
 from exness_streams.engine.history import HistoryFault, HistoryHost
 from exness_streams.engine.losses import check_kept
 from exness_streams.engine.market import Framer
+from exness_streams.engine.stalls import StallWatch, standings
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 from exness_streams.transport.faults import CellReleased
 from exness_streams.transport.recovery import HEARTBEATS, TableManager
@@ -250,6 +251,7 @@ def _add_agents(engine: Engine) -> None:
     app.on_partitions_revoked.connect(drop_cells, weak=False)
     _add_market_agent(app, engine.framer, engine.candles, ticks)
     _add_history_agent(app, engine.history, events)
+    app.task(StallWatch(lambda: standings(engine), engine.settings.stalled_after_s).run)
 
 
 async def _bounds(app: EngineApp, topic: str, table: CellTable) -> dict[int, tuple[int, int]]:

@@ -18,9 +18,10 @@ import msgspec
 from exness_streams.domain import records
 from exness_streams.domain.account import AccountRow
 from exness_streams.domain.cell import Cell, Reply
-from exness_streams.domain.events import Event, PositionClosed
+from exness_streams.domain.events import Event
 from exness_streams.domain.quotes import Quote
 from exness_streams.engine.commits import TableCommits
+from exness_streams.engine.event_counts import counts_of
 from exness_streams.engine.listener import CellListener
 from exness_streams.engine.losses import (
     RESTORE,
@@ -272,8 +273,5 @@ class CellHost:
         cell.committed()
         self._committed_at_s[partition] = time.monotonic()
         # Only now: what was folded and not committed is folded again, here or elsewhere.
-        self.counters.update(_counted_as(event) for event in events)
-
-
-def _counted_as(event: Event) -> str:
-    return f"closed {event.reason}" if isinstance(event, PositionClosed) else "opened"
+        for event in events:
+            self.counters.update(counts_of(event))

@@ -101,14 +101,13 @@ class Framer:
             if first + SLICE_TICKS_MAX < len(batch):
                 await asyncio.sleep(0)
         frames += self._cut()
-        self.counters["ticks"] += len(batch)
         self.observer.batch(MARKET_UPDATES_TOPIC, len(batch))
         next_offset = batch[-1].offset + 1
         if frames:
-            self.counters["frames"] += len(frames)
             encoded = [records.encode(frame) for frame in frames]
             written = [LogRecord(JOURNAL_TOPIC, None, value, cell) for value in encoded for cell in self._cells]
             await self._frame_log.append(written, partition, next_offset)
+            self.counters["frames"] += len(frames)
         self.next_offsets[partition] = next_offset
         self._candles.framed(fold, next_offset)
         if not frames:
@@ -121,6 +120,7 @@ class Framer:
     ) -> Iterator[PriceFrame]:
         decode, add, rates = market_data_decoder.decode, self._builder.add, self._spread_rates
         keep = fold.add
+        framed = 0
         for record in batch:
             try:
                 tick = decode(record.value or b"")
@@ -135,9 +135,11 @@ class Framer:
                 continue  # read again for the candles alone
             quote = Quote(tick.sequence, tick.timestamp, tick.price, tick.bid, tick.ask, tick.volume)
             add(tick.symbol, mark_up(quote, rates[tick.symbol]) if tick.symbol in rates else quote)
+            framed += 1
             if record.offset < replay_end:
                 # It may have been framed before, in another batch: alone, no frame straddles what cells have seen.
                 yield from self._cut()
+        self.counters["ticks"] += framed
 
     def _ignore(self, record: TickRecord) -> None:
         if not self.counters["malformed"]:

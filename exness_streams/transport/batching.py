@@ -239,6 +239,14 @@ class BatchingConsumer(Consumer):  # type: ignore[misc]
         self._forget_batches(list(assigned))
         await super().on_partitions_assigned(assigned, generation_id)
 
+    def is_waiting(self, tp: TP) -> bool:
+        """Whether records of a batched partition wait: some that are being worked on, or some that nobody has taken."""
+        return tp in self._in_flight or self._is_behind(tp)
+
+    def _is_behind(self, tp: TP) -> bool:
+        """The driver's: whether the partition has records that were not fetched. What it knows; nobody is asked."""
+        raise NotImplementedError
+
     # -- acknowledged offsets
 
     def _new_offset(self, tp: TP) -> int | None:

@@ -119,6 +119,10 @@ class Consumer(BatchingConsumer):
     def highwater(self, tp: TP) -> int:
         return self._log.end(tp)
 
+    def _is_behind(self, tp: TP) -> bool:
+        position = self._positions.get(tp)
+        return position is not None and position < self._log.end(tp)
+
     async def highwaters(self, *partitions: TP) -> Mapping[TP, int]:
         return {tp: self._log.end(tp) for tp in partitions}
 

@@ -218,6 +218,25 @@ class Consumer(BatchingConsumer, driver.Consumer):  # type: ignore[misc]
             ends.update(await data_ends(self.transport.cluster, changelogs))
         return ends
 
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Faust's, which knows only its own commits and single records: what commits for itself it would call stuck.
+
+        engine/stalls.py looks at those. Changelogs stand still, and unread, as long as a table is written here.
+        """
+        if tp.topic not in getattr(self.app, "self_committed_topics", ()) and not self._is_changelog_tp(tp):
+            super().verify_event_path(now, tp)
+
+    def _is_behind(self, tp: TP) -> bool:
+        # Faust's own way to it. Between two assignments, in the other thread, there is none.
+        consumer = self._thread._consumer
+        subscription = None if consumer is None else consumer._subscription.subscription
+        if subscription is None or subscription.assignment is None:
+            return False
+        state = subscription.assignment.state_value(driver.ensure_aiokafka_TP(tp))
+        if state is None or not state.has_valid_position or state.highwater is None:
+            return False
+        return bool(state.position < state.highwater)
+
     def key_partition(self, topic: str, key: bytes | None, partition: int | None = None) -> int | None:
         return partition if partition is not None else self.transport.key_partition(topic, key)
 

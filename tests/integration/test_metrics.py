@@ -129,10 +129,44 @@ def test_orders_move_what_counts_them(platform: PlatformThread) -> None:
     after = scraped(platform)
     for grown in ("exness_transaction_duration_seconds", "exness_transaction_records", "exness_batch_records"):
         assert after.value(f"{grown}_count") > before.value(f"{grown}_count"), grown
+    written = "exness_transaction_records_count"
+    for work in ("accounts", "history"):
+        until(lambda work=work: scraped(platform).value(written, work=work) > before.value(written, work=work))
+    assert after.has("exness_batch_records_count", topic="trading-events")
     assert after.value("exness_journal_records_total") >= before.value("exness_journal_records_total") + 2
     assert after.value("exness_positions_closed_total", reason="liquidation") == before.value(
         "exness_positions_closed_total", reason="liquidation"
     )
+
+
+POSITIONS = ("exness_positions_opened_total", "exness_positions_closed_total", "exness_positions_reduced_total")
+
+
+def test_each_kind_of_request_moves_its_own_counters(platform: PlatformThread) -> None:
+    """type of event -> what the counters of positions move by; the last of a request's events is waited for."""
+    position = ""
+    far = {"margin": 10, "asset": "SOL", "type": "long", "leverage": 2, "kind": "limit", "price": 50}
+    steps: list[tuple[str, dict[str, Any], str, tuple[int, int, int]]] = [
+        ("/api/v1/account/deposit", {"amount": 5}, "Deposited", (0, 0, 0)),
+        ("/api/v1/orders/place", far, "OrderPlaced", (0, 0, 0)),
+        (OPEN, order(margin=100), "PositionOpened", (1, 0, 0)),
+        ("/api/v1/positions/modify", {"positionId": "", "stopLoss": 100}, "PositionModified", (0, 0, 0)),
+        (CLOSE, {"positionId": "", "percentage": 50}, "PositionClosed", (0, 0, 1)),
+        (CLOSE, {"positionId": ""}, "PositionClosed", (0, 1, 0)),
+        (OPEN, order(margin=100), "PositionOpened", (1, 0, 0)),
+        ("/api/v1/account/reset", {"confirm": "RESET"}, "AccountReset", (0, 1, 0)),
+    ]
+    for path, body, kind, moved in steps:
+        before = scraped(platform)
+        if "positionId" in body:
+            body = body | {"positionId": position}
+        answer = platform.post(path, body, "kinds")
+        assert answer.status in (200, 201), answer
+        position = answer.json.get("positionId") or position
+        risen(platform, before, "exness_account_events_total", 1, type=kind)
+        risen(platform, before, "exness_account_events_total", 1)
+        for name, by in zip(POSITIONS, moved, strict=True):
+            risen(platform, before, name, by)
 
 
 def test_a_liquidation_counts_as_one(platform: PlatformThread) -> None:
@@ -349,7 +383,7 @@ async def test_the_web_server_of_a_market_data_process(kafka_settings: KafkaSett
     assert scrape.value("exness_feed_leader") == 1
     assert scrape.value("exness_feed_connected") == 0
     assert scrape.value("exness_ready") == 1
-    assert scrape.value("exness_transaction_records_sum") == 7
+    assert scrape.value("exness_transaction_records_sum", work="ticks") == 7
     assert scrape.has("exness_rebalances_total")
     await worker._on_revoked()
     assert not worker.joined.is_set()

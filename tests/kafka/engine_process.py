@@ -94,7 +94,7 @@ class EngineProcess:
 
 
 @asynccontextmanager
-async def prices(address: str) -> AsyncIterator[None]:
+async def prices(address: str, every_s: float = 0.05) -> AsyncIterator[None]:
     """SOL_USDC has a price, now and every 50 ms while the context lasts. The topic must be there."""
     producer = AIOKafkaProducer(bootstrap_servers=address)
     await producer.start()
@@ -104,7 +104,7 @@ async def prices(address: str) -> AsyncIterator[None]:
             now_ms = time.time_ns() // 1_000_000
             tick = MarketDataMessage("SOL_USDC", Decimal(150), now_ms, now_ms * 1000, None, Decimal(149), Decimal(151))
             await producer.send_and_wait(MARKET_UPDATES_TOPIC, json_encoder.encode(tick), key=b"SOL_USDC", partition=0)
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(every_s)
 
     publishing = asyncio.create_task(publish())
     try:

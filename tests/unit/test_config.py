@@ -63,6 +63,8 @@ WRONG = [
     ("EXNESS_MAINTENANCE_MARGIN_RATE", "0.5", "below 0.5"),
     ("EXNESS_MAINTENANCE_MARGIN_RATE", "-1", "below 0.5"),
     ("EXNESS_FRAME_PACE_MS", "-1", "0 to 10000"),
+    ("EXNESS_STALLED_AFTER_S", "0.5", "a number of seconds from 1 to 3600"),
+    ("EXNESS_STALLED_AFTER_S", "nan", "a number of seconds from 1 to 3600"),
     ("BACKPACK_REST_URL", "api.backpack.exchange", "http or https URL"),
     ("BACKPACK_REST_URL", "wss://ws.backpack.exchange", "http or https URL"),
     ("BACKPACK_REST_URL", "https://", "http or https URL"),
