@@ -19,14 +19,14 @@ from exness_streams.config_kafka import KafkaSettings
 from exness_streams.domain.instruments import Catalogue
 from exness_streams.engine.candle_reader import CandleReader
 from exness_streams.engine.candles import CandleHost
-from exness_streams.engine.cells import CellHost, JournalFault
+from exness_streams.engine.cells import CellHost
 from exness_streams.engine.gateway import Gateway
 from exness_streams.engine.history import HistoryFault, HistoryHost
-from exness_streams.engine.losses import check_kept
+from exness_streams.engine.losses import RESTORE, check_kept
 from exness_streams.engine.market import Framer
 from exness_streams.engine.stalls import StallWatch, standings
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
-from exness_streams.transport.faults import CellReleased
+from exness_streams.transport.faults import CellReleased, LogFault
 from exness_streams.transport.recovery import HEARTBEATS, TableManager
 from exness_streams.transport.table import BLOCK_CACHE_BYTES, CellTable
 
@@ -236,7 +236,7 @@ def _add_agents(engine: Engine) -> None:
             # one's recovery begins.
             while app.consumer_generation_id == generation and not app.should_stop:  # noqa: ASYNC110 - Faust's, no event
                 await asyncio.sleep(REBALANCE_LOOK_S)
-        except (JournalFault, HistoryFault) as fault:
+        except (LogFault, HistoryFault) as fault:
             await app.crash(fault)
         except Exception as error:
             log.exception("the cells could not be loaded")
@@ -255,8 +255,13 @@ def _add_agents(engine: Engine) -> None:
 
 
 async def _bounds(app: EngineApp, topic: str, table: CellTable) -> dict[int, tuple[int, int]]:
-    """(start, end) of the partitions of a topic whose table is this worker's."""
-    tps = [TP(topic, tp.partition) for tp in sorted(app.assignor.assigned_actives()) if table.is_changelog(tp)]
+    """(start, end) of the partitions of a topic that are this worker's. LogFault when the table has no changelog."""
+    assigned = sorted(app.assignor.assigned_actives())
+    tps = [tp for tp in assigned if tp.topic == topic]
+    missing = {tp.partition for tp in tps} - {tp.partition for tp in assigned if table.is_changelog(tp)}
+    if missing:
+        where = f"partition {min(missing)} of {table.changelog_name}"
+        raise LogFault(f"{where} is not there any more: the topic was deleted. {RESTORE}")
     starts = await app.consumer.earliest_offsets(*tps)
     ends = await app.consumer.highwaters(*tps)
     return {tp.partition: (starts[tp], ends[tp]) for tp in tps}

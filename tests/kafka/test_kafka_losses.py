@@ -199,6 +199,24 @@ async def test_a_lost_accounts_changelog_is_refused_until_it_is_restored(shop: F
     await serves_what_was_there(one, known)
 
 
+async def test_an_accounts_changelog_that_is_deleted_under_a_worker_ends_it(shop: Found, harness: KafkaHarness) -> None:
+    one, _ = shop
+    engine = one.start()
+    try:
+        await engine.wait_ready()
+        await harness.admin.delete_topics([ACCOUNTS])
+        async with aiohttp.ClientSession() as session, prices(harness.broker.address):
+            with pytest.raises((AssertionError, aiohttp.ClientError)):
+                await Client(engine.url, session).trade("a0")
+        assert await engine.wait_ended() == 1, engine.said()
+    finally:
+        engine.end()
+    assert "Traceback" not in engine.said()
+    # Whether it meets the topic's absence first in a transaction or in a rebalance.
+    assert engine.said().strip().splitlines()[-1].startswith("exness-streams: "), engine.said()
+    await one.refused(instead=ACCOUNTS)
+
+
 async def test_accounts_changelogs_that_lost_a_part_are_refused_every_time(shop: Found, harness: KafkaHarness) -> None:
     one, known = shop
     backup = await one.copy(ACCOUNTS)
