@@ -14,7 +14,7 @@ from exness_streams.api.commands import CommandDesk
 from exness_streams.api.errors import ApiError, invalid_request
 from exness_streams.api.forwarding import FORWARDED, Forwarding
 from exness_streams.api.requests import account_of
-from exness_streams.api.stream_hub import HEARTBEAT_MS, StreamHub
+from exness_streams.api.stream_hub import HEARTBEAT_MS, MOVING, StreamHub
 from exness_streams.api.stream_messages import (
     ConnectionMessage,
     Form,
@@ -115,7 +115,7 @@ class StreamViews:
         if full := self.hub.no_room_for(reader.account_id):
             self.hub.dismiss(reader, TRY_AGAIN_LATER, full)
         elif cell is None or self._desk.engine.app.should_stop:
-            self.hub.dismiss(reader, SERVICE_RESTART, "the account is moving: connect again")
+            self.hub.dismiss(reader, SERVICE_RESTART, MOVING)
         else:
             self.hub.follow(reader, *self._snapshot(reader, cell))
 
@@ -135,7 +135,9 @@ class StreamViews:
                 reader.say(PongMessage())
             else:
                 cell = self._desk.engine.cells.cell(reader.partition)
-                assert cell is not None, "the hub dismisses a dropped cell's readers"
+                if cell is None:
+                    self.hub.dismiss(reader, SERVICE_RESTART, MOVING)
+                    return
                 self.hub.snapshot(reader, *self._snapshot(reader, cell))
                 await asyncio.sleep(RESYNC_PAUSE_S)
         self.hub.is_too_slow(reader)

@@ -28,6 +28,7 @@ LOOK_S = 0.5
 HEARTBEAT_MS = 10_000
 STOP_GRACE_S = 1.0
 READERS_A_TURN = 25
+MOVING = "the account is moving: connect again"
 
 STREAM_MESSAGES = ("state", "event", "market_data", "feed", "heartbeat", "relayed")
 """What is counted, by type; account events are one, and so is what other workers sent through here."""
@@ -179,7 +180,7 @@ class StreamHub(CellListener):
 
     def dropped(self, partition: int) -> None:
         for reader in [reader for reader in self._own if reader.partition == partition]:
-            self.dismiss(reader, SERVICE_RESTART, "the account is moving: connect again")
+            self.dismiss(reader, SERVICE_RESTART, MOVING)
 
     # Rounds
 

@@ -75,6 +75,7 @@ class _Folding:
         self.offset, self.time_ms = offset, time_ms
         self.events: list[Event] = []
         self._cell = cell
+        self._touched: set[str] = set()
 
     @property
     def moment(self) -> Moment:
@@ -83,9 +84,24 @@ class _Folding:
     def later(self, events: int) -> Moment:
         return Moment(self._cell.partition, self.offset, len(self.events) + events, self.time_ms)
 
-    def row_of(self, account_id: str) -> AccountRow:
+    def row_of(self, account_id: str) -> AccountRow | None:
+        """An account's row, None before its first record. ValueError when a record at or after this one made it."""
         row = self._cell.account(account_id)
-        assert row is not None, f"a trigger of an unknown account {account_id}"
+        if account_id not in self._touched:
+            if row is not None and row.applied_offset >= self.offset:
+                raise ValueError(
+                    f"account {account_id} was made by journal record {row.applied_offset} of partition "
+                    f"{self._cell.partition}, and record {self.offset} must not be applied to it again: two workers "
+                    "have written this cell. Start this worker again"
+                )
+            self._touched.add(account_id)
+        return row
+
+    def known_row(self, account_id: str) -> AccountRow:
+        """The row of an account that has a trigger or an order. ValueError when there is none."""
+        row = self.row_of(account_id)
+        if row is None:
+            raise ValueError(f"there is a trigger of account {account_id}, but no such account")
         return row
 
     def apply(self, row: AccountRow, change: Change) -> AccountRow:
@@ -181,7 +197,7 @@ class Cell:
 
     def _expire(self, folding: _Folding) -> None:
         for account_id, order_id in self.expiries.due(folding.time_ms):
-            row = folding.row_of(account_id)
+            row = folding.known_row(account_id)
             folding.apply(row, expire_order(row, row.orders[order_id], folding.moment))
 
     # Frames
@@ -211,11 +227,11 @@ class Cell:
     def _fire_exit(
         self, folding: _Folding, account_id: str, position_id: str, price: Decimal, kind: TriggerKind
     ) -> None:
-        row = folding.row_of(account_id)
+        row = folding.known_row(account_id)
         folding.apply(row, fill_close(row, row.positions[position_id], price, _REASONS[kind], folding.moment))
 
     def _fire_entry(self, folding: _Folding, fired: Fired) -> list[tuple[str, str]]:
-        row = folding.row_of(fired.account_id)
+        row = folding.known_row(fired.account_id)
         order = row.orders[fired.item_id]
         mark = self.quotes[order.symbol].mark_price(order.side)
         for change in fill_order(row, order, fired.price, mark, folding.later):
@@ -224,7 +240,7 @@ class Cell:
 
     def _check_newborn(self, folding: _Folding, account_id: str, position_id: str) -> None:
         """A staircase says nothing about what followed its middle: a position is live from the frame's end."""
-        position = folding.row_of(account_id).positions[position_id]
+        position = folding.known_row(account_id).positions[position_id]
         price = self.quotes[position.symbol].closing_price(position.side)
         kind = None if price is None else first_exit(position, price)
         if price is not None and kind is not None:
@@ -233,7 +249,7 @@ class Cell:
     # Commands
 
     def _fold_command(self, folding: _Folding, command: Command) -> Reply:
-        row = self.account(command.account_id)
+        row = folding.row_of(command.account_id)
         if row is None:
             row = new_account(command.account_id, command.starting_balance)
         keyed = command.idempotency
@@ -295,7 +311,8 @@ class Cell:
             decided = close_position(row, position, one, self.quotes.get(position.symbol), folding.moment)
             if isinstance(decided, Change):
                 row = folding.apply(row, decided)
-                assert isinstance(decided.event, PositionClosed)
+                if not isinstance(decided.event, PositionClosed):
+                    raise TypeError(f"closing {name} told of something else: {decided.event!r}")
                 results.append(CloseResult(name, decided.event))
             else:
                 results.append(CloseResult(name, decided))

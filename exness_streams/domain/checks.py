@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import cast
 
 from exness_streams.domain import margin as formulas
 from exness_streams.domain.account import AccountRow
@@ -78,7 +79,7 @@ def market_price(command: CommandBase, symbol: str, quote: Quote | None, *, buys
     refused = refuse_stale(quote, symbol, command.time_ms, command.quote_age_ms_max)
     if refused is not None:
         return refused
-    assert quote is not None
+    quote = cast(Quote, quote)  # refuse_stale refuses an absent one
     price = quote.ask if buys else quote.bid
     return price_unavailable(symbol, f"the market has no {'ask' if buys else 'bid'}") if price is None else price
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import cast
 
 import msgspec
 
@@ -40,7 +41,7 @@ def open_position(row: AccountRow, command: OpenPosition, quote: Quote | None, m
     entry = market_price(command, command.terms.symbol, quote, buys=command.side == "long")
     if isinstance(entry, Rejection):
         return entry
-    assert quote is not None
+    quote = cast(Quote, quote)  # market_price refuses an absent one
     position = _position_of(command, entry, moment)
     refused = _refuse_opening(row, command, position, quote)
     if refused is not None:

@@ -215,20 +215,24 @@ def _add_agents(engine: Engine) -> None:
 
     async def load_cells() -> None:
         # Faust drops what a recovery callback raises.
-        generation = app.consumer_generation_id
+        generation, rebalanced_at_s = app.consumer_generation_id, app.rebalanced_at_s
         try:
             journals = await _bounds(app, JOURNAL_TOPIC, table)
             told = await _bounds(app, EVENTS_TOPIC, engine.history.table)
             ticked = await _bounds(app, MARKET_UPDATES_TOPIC, engine.candles.table)
             if app.consumer_generation_id != generation:
                 return  # another rebalance has come: its recovery is not over, and calls again
-            for partition, (start, end) in told.items():
+            for partition, (start, _) in told.items():
                 await engine.history.mend(partition, events_start=start)
+            for partition in journals:
+                await cells.mend_offset(partition)
+            if app.rebalanced_at_s != rebalanced_at_s:
+                raise CellReleased("another rebalance has begun")
+            for partition, (start, end) in told.items():  # from here on in one step
                 engine.history.load(partition, events_start=start, events_end=end)
             for partition, (start, _) in ticked.items():
                 engine.candles.load(partition, ticks_start=start)
             for partition, (start, end) in journals.items():
-                await cells.mend_offset(partition)
                 cells.load(partition, journal_start=start, journal_end=end)
             cells.loaded()
         except CellReleased:
@@ -283,8 +287,8 @@ def _add_market_agent(app: EngineApp, framer: Framer, candles: CandleHost, ticks
             await app.crash(error)
 
     async def drop_ticks(_: Any, revoked: set[TP], **__: Any) -> None:
-        framer.next_offsets.clear()
         if any(tp.topic == MARKET_UPDATES_TOPIC for tp in revoked):
+            framer.drop()
             candles.drop()
 
     app.on_partitions_revoked.connect(drop_ticks, weak=False)

@@ -44,6 +44,7 @@ class CandleReader:
         """The newest candles of a symbol, LIMIT_MAX at most, oldest first. interval: one of INTERVALS_S. NotOwned."""
         owned = self._host.owned
         async with self._reading[symbol, interval]:  # who waits finds what the one before has read
+            self._check(owned)
             stored = self._known(owned, symbol, interval)
             if stored is None:
                 stored = await self._read(owned, symbol, interval)

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 
 from exness_streams.domain import candles
@@ -30,7 +31,7 @@ from exness_streams.domain.candles import (
     start_of,
 )
 from exness_streams.domain.records import META_KEY, Meta, encode
-from exness_streams.engine.commits import TableCommits
+from exness_streams.engine.commits import Lease, TableCommits
 from exness_streams.engine.history import NotOwned
 from exness_streams.engine.losses import is_empty, lost_by_offset
 from exness_streams.engine.observer import Observer
@@ -57,8 +58,9 @@ class OwnedCandles:
     minutes_from_s: by symbol, where minutes begin and hours end. changes: by symbol, counts changes of what is stored.
     """
 
-    def __init__(self, partition: int, symbols: Iterable[str], next_offset: int) -> None:
-        self.partition = partition
+    def __init__(self, lease: Lease, symbols: Iterable[str], next_offset: int) -> None:
+        self.lease = lease
+        self.partition = lease.partition
         self.fold = CandleFold(symbols)
         self.committed = self.next_offset = next_offset
         self.minutes_from_s: dict[str, int] = {}
@@ -99,7 +101,8 @@ class CandleHost:
                 lost,
             )
         self.table.prove(partition)
-        owned = OwnedCandles(partition, self.symbols, ticks_start if committed is None else committed)
+        lease = self._commits.lease(partition)
+        owned = OwnedCandles(lease, self.symbols, ticks_start if committed is None else committed)
         for symbol in self.symbols:
             live = self.table.entry(partition, candles.live_key(symbol))
             if live is not None:
@@ -110,7 +113,9 @@ class CandleHost:
         self._owned = owned
 
     def drop(self) -> None:
-        """They are another worker's now."""
+        """They are another worker's now. What is under way for them ends without effect."""
+        if self._owned is not None:
+            self._commits.end([self._owned.partition])
         self._owned = None
 
     async def close(self) -> None:
@@ -181,16 +186,16 @@ class CandleHost:
             owned.changes.update({symbol for symbol, _ in closed})
 
     async def _commit(self, owned: OwnedCandles, entries: dict[bytes, bytes | None], next_offset: int) -> bool:
-        """False when the partition is another worker's meanwhile, who reads the ticks again. LogFault."""
+        """False when the partition is another's meanwhile, who reads the ticks again. LogFault."""
         entries[META_KEY] = encode(Meta(owned.partition, next_offset))
         try:
-            await self._commits.commit(owned.partition, entries, [], next_offset, self.observer)
+            await self._commits.commit(owned.lease, entries, [], next_offset, self.observer)
         except LogFault as fault:
-            if isinstance(fault, CellReleased) or self._owned is not owned:
+            if isinstance(fault, CellReleased) or not self._commits.holds(owned.lease):
                 return False
             raise
         owned.committed = next_offset
-        return True
+        return self._commits.holds(owned.lease)
 
     def asked(self, symbol: str, interval: str) -> Asked | None:
         """What of the exchange's history was asked for already, None: nothing. NotOwned."""
@@ -235,18 +240,23 @@ class CandleHost:
             return
         for symbol in self.symbols:
             while (first := self._first_minute(owned.partition, symbol)) is not None and first < horizon_s:
-                if not await self._sweep(owned, symbol, self._hour_of_minutes(owned, symbol, start_of(first, HOUR_S))):
+                entries_of = partial(self._hour_of_minutes, owned, symbol, start_of(first, HOUR_S))
+                if not await self._sweep(owned, symbol, entries_of):
                     return
                 owned.minutes_from_s[symbol] = start_of(first, HOUR_S) + HOUR_S
             owned.minutes_from_s[symbol] = max(owned.minutes_from_s[symbol], horizon_s)
             span = candles.hour_key(symbol, 0), candles.hour_key(symbol, hours_end_s)
             while old := [key for key, _ in islice(self.table.range(owned.partition, *span), WRITE_MAX)]:
-                if not await self._sweep(owned, symbol, dict.fromkeys(old)):
+                if not await self._sweep(owned, symbol, partial(_removed, old)):
                     return
 
-    async def _sweep(self, owned: OwnedCandles, symbol: str, entries: dict[bytes, bytes | None]) -> bool:
+    async def _sweep(
+        self, owned: OwnedCandles, symbol: str, entries_of: Callable[[], dict[bytes, bytes | None]]
+    ) -> bool:
         async with self._writing:
-            done = self._owned is owned and await self._commit(owned, entries, owned.committed)
+            if self._owned is not owned:
+                return False
+            done = await self._commit(owned, entries_of(), owned.committed)  # as the table is in this turn
             owned.changes[symbol] += 1
             return done
 
@@ -272,6 +282,10 @@ class CandleHost:
         """A stored minute or hour; an empty one when there is none. NotOwned."""
         stored = self.table.entry(self.owned.partition, key)
         return Bucket() if stored is None else candles.decode_bucket(stored)
+
+
+def _removed(keys: Iterable[bytes]) -> dict[bytes, bytes | None]:
+    return dict.fromkeys(keys)
 
 
 def candles_of(rows: Iterable[tuple[bytes, bytes]]) -> Iterator[Candle]:

@@ -17,10 +17,10 @@ import msgspec
 
 from exness_streams.domain import records
 from exness_streams.domain.account import AccountRow
-from exness_streams.domain.cell import Cell, Reply
+from exness_streams.domain.cell import Cell, Folded, Reply
 from exness_streams.domain.events import Event
 from exness_streams.domain.quotes import Quote
-from exness_streams.engine.commits import TableCommits
+from exness_streams.engine.commits import Lease, TableCommits
 from exness_streams.engine.event_counts import counts_of
 from exness_streams.engine.listener import CellListener
 from exness_streams.engine.losses import (
@@ -77,6 +77,7 @@ class CellHost:
         self._commits = TableCommits(table, cell_log)
         self._on_reply = on_reply
         self._cells: dict[int, Cell] = {}
+        self._leases: dict[int, Lease] = {}
         self._ready_at: dict[int, int] = {}
         self._committed_at_s: dict[int, float] = {}
         self._catching_up = False
@@ -92,6 +93,7 @@ class CellHost:
         Brokers forget the offsets of a group that was away for long, and operators reset them; the table tells where
         it stands. LogFault.
         """
+        lease = self._commits.lease(partition)
         committed, meta = self._cell_log.committed(partition), meta_of(self._table, partition)
         if meta is None or meta.next_offset <= (committed or 0):
             return
@@ -102,13 +104,15 @@ class CellHost:
             "gone" if committed is None else committed,
             meta.next_offset,
         )
-        await self._cell_log.commit(partition, [], meta.next_offset)
+        await self._commits.commit(lease, {}, [], meta.next_offset, self.observer)
 
     def load(self, partition: int, *, journal_start: int, journal_end: int) -> None:
         """Take a cell over from its committed entries.
 
         JournalFault when the journal does not continue them, or when they are not all there.
         """
+        if partition in self._cells:
+            self.drop([partition])  # who followed it would miss what was folded in between
         committed = self._cell_log.committed(partition)
         next_offset = committed if committed is not None else 0
         empty = is_empty(self._table, partition, (records.ROW_PREFIX, records.QUOTE_PREFIX))
@@ -137,6 +141,7 @@ class CellHost:
         self._check_whole(partition, lost_by_count(meta_of(self._table, partition), cell.meta))
         self._check_outcomes(partition)
         self._cells[partition] = cell
+        self._leases[partition] = self._commits.lease(partition)
         self._ready_at[partition] = journal_end
         self._catching_up = True
 
@@ -176,10 +181,14 @@ class CellHost:
             self.observer.caught_up()
 
     def drop(self, partitions: Iterable[int]) -> None:
-        """Forget cells that are another's now."""
-        for partition in partitions:
+        """Forget cells that are another's now. What is under way for them ends without effect."""
+        gone = list(partitions)
+        self._commits.end(gone)
+        for partition in gone:
             self._cells.pop(partition, None)
+            self._leases.pop(partition, None)
             self._ready_at.pop(partition, None)
+            self._committed_at_s.pop(partition, None)
             self.listener.dropped(partition)
 
     @property
@@ -217,20 +226,25 @@ class CellHost:
         return sum(len(cell.triggers) for cell in self._cells.values())
 
     async def fold(self, partition: int, batch: Sequence[ReadRecord]) -> None:
-        """Fold a batch of the journal, answer, and commit. JournalFault at a gap, LogFault when the log fails."""
-        cell = self._cells.get(partition)
-        if cell is None:
+        """Fold a batch of the journal, answer, and commit. JournalFault at a gap, LogFault when the log fails.
+
+        Records that the cell has folded are passed over. Each wait may end in a world where the cell is another's, or
+        is loaded anew from what was committed: then the rest of the batch is folded by whoever has it now.
+        """
+        cell, lease = self._cells.get(partition), self._leases.get(partition)
+        if cell is None or lease is None:
             return  # revoked while the batch waited: its next owner folds it
         self.observer.batch(JOURNAL_TOPIC, len(batch))
         for first in range(0, len(batch), SLICE_RECORDS_MAX):
+            if not self._commits.holds(lease):
+                return
             events = self._fold_slice(cell, batch[first : first + SLICE_RECORDS_MAX])
             if events or self._is_due(cell):
                 try:
-                    await self._commit(cell, events)
+                    await self._commit(cell, lease, events)
                 except LogFault as fault:
-                    # Its next owner folds the batch again, to the same effect. The transport releases a cell a
-                    # moment before we hear of it.
-                    if isinstance(fault, CellReleased) or self._cells.get(partition) is not cell:
+                    # Its next owner folds the batch again, to the same effect.
+                    if isinstance(fault, CellReleased) or not self._commits.holds(lease):
                         return
                     raise
             elif first + SLICE_RECORDS_MAX < len(batch):
@@ -246,17 +260,27 @@ class CellHost:
     def _fold_slice(self, cell: Cell, batch: Sequence[ReadRecord]) -> list[Event]:
         events: list[Event] = []
         for record in batch:
-            assert record.value is not None, "the journal holds no tombstones"
-            try:
-                folded = cell.fold(record.offset, records.decode_record(record.value))
-            except (ValueError, msgspec.MsgspecError) as error:
-                raise JournalFault(f"record {record.offset} of the journal can't be folded: {error}") from error
+            if record.offset < cell.next_offset:
+                continue  # delivered before
+            folded = self._fold_record(cell, record)
             events += folded.events
             if folded.reply is not None:
                 self._on_reply(folded.reply)
         self._count(batch)
         self.listener.folded(cell.partition, events)
         return events
+
+    def _fold_record(self, cell: Cell, record: ReadRecord) -> Folded:
+        try:
+            if record.value is None:
+                raise ValueError("it has no value")
+            return cell.fold(record.offset, records.decode_record(record.value))
+        except Exception as error:
+            self.drop([cell.partition])  # half changed: nobody goes on with it
+            if isinstance(error, ValueError | msgspec.MsgspecError):
+                fault = f"record {record.offset} of partition {cell.partition} of the journal can't be folded: {error}"
+                raise JournalFault(fault) from error
+            raise
 
     def _is_due(self, cell: Cell) -> bool:
         if not cell.pending:
@@ -265,13 +289,13 @@ class CellHost:
             return True
         return time.monotonic() - self._committed_at_s.get(cell.partition, 0.0) >= IDLE_COMMIT_S
 
-    async def _commit(self, cell: Cell, events: Sequence[Event]) -> None:
-        partition = cell.partition
+    async def _commit(self, cell: Cell, lease: Lease, events: Sequence[Event]) -> None:
         told = [LogRecord(EVENTS_TOPIC, event.account_id.encode(), records.encode(event)) for event in events]
         entries = {**cell.pending, records.META_KEY: records.encode(cell.meta)}
-        await self._commits.commit(partition, entries, told, cell.next_offset, self.observer)
+        await self._commits.commit(lease, entries, told, cell.next_offset, self.observer)
         cell.committed()
-        self._committed_at_s[partition] = time.monotonic()
+        if self._commits.holds(lease):
+            self._committed_at_s[cell.partition] = time.monotonic()
         # Only now: what was folded and not committed is folded again, here or elsewhere.
         for event in events:
             self.counters.update(counts_of(event))

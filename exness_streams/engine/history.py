@@ -21,7 +21,7 @@ import msgspec
 from exness_streams.domain import records, trades
 from exness_streams.domain.records import META_KEY, Meta
 from exness_streams.domain.trades import BalancePoint, EventGap, HistoryHead, Trade
-from exness_streams.engine.commits import TableCommits
+from exness_streams.engine.commits import Lease, TableCommits
 from exness_streams.engine.losses import RESTORE, is_empty, lost_by_count, lost_by_offset, meta_of
 from exness_streams.engine.observer import Observer
 from exness_streams.messages import EVENTS_TOPIC
@@ -73,8 +73,9 @@ class _Partition:
     accounts, taken, rebuilt_to: as in the table's Meta.
     """
 
-    def __init__(self, meta: Meta, events_end: int, *, may_begin_late: bool) -> None:
+    def __init__(self, meta: Meta, lease: Lease, events_end: int, *, may_begin_late: bool) -> None:
         self.number = meta.partition
+        self.lease = lease
         self.next_offset = meta.next_offset
         self.accounts = meta.accounts
         self.taken = meta.taken
@@ -130,12 +131,13 @@ class HistoryHost:
         The group's offset is set to where that begins, or to where the table stands when the offset is lost or older.
         HistoryFault when entries are lost and the first events as well. LogFault.
         """
+        lease = self._commits.lease(partition)
         committed, meta = self._cell_log.committed(partition), meta_of(self.table, partition)
         lost = self._lost(partition, committed)
         if lost is not None:
-            await self._begin_anew(partition, committed or 0, events_start, lost)
+            await self._begin_anew(lease, committed or 0, events_start, lost)
         elif meta is not None and meta.next_offset > (committed or 0):
-            await self._cell_log.commit(partition, [], meta.next_offset)
+            await self._commits.commit(lease, {}, [], meta.next_offset, self.observer)
         self.table.prove(partition)
 
     def _lost(self, partition: int, committed: int | None) -> str | None:
@@ -156,7 +158,8 @@ class HistoryHost:
             lost = "lacks trades or balances of some accounts"
         return lost
 
-    async def _begin_anew(self, partition: int, committed: int, events_start: int, lost: str) -> None:
+    async def _begin_anew(self, lease: Lease, committed: int, events_start: int, lost: str) -> None:
+        partition = lease.partition
         where = f"partition {partition} of {self.table.changelog_name} {lost}"
         if events_start > 0:
             raise HistoryFault(
@@ -167,11 +170,11 @@ class HistoryHost:
         rebuilt_to = max(committed, 0 if meta is None else meta.rebuilt_to)
         # A crash in the middle leaves the offset above what the Meta says: then this begins again.
         beginning = {META_KEY: records.encode(Meta(partition, 0, rebuilt_to=rebuilt_to))}
-        await self._commits.commit(partition, beginning, [], committed, self.observer)
+        await self._commits.commit(lease, beginning, [], committed, self.observer)
         for prefix in trades.PREFIXES:
             while old := [key for key, _ in islice(self.table.scan(partition, prefix), REMOVED_AT_ONCE)]:
-                await self._commits.commit(partition, dict.fromkeys(old), [], committed, self.observer)
-        await self._cell_log.commit(partition, [], 0)
+                await self._commits.commit(lease, dict.fromkeys(old), [], committed, self.observer)
+        await self._commits.commit(lease, {}, [], 0, self.observer)
 
     def load(self, partition: int, *, events_start: int, events_end: int) -> None:
         """Take a partition over. HistoryFault when its events do not continue what was committed."""
@@ -189,7 +192,9 @@ class HistoryHost:
         next_offset = events_start if committed is None else committed
         meta = meta_of(self.table, partition) or self._counted(partition)
         meta = msgspec.structs.replace(meta, next_offset=next_offset)
-        self._partitions[partition] = _Partition(meta, events_end, may_begin_late=events_start > 0)
+        self.drop([partition])
+        lease = self._commits.lease(partition)
+        self._partitions[partition] = _Partition(meta, lease, events_end, may_begin_late=events_start > 0)
 
     def _counted(self, partition: int) -> Meta:
         """What a table without a Meta would say, apart from its offset."""
@@ -197,8 +202,10 @@ class HistoryHost:
         return Meta(partition, 0, len(heads), sum(head.sequence for head in heads))
 
     def drop(self, partitions: Iterable[int]) -> None:
-        """Forget partitions that are another's now."""
-        for partition in partitions:
+        """Forget partitions that are another's now. What is under way for them ends without effect."""
+        gone = list(partitions)
+        self._commits.end(gone)
+        for partition in gone:
             dropped = self._partitions.pop(partition, None)
             if dropped is not None:
                 dropped.give_up()
@@ -227,14 +234,16 @@ class HistoryHost:
         if pause_s > 0 and len(batch) < SLICE_EVENTS_MAX and not owned.waiting:
             await owned.wanted.wait(pause_s)  # what arrives meanwhile is the next batch
         for first in range(0, len(batch), SLICE_EVENTS_MAX):
-            if self._partitions.get(partition) is not owned:
-                return
+            if not self._commits.holds(owned.lease):
+                return  # close() may hold the lock for good
             try:
                 async with owned.busy:
+                    if not self._commits.holds(owned.lease):
+                        return
                     await self._fold_slice(owned, batch[first : first + SLICE_EVENTS_MAX])
             except LogFault as fault:
                 # As for cells: the next owner takes the batch again, to the same effect.
-                if isinstance(fault, CellReleased) or self._partitions.get(partition) is not owned:
+                if isinstance(fault, CellReleased) or not self._commits.holds(owned.lease):
                     return
                 raise
 
@@ -246,7 +255,7 @@ class HistoryHost:
                 self._fold_event(owned, record, heads, entries)
         next_offset = max(owned.next_offset, batch[-1].offset + 1)
         entries[META_KEY] = records.encode(owned.meta(next_offset))
-        await self._commits.commit(owned.number, entries, [], next_offset, self.observer)
+        await self._commits.commit(owned.lease, entries, [], next_offset, self.observer)
         owned.next_offset, owned.committed_at_s = next_offset, time.monotonic()
         for account_id, head in heads.items():
             owned.tell(account_id, head.sequence)
@@ -258,9 +267,10 @@ class HistoryHost:
         heads: dict[str, HistoryHead],
         entries: dict[bytes, bytes | None],
     ) -> None:
-        assert record.value is not None, "an event is no tombstone"
         where = f"record {record.offset} of partition {owned.number} of {EVENTS_TOPIC}"
         try:
+            if record.value is None:
+                raise ValueError("it has no value")
             event = records.decode_event(record.value)
             head = heads.get(event.account_id) or self._head(owned.number, event.account_id)
             folded = trades.fold_event(head, event, entries, may_begin_late=owned.may_begin_late)

@@ -85,6 +85,7 @@ class Framer:
         self._pace_s = pace_ms / 1000
         self._spread_rates = {terms.symbol: terms.spread_rate for terms in catalogue or () if terms.spread_rate}
         self._builder = FrameBuilder()
+        self._framing = asyncio.Lock()
         self.next_offsets: dict[int, int] = {}
         self.observer = Observer()
         self.counters: Counter[str] = Counter()
@@ -92,14 +93,31 @@ class Framer:
     async def frame(self, partition: int, batch: Sequence[TickRecord]) -> None:
         """Write the frames of a batch; returns when the next batch may be taken."""
         begun_s = time.monotonic()
+        builder = self._builder
+        async with self._framing:  # what a former holder has begun to write is framed, and known to be
+            framed = await self._frame(builder, partition, batch)
+        if framed and len(batch) < BACKLOG_TICKS:
+            await asyncio.sleep(max(0.0, self._pace_s - (time.monotonic() - begun_s)))
+
+    def drop(self) -> None:
+        """The ticks are another worker's now. Those that are not framed yet are that one's, too."""
+        self._builder = FrameBuilder()
+        self.next_offsets.clear()
+
+    async def _frame(self, builder: FrameBuilder, partition: int, batch: Sequence[TickRecord]) -> bool:
+        """Whether there was anything to frame. builder: another one by now, when the partition was lost meanwhile."""
         # Taken once: should the partition be lost and come back meanwhile, its candles are another object.
         fold = self._candles.fold
+        if self._builder is not builder:
+            return False
         framed_end, replay_end = self._frame_log.framed_end(partition), self._frame_log.replay_end(partition)
         frames: list[PriceFrame] = []
         for first in range(0, len(batch), SLICE_TICKS_MAX):
             frames += self._frames(batch[first : first + SLICE_TICKS_MAX], fold, framed_end, replay_end)
             if first + SLICE_TICKS_MAX < len(batch):
                 await asyncio.sleep(0)
+                if self._builder is not builder:
+                    return False
         frames += self._cut()
         self.observer.batch(MARKET_UPDATES_TOPIC, len(batch))
         next_offset = batch[-1].offset + 1
@@ -108,12 +126,10 @@ class Framer:
             written = [LogRecord(JOURNAL_TOPIC, None, value, cell) for value in encoded for cell in self._cells]
             await self._frame_log.append(written, partition, next_offset)
             self.counters["frames"] += len(frames)
-        self.next_offsets[partition] = next_offset
-        self._candles.framed(fold, next_offset)
-        if not frames:
-            return  # nothing moved
-        if len(batch) < BACKLOG_TICKS:
-            await asyncio.sleep(max(0.0, self._pace_s - (time.monotonic() - begun_s)))
+        if self._builder is builder:
+            self.next_offsets[partition] = next_offset
+            self._candles.framed(fold, next_offset)
+        return bool(frames)
 
     def _frames(
         self, batch: Sequence[TickRecord], fold: CandleFold, framed_end: int, replay_end: int

@@ -40,7 +40,8 @@ class Replay:
 
     def fold(self, offset: int, value: bytes | None) -> None:
         """Fold one record; its effect is in `entries` after the next `apply`. ValueError when it can't be."""
-        assert value is not None, "the journal holds no tombstones"
+        if value is None:
+            raise ValueError(f"partition {self.partition}: record {offset} of the journal has no value")
         try:
             self._cell.fold(offset, records.decode_record(value))
         except msgspec.MsgspecError as error:

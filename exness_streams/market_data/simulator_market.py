@@ -168,7 +168,8 @@ class SimulatedMarket:
         unit = 10**self.listing.quantity_places
         buyer_is_maker = self._detail.random() < 0.5
         price = self.bid if buyer_is_maker else self.ask
-        assert price is not None  # a walking market has both sides
+        if price is None:
+            raise ValueError(f"{self.listing.symbol} has no trade on a side without a price")
         quantity = self._detail.randint(1, unit)
         self._moved(price)
         self.volume += quantity

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 
@@ -20,7 +20,13 @@ class LogRecord(NamedTuple):
 
 
 class CellLog(Protocol):
-    """One input topic and one consumer group: a cell's rows, events and progress in one transaction."""
+    """One input topic and one consumer group: a cell's rows, events and progress in one transaction.
+
+    on_release: called with the cells that are given up or fenced anew, before anything else happens to them: from then
+    on a transaction would be another holder's. Set by whoever commits; it must not wait.
+    """
+
+    on_release: Callable[[Iterable[int]], None]
 
     async def fence(self, partitions: Iterable[int]) -> None:
         """Become the only writer of these cells, before their tables are recovered."""
@@ -37,6 +43,10 @@ class CellLog(Protocol):
 
     def committed(self, partition: int) -> int | None:
         """The input's next offset as last committed; None when nothing was."""
+
+
+def tell_nobody(partitions: Iterable[int]) -> None:
+    """An on_release of a log for which nobody commits yet."""
 
 
 class FrameLog(Protocol):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
-from exness_streams.transport.cell_log import LogRecord
+from exness_streams.transport.cell_log import LogRecord, tell_nobody
 from exness_streams.transport.embedded_log import EmbeddedLog
 
 
@@ -20,9 +20,11 @@ class EmbeddedCellLog:
         self._topic = topic
         self._group = group
         self._in_flight: dict[int, set[asyncio.Future[list[int]]]] = {}
+        self.on_release: Callable[[Iterable[int]], None] = tell_nobody
 
     async def fence(self, partitions: Iterable[int]) -> None:
-        """Nothing to do: no other process can have opened this log."""
+        """No other process can have opened this log: only a former holder in this one has to end."""
+        await self.release(partitions)
 
     async def commit(self, partition: int, records: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
         own = [record if record.partition is not None else record._replace(partition=partition) for record in records]
@@ -33,7 +35,9 @@ class EmbeddedCellLog:
         return await written
 
     async def release(self, partitions: Iterable[int]) -> None:
-        for partition in partitions:
+        released = list(partitions)
+        self.on_release(released)
+        for partition in released:
             while in_flight := self._in_flight.get(partition):
                 await asyncio.wait(in_flight)
 

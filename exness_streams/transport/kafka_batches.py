@@ -35,7 +35,8 @@ async def enqueue(producer: Any, records: Sequence[LogRecord], partition: int | 
     by_partition: dict[tuple[str, int], list[int]] = {}
     for index, record in enumerate(records):
         number = record.partition if record.partition is not None else partition
-        assert number is not None, "a record for a frame log names its partition"
+        if number is None:
+            raise LogFault(f"a record for topic {record.topic} names no partition")
         by_partition.setdefault((record.topic, number), []).append(index)
     for topic, number in by_partition:
         known = await producer.partitions_for(topic)

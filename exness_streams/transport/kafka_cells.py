@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -21,7 +21,7 @@ from aiokafka.errors import (
 )
 from aiokafka.producer import sender
 
-from exness_streams.transport.cell_log import LogRecord
+from exness_streams.transport.cell_log import LogRecord, tell_nobody
 from exness_streams.transport.faults import CellReleased, LogClosed, LogFault, LogFenced
 from exness_streams.transport.kafka_batches import BATCH_BYTES_MAX, delivered, enqueue
 from exness_streams.transport.kafka_offsets import committed_offsets
@@ -157,6 +157,7 @@ class KafkaCellLog:
         self.topic = topic
         self._group = group
         self._cells: dict[int, _FencedCell] = {}
+        self.on_release: Callable[[Iterable[int]], None] = tell_nobody
 
     async def fence(self, partitions: Iterable[int]) -> None:
         """Become the only writer of these cells, and learn how far they had come. LogFault."""
@@ -211,16 +212,18 @@ class KafkaCellLog:
 
     async def release(self, partitions: Iterable[int]) -> None:
         """Let the transactions in flight finish (3 s at most), and give the cells up."""
-        released = [self._cells.pop(partition) for partition in list(partitions) if partition in self._cells]
+        numbers = list(partitions)
+        self.on_release(numbers)
+        released = [self._cells.pop(partition) for partition in numbers if partition in self._cells]
         await asyncio.gather(*(self._give_up(cell) for cell in released))
 
     async def _give_up(self, cell: _FencedCell) -> None:
+        cell.fault = cell.fault or CellReleased(f"{cell.name} was given up")  # for those that wait for their turn
         try:
             await asyncio.wait_for(cell.busy.acquire(), RELEASE_S_MAX)
         except asyncio.TimeoutError:
             pass  # the next owner's fence decides the transaction
         else:
-            cell.fault = cell.fault or CellReleased(f"{cell.name} was given up")
             cell.busy.release()
         await _stop(cell.producer)
 

@@ -16,9 +16,14 @@ class LogTable:
         self.offset = -1
         self.unproven: set[int] = {0}
         self.trimmed: set[int] = set()
+        self.recover(changelog)
+
+    def recover(self, changelog: Iterable[LogRecord]) -> None:
+        """What it has not seen yet, as before a partition is loaded."""
         for offset, record in enumerate(changelog):
-            assert record.key is not None
-            self.write(0, {record.key: record.value}, offset)
+            if offset > self.offset:
+                assert record.key is not None
+                self.write(0, {record.key: record.value}, offset)
 
     def entry(self, partition: int, key: bytes) -> bytes | None:
         return self.entries.get(key)

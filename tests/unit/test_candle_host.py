@@ -373,3 +373,16 @@ async def test_candles_whose_changelog_lost_its_end_are_said_to_lack_some(caplog
 async def test_a_new_log_has_lost_no_candles(caplog: pytest.LogCaptureFixture) -> None:
     Worker(Log())
     assert not caplog.records
+
+
+async def test_a_minute_that_is_told_while_its_hour_is_swept_is_in_the_hour() -> None:
+    clock = Clock()
+    worker = Worker(Log(), clock, TICKS)
+    worker.read(len(TICKS))
+    await worker.host.flush()
+    clock.now_s += 8 * DAY_S
+    await asyncio.gather(worker.tell("1m", (180, "20", 5)), worker.host.sweep())
+    assert not any(key.startswith(b"minute/") for key in worker.table.entries)
+    [hour] = [candles.decode_bucket(value) for key, value in worker.table.entries.items() if key.startswith(b"hour/")]
+    assert hour.told is not None
+    assert hour.told.high == 20

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
-from trading_samples import NOW_MS, SOL, StoredCell, close_command, dec, flat, frame, open_command, quote
+from trading_samples import NOW_MS, SOL, StoredCell, close_command, dec, flat, frame, open_command, place_command, quote
 
 from exness_streams.domain import cell as cell_module
 from exness_streams.domain.account import AccountRow, new_account
 from exness_streams.domain.cell import Cell, Folded
 from exness_streams.domain.frames import PriceFrame, Step, SymbolFrame
-from exness_streams.domain.records import decode_row, quote_key, row_key
+from exness_streams.domain.records import decode_row, encode, quote_key, row_key
 from exness_streams.domain.rejections import Rejection, RejectionCode
 
 
@@ -31,6 +32,37 @@ def test_a_row_ahead_of_the_journal_is_refused_at_the_start() -> None:
         cell.load(5, [row], [])
     cell.load(6, [row], [])
     assert cell.next_offset == 6
+
+
+TOUCHES = {
+    "a command": lambda: close_command("pos_0_1"),
+    "a frame that fires a trigger": lambda: frame(flat("148.5", 2)),
+    "a frame that fills an order": lambda: frame(flat("149.5", 2)),
+    "an order's end": lambda: PriceFrame(NOW_MS + 5_000, ()),
+}
+
+
+@pytest.mark.parametrize("touch", TOUCHES)
+@pytest.mark.parametrize("ahead", [0, 1, 100])
+def test_no_record_is_applied_to_a_row_that_it_or_a_later_one_has_made(touch: str, ahead: int) -> None:
+    cell = StoredCell(flat(150))
+    cell.opened(open_command("long", 1000, 100))
+    cell.placed(place_command(price="149.5", expires_ms=NOW_MS + 1_000))
+    cell.commit()
+    offset = cell.cell.next_offset
+    written = msgspec.structs.replace(cell.row(), applied_offset=offset + ahead)
+    cell.store[row_key("demo")] = encode(written)
+    with pytest.raises(ValueError, match=rf"demo was made by journal record {offset + ahead} .*record {offset} must"):
+        cell.cell.fold(offset, TOUCHES[touch]())
+    assert cell.cell.next_offset == offset
+
+
+def test_a_record_may_change_a_row_more_than_once() -> None:
+    cell = StoredCell(flat(150))
+    for _ in range(3):
+        cell.opened(open_command("long", 100, 100))
+    assert len(cell.fold(frame(flat("148.5", 2))).events) == 3
+    assert cell.row().positions == {}
 
 
 def test_a_refused_command_leaves_no_entry() -> None:

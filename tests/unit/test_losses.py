@@ -304,8 +304,9 @@ async def test_a_changelog_made_anew_under_a_running_cell_ends_it() -> None:
     table: Any = LogTable(CHANGELOG, log.changelog)
     cell_log: Any = log
     commits = TableCommits(table, cell_log)
-    await commits.commit(0, {b"account/cid": b"{}"}, [], 8, Observer())
+    lease = commits.lease(0)
+    await commits.commit(lease, {b"account/cid": b"{}"}, [], 8, Observer())
     log.changelog.clear()
     with pytest.raises(LogFault, match=r"goes on at record 0, but record \d+ was written before") as fault:
-        await commits.commit(0, {b"account/cid": b"{}"}, [], 9, Observer())
+        await commits.commit(lease, {b"account/cid": b"{}"}, [], 9, Observer())
     assert fault.value.written is True

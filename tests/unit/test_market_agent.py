@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple
@@ -151,3 +152,53 @@ async def test_what_is_no_market_update_is_ignored_and_counted(value: bytes | No
     await framer.frame(0, [Tick(0, value), tick(1, "150")])
     assert framer.counters["malformed"] == 1
     assert [frame.symbols[0].last.bid for frame in kept.frames()] == [150]
+
+
+class SlowFrames(KeptFrames):
+    """A FrameLog whose first append waits; how far ticks are framed is known once it is over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.proceed = asyncio.Event(), asyncio.Event()
+
+    async def append(self, records: Sequence[LogRecord], partition: int, next_offset: int) -> None:
+        self.begun.set()
+        await self.proceed.wait()
+        await super().append(records, partition, next_offset)
+        self._framed_end = next_offset
+
+
+@pytest.mark.parametrize("turns", range(1, 6))
+async def test_a_batch_whose_partition_was_lost_between_its_slices_is_not_framed(
+    monkeypatch: pytest.MonkeyPatch, turns: int
+) -> None:
+    """Nor do its ticks turn up in the next holder's frames, in front of older ones."""
+    monkeypatch.setattr("exness_streams.engine.market.SLICE_TICKS_MAX", 1)
+    kept = KeptFrames()
+    framer = Framer(kept, cells=1, pace_ms=0)
+    stale = asyncio.create_task(framer.frame(0, [tick(n, str(200 + n)) for n in range(10)]))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    framer.drop()
+    await stale
+    assert (kept.appended, framer.next_offsets) == ([], {})
+    await framer.frame(0, [tick(0, "200"), tick(1, "201")])
+    [symbol] = kept.frames()[0].symbols
+    assert [step.price for step in symbol.bid_highs] == [200]
+    assert framer.next_offsets == {0: 2}
+
+
+async def test_the_next_holder_waits_for_the_frames_that_the_former_is_writing() -> None:
+    """Else it would frame those ticks again, in frames that straddle what cells have seen."""
+    kept, ticks = SlowFrames(), [tick(n, str(200 + n)) for n in range(4)]
+    framer = Framer(kept, cells=1, pace_ms=0)
+    stale = asyncio.create_task(framer.frame(0, ticks[:3]))
+    await kept.begun.wait()
+    framer.drop()
+    fresh = asyncio.create_task(framer.frame(0, ticks))
+    await asyncio.sleep(0)
+    assert not fresh.done()
+    kept.proceed.set()
+    await asyncio.gather(stale, fresh)
+    assert [frame.symbols[0].last.sequence for frame in kept.frames()] == [3, 4]
+    assert framer.next_offsets == {0: 4}

@@ -95,6 +95,13 @@ def test_the_domain_is_pure(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_nothing_depends_on_assert(path: Path) -> None:
+    """`python -O` drops it: what must not happen raises."""
+    for node in ast.walk(tree_of(path)):
+        assert not isinstance(node, ast.Assert), f"{name_of(path)}:{node.lineno}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_a_file_can_be_read_in_one_sitting(path: Path) -> None:
     assert len(path.read_text("utf-8").splitlines()) <= LINES_MAX
     assert not set(path.relative_to(PACKAGE).with_suffix("").parts) & FORBIDDEN_NAMES

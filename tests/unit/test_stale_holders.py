@@ -1,0 +1,342 @@
+"""A partition that leaves while a batch of it is under way, for good or to come back at once as another object.
+
+Whatever the old object still does, it may change nothing, commit nothing and tell nobody anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+from log_table import LogTable
+from test_trades import deposited
+
+from exness_streams.domain import records
+from exness_streams.domain.cell import Reply
+from exness_streams.domain.commands import Deposit
+from exness_streams.domain.events import Event
+from exness_streams.domain.frames import PriceFrame
+from exness_streams.engine import cells as cells_module
+from exness_streams.engine import history as history_module
+from exness_streams.engine.cells import CellHost, JournalFault
+from exness_streams.engine.commits import TableCommits
+from exness_streams.engine.history import HistoryHost
+from exness_streams.engine.listener import CellListener
+from exness_streams.engine.observer import Observer
+from exness_streams.messages import EVENTS_TOPIC
+from exness_streams.transport.cell_log import LogRecord
+from exness_streams.transport.faults import CellReleased
+from exness_streams.transport.kafka_cells import KafkaCellLog
+
+CHANGELOG = "changelog"
+SLICE = 5
+
+
+@dataclass
+class Read:
+    """A record as the transport's batches hold it."""
+
+    offset: int
+    value: bytes | None
+
+
+class Log:
+    """One partition's topic, changelog and offset; a commit goes through whatever producer there is by then."""
+
+    def __init__(self) -> None:
+        self.offset: int | None = None
+        self.changelog: list[LogRecord] = []
+        self.events: list[Event] = []
+        self.table = LogTable(CHANGELOG)
+        self.gate: asyncio.Event | None = None
+
+    def committed(self, partition: int) -> int | None:
+        return self.offset
+
+    async def commit(self, partition: int, written: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
+        first = len(self.changelog)
+        self.changelog += [record for record in written if record.topic == CHANGELOG]
+        self.events += [records.decode_event(r.value) for r in written if r.topic == EVENTS_TOPIC and r.value]
+        self.offset = next_offset
+        await (asyncio.sleep(0) if self.gate is None else self.gate.wait())
+        return list(range(first, first + len(written)))
+
+    def recover(self) -> None:
+        """What Faust does before a partition is loaded."""
+        self.table.recover(self.changelog)
+
+
+class Told(CellListener):
+    """Keeps what the cells tell."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def folded(self, partition: int, events: Sequence[Event]) -> None:
+        self.events += events
+
+
+def deposit(offset: int) -> Read:
+    command = Deposit(
+        command_id=f"c{offset}", account_id="ann", time_ms=1, starting_balance=Decimal(0), quote_age_ms_max=5_000,
+        amount=Decimal(1),
+    )  # fmt: skip
+    return Read(offset, records.encode(command))
+
+
+def quiet(offset: int) -> Read:
+    return Read(offset, records.encode(PriceFrame(1, ())))
+
+
+class Worker:
+    """A CellHost with all that it told."""
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+        self.replies: list[Reply] = []
+        self.told = Told()
+        table: Any = log.table
+        cell_log: Any = log
+        self.host = CellHost(table, cell_log, self.replies.append)
+        self.host.listener = self.told
+        self.load()
+
+    def load(self) -> None:
+        self.log.recover()
+        self.host.load(0, journal_start=0, journal_end=1_000)
+
+    @property
+    def cash(self) -> Decimal:
+        row = records.decode_row(self.log.table.entries[records.row_key("ann")])
+        assert row.is_conserved
+        return row.cash
+
+
+@pytest.fixture(autouse=True)
+def _small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cells_module, "SLICE_RECORDS_MAX", SLICE)
+    monkeypatch.setattr(history_module, "SLICE_EVENTS_MAX", SLICE)
+
+
+BATCHES = {
+    "nothing to commit, then deposits": [quiet(n) for n in range(SLICE)] + [deposit(n) for n in range(SLICE, 20)],
+    "deposits from the first": [deposit(n) for n in range(20)],
+    "deposits in between": [quiet(n) if n % 3 else deposit(n) for n in range(20)],
+    "one slice": [deposit(n) for n in range(SLICE)],
+}
+
+
+@pytest.mark.parametrize("name", BATCHES)
+@pytest.mark.parametrize("turns", range(12))
+async def test_a_partition_that_leaves_and_comes_back_during_a_batch_counts_each_record_once(
+    name: str, turns: int
+) -> None:
+    """Faust leaves the agent of a partition that stays with the worker alone, and seeks the committed offset."""
+    batch = BATCHES[name]
+    worker = Worker(Log())
+    old = asyncio.create_task(worker.host.fold(0, batch))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    worker.host.drop([0])
+    worker.load()
+    again = batch[worker.log.offset or 0 :]
+    await asyncio.gather(old, worker.host.fold(0, again) if again else asyncio.sleep(0))
+    deposits = sum(read.value == deposit(read.offset).value for read in batch)
+    assert worker.cash == deposits
+    assert [event.sequence for event in worker.log.events] == list(range(1, deposits + 1))
+    # A client may be told twice what was settled and not committed; it is the same, and nothing is left out.
+    assert {event.sequence for event in worker.told.events} == set(range(1, deposits + 1))
+    assert {reply.command_id for reply in worker.replies} == {
+        f"c{r.offset}" for r in batch if r.value != quiet(0).value
+    }
+
+
+@pytest.mark.parametrize("turns", range(1, 12))
+async def test_a_cell_that_was_dropped_tells_nobody_anything(turns: int) -> None:
+    worker = Worker(Log())
+    old = asyncio.create_task(worker.host.fold(0, BATCHES["deposits from the first"]))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    worker.host.drop([0])
+    before = len(worker.replies), len(worker.told.events), worker.log.offset
+    await old
+    assert (len(worker.replies), len(worker.told.events), worker.log.offset) == before
+
+
+async def test_records_that_are_delivered_twice_have_their_effect_once() -> None:
+    worker = Worker(Log())
+    await worker.host.fold(0, [deposit(n) for n in range(8)])
+    replies = len(worker.replies)
+    await worker.host.fold(0, [deposit(n) for n in range(4)])
+    assert (worker.cash, worker.log.offset, len(worker.replies)) == (8, 8, replies)
+    await worker.host.fold(0, [deposit(n) for n in range(6, 12)])
+    assert (worker.cash, worker.log.offset, len(worker.replies)) == (12, 12, 12)
+
+
+async def test_a_gap_is_said_in_one_line() -> None:
+    worker = Worker(Log())
+    with pytest.raises(JournalFault, match="expected record 0 of the journal, got 1"):
+        await worker.host.fold(0, [deposit(1)])
+
+
+async def test_a_row_from_a_later_record_is_a_fault_and_nobody_goes_on_with_that_cell() -> None:
+    """Two holders of one cell have written: the earlier record must not be applied on top."""
+    worker = Worker(Log())
+    await worker.host.fold(0, [deposit(0)])
+    row = records.decode_row(worker.log.table.entries[records.row_key("ann")])
+    ahead = msgspec.structs.replace(row, applied_offset=7)
+    worker.log.table.entries[records.row_key("ann")] = records.encode(ahead)
+    with pytest.raises(JournalFault, match=r"account ann .*record 7.*record 1") as fault:
+        await worker.host.fold(0, [deposit(1)])
+    assert "\n" not in str(fault.value)
+    assert worker.log.offset == 1
+    assert worker.host.cell(0) is None, "half changed"
+    assert not worker.host.is_ready
+
+
+async def test_a_cell_that_is_loaded_over_another_ends_its_followers() -> None:
+    worker = Worker(Log())
+    dropped: list[int] = []
+    worker.told.dropped = dropped.append  # type: ignore[method-assign]
+    worker.load()
+    assert dropped == [0]
+
+
+# Histories, and whatever else commits a table
+
+
+@pytest.mark.parametrize("turns", range(14))
+async def test_a_history_that_leaves_and_comes_back_during_a_batch_takes_each_event_once(turns: int) -> None:
+    log = Log()
+    table: Any = log.table
+    cell_log: Any = log
+    host = HistoryHost(table, cell_log, pace_s=0.0)
+    host.load(0, events_start=0, events_end=100)
+    batch = [Read(n, records.encode(event)) for n, event in enumerate(deposited(n, str(n)) for n in range(1, 21))]
+    old = asyncio.create_task(host.fold(0, batch))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    host.drop([0])
+    log.recover()
+    host.load(0, events_start=0, events_end=100)
+    await asyncio.gather(old, host.fold(0, batch))
+    head = host.head(0, "demo")
+    assert (head.sequence, head.points.end, log.offset) == (20, 20, 20)
+    meta = records.decode_meta(log.table.entries[records.META_KEY])
+    assert (meta.accounts, meta.taken) == (1, 20)
+
+
+def commits_of(log: Log) -> TableCommits:
+    table: Any = log.table
+    cell_log: Any = log
+    return TableCommits(table, cell_log)
+
+
+def ended_by_drop(commits: TableCommits, log: Log) -> None:
+    commits.end([0])
+
+
+def ended_by_the_log(commits: TableCommits, log: Log) -> None:
+    released: Any = log
+    released.on_release([0])
+
+
+def ended_by_the_next_holder(commits: TableCommits, log: Log) -> None:
+    commits.lease(0)
+
+
+ENDS: list[Callable[[TableCommits, Log], None]] = [ended_by_drop, ended_by_the_log, ended_by_the_next_holder]
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_a_lease_that_is_over_commits_nothing(end: Callable[[TableCommits, Log], None]) -> None:
+    log = Log()
+    commits = commits_of(log)
+    lease = commits.lease(0)
+    await commits.commit(lease, {b"a": b"1"}, [], 1, Observer())
+    end(commits, log)
+    assert lease.is_over
+    with pytest.raises(CellReleased):
+        await commits.commit(lease, {b"a": b"2"}, [], 2, Observer())
+    assert (log.offset, log.table.entries) == (1, {b"a": b"1"})
+
+
+@pytest.mark.parametrize("end", [ended_by_the_log, ended_by_the_next_holder])
+async def test_a_lease_that_ends_during_its_transaction_leaves_the_table_to_recovery(
+    end: Callable[[TableCommits, Log], None],
+) -> None:
+    """The table may have newer entries by then, of another worker's transactions."""
+    log = Log()
+    commits = commits_of(log)
+    lease = commits.lease(0)
+    log.gate = asyncio.Event()
+    committing = asyncio.create_task(commits.commit(lease, {b"a": b"1"}, [], 1, Observer()))
+    await asyncio.sleep(0)
+    end(commits, log)
+    log.changelog.append(LogRecord(CHANGELOG, b"a", b"newer"))
+    log.recover()
+    log.gate.set()
+    await committing
+    assert log.table.entries == {b"a": b"newer"}
+    assert log.table.offset == 1
+
+
+async def test_what_is_under_way_when_its_holder_is_dropped_comes_into_the_table() -> None:
+    """Nobody else can have committed meanwhile: the log has not given the partition to another."""
+    log = Log()
+    commits = commits_of(log)
+    lease = commits.lease(0)
+    log.gate = asyncio.Event()
+    committing = asyncio.create_task(commits.commit(lease, {b"a": b"1"}, [], 1, Observer()))
+    await asyncio.sleep(0)
+    ended_by_drop(commits, log)
+    log.gate.set()
+    await committing
+    assert log.table.entries == {b"a": b"1"}
+
+
+class FakeProducer:
+    """As much of an aiokafka producer as a cell's start and end need."""
+
+    async def stop(self) -> None:
+        await asyncio.sleep(0)
+
+
+class UnstartedCellLog(KafkaCellLog):
+    """Fences without brokers."""
+
+    def __init__(self) -> None:
+        cluster: Any = None
+        super().__init__(cluster, "journal", "group")
+
+    async def _start_producer(self, partition: int) -> Any:
+        return FakeProducer()
+
+
+async def test_kafka_tells_of_a_release_and_of_a_new_fence_before_anything_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A worker that is stopping is not told of a revocation by Faust, but its cells are fenced anew all the same."""
+
+    async def nothing_committed(*_: Any) -> dict[int, int]:
+        return {}
+
+    monkeypatch.setattr("exness_streams.transport.kafka_cells.committed_offsets", nothing_committed)
+    cells = UnstartedCellLog()
+    table: Any = LogTable(CHANGELOG)
+    commits = TableCommits(table, cells)
+    ways: list[Callable[[], Awaitable[None]]] = [
+        lambda: cells.fence([0]), lambda: cells.release([0]), lambda: cells.close(),
+    ]  # fmt: skip
+    for way in ways:
+        await cells.fence([0])
+        lease = commits.lease(0)
+        going = asyncio.ensure_future(way())
+        await asyncio.sleep(0)
+        assert lease.is_over
+        await going
