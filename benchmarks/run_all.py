@@ -10,7 +10,15 @@ from pathlib import Path
 import msgspec
 from figures import Figure, table_of
 
-BENCHMARKS = ("frame_cost", "index_memory", "tick_throughput", "candle_cost", "order_latency", "start_time")
+BENCHMARKS = (
+    "frame_cost",
+    "storm_cost",
+    "index_memory",
+    "tick_throughput",
+    "candle_cost",
+    "order_latency",
+    "start_time",
+)
 TIMEOUT_S = 300.0
 
 

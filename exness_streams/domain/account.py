@@ -101,7 +101,9 @@ class AccountRow(msgspec.Struct, frozen=True, kw_only=True):
     def used_margin(self) -> Decimal:
         """USD held by positions and pending orders."""
         by_positions = sum((position.margin for position in self.positions.values()), ZERO)
-        return to_money(by_positions + sum((order.held for order in self.orders.values()), ZERO))
+        # As `held` gives it, and rounded once: both parts have the places of money.
+        by_orders = sum((order.margin + order.reserved_fee for order in self.orders.values()), ZERO)
+        return to_money(by_positions + by_orders)
 
     @property
     def balance(self) -> Decimal:

@@ -126,6 +126,7 @@ class Cell:
         self._taken = 0
         self._fetch = fetch
         self._rows: dict[str, AccountRow] = {}
+        self._before: dict[str, AccountRow] = {}
 
     def load(self, next_offset: int, rows: Iterable[AccountRow], quotes: Iterable[tuple[str, Quote]]) -> None:
         """Start from committed entries: quotes and the trigger index are rebuilt, rows stay in the store.
@@ -136,6 +137,7 @@ class Cell:
         self._accounts = self._taken = 0
         self.pending.clear()
         self._rows.clear()
+        self._before.clear()
         self.quotes = dict(quotes)
         items = list(self._items(rows))
         self.triggers.load(items)
@@ -182,11 +184,13 @@ class Cell:
         with money_arithmetic():
             folding = _Folding(self, offset, record.time_ms)
             self._expire(folding)
+            self._settle()  # what is over fires no more
             reply = None
             if isinstance(record, PriceFrame):
                 self._fold_frame(folding, record)
             else:
                 reply = self._fold_command(folding, record)
+            self._settle()
         self.next_offset = offset + 1
         return Folded(folding.events, reply)
 
@@ -329,17 +333,24 @@ class Cell:
     # Entries
 
     def put(self, old: AccountRow, new: AccountRow, offset: int) -> None:
-        """Take a changed row, made by the record at `offset`."""
+        """Take a changed row, made by the record at `offset`. The entry and the indexes follow with `_settle`."""
         known = self._rows.get(new.account_id, old)  # `old` may be of the middle of a record
         self._accounts += known.applied_offset < 0
         self._taken += offset - known.applied_offset
-        new = msgspec.structs.replace(new, applied_offset=offset)
-        self._watch_changes(new.account_id, old.positions, new.positions)
-        if old.orders is not new.orders:
-            self._watch_changes(new.account_id, old.orders, new.orders)
-            self.expiries.change(new.account_id, old.orders, new.orders)
-        self._rows[new.account_id] = new
-        self.pending[records.row_key(new.account_id)] = records.encode(new)
+        self._before.setdefault(new.account_id, known)
+        self._rows[new.account_id] = msgspec.structs.replace(new, applied_offset=offset)
+
+    def _settle(self) -> None:
+        """Bring entries and indexes up to the rows: once for an account, however often a record changed it."""
+        for account_id, old in self._before.items():
+            new = self._rows[account_id]
+            if old.positions is not new.positions:
+                self._watch_changes(account_id, old.positions, new.positions)
+            if old.orders is not new.orders:
+                self._watch_changes(account_id, old.orders, new.orders)
+                self.expiries.change(account_id, old.orders, new.orders)
+            self.pending[records.row_key(account_id)] = records.encode(new)
+        self._before.clear()
 
     def _watch_changes(self, account_id: str, old: Mapping[str, Item], new: Mapping[str, Item]) -> None:
         for name, item in old.items():

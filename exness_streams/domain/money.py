@@ -21,6 +21,7 @@ from decimal import (
 ZERO = Decimal(0)
 ONE = Decimal(1)
 HUNDRED = Decimal(100)
+_TEN = Decimal(10)
 
 MONEY_PLACES = 8
 _MONEY_STEP = Decimal(1).scaleb(-MONEY_PLACES)
@@ -47,11 +48,19 @@ def money_arithmetic() -> AbstractContextManager[Context]:
 
 
 def canonical(amount: Decimal) -> Decimal:
-    """The one way to write a value, digit for digit: no trailing zeros, no positive exponent, no minus before zero."""
+    """The one way to write a value, digit for digit: no trailing zeros, no positive exponent, no minus before zero.
+
+    ValueError for what is no number.
+    """
     if not amount:
         return ZERO
+    if not amount.is_finite():
+        raise ValueError(f"{amount} is no number")
     shortest = amount.normalize(_EXACT)
-    return shortest.quantize(ONE, context=_EXACT) if shortest.as_tuple().exponent > 0 else shortest  # type: ignore[operator]
+    # Its exponent is positive when ten divides it; to ask for the exponent itself costs as much as all the rest.
+    if shortest.adjusted() > 0 and not shortest.remainder_near(_TEN, _EXACT):
+        return shortest.quantize(ONE, context=_EXACT)
+    return shortest
 
 
 def to_money(amount: Decimal) -> Decimal:

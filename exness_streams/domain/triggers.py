@@ -9,10 +9,9 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from enum import IntEnum
-from operator import itemgetter
 from typing import NamedTuple
 
-from sortedcontainers import SortedKeyList
+from sortedcontainers import SortedList
 
 from exness_streams.domain.account import PendingOrder, Position
 from exness_streams.domain.frames import Step, SymbolFrame
@@ -106,10 +105,14 @@ def birth_order(item_id: str) -> tuple[int, str]:
 
 
 class TriggerIndex:
-    """All triggers of a cell, by symbol and watch, sorted by price."""
+    """All triggers of a cell, by symbol and watch, sorted by price.
+
+    Thousands may share one price, a round number: so they are sorted by all that they are, and each one has its own
+    place. By the price alone, removing one would mean a search among all that share it.
+    """
 
     def __init__(self) -> None:
-        self._lists: dict[tuple[str, Watch], SortedKeyList] = {}
+        self._lists: dict[tuple[str, Watch], SortedList] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self._lists.values()))
@@ -120,14 +123,14 @@ class TriggerIndex:
         for account_id, item in items:
             for watch, trigger in triggers_of(account_id, item):
                 found.setdefault((item.symbol, watch), []).append(trigger)
-        self._lists = {name: SortedKeyList(triggers, key=itemgetter(0)) for name, triggers in found.items()}
+        self._lists = {name: SortedList(triggers) for name, triggers in found.items()}
 
     def add(self, account_id: str, item: Item) -> None:
         """Watch the triggers of a position or an order."""
         for watch, trigger in triggers_of(account_id, item):
             triggers = self._lists.get((item.symbol, watch))
             if triggers is None:
-                triggers = self._lists[item.symbol, watch] = SortedKeyList(key=itemgetter(0))
+                triggers = self._lists[item.symbol, watch] = SortedList()
             triggers.add(trigger)
 
     def remove(self, account_id: str, item: Item) -> None:
@@ -164,7 +167,7 @@ def _staircases(frame: SymbolFrame) -> Iterator[tuple[Watch, list[Step]]]:
         yield watch, [*steps, Step(last.sequence, price)] if price is not None else list(steps)
 
 
-def _crossed(triggers: SortedKeyList, watch: Watch, steps: Sequence[Step]) -> Iterator[Fired]:
+def _crossed(triggers: SortedList, watch: Watch, steps: Sequence[Step]) -> Iterator[Fired]:
     """Each trigger that the steps reach, with the first step that does."""
     # The last quote may lie inside the staircase; as a running extreme the steps are sorted for bisection.
     sign = -1 if watch.fires_below else 1
@@ -176,7 +179,10 @@ def _crossed(triggers: SortedKeyList, watch: Watch, steps: Sequence[Step]) -> It
             reached.append(level)
             climbing.append(step)
     extreme = climbing[-1].price
-    hit = triggers.irange_key(min_key=extreme) if watch.fires_below else triggers.irange_key(max_key=extreme)
+    if watch.fires_below:
+        hit = triggers.irange(minimum=(extreme,))
+    else:
+        hit = triggers.irange(maximum=(extreme, len(TriggerKind)))  # after every trigger at that very price
     for price, kind, account_id, item_id in hit:
         step = climbing[bisect_left(reached, sign * price)]
         yield Fired(step.sequence, kind, birth_order(item_id), account_id, item_id, step.price)

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from trading_samples import NOW_MS, SOL, StoredCell, close_command, dec, flat, frame, open_command, place_command, quote
+from trading_samples import (
+    NOW_MS,
+    SOL,
+    StoredCell,
+    close_all_command,
+    close_command,
+    dec,
+    flat,
+    frame,
+    open_command,
+    place_command,
+    quote,
+)
 
 from exness_streams.domain import cell as cell_module
+from exness_streams.domain import records as records_module
 from exness_streams.domain.account import AccountRow, new_account
 from exness_streams.domain.cell import Cell, Folded
 from exness_streams.domain.frames import PriceFrame, Step, SymbolFrame
@@ -63,6 +76,51 @@ def test_a_record_may_change_a_row_more_than_once() -> None:
         cell.opened(open_command("long", 100, 100))
     assert len(cell.fold(frame(flat("148.5", 2))).events) == 3
     assert cell.row().positions == {}
+
+
+ALL_AT_ONCE = {
+    "a frame that closes all": lambda: frame(flat("148.5", 2)),
+    "a frame that fills all": lambda: frame(flat("149.5", 2)),
+    "the end of all orders": lambda: PriceFrame(NOW_MS + 5_000, ()),
+    "a close-all": lambda: close_all_command(),
+}
+
+
+@pytest.mark.parametrize("what", ALL_AT_ONCE)
+def test_a_record_that_changes_an_account_many_times_writes_its_row_once(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the cost would be that of the square of what the account has."""
+    cell = StoredCell(flat(150))
+    for _ in range(40):
+        cell.opened(open_command("long", 10, 100))
+        cell.placed(place_command(price="149.5", margin=10, expires_ms=NOW_MS + 1_000))
+    cell.commit()
+    written: list[object] = []
+    plain = records_module.encode
+
+    def counted(value: object) -> bytes:
+        written.append(value)
+        return plain(value)
+
+    monkeypatch.setattr(records_module, "encode", counted)
+    folded = cell.fold(ALL_AT_ONCE[what]())
+    assert len([value for value in written if isinstance(value, AccountRow)]) == 1
+    told = len(folded.events) or len(folded.reply.outcome.results)  # type: ignore[union-attr]
+    assert told >= 40
+    row = cell.row()
+    assert decode_row(cell.entries()[row_key("demo")]) == row
+    assert row.is_conserved
+    assert len(cell.cell.triggers) == len(row.positions) + len(row.orders)
+    assert len(cell.cell.expiries) == len(row.orders)
+
+
+def test_an_order_that_is_over_is_filled_by_no_price_of_the_same_record() -> None:
+    cell = StoredCell(flat(150))
+    cell.placed(place_command(price="149.5", expires_ms=NOW_MS + 1_000))
+    late = PriceFrame(NOW_MS + 1_000, frame(flat("149.5", 2)).symbols)
+    assert [type(event).__name__ for event in cell.fold(late).events] == ["OrderExpired"]
+    assert (len(cell.cell.triggers), cell.row().orders, cell.row().positions) == (0, {}, {})
 
 
 def test_a_refused_command_leaves_no_entry() -> None:

@@ -88,3 +88,9 @@ def test_the_largest_amounts_are_still_exact() -> None:
     with money_arithmetic():
         product = digits * digits * digits
         assert product == Decimal(99999999999999999999**3).scaleb(-24)
+
+
+@pytest.mark.parametrize("raw", ["Infinity", "-Infinity", "NaN", "sNaN"])
+def test_what_is_no_number_is_not_written(raw: str) -> None:
+    with pytest.raises((ValueError, ArithmeticError)):
+        canonical(Decimal(raw))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
 from decimal import Decimal
+from math import log2
+from typing import Any
 
 import pytest
 from trading_samples import SOL, optional, quote
 
-from exness_streams.domain.account import Position
+from exness_streams.domain.account import PendingOrder, Position
+from exness_streams.domain.expiries import ExpiryIndex
 from exness_streams.domain.frames import Step, SymbolFrame
 from exness_streams.domain.quotes import Side
-from exness_streams.domain.triggers import Fired, TriggerIndex, TriggerKind, birth_order
+from exness_streams.domain.triggers import Fired, Item, TriggerIndex, TriggerKind, birth_order
 
 Kind = TriggerKind
 
@@ -111,3 +116,85 @@ def test_what_is_removed_fires_no_more_and_twins_stay() -> None:
 def test_ids_sort_by_birth() -> None:
     names = ["pos_0_10", "pos_0_9", "pos_0_100", "pos_0_11"]
     assert sorted(names, key=birth_order) == ["pos_0_9", "pos_0_10", "pos_0_11", "pos_0_100"]
+
+
+# What many share costs no more than what each has alone. Counted, since time is the machine's.
+
+
+class Compared:
+    """How often numbers of these kinds were compared."""
+
+    times = 0
+
+
+def _counting(base: type) -> Any:
+    def counted(name: str) -> Callable[[Any, Any], Any]:
+        compare = getattr(base, name)
+
+        def method(self: Any, other: Any) -> Any:
+            Compared.times += 1
+            return compare(self, other)
+
+        return method
+
+    methods: dict[str, Any] = {name: counted(name) for name in ("__lt__", "__le__", "__gt__", "__ge__", "__eq__")}
+    return type(f"Counting{base.__name__}", (base,), {**methods, "__hash__": base.__hash__})
+
+
+Price, Time = _counting(Decimal), _counting(int)
+
+
+def order(name: str, price: Decimal, expires_ms: int | None = None) -> PendingOrder:
+    one = Decimal(1)
+    return PendingOrder(
+        order_id=name, symbol=SOL, asset="SOL", side="long", kind="limit", price=price, margin=one, leverage=one,
+        quantity=one, reserved_fee=one, fee_rate=one, maintenance_margin_rate=one, placed_ms=0, expires_ms=expires_ms,
+    )  # fmt: skip
+
+
+def at(nth: int, **exits: Any) -> Position:
+    known = position(f"pos_0_{nth}")
+    return Position(**{**{name: getattr(known, name) for name in known.__struct_fields__}, **exits})
+
+
+SHARED: dict[str, Callable[[int, int], Item]] = {
+    "stop loss": lambda nth, level: at(nth, stop_loss=Price(50 + level)),
+    "liquidation": lambda nth, level: at(nth, liquidation_price=Price(50 + level)),
+    "take profit": lambda nth, level: at(nth, take_profit=Price(50 + level)),
+    "entry": lambda nth, level: order(f"ord_0_{nth}", Price(50 + level)),
+    "end": lambda nth, level: order(f"ord_0_{nth}", Decimal(50), Time(50 + level)),
+}
+
+
+def costs_of(kind: str, count: int, levels: int) -> tuple[float, float]:
+    """Comparisons for adding and for removing one of `count` items that share `levels` prices, or times."""
+    items = [(f"account-{nth * 7919 % 997}", SHARED[kind](nth, nth % levels)) for nth in range(count)]
+    triggers, expiries = TriggerIndex(), ExpiryIndex()
+    draw = random.Random(1)
+    costs = []
+    for is_added in (True, False):
+        draw.shuffle(items)
+        Compared.times = 0
+        for account_id, item in items:
+            if kind == "end":
+                assert isinstance(item, PendingOrder)
+                orders = {item.order_id: item}
+                expiries.change(account_id, *(({}, orders) if is_added else (orders, {})))
+            elif is_added:
+                triggers.add(account_id, item)
+            else:
+                triggers.remove(account_id, item)
+        costs.append(Compared.times / count)
+    assert (len(triggers), len(expiries)) == (0, 0)
+    return costs[0], costs[1]
+
+
+@pytest.mark.parametrize("kind", SHARED)
+@pytest.mark.parametrize("count", [500, 4_000])
+def test_a_price_or_a_time_that_thousands_share_costs_no_more_than_their_own(kind: str, count: int) -> None:
+    own = costs_of(kind, count, levels=count)
+    for levels in (1, 2, 10):
+        shared = costs_of(kind, count, levels)
+        for alone, together in zip(own, shared, strict=True):
+            assert alone <= 3 * log2(count) + 10
+            assert together <= 2.5 * alone, (levels, alone, together)
