@@ -22,6 +22,7 @@ from exness_streams.client_tables import (
     show_state,
     show_trades,
 )
+from exness_streams.domain.money import DECIMAL_COMMA, has_decimal_comma
 from exness_streams.terminal import OneLine, console
 
 R = TypeVar("R")
@@ -41,7 +42,8 @@ class Number(click.ParamType):
         except (ArithmeticError, ValueError):
             number = Decimal("NaN")
         if not number.is_finite():
-            self.fail(f"{value} is not a number", param, ctx)
+            comma = f": {DECIMAL_COMMA}" if has_decimal_comma(str(value)) else ""
+            self.fail(f"{value} is not a number{comma}", param, ctx)
         return number
 
 

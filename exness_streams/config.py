@@ -23,6 +23,7 @@ from exness_streams.config_terms import (
     parse_terms,
 )
 from exness_streams.domain.instruments import Catalogue, Limits, Terms
+from exness_streams.domain.money import DECIMAL_COMMA, has_decimal_comma
 from exness_streams.market_data.backpack import is_symbol
 
 PREFIX = "EXNESS_"
@@ -230,4 +231,6 @@ def _in_one_line(kind: type[Settings], error: ValidationError) -> str:
     shown = ",".join(value) if isinstance(value, tuple) else value
     if "password" in variable.lower():
         shown = SECRET
-    return f"{variable}={shown} is not allowed; it must be {allowed}"
+    field = kind.model_fields[name.removeprefix(PREFIX).lower()]
+    comma = field.annotation is Decimal and has_decimal_comma(str(value))
+    return f"{variable}={shown} is not allowed; it must be {allowed}{f': {DECIMAL_COMMA}' if comma else ''}"

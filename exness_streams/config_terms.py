@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection
 from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
+
+from exness_streams.domain.money import DECIMAL_COMMA, has_decimal_comma
 
 # A description says what is allowed: it ends the one line about a wrong value.
 FeeRate = Annotated[
@@ -53,6 +56,7 @@ MinMargin = Annotated[
 
 FORM = '{"SOL_USDC":{"feeRate":0.0005,"maxLeverage":20}}'
 _SHOWN_MAX = 160
+_NUMBER_WITH_COMMA = re.compile(r":\s*-?[0-9]+,[0-9]")
 
 
 _FIELDS: dict[str, tuple[str, Any]] = {
@@ -75,6 +79,8 @@ def parse_terms(text: str, symbols: Collection[str]) -> dict[str, dict[str, Deci
         )
     except (ValueError, ArithmeticError, RecursionError) as error:
         said = f": {error}" if isinstance(error, _Repeated) else ""
+        if _NUMBER_WITH_COMMA.search(text):
+            said += f": {DECIMAL_COMMA}"
         raise ValueError(f"{_shown(text)} is not allowed; it must be a JSON object such as {FORM}{said}") from None
     if not isinstance(document, dict) or not all(isinstance(one, dict) for one in document.values()):
         raise ValueError(f"{_shown(text)} is not allowed; it must be an object of objects such as {FORM}")
@@ -98,8 +104,9 @@ def _override(text: str, symbol: str, name: str, value: Any) -> tuple[str, Decim
         allowed: Decimal = TypeAdapter(kind).validate_python(value)
     except ValidationError:
         must = kind.__metadata__[0].description
+        comma = f": {DECIMAL_COMMA}" if has_decimal_comma(str(value)) else ""
         raise ValueError(
-            f"{_shown(text)} is not allowed; {name} of {symbol} must be {must}, not {_shown(str(value))}"
+            f"{_shown(text)} is not allowed; {name} of {symbol} must be {must}, not {_shown(str(value))}{comma}"
         ) from None
     return field, allowed
 

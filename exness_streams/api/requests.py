@@ -13,7 +13,7 @@ from aiohttp import web
 from exness_streams.api.bodies import Request, Side
 from exness_streams.api.errors import ApiError, invalid_request
 from exness_streams.domain.commands import IdempotencyKey
-from exness_streams.domain.money import AMOUNT_MAX, canonical
+from exness_streams.domain.money import AMOUNT_MAX, DECIMAL_COMMA, canonical, has_decimal_comma
 
 DECIMAL_PLACES_MAX = 18
 TIME_MS_MAX = 253_402_300_799_999
@@ -22,6 +22,7 @@ TIME_MS_MAX = 253_402_300_799_999
 Word = TypeVar("Word", bound=str)
 
 _NUMBER = re.compile(rb"-?\d{1,30}(?:\.\d{1,30})?(?:[eE][+-]?\d{1,2})?")
+_NUMBER_WITH_COMMA = re.compile(rb"[:\[]\s*-?[0-9]+,[0-9]")
 _NUMBER_IN_STRING = re.compile(rb'"(-?\d{1,30}(?:\.\d{1,30})?)"')
 _ACCOUNT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _KEY = re.compile(r"[\x21-\x7e]{1,128}")
@@ -91,7 +92,8 @@ class Body:
         quoted = _NUMBER_IN_STRING.fullmatch(raw)
         digits = quoted.group(1) if quoted else raw
         if not _NUMBER.fullmatch(digits):
-            raise invalid_request(name, "a finite number, or a string holding one")
+            comma = f": {DECIMAL_COMMA}" if _has_decimal_comma(raw) else ""
+            raise invalid_request(name, f"a finite number, or a string holding one{comma}")
         value = Decimal(digits.decode())
         if abs(value) > AMOUNT_MAX:
             return value  # out of any range: the rule for this field says it in its own words
@@ -131,6 +133,10 @@ class Body:
         return digest.hexdigest()[:32]
 
 
+def _has_decimal_comma(raw: bytes) -> bool:
+    return has_decimal_comma(raw.strip(b'"').decode("utf-8", "replace"))
+
+
 def _exponent(value: Decimal) -> int:
     return cast(int, value.as_tuple().exponent)  # of a number; infinities and NaN have a letter there
 
@@ -144,7 +150,8 @@ async def read_body(request: web.Request) -> Body:
         content.decode()
         return Body(_decode_object(content))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise invalid_request("body", "a JSON object in UTF-8") from None
+        comma = f": {DECIMAL_COMMA}" if _NUMBER_WITH_COMMA.search(content) else ""
+        raise invalid_request("body", f"a JSON object in UTF-8{comma}") from None
 
 
 def account_of(request: web.Request) -> str:

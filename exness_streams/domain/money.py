@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import AbstractContextManager
 from decimal import (
     MAX_EMAX,
@@ -17,6 +18,11 @@ from decimal import (
     Overflow,
     localcontext,
 )
+
+DECIMAL_COMMA = "a decimal comma is not read, write a decimal point as in 1.5"
+"""What is said of a number such as 1,5: read as 15 or cut to 1 it would be another one."""
+
+_WITH_COMMA = re.compile(r"\s*[-+]?[0-9.'\s]*,[0-9.,'\s]*")
 
 ZERO = Decimal(0)
 ONE = Decimal(1)
@@ -77,3 +83,8 @@ def to_price(amount: Decimal) -> Decimal:
     """A derived price: 8 places, or 8 significant digits where that is finer (prices far below 1)."""
     exponent = min(-MONEY_PLACES, amount.adjusted() - (MONEY_PLACES - 1))
     return canonical(amount.quantize(ONE.scaleb(exponent), ROUND_HALF_EVEN, _CONTEXT))
+
+
+def has_decimal_comma(text: str) -> bool:
+    """Whether a text that is no number would be one to a reader who writes decimals after a comma."""
+    return len(text) < 100 and _WITH_COMMA.fullmatch(text) is not None and any(map(str.isdigit, text))

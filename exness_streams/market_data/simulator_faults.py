@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 
 import msgspec
+
+from exness_streams.domain.money import DECIMAL_COMMA, has_decimal_comma
 
 GARBAGE: tuple[str | bytes, ...] = (
     "",
@@ -128,7 +131,8 @@ def _parse_fault(item: str) -> ScheduledFault:
         fault = ScheduledFault(kind, _seconds(at), _seconds(duration) if plus else None)
         return _with_arguments(fault, arguments)
     except (ValueError, InvalidOperation):
-        raise ValueError(f"fault {item!r} should read {form}") from None
+        comma = f": {DECIMAL_COMMA}" if any(map(has_decimal_comma, re.split("[:@+]", item))) else ""
+        raise ValueError(f"fault {item!r} should read {form}{comma}") from None
 
 
 def _with_arguments(fault: ScheduledFault, arguments: list[str]) -> ScheduledFault:

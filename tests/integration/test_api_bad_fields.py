@@ -105,6 +105,22 @@ def test_values_that_are_none(platform: PlatformThread, path: str, name: str) ->
     assert what_matters(platform) == before
 
 
+NUMBERS = [place for place, (_, values) in FIELDS.items() if '"1,5"' in values]
+
+
+@pytest.mark.parametrize(("path", "name"), NUMBERS)
+def test_a_decimal_comma_is_refused_with_those_words(platform: PlatformThread, path: str, name: str) -> None:
+    before = what_matters(platform)
+    good = GOOD[path]
+    for text in ('"1,5"', '"155,5"', '"1.234,5"', '"1,234.5"', '"0,001"', '"-1,5"', '",5"', "1,5"):
+        content = "{" + ",".join(f"{json.dumps(key)}:{value}" for key, value in (good | {name: text}).items()) + "}"
+        reply = platform.send("POST", path, content.encode(), HEADERS)
+        assert reply.status == 400, content
+        assert "a decimal comma is not read, write a decimal point" in reply.json["message"], content
+        assert reply.json["details"]["field"] == (name if text[0] == '"' else "body")
+    assert what_matters(platform) == before
+
+
 @pytest.mark.parametrize(("path", "name"), FIELDS)
 def test_what_json_does_not_know_makes_the_body_none(platform: PlatformThread, path: str, name: str) -> None:
     good, _ = FIELDS[path, name]

@@ -64,13 +64,6 @@ test('numbers are read and written without a float', () => {
   assert.throws(() => d('1/0'), RangeError);
 });
 
-test('what a person types is forgiven its separators, and nothing else', () => {
-  assert.equal(String(Decimal.typed(' 1,000.50 ')), '1000.5');
-  assert.equal(String(Decimal.typed('.5')), '0.5');
-  assert.equal(String(Decimal.typed('5.')), '5');
-  for (const text of ['', '.', 'ten', '1e5', '--1', '1.2.3', 'Infinity']) assert.equal(Decimal.typed(text), null, text);
-});
-
 test('JSON keeps its digits', () => {
   const text = '{"a":0.12345678901234567890,"b":[-1e-7,2],"c":"3 \\"4\\" 5","d":null,"e":true,"9":{}}';
   assert.deepEqual(parseExact(text), { a: '0.12345678901234567890', b: ['-1e-7', '2'], c: '3 "4" 5', d: null, e: true, 9: {} });

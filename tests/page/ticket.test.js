@@ -41,6 +41,10 @@ test('what is wrong is said by field', () => {
   assert.deepEqual(faults({ stopLoss: d(135) }), ['stopLoss']);
   assert.deepEqual(faults({ stopLoss: d(140), takeProfit: d('149.9') }), ['takeProfit']);
   assert.deepEqual(faults({ stopLoss: null }), ['stopLoss']);
+  // Also without a quote: a trigger that is no number must not be left out of the order.
+  assert.deepEqual([...faultsOf({ ...DRAFT, stopLoss: null, takeProfit: null }, MARKET, undefined, null, 2).keys()], ['stopLoss', 'takeProfit']);
+  // What this kind of order does not have can't be wrong.
+  assert.deepEqual(faults({ kind: 'limit', price: d(140), slippage: null }), []);
 });
 
 test('a pending order waits on its side of the market', () => {

@@ -127,6 +127,10 @@ def test_a_refusal_is_not_tried_again(server: FakeServer, capsys: pytest.Capture
     [
         (("modify", "pos_0_1"), "--stop-loss or --take-profit"),
         (("modify", "pos_0_1", "--stop-loss", "x"), "is not a number"),
+        (("modify", "pos_0_1", "--take-profit", "155,5"), "a decimal comma is not read"),
+        (("open", "SOL", "long", "--margin", "1,5"), "a decimal comma is not read"),
+        (("deposit", "1.000,5"), "a decimal comma is not read"),
+        (("close", "pos_0_1", "--percent", "12,5"), "a decimal comma is not read"),
         (("close", "pos_0_1", "--percent", "5", "--quantity", "1"), "not both"),
         (("orders", "place", "SOL", "long", "--price", "1", "--margin", "1", "--expires-in", "8"), "such as 30s"),
         (("trades", "--limit", "0"), "--limit"),

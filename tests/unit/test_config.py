@@ -107,6 +107,20 @@ WRONG = [
     ("EXNESS_TERMS", '{"BTC_USDC":{"maxLeverage":0}}', "maxLeverage of BTC_USDC must be a number from 1 to 1000"),
     ("EXNESS_TERMS", '{"SOL_USDC":{"maxLeverage":{"a":[]}}}', "from 1 to 1000"),
     ("EXNESS_TERMS", '{"SOL_USDC":{"minMargin":0}}', "from 0.01 to 1000000"),
+    *(
+        (variable, "0,001", "a decimal comma is not read, write a decimal point")
+        for variable in (
+            "EXNESS_STARTING_BALANCE",
+            "EXNESS_MAX_LEVERAGE",
+            "EXNESS_FEE_RATE",
+            "EXNESS_MAINTENANCE_MARGIN_RATE",
+            "EXNESS_SPREAD_RATE",
+            "EXNESS_MAX_EXPOSURE",
+            "EXNESS_MARGIN_CALL_LEVEL",
+        )
+    ),
+    ("EXNESS_TERMS", '{"SOL_USDC":{"feeRate":"0,001"}}', "a decimal comma is not read"),
+    ("EXNESS_TERMS", '{"SOL_USDC":{"feeRate":0,001}}', "a decimal comma is not read"),
     ("EXNESS_JOURNAL_RETENTION_HOURS", "-1", "0 to 87600"),
     ("EXNESS_JOURNAL_RETENTION_HOURS", "soon", "0 to 87600"),
     ("EXNESS_AUTH", "none", "must be open"),

@@ -8,6 +8,7 @@ import { Decimal } from './decimal.js';
 import { sentence } from './desk.js';
 import { byId, find, make, makeSvg, setFieldError, setText } from './dom.js';
 import { money, signedMoney } from './format.js';
+import { readInput, showRead } from './number-input.js';
 
 /** @typedef {import('./app.js').App} App */
 
@@ -98,10 +99,11 @@ function setUpDeposit({ desk }, dialog) {
   const place = byId('deposit-error', HTMLElement);
   const button = find(form, 'button', HTMLButtonElement);
   const status = find(dialog, '.dialog-status', HTMLElement);
+  input.addEventListener('change', () => showRead(input));
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
-    const amount = Decimal.typed(input.value);
-    if (amount === null || amount.sign <= 0) return setFieldError(input, 'An amount above 0.', place);
+    const { value: amount, words } = readInput(input);
+    if (amount === null || amount.sign <= 0) return setFieldError(input, words ?? 'An amount above 0.', place);
     await submitField(input, button, place, async () => {
       await desk.submit('/api/v1/account/deposit', { amount: amount.toString() }, (words) => setText(status, words));
     });
@@ -146,8 +148,9 @@ async function drawEquity({ api }) {
     const range = Math.max(...values) - low || 1;
     const at = (/** @type {number} */ value, /** @type {number} */ index) => `${(index / (values.length - 1)) * 100},${29 - ((value - low) / range) * 28}`;
     const picture = makeSvg('svg', { viewBox: '0 0 100 30', preserveAspectRatio: 'none', 'aria-hidden': 'true' });
+    const shown = (/** @type {number} */ index) => money(Decimal.from(points[index].balance));
     picture.append(makeSvg('polyline', { points: values.map(at).join(' ') }));
-    place.setAttribute('aria-label', `Balance over the last ${values.length} changes: from ${values[0].toFixed(2)} to ${values[values.length - 1].toFixed(2)} USD`);
+    place.setAttribute('aria-label', `Balance over the last ${values.length} changes: from ${shown(0)} to ${shown(points.length - 1)} USD`);
     place.replaceChildren(picture);
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;

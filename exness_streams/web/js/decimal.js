@@ -74,18 +74,6 @@ export class Decimal {
     return text === null || text === undefined ? null : Decimal.from(text);
   }
 
-  /**
-   * What a person typed, spaces and thousands separators forgiven.
-   * @param {string} text
-   * @returns {Decimal | null} null when it is no plain number
-   */
-  static typed(text) {
-    const plain = text.replace(/[\s,_]/g, '');
-    return /^-?(\d+\.?\d{0,18}|\.\d{1,18})$/.test(plain) && plain.length <= 32
-      ? Decimal.from(plain.replace(/^(-?)\./, '$10.').replace(/\.$/, ''))
-      : null;
-  }
-
   /** @param {Decimal} other */
   plus(other) {
     if (this.places === other.places) return new Decimal(this.units + other.units, this.places);

@@ -7,6 +7,7 @@ import { Decimal, HUNDRED, ZERO } from './decimal.js';
 import { sentence } from './desk.js';
 import { byId, find, setFieldError, setText } from './dom.js';
 import { exact, money, priceText, signedMoney, splitSymbol, toneOf } from './format.js';
+import { readInput, showRead, writeInput } from './number-input.js';
 import { triggerFaults } from './quotation.js';
 import { fillFee, profit, toMoney } from './valuation.js';
 
@@ -39,6 +40,7 @@ class Sheet {
     const timer = setInterval(show, REFRESH_MS);
     const stop = new AbortController();
     this.form.addEventListener('input', show, { signal: stop.signal });
+    this.form.addEventListener('change', (event) => showRead(event.target), { signal: stop.signal });
     const submit = async (/** @type {SubmitEvent} */ event) => {
       event.preventDefault();
       if (this.button.disabled || !check()) return;
@@ -86,11 +88,11 @@ export function editPosition({ store, desk }, positionId) {
   const inputs = { stopLoss: byId('edit-stop', HTMLInputElement), takeProfit: byId('edit-take', HTMLInputElement) };
   const names = /** @type {const} */ (['stopLoss', 'takeProfit']);
   for (const name of names) {
-    inputs[name].value = opened[name]?.toString() ?? '';
+    writeInput(inputs[name], opened[name] ?? null);
     setFieldError(inputs[name], null);
   }
   const value = (/** @type {'stopLoss' | 'takeProfit'} */ name) =>
-    inputs[name].value.trim() === '' ? undefined : Decimal.typed(inputs[name].value);
+    inputs[name].value.trim() === '' ? undefined : readInput(inputs[name]).value;
   const places = store.placesOf(opened.symbol);
   sheet.open({
     show() {
@@ -106,15 +108,15 @@ export function editPosition({ store, desk }, positionId) {
     },
     check() {
       const position = store.positions.get(positionId);
-      const mark = position && store.markOf(position);
-      if (!position || !mark) return true;
+      const mark = position ? store.markOf(position) : null;
+      if (!position) return true; // the submit says that it is closed
       // Only what is set anew is checked, as on the platform: a stop loss that stands may be beyond the market now.
       const anew = Object.fromEntries(names.filter((name) => String(value(name) ?? '') !== String(position[name] ?? '') || value(name) === null).map((name) => [name, value(name)]));
-      const faults = triggerFaults(position.side, anew, position.liquidationPrice, mark, places);
-      for (const name of names) setFieldError(inputs[name], faults.get(name) ?? null);
-      const wrong = names.find((name) => faults.has(name));
+      const faults = mark === null ? new Map() : triggerFaults(position.side, anew, position.liquidationPrice, mark, places);
+      for (const name of names) setFieldError(inputs[name], (value(name) === null ? readInput(inputs[name]).words : faults.get(name)) ?? null);
+      const wrong = names.find((name) => value(name) === null || faults.has(name));
       if (wrong !== undefined) inputs[wrong].focus();
-      return faults.size === 0;
+      return wrong === undefined;
     },
     async act(progress) {
       const position = store.positions.get(positionId);
@@ -154,7 +156,7 @@ export function closePosition({ store, desk }, positionId, percent) {
   const places = store.placesOf(opened.symbol);
   const { base } = splitSymbol(opened.symbol);
   const typed = () => {
-    const value = Decimal.typed(input.value);
+    const { value } = readInput(input);
     return value !== null && value.sign > 0 && value.compare(HUNDRED) <= 0 ? value : null;
   };
   const show = () => {
@@ -175,12 +177,13 @@ export function closePosition({ store, desk }, positionId, percent) {
     setText(sheet.button, share.compare(HUNDRED) === 0 ? `Close all ${exact(part.quantity)} ${base}` : `Close ${exact(part.quantity)} ${base}`);
   };
   const setShare = (/** @type {string} */ text) => {
-    input.value = slider.value = text;
+    slider.value = text;
+    writeInput(input, Decimal.from(text));
     setFieldError(input, null, byId('close-error', HTMLElement));
     show();
   };
   slider.oninput = () => setShare(slider.value);
-  input.oninput = () => (slider.value = input.value);
+  input.oninput = () => (slider.value = String(typed() ?? slider.value));
   for (const chip of sheet.dialog.querySelectorAll('[data-percent]')) {
     /** @type {HTMLElement} */ (chip).onclick = () => setShare(/** @type {HTMLElement} */ (chip).dataset.percent ?? '100');
   }
@@ -189,12 +192,13 @@ export function closePosition({ store, desk }, positionId, percent) {
   sheet.open({
     show,
     check() {
-      const words = typed() === null ? 'A percentage above 0 and up to 100.' : null;
+      const words = typed() === null ? (readInput(input).words ?? 'A percentage above 0 and up to 100.') : null;
       setFieldError(input, words, byId('close-error', HTMLElement));
       return words === null;
     },
     act(progress) {
-      const share = typed() ?? HUNDRED;
+      const share = typed();
+      if (share === null) return Promise.resolve(); // check() has said why
       const body = share.compare(HUNDRED) === 0 ? { positionId } : { positionId, percentage: share.toString() };
       return desk.submit('/api/v1/positions/close', body, progress);
     },

@@ -2,23 +2,36 @@
  * From values to what a person reads.
  */
 
-/** @typedef {import('./decimal.js').Decimal} Decimal */
+import { Decimal } from './decimal.js';
+import { grouped, notationOf } from './number-text.js';
 
 export const MONEY_PLACES_SHOWN = 2;
 export const NOTHING = '–';
 const MINUS = '\u2212';
 
+/** How numbers are shown, and read in fields. */
+let notation = notationOf('en-US');
+
+/** @param {string} locale whose separators are shown and read from now on */
+export function useLocale(locale) {
+  notation = notationOf(locale);
+}
+
+/** What shown and typed numbers are written in. */
+export function usedNotation() {
+  return notation;
+}
+
 /**
- * With thousands separators and a real minus sign.
+ * With the place's separators and a real minus sign.
  * @param {Decimal} value
  * @param {number} places
  */
 export function fixed(value, places) {
   const text = value.toFixed(places);
   const [whole, fraction] = (text[0] === '-' ? text.slice(1) : text).split('.');
-  const grouped = whole.length > 3 ? whole.replace(/\B(?=(\d{3})+$)/g, ',') : whole;
   const isNegative = text[0] === '-' && /[1-9]/.test(text);
-  return (isNegative ? MINUS : '') + (fraction === undefined ? grouped : `${grouped}.${fraction}`);
+  return (isNegative ? MINUS : '') + grouped(whole, notation) + (fraction === undefined ? '' : notation.decimal + fraction);
 }
 
 /**
@@ -80,6 +93,17 @@ export function priceText(price, places) {
   if (price === null) return NOTHING;
   // Below its last place a price would read as zero: then its own digits count.
   return price.sign > 0 && price.magnitude < -places ? exact(price) : fixed(price, places);
+}
+
+/**
+ * A price of the chart, which draws with floats.
+ * @param {number} price
+ * @param {number} places of this symbol's prices
+ */
+export function drawnPrice(price, places) {
+  if (!Number.isFinite(price)) return NOTHING;
+  const isTiny = price !== 0 && Math.abs(price) < 10 ** -places;
+  return isTiny ? exact(Decimal.from(price.toPrecision(6))) : fixed(Decimal.from(price.toFixed(places)), places);
 }
 
 /**

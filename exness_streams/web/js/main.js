@@ -16,7 +16,7 @@ import { OrderTicket } from './elements/order-ticket.js';
 import { PriceChart } from './elements/price-chart.js';
 import { ToastStack } from './elements/toast-stack.js';
 import { WatchList } from './elements/watch-list.js';
-import { signedMoney } from './format.js';
+import { signedMoney, useLocale } from './format.js';
 import { Frames } from './frames.js';
 import { setUpShortcuts, setUpTheme, setUpViews } from './shell.js';
 import { Socket } from './socket.js';
@@ -37,6 +37,7 @@ const MARKETS_RETRY_MS = 2000;
 
 for (const [name, kind] of Object.entries(ELEMENTS)) customElements.define(name, kind);
 
+useLocale(navigator.language);
 const asked = new URLSearchParams(location.search).get('account');
 const account = asked !== null && isAccountName(asked) ? asked : null;
 const settings = readSettings();

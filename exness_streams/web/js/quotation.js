@@ -97,13 +97,14 @@ export function faultsOf(draft, market, quote, freeCash, places) {
   if (leverage === null || leverage.compare(new Decimal(1n, 0)) < 0 || leverage.compare(market.leverageMax) > 0) {
     faults.set('leverage', `From 1 to ${exact(market.leverageMax)}.`);
   }
-  if (slippage === null || (slippage && (slippage.sign < 0 || slippage.compare(new Decimal(100n, 0)) > 0))) {
-    faults.set('slippage', 'A percentage from 0 to 100, or nothing.');
-  }
   if (draft.kind !== 'market') {
     const words = entryFault(draft, quote, places);
     if (words !== null) faults.set('price', words);
+  } else if (slippage === null || (slippage && (slippage.sign < 0 || slippage.compare(new Decimal(100n, 0)) > 0))) {
+    faults.set('slippage', 'A percentage from 0 to 100, or nothing.');
   }
+  // Also before there is a quote: a stop loss that is no number must not be left out of the order.
+  for (const name of /** @type {const} */ (['stopLoss', 'takeProfit'])) if (draft[name] === null) faults.set(name, 'A price, or nothing.');
   if (faults.size > 0) return faults;
   const quotation = quotationOf(draft, market, quote);
   if (quotation === null) return faults;

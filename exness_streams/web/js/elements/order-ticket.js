@@ -6,6 +6,7 @@ import { ApiError } from '../api.js';
 import { Decimal, HUNDRED, ONE, ZERO } from '../decimal.js';
 import { sentence } from '../desk.js';
 import { byId, find, setFieldError, setText } from '../dom.js';
+import { readInput, showRead, writeInput } from '../number-input.js';
 import { exact, fixed, money, NOTHING, priceText, signedMoney, splitSymbol } from '../format.js';
 import { faultsOf, profitAt, quotationOf } from '../quotation.js';
 
@@ -33,6 +34,7 @@ export class OrderTicket extends HTMLElement {
     this.submitButton = byId('ticket-submit', HTMLButtonElement);
     this.slider = byId('leverage-slider', HTMLInputElement);
     this.form.addEventListener('input', (event) => this.#changed(event.target));
+    this.form.addEventListener('change', (event) => showRead(event.target));
     this.form.addEventListener('submit', (event) => {
       event.preventDefault();
       void this.#submit();
@@ -76,7 +78,7 @@ export class OrderTicket extends HTMLElement {
       const radios = this.form?.elements.namedItem(name);
       return radios instanceof RadioNodeList ? radios.value : '';
     };
-    const typed = (/** @type {Field} */ name) => Decimal.typed(this.#input(name).value);
+    const typed = (/** @type {Field} */ name) => readInput(this.#input(name)).value;
     const optional = (/** @type {Field} */ name) => (this.#input(name).value.trim() === '' ? undefined : typed(name));
     return {
       kind: /** @type {Draft['kind']} */ (chosen('kind')),
@@ -90,10 +92,32 @@ export class OrderTicket extends HTMLElement {
     };
   }
 
+  /**
+   * Why what was typed is no number, or null: it is one, nothing was typed, or this kind of order has no such field.
+   * @param {Field} field
+   * @param {Draft} draft
+   */
+  #unread(field, draft) {
+    if (field === (draft.kind === 'market' ? 'price' : 'slippage')) return null;
+    const input = this.#input(field);
+    return input.value.trim() === '' ? null : readInput(input).words;
+  }
+
+  /**
+   * @param {Field} field
+   * @param {Draft} draft
+   * @param {string | undefined} fault
+   */
+  #wrong(field, draft, fault) {
+    const unread = this.#unread(field, draft) ?? undefined;
+    // Of what has no digit at all it is better said what belongs there than how numbers are written.
+    return /\p{Nd}/u.test(this.#input(field).value) ? (unread ?? fault) : (fault ?? unread);
+  }
+
   /** @param {EventTarget | null} target */
   #changed(target) {
     if (!(target instanceof HTMLInputElement)) return this.#show();
-    if (target === this.slider) this.#input('leverage').value = String(this.#leverageAt(Number(target.value)));
+    if (target === this.slider) writeInput(this.#input('leverage'), Decimal.from(this.#leverageAt(Number(target.value))));
     else if (target.id === 'leverage') this.#slide();
     const field = /** @type {Field} */ (target === this.slider ? 'leverage' : target.id);
     if (FIELDS.includes(field)) this.#touched.add(field);
@@ -122,7 +146,7 @@ export class OrderTicket extends HTMLElement {
   }
 
   #slide() {
-    const leverage = Decimal.typed(this.#input('leverage').value)?.toNumber() ?? 1;
+    const leverage = readInput(this.#input('leverage')).value?.toNumber() ?? 1;
     if (this.#leverageMost > 1 && this.slider) {
       this.slider.value = String(Math.round((Math.log(Math.max(1, leverage)) / Math.log(this.#leverageMost)) * SLIDER_STEPS));
       this.slider.setAttribute('aria-valuetext', `${leverage} times`);
@@ -139,7 +163,7 @@ export class OrderTicket extends HTMLElement {
     const { leverage } = this.#draft();
     const rate = this.#app.store.markets.get(this.#app.store.symbol)?.feeRate ?? ZERO;
     const margin = freeCash.times(share).over(HUNDRED).over(ONE.plus(rate.times(leverage ?? ONE)));
-    this.#input('margin').value = (margin.sign > 0 ? margin : ZERO).truncated(2).toString();
+    writeInput(this.#input('margin'), (margin.sign > 0 ? margin : ZERO).truncated(2));
     this.#touched.add('margin');
     this.#refused.delete('margin');
     this.#show();
@@ -186,7 +210,7 @@ export class OrderTicket extends HTMLElement {
     if (this.#isInFlight) return;
     const faults = faultsOf(draft, market, quote, this.#app.store.freeCash, places);
     for (const field of FIELDS) {
-      const words = this.#refused.get(field) ?? (this.#touched.has(field) ? faults.get(field) : undefined) ?? null;
+      const words = this.#refused.get(field) ?? (this.#touched.has(field) ? this.#wrong(field, draft, faults.get(field)) : undefined) ?? null;
       setFieldError(this.#input(field), words);
       if (field === 'stopLoss' || field === 'takeProfit') byId(`${field}-note`, HTMLElement).hidden = words !== null;
     }
@@ -244,9 +268,12 @@ export class OrderTicket extends HTMLElement {
     const quote = store.quotes.get(market.symbol);
     for (const field of FIELDS) this.#touched.add(field);
     const { path, body } = this.#request(draft, market, quote);
+    this.#show();
+    // What can't be read is never left out, nor sent as something else.
+    const unread = FIELDS.find((field) => this.#unread(field, draft) !== null);
+    if (unread !== undefined) return this.#input(unread).focus();
     // A repeat of what may have been done already is the platform's to judge: the money may be spent by it.
     const faults = desk.isUnsettled(path, body) ? new Map() : faultsOf(draft, market, quote, store.freeCash, store.placesOf(market.symbol));
-    this.#show();
     if (faults.size > 0) return this.#input(FIELDS.find((field) => faults.has(field)) ?? 'margin').focus();
     this.#setInFlight(true, draft);
     try {

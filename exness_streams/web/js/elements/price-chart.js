@@ -6,7 +6,7 @@ import { ApiError } from '../api.js';
 import { INTERVALS, barsOf, grown } from '../candles.js';
 import { sentence } from '../desk.js';
 import { byId, find, make, setText } from '../dom.js';
-import { clockTime, priceText, splitSymbol } from '../format.js';
+import { clockTime, drawnPrice, priceText, splitSymbol } from '../format.js';
 import { PriceLines } from '../price-lines.js';
 
 /** @typedef {import('../candles.js').Bar} Bar */
@@ -77,7 +77,7 @@ export class PriceChart extends HTMLElement {
     }
     const host = byId('chart-canvas', HTMLElement);
     // Its own logo would bring an inline style, which the page's policy forbids: the link below the chart stands for it.
-    this.#chart = library.createChart(host, { autoSize: true, layout: { attributionLogo: false, fontSize: 11 }, timeScale: { timeVisible: true, rightOffset: 6, tickMarkFormatter: tickMark }, localization: { timeFormatter: (/** @type {number} */ time) => localTime(time, true) } });
+    this.#chart = library.createChart(host, { autoSize: true, layout: { attributionLogo: false, fontSize: 11 }, timeScale: { timeVisible: true, rightOffset: 6, tickMarkFormatter: tickMark }, localization: { priceFormatter: (/** @type {number} */ price) => drawnPrice(price, this.#app.store.placesOf(this.#app.store.symbol)), timeFormatter: (/** @type {number} */ time) => localTime(time, true) } });
     this.#series = this.#chart.addSeries(library.CandlestickSeries, { autoscaleInfoProvider: (/** @type {() => any} */ original) => this.#room(original()) });
     this.#lines = new PriceLines(this.#app, this.#chart, this.#series, host);
     setText(byId('chart-hint', HTMLElement), 'Drag a stop loss, a take profit, or an entry line to set them.');
@@ -184,7 +184,7 @@ export class PriceChart extends HTMLElement {
   #legend = () => {
     const bar = this.#hovered ?? this.#last;
     const places = this.#app.store.placesOf(this.#app.store.symbol);
-    const text = bar === undefined ? '' : `O ${bar.open.toFixed(places)}  H ${bar.high.toFixed(places)}  L ${bar.low.toFixed(places)}  C ${bar.close.toFixed(places)}`;
+    const text = bar === undefined ? '' : `O ${drawnPrice(bar.open, places)}  H ${drawnPrice(bar.high, places)}  L ${drawnPrice(bar.low, places)}  C ${drawnPrice(bar.close, places)}`;
     setText(find(this, '[data-testid="chart-legend"]', HTMLElement), text);
   };
 
