@@ -15,6 +15,7 @@ from exness_streams import __version__
 from exness_streams.cli_client import CLIENT_COMMANDS
 from exness_streams.config import ConfigError, Settings, load_settings
 from exness_streams.config_kafka import KafkaSettings, load_kafka_settings
+from exness_streams.config_names import refuse_unknown_variables
 from exness_streams.market_data.simulator import BackpackSimulator
 from exness_streams.market_data.simulator_faults import FAULT_FORMS, parse_faults
 from exness_streams.processes import (
@@ -28,6 +29,7 @@ from exness_streams.processes import (
 )
 from exness_streams.terminal import EXIT_MISUSED, OneLine, console, errors
 from exness_streams.transport.faults import LogFault
+from exness_streams.transport.faust_environment import forget_faust_variables
 
 
 def _settings(**overrides: Any) -> Settings:
@@ -41,6 +43,11 @@ def _settings(**overrides: Any) -> Settings:
 @click.version_option(__version__)
 def main() -> None:
     """A leveraged-trading platform as a stream-processing application."""
+    forget_faust_variables()
+    try:
+        refuse_unknown_variables()
+    except ConfigError as error:
+        raise OneLine(str(error), EXIT_MISUSED) from None
 
 
 for client_command in CLIENT_COMMANDS:

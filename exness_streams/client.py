@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from exness_streams.domain.hosts import is_loopback
 from exness_streams.messages import (
     BalanceMessage,
     CloseAllMessage,
@@ -125,9 +126,16 @@ def _exchange(request: urllib.request.Request) -> bytes:
 
 
 def _send(request: urllib.request.Request) -> bytes:
-    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+    with _opener(request).open(request, timeout=TIMEOUT_S) as response:
         content: bytes = response.read()
         return content
+
+
+def _opener(request: urllib.request.Request) -> urllib.request.OpenerDirector:
+    """A platform on this machine is never behind the proxy that the environment may name."""
+    host = urllib.parse.urlsplit(request.full_url).hostname or ""
+    proxies = urllib.request.ProxyHandler({} if is_loopback(host) else None)
+    return urllib.request.build_opener(proxies)
 
 
 def _is_broken(error: Exception) -> bool:

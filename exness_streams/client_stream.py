@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 import urllib.parse
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from exness_streams.client import RequestFailed
+from exness_streams.domain.hosts import is_loopback
 from exness_streams.messages import ErrorMessage
 from exness_streams.watching import Watch
 
@@ -40,10 +41,14 @@ def follow(url: str, watch: Watch, on_tick: Callable[[], None]) -> None:
     Raises RequestFailed when the first connection can't be made, and whenever the platform refuses the request.
     """
     target, failures, was_connected = stream_url(url, watch.account_id), 0, False
+    # A platform on this machine is never behind the proxy that the environment may name.
+    proxy: Literal[True] | None = None if is_loopback(urllib.parse.urlsplit(target).hostname or "") else True
     while True:
         began_s = time.monotonic()
         try:
-            with connect(target, open_timeout=OPEN_TIMEOUT_S, max_size=FRAME_BYTES_MAX, compression=None) as socket:
+            with connect(
+                target, open_timeout=OPEN_TIMEOUT_S, max_size=FRAME_BYTES_MAX, compression=None, proxy=proxy
+            ) as socket:
                 was_connected = True
                 _read(socket, watch, on_tick)
         except InvalidStatus as refused:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +22,7 @@ from exness_streams.config_terms import (
     SpreadRate,
     parse_terms,
 )
+from exness_streams.domain.hosts import is_loopback
 from exness_streams.domain.instruments import Catalogue, Limits, Terms
 from exness_streams.domain.money import DECIMAL_COMMA, has_decimal_comma
 from exness_streams.market_data.backpack import is_symbol
@@ -29,6 +30,7 @@ from exness_streams.market_data.backpack import is_symbol
 PREFIX = "EXNESS_"
 _UNPREFIXED = ("KAFKA_BROKERS", "BACKPACK_WS_URL", "BACKPACK_REST_URL", "PORT")
 SECRET = "***"
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}")
 
 
 class ConfigError(Exception):
@@ -59,6 +61,9 @@ class Settings(BaseSettings):
         4000, ge=1, le=65535, validation_alias=_plain("PORT"), description="a whole number from 1 to 65535"
     )
     host: str = Field("127.0.0.1", description="a loopback address (127.0.0.1, ::1, localhost)")
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="a comma-separated list of host names without ports, such as trade.example.com"
+    )
     data_dir: Path = Field(Path("exness-data"), description="a directory, or a path where one can be made")
     instruments: Annotated[tuple[str, ...], NoDecode] = Field(
         ("SOL_USDC", "BTC_USDC", "ETH_USDC"),
@@ -99,10 +104,17 @@ class Settings(BaseSettings):
     journal_retention_hours: int = Field(24, ge=0, le=24 * 3650, description="a whole number from 0 to 87600")
     auth: Literal["open"] = Field("open", description="open")
 
-    @field_validator("instruments", mode="before")
+    @field_validator("instruments", "allowed_hosts", mode="before")
     @classmethod
-    def _split_instruments(cls, value: Any) -> Any:
+    def _split_list(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _check_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(_HOST.fullmatch(host) for host in value):
+            raise ValueError("not a host name")
+        return value
 
     @field_validator("instruments")
     @classmethod
@@ -179,6 +191,11 @@ class Settings(BaseSettings):
         return Limits(open_max=self.max_open, exposure_max=self.max_exposure)
 
     @property
+    def own_hosts(self) -> tuple[str, ...]:
+        """Hosts that requests may name, besides those of the loopback."""
+        return (self.host, *self.allowed_hosts)
+
+    @property
     def log_dir(self) -> Path:
         """The embedded log's directory."""
         return self.data_dir.absolute() / "log"
@@ -192,16 +209,6 @@ class Settings(BaseSettings):
     def checkpoints_dir(self) -> Path:
         """Where checkpoints of cells are kept."""
         return self.data_dir.absolute() / "checkpoints"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a server on `host`."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 S = TypeVar("S", bound=Settings)

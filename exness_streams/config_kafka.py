@@ -6,6 +6,7 @@ import re
 import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import NoDecode
@@ -76,6 +77,11 @@ class KafkaSettings(Settings):
     def own_url(self) -> str:
         """Where other workers forward requests to."""
         return self.advertised_url or f"http://{self.host}:{self.port}"
+
+    @property
+    def own_hosts(self) -> tuple[str, ...]:
+        """Hosts that requests may name: those of other workers come to the advertised one."""
+        return (*super().own_hosts, urlsplit(self.own_url).hostname or self.host)
 
     @property
     def tables_dir(self) -> Path:

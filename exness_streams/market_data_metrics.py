@@ -13,6 +13,8 @@ from prometheus_client.registry import Collector
 
 from exness_streams import __version__
 from exness_streams.api.commands import json_response
+from exness_streams.api.door import Door
+from exness_streams.api.errors import error_middleware
 from exness_streams.api.metrics import WorkHistograms, counter, exposition, faust_metrics, gauge, process_registry
 from exness_streams.market_data.service import MarketDataService
 
@@ -99,7 +101,7 @@ async def watched(worker: MarketDataWorker) -> AsyncIterator[None]:
     registry.register(_WorkerCollector(worker))
     worker.publisher.observer = WorkHistograms(registry).of("ticks")
     views = MarketDataViews(worker)
-    web_app = web.Application()
+    web_app = web.Application(middlewares=[error_middleware, Door(worker.settings.own_hosts).middleware])
     web_app.router.add_get("/metrics", exposition(registry))
     web_app.router.add_get("/livez", views.live)
     web_app.router.add_get("/readyz", views.ready)

@@ -26,6 +26,7 @@ from exness_streams.market_data.service import MarketDataService
 from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder, market_data_decoder
 from exness_streams.transport.cell_log import LogRecord
 from exness_streams.transport.faults import LogFault, LogFenced
+from exness_streams.transport.faust_environment import NO_ENVIRONMENT
 from exness_streams.transport.kafka_cells import KafkaCellLog
 from exness_streams.transport.kafka_topics import KafkaCluster, KafkaTopic, declare_topics
 from exness_streams.transport.recovery import HEARTBEATS, TableManager
@@ -124,6 +125,7 @@ class MarketDataWorker:
         settings.tables_dir.mkdir(parents=True, exist_ok=True)
         self.app: Any = faust.App(
             APP_ID,
+            **NO_ENVIRONMENT,
             broker=settings.broker_url,
             broker_credentials=credentials,
             broker_session_timeout=settings.session_timeout_s,

@@ -21,6 +21,7 @@ from rich.console import Console
 from exness_streams import __version__
 from exness_streams.config import ConfigError, Settings
 from exness_streams.config_kafka import KafkaSettings, load_kafka_settings
+from exness_streams.config_names import refuse_unknown_variables
 from exness_streams.log_repeats import Repeats
 from exness_streams.market_data.simulator import BackpackSimulator
 from exness_streams.transport.faults import LogFault
@@ -96,9 +97,10 @@ async def run_engine(settings: KafkaSettings, console: Console) -> BaseException
 
 def faust_app() -> Any:
     """One engine worker on Kafka for Faust's own command line. A wrong setting ends that in one line, exit code 2."""
-    from exness_streams.worker import EngineWorker
+    from exness_streams.worker import EngineWorker, check_bound
 
     try:
+        refuse_unknown_variables()
         engine = EngineWorker(load_kafka_settings()).engine
     except (ConfigError, LogFault) as error:
         wrong = click.ClickException(str(error))
@@ -109,7 +111,14 @@ def faust_app() -> Any:
         await engine.cells.ready.wait()
         put_start_up_aside()
 
+    async def check_door() -> None:
+        try:
+            await check_bound(engine.app, engine.settings)
+        except LogFault as fault:
+            await engine.app.crash(fault)
+
     engine.app.task(settle)
+    engine.app.task(check_door)
     return engine.app
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from exness_streams.api.routes import add_routes
 from exness_streams.config import Settings
+from exness_streams.domain.hosts import is_loopback
 from exness_streams.engine.app import Engine, build_engine
 from exness_streams.engine.checkpoints import keep_checkpoints
 from exness_streams.market_data.feed import BackpackFeed, StatusChange
@@ -19,11 +20,14 @@ from exness_streams.market_data.rest import BackpackRest
 from exness_streams.market_data.service import MarketDataService
 from exness_streams.market_data_metrics import FeedCollector
 from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder, market_data_decoder
+from exness_streams.transport.faults import LogFault
 
 TAIL_TICKS = 10_000
 """How far back the ticks' topic is searched for the last sequence of each symbol."""
 
 FIRST_PRICE_S = 3.0
+
+WEB_START_S_MAX = 10.0
 
 OnReady = Callable[[], Awaitable[None]]
 
@@ -60,6 +64,21 @@ async def run_app(
     return failed
 
 
+async def check_bound(app: Any, settings: Settings) -> None:
+    """LogFault when the web server listens elsewhere than the settings say, whoever has told it to."""
+    give_up_at_s = time.monotonic() + WEB_START_S_MAX
+    while not (bound := app.web._runner.addresses):
+        if time.monotonic() > give_up_at_s:
+            raise LogFault(f"the web server does not listen on {settings.host}, port {settings.port}")
+        await asyncio.sleep(0.05)
+    for address in bound:
+        if not is_loopback(address[0]) or address[1] != settings.port:
+            raise LogFault(
+                f"the web server listens on {address[0]}, port {address[1]}, and not on {settings.host}, port "
+                f"{settings.port}, as the settings say: options of Faust's own command line may not contradict them"
+            )
+
+
 class EngineWorker:
     """One engine worker; others may share the accounts with it. rest_url: of the exchange, '' is never asked."""
 
@@ -89,7 +108,7 @@ class EngineWorker:
     def beside(self, on_ready: OnReady) -> list[Coroutine[Any, Any, None]]:
         """What runs beside the app."""
         about_markets = [part.run() for part in (self.listings, self.past) if part is not None]
-        return [self._announce(on_ready), *about_markets]
+        return [check_bound(self.engine.app, self.settings), self._announce(on_ready), *about_markets]
 
     async def _announce(self, on_ready: OnReady) -> None:
         await self.engine.cells.ready.wait()

@@ -74,16 +74,20 @@ class Forwarding:
 
         async def answer(request: web.Request) -> web.StreamResponse:
             owner = self.owners(MARKET_UPDATES_TOPIC).get(0)
-            if owner is None or FORWARDED in request.headers or self._engine.candles.is_owned:
+            if owner is None or self.was_passed_on(request) or self._engine.candles.is_owned:
                 return await view(request)
             return await self._forward(request, 0, owner, MARKET_UPDATES_TOPIC)
 
         return answer
 
+    def was_passed_on(self, request: web.Request) -> bool:
+        """Whether another worker sent it. It spares the request another way round, and nothing else: no check."""
+        return self._engine.is_shared and FORWARDED in request.headers
+
     def owner_elsewhere(self, request: web.Request, account_id: str) -> tuple[int, str] | None:
         """The cell and the URL of the worker that a request is passed on to; None when it is answered here."""
         owners = self.owners()
-        if not owners or FORWARDED in request.headers:
+        if not owners or self.was_passed_on(request):
             return None  # nobody shares with this worker, or it does not know yet; or it was passed on before
         partition = self._engine.partition_of(account_id)
         if self._engine.cells.cell(partition) is not None or partition not in owners:

@@ -130,7 +130,8 @@ class _CellWork(Observer):
 class ApiMetrics:
     """Answers and their durations, by route and outcome."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, *, is_shared: bool) -> None:
+        self._is_shared = is_shared
         self._duration = Histogram(
             "exness_api_request_duration_seconds",
             "Time to answer; outcome is the status of a success, else the error's code",
@@ -156,7 +157,7 @@ class ApiMetrics:
         # The route and not the path, which anybody can invent.
         resource = request.match_info.route.resource
         route = "unmatched" if resource is None else resource.canonical
-        via = "worker" if FORWARDED in request.headers else "client"
+        via = "worker" if self._is_shared and FORWARDED in request.headers else "client"
         self._duration.labels(route, outcome, via).observe(time.perf_counter() - begun_s)
 
 
@@ -290,4 +291,4 @@ def engine_metrics(engine: Engine) -> tuple[CollectorRegistry, ApiMetrics]:
     engine.history.observer = work.of("history")
     engine.framer.observer = engine.candles.observer = work.of("candles")
     registry.register(EngineCollector(engine, cells))
-    return registry, ApiMetrics(registry)
+    return registry, ApiMetrics(registry, is_shared=engine.is_shared)

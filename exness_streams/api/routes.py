@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from exness_streams.api.account import AccountViews
 from exness_streams.api.candles import CandleViews
 from exness_streams.api.commands import CommandDesk
+from exness_streams.api.door import Door
 from exness_streams.api.errors import Handler, error_middleware, expect_continue
 from exness_streams.api.forwarding import Forwarding
 from exness_streams.api.health import PublicViews
@@ -38,6 +39,7 @@ def add_routes(engine: Engine) -> CollectorRegistry:
     web_app = engine.app.web.web_app
     web_app.middlewares.append(metrics.middleware)
     web_app.middlewares.append(error_middleware)
+    web_app.middlewares.append(Door(engine.settings.own_hosts).middleware)
     add_page(web_app, Page(engine.settings.margin_call_level, engine.settings.max_quote_age_ms), public.banner)
     routes: list[tuple[str, str, Handler]] = [
         ("GET", "/livez", public.live),

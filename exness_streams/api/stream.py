@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import WSMsgType, web
@@ -12,7 +11,7 @@ from aiohttp import WSMsgType, web
 from exness_streams.api import presenter
 from exness_streams.api.commands import CommandDesk
 from exness_streams.api.errors import ApiError, invalid_request
-from exness_streams.api.forwarding import FORWARDED, Forwarding
+from exness_streams.api.forwarding import Forwarding
 from exness_streams.api.requests import account_of
 from exness_streams.api.stream_hub import HEARTBEAT_MS, MOVING, StreamHub
 from exness_streams.api.stream_messages import (
@@ -72,7 +71,6 @@ class StreamViews:
             raise ApiError(
                 426, "UPGRADE_REQUIRED", "connect with a WebSocket, version 13", None, {"Upgrade": "websocket"}
             )
-        self._check_origin(request)
         account_id = account_of(request)
         named = request.query.get("account")
         if named is not None:
@@ -84,15 +82,6 @@ class StreamViews:
         if numbers not in ("number", "string"):
             raise invalid_request("numbers", "number or string")
         return StreamRequest(account_id, "string" if numbers == "string" else "number")
-
-    def _check_origin(self, request: web.Request) -> None:
-        """A page of another site may not read an account through a visitor's browser; programs send no Origin."""
-        origin = request.headers.get("Origin")
-        if origin is None or FORWARDED in request.headers:
-            return
-        allowed = getattr(self._desk.engine.settings, "cors_origins", ())
-        if urlsplit(origin).netloc.lower() != request.host.lower() and origin not in allowed:
-            raise ApiError(403, "FORBIDDEN", f"pages of {origin[:128]} may not connect")
 
     async def _serve(self, request: web.Request, asked: StreamRequest) -> web.StreamResponse:
         self._desk.cell_of(asked.account_id)  # complains before the upgrade, while an answer can say why

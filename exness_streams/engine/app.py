@@ -27,6 +27,7 @@ from exness_streams.engine.market import Framer
 from exness_streams.engine.stalls import StallWatch, standings
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 from exness_streams.transport.faults import CellReleased, LogFault
+from exness_streams.transport.faust_environment import NO_ENVIRONMENT, ignored_variables
 from exness_streams.transport.recovery import HEARTBEATS, TableManager
 from exness_streams.transport.table import BLOCK_CACHE_BYTES, CellTable
 
@@ -82,6 +83,11 @@ class Engine:
     feed_status: Callable[[], dict[str, Any]] = field(default=lambda: {"status": "unknown"})
 
     @property
+    def is_shared(self) -> bool:
+        """Whether other workers may have accounts, too."""
+        return isinstance(self.settings, KafkaSettings)
+
+    @property
     def is_ready(self) -> bool:
         """Whether requests can be served: tables recovered, and all that was acknowledged folded."""
         return bool(self.app.tables.actives_ready) and self.cells.is_ready
@@ -94,9 +100,11 @@ class Engine:
 
 def build_engine(settings: Settings) -> Engine:
     """A worker, on Kafka with KafkaSettings, on the embedded log with others. Nothing is opened before app.start()."""
+    if ignored := ignored_variables():
+        log.warning("variables of Faust's that change nothing here: %s", ", ".join(ignored))
     settings.tables_dir.mkdir(parents=True, exist_ok=True)
     on = _kafka_settings(settings) if isinstance(settings, KafkaSettings) else _embedded_settings(settings)
-    app = EngineApp(APP_ID, **{**_faust_settings(settings), **on})
+    app = EngineApp(APP_ID, **{**NO_ENVIRONMENT, **_faust_settings(settings), **on})
     table: CellTable = app.Table(
         "accounts",
         partitions=settings.partitions,

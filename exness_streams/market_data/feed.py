@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import random
 import time
@@ -19,6 +18,7 @@ from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import WebSocketException
 from websockets.uri import parse_uri
 
+from exness_streams.domain.hosts import is_loopback
 from exness_streams.market_data.backpack import (
     Ignored,
     IgnoreReason,
@@ -335,19 +335,12 @@ async def connect_websocket(url: str, *, compression: bool = True) -> Connection
         url,
         compression="deflate" if compression else None,
         # A simulator on this machine is never behind the proxy that the environment may name.
-        proxy=None if _is_loopback(parse_uri(url).host) else True,
+        proxy=None if is_loopback(parse_uri(url).host) else True,
         max_size=FRAME_BYTES_MAX,
         max_queue=FRAMES_QUEUED_MAX,
         close_timeout=CLOSE_TIMEOUT_S,
     )
     return connection
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _described(error: BaseException) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import random
 from collections import deque
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
+from exness_streams.domain.hosts import is_loopback
 from exness_streams.domain.money import AMOUNT_MAX, ZERO
 from exness_streams.market_data.backpack import is_symbol, utc_ms
 
@@ -145,7 +145,9 @@ class BackpackRest:
 
     def _session(self) -> aiohttp.ClientSession:
         # A simulator on this machine is never behind the proxy that the environment may name.
-        return aiohttp.ClientSession(timeout=self._timeout, trust_env=not _is_loopback(self.base_url))
+        return aiohttp.ClientSession(
+            timeout=self._timeout, trust_env=not is_loopback(urlsplit(self.base_url).hostname or "")
+        )
 
     async def _document(self, session: aiohttp.ClientSession, path: str, query: Mapping[str, str]) -> bytes:
         """The body of an answer, asked for again while the exchange is busy."""
@@ -296,11 +298,3 @@ def _excerpt(body: bytes) -> str:
     text = " ".join(body[: 4 * _EXCERPT_MAX].decode("utf-8", "replace").split())
     text = text if text.isprintable() else repr(text)
     return text if len(text) <= _EXCERPT_MAX else text[: _EXCERPT_MAX - 1] + "…"
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

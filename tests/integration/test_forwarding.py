@@ -86,6 +86,7 @@ async def worker(
                 should_stop=False,
             ),
             candles=SimpleNamespace(is_owned=keeps_candles),
+            is_shared=True,
             cells=SimpleNamespace(cell=lambda partition: "cell" if partition in owned else None),
             partition_of=lambda account_id: int(account_id[-1]),
         )

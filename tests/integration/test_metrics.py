@@ -10,13 +10,15 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 from platform_harness import CLOSE, OPEN, STATE, PlatformThread, free_port, until
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from prometheus_client.samples import Sample
 
-from exness_streams.api.metrics import process_registry
+from exness_streams.api.metrics import ApiMetrics, process_registry
 from exness_streams.config_kafka import KafkaSettings, load_kafka_settings
 from exness_streams.market_data.backpack import Ticker, parse
 from exness_streams.market_data.feed import FeedCounters, FeedStatus, OnMessage, StatusObserver
@@ -198,11 +200,23 @@ def test_an_answer_is_counted_by_its_outcome(
     risen(platform, before, "exness_api_request_duration_seconds_count", 1, route=route, outcome=outcome)
 
 
-def test_a_request_that_a_worker_passed_on_is_not_a_clients(platform: PlatformThread) -> None:
+def test_nobody_passes_for_a_worker_where_there_is_no_other(platform: PlatformThread) -> None:
     before = scraped(platform)
     platform.send("GET", STATE, headers={"X-Exness-Forwarded": "1"})
-    risen(platform, before, "exness_api_request_duration_seconds_count", 1, route=STATE, via="worker")
-    risen(platform, before, "exness_api_request_duration_seconds_count", 0, route=STATE, via="client")
+    risen(platform, before, "exness_api_request_duration_seconds_count", 1, route=STATE, via="client")
+    risen(platform, before, "exness_api_request_duration_seconds_count", 0, route=STATE, via="worker")
+
+
+@pytest.mark.parametrize(("headers", "via"), [({"X-Exness-Forwarded": "1"}, "worker"), ({}, "client")])
+async def test_a_request_that_a_worker_passed_on_is_not_a_clients(headers: dict[str, str], via: str) -> None:
+    registry = CollectorRegistry()
+
+    async def view(request: web.Request) -> web.Response:
+        return web.Response(text="seen")
+
+    await ApiMetrics(registry, is_shared=True).middleware(make_mocked_request("GET", "/", headers), view)
+    labels = {"route": "unmatched", "outcome": "200", "via": via}
+    assert registry.get_sample_value("exness_api_request_duration_seconds_count", labels) == 1
 
 
 def test_no_account_and_no_path_of_a_client_is_shown(platform: PlatformThread) -> None:

@@ -1,7 +1,7 @@
 """The OpenAPI document is what the server does: every route is in it, and every answer is as it says.
 
 schemathesis sends a running platform what the document describes, and what it forbids, and checks each answer.
-EXNESS_FUZZ_EXAMPLES: random cases per operation (20). EXNESS_FUZZ_SEED: of the random cases (1).
+FUZZ_EXAMPLES: random cases per operation (20). FUZZ_SEED: of the random cases (1).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from exness_streams.engine.app import APP_ID
 from exness_streams.engine.audit import audit_all
 
 PATH = "/api/v1/openapi.json"
-FUZZ_EXAMPLES = os.environ.get("EXNESS_FUZZ_EXAMPLES", "20")
-FUZZ_SEED = os.environ.get("EXNESS_FUZZ_SEED", "1")
+FUZZ_EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "20")
+FUZZ_SEED = os.environ.get("FUZZ_SEED", "1")
 FUZZ_LIMIT_S = 60 + 5 * int(FUZZ_EXAMPLES)
 CHECKS = """
 [checks]

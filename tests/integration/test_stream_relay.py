@@ -15,6 +15,7 @@ from aiohttp import WSMsgType, web
 from test_forwarding import serving
 
 from exness_streams.api import stream_reader, stream_relay
+from exness_streams.api.door import Door
 from exness_streams.api.errors import ApiError, error_middleware
 from exness_streams.api.forwarding import FORWARDED, Forwarding
 from exness_streams.api.stream import StreamViews
@@ -59,7 +60,7 @@ class Worker:
 async def worker(owner_url: str | None, **limits: int) -> AsyncIterator[Worker]:
     topics: dict[str, Any] = {} if owner_url is None else {owner_url: {JOURNAL_TOPIC: list(range(8))}}
     stopping = asyncio.Event()
-    web_app = web.Application(middlewares=[error_middleware])
+    web_app = web.Application(middlewares=[error_middleware, Door([]).middleware])
     engine: Any = SimpleNamespace(
         app=SimpleNamespace(
             router=SimpleNamespace(external_topics_metadata=lambda: topics),
@@ -71,6 +72,7 @@ async def worker(owner_url: str | None, **limits: int) -> AsyncIterator[Worker]:
         cells=SimpleNamespace(cell=lambda partition: None, quotes={}),
         partition_of=lambda account_id: int(account_id[-1]),
         settings=SimpleNamespace(),
+        is_shared=True,
         feed_status=lambda: {"status": "unknown"},
     )
 
