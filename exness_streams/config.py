@@ -30,7 +30,7 @@ from exness_streams.market_data.backpack import is_symbol
 PREFIX = "EXNESS_"
 _UNPREFIXED = ("KAFKA_BROKERS", "BACKPACK_WS_URL", "BACKPACK_REST_URL", "PORT")
 SECRET = "***"
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}")
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 
 
 class ConfigError(Exception):
