@@ -28,7 +28,7 @@ from exness_streams.domain.money import DECIMAL_COMMA, has_decimal_comma
 from exness_streams.market_data.backpack import is_symbol
 
 PREFIX = "EXNESS_"
-_UNPREFIXED = ("KAFKA_BROKERS", "BACKPACK_WS_URL", "BACKPACK_REST_URL", "PORT")
+UNPREFIXED = ("KAFKA_BROKERS", "BACKPACK_WS_URL", "BACKPACK_REST_URL", "PORT")
 SECRET = "***"
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 
@@ -232,7 +232,7 @@ def _in_one_line(kind: type[Settings], error: ValidationError) -> str:
     if not first["loc"]:
         return first["msg"].removeprefix("Value error, ")
     name = str(first["loc"][0]).upper()
-    variable = name if name in _UNPREFIXED else PREFIX + name.removeprefix(PREFIX)
+    variable = name if name in UNPREFIXED else PREFIX + name.removeprefix(PREFIX)
     allowed = kind.model_fields[name.removeprefix(PREFIX).lower()].description
     value = first["input"]
     shown = ",".join(value) if isinstance(value, tuple) else value

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from difflib import get_close_matches
 
-from exness_streams.config import PREFIX, ConfigError
+from exness_streams.config import PREFIX, UNPREFIXED, ConfigError
 from exness_streams.config_kafka import KafkaSettings
 
 OF_CLIENTS = frozenset({f"{PREFIX}URL", f"{PREFIX}ACCOUNT"})
@@ -24,8 +24,10 @@ def setting_names() -> frozenset[str]:
 def refuse_unknown_variables(environment: Mapping[str, str] = os.environ) -> None:
     """ConfigError for the first variable that looks like a setting and is none, with the nearest that is."""
     known = setting_names()
+    # Compared without the prefix, which all have; some of the settings have none.
+    full_names = {name.removeprefix(PREFIX): name for name in (*known, *UNPREFIXED)}
     for name in sorted(environment):
         if name.upper().startswith(PREFIX) and name.upper() not in known:
-            near = get_close_matches(name.upper(), known, n=1, cutoff=ALIKE_MIN)
-            hint = f"did you mean {near[0]}?" if near else "the README lists the settings"
+            near = get_close_matches(name.upper().removeprefix(PREFIX), full_names, n=1, cutoff=ALIKE_MIN)
+            hint = f"did you mean {full_names[near[0]]}?" if near else "the README lists the settings"
             raise ConfigError(f"{ascii(name)[1:-1]} is not a setting; {hint}")
