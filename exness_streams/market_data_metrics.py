@@ -88,7 +88,7 @@ class MarketDataViews:
             "status": "unready" if reasons else working,
             "reasons": reasons,
             "role": "leader" if leads else "standby",
-            "feed": {"status": status},
+            "feed": {"status": status, "source": worker.source},
         }
         return json_response(body, 503 if reasons else 200, {"Retry-After": "1"} if reasons else None)
 

@@ -23,6 +23,7 @@ from exness_streams.config_kafka import KafkaSettings
 from exness_streams.engine.observer import Observer
 from exness_streams.market_data.feed import BackpackFeed
 from exness_streams.market_data.service import MarketDataService
+from exness_streams.market_data.source import Source, source_of
 from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder, market_data_decoder
 from exness_streams.transport.cell_log import LogRecord
 from exness_streams.transport.faults import LogFault, LogFenced
@@ -44,8 +45,9 @@ FAILED_LATELY_S = 60.0
 class KafkaPublisher:
     """Publishes market updates in batches, one transaction each. For one leader at a time."""
 
-    def __init__(self, cluster: KafkaCluster) -> None:
+    def __init__(self, cluster: KafkaCluster, source: Source) -> None:
         self._cluster = cluster
+        self._source = source
         # A cell log with one cell: its fence is what makes this process the only publisher.
         self._log = KafkaCellLog(cluster, MARKET_UPDATES_TOPIC, APP_ID)
         self._waiting: list[LogRecord] = []
@@ -140,8 +142,9 @@ class MarketDataWorker:
             TableManager=TableManager,
         )
         self.feed = BackpackFeed(settings.backpack_ws_url, settings.instruments)
-        self.publisher = KafkaPublisher(self.cluster)
-        self.service = MarketDataService(self.feed, self.publisher)
+        self.source = source_of(settings.backpack_ws_url)
+        self.publisher = KafkaPublisher(self.cluster, self.source)
+        self.service = MarketDataService(self.feed, self.publisher, self.source)
         self.leads = asyncio.Event()
         self.joined = asyncio.Event()
         self._changed = asyncio.Event()

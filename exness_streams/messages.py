@@ -21,6 +21,7 @@ class MarketDataMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     price: last traded price, quote currency. bid, ask: best prices, absent when that side is empty or unknown.
     timestamp: event time, ms since the epoch. volume: 24 h volume in the base currency.
     sequence: event time in µs, made strictly increasing per symbol by the market data service.
+    source: where the price comes from, "backpack" or "simulated"; absent when the publisher has not said.
     """
 
     symbol: str
@@ -30,6 +31,7 @@ class MarketDataMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     volume: Decimal | None = None
     bid: Decimal | None = None
     ask: Decimal | None = None
+    source: str | None = None
 
 
 json_encoder = msgspec.json.Encoder(decimal_format="number")

@@ -24,6 +24,7 @@ from exness_streams.config_kafka import KafkaSettings, load_kafka_settings
 from exness_streams.config_names import refuse_unknown_variables
 from exness_streams.log_repeats import Repeats
 from exness_streams.market_data.simulator import BackpackSimulator
+from exness_streams.market_data.source import OtherSource, claim_source, source_of
 from exness_streams.transport.faults import LogFault
 
 T = TypeVar("T")
@@ -55,10 +56,10 @@ async def run_platform(
     from exness_streams.worker import Platform
 
     until = until_signalled()
-    if simulator is not None:
-        await simulator.start()
     try:
+        claim_source(settings.data_dir, "simulated" if simulator else source_of(settings.backpack_ws_url))
         if simulator is not None:
+            await simulator.start()
             platform = Platform(settings, simulator.url, simulator.rest_url)
         else:
             platform = Platform(settings, settings.backpack_ws_url, settings.backpack_rest_url)
@@ -68,7 +69,7 @@ async def run_platform(
             _say_what_runs(settings, simulator, console)
 
         return await platform.run(until, on_ready)
-    except (LogFault, OSError) as error:
+    except (LogFault, OtherSource, OSError) as error:
         return error
     finally:
         if simulator is not None:

@@ -48,10 +48,14 @@ class _Lines:
         self._console.file.flush()
 
 
+SIMULATED = "SIMULATED PRICES"
+
+
 def picture(watch: Watch) -> RenderableType:
     """Connection, account, quotes, positions, orders and news, one below the other."""
     colour = "green" if watch.connection == "connected" else "yellow" if watch.connection == "connecting" else "red"
-    head = f"[{colour}]●[/] {escape(watch.connection)} · feed {escape(watch.feed)} · {_now()} · Ctrl-C ends"
+    mark = f" [bold yellow]{SIMULATED}[/]" if watch.is_simulated else ""
+    head = f"[{colour}]●[/] {escape(watch.connection)} · feed {escape(watch.feed)}{mark} · {_now()} · Ctrl-C ends"
     parts: list[RenderableType] = [head]
     account = watch.account
     if account is not None and watch.state is not None:
@@ -69,7 +73,7 @@ def picture(watch: Watch) -> RenderableType:
 
 def line(watch: Watch) -> str:
     """The same in one line of plain text."""
-    parts = [_now(), watch.connection, f"feed {watch.feed}"]
+    parts = [_now(), watch.connection, f"feed {watch.feed}", *([SIMULATED] if watch.is_simulated else [])]
     if (account := watch.account) is not None:
         parts += [
             f"equity {money(account.equity)}",

@@ -42,6 +42,7 @@ class Watch:
         self.state: StateMessage | None = None
         self.connection = "connecting"
         self.feed = "unknown"
+        self.is_simulated = False
         self.news: deque[str] = deque(maxlen=NEWS_MAX)
         self.silence_s_max = 30.0
         self._wishes_snapshot = False
@@ -58,6 +59,7 @@ class Watch:
             self._quote(msgspec.convert(frame, QuoteSeen))
         elif kind == "feed":
             status, reason = frame.get("status", "unknown"), frame.get("reason")
+            self.is_simulated = frame.get("source") == "simulated"
             self.feed = f"{status}: {reason}" if reason and status != "connected" else str(status)
         elif "eventId" in frame:
             self._event(frame)

@@ -18,6 +18,7 @@ from exness_streams.market_data.listings import Listings
 from exness_streams.market_data.past_candles import PastCandles
 from exness_streams.market_data.rest import BackpackRest
 from exness_streams.market_data.service import MarketDataService
+from exness_streams.market_data.source import source_of
 from exness_streams.market_data_metrics import FeedCollector
 from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder, market_data_decoder
 from exness_streams.transport.faults import LogFault
@@ -93,13 +94,14 @@ class EngineWorker:
 
     def feed_status(self) -> dict[str, Any]:
         """How the feed is, for /readyz and /markets, judged by the age of the newest quote: the feed is elsewhere."""
+        source = self.engine.cells.source or "unknown"
         quotes = self.engine.cells.quotes.values()
         if not quotes:
-            return {"status": "unknown", "reason": "no quote has arrived yet"}
+            return {"status": "unknown", "reason": "no quote has arrived yet", "source": source}
         age_ms = int(time.time() * 1000) - max(quote.time_ms for quote in quotes)
         if age_ms <= self.settings.max_quote_age_ms:
-            return {"status": "connected", "reason": ""}
-        return {"status": "stale", "reason": f"the newest quote is {age_ms} ms old"}
+            return {"status": "connected", "reason": "", "source": source}
+        return {"status": "stale", "reason": f"the newest quote is {age_ms} ms old", "source": source}
 
     async def run(self, until: asyncio.Event, on_ready: OnReady) -> BaseException | None:
         """Run until the event is set, or something fails; what failed is returned once all is stopped."""
@@ -156,7 +158,8 @@ class Platform(EngineWorker):
         self.feed = BackpackFeed(feed_url, settings.instruments)
         self._feed_change: StatusChange | None = None
         self.feed.observe(self._on_feed_change)
-        self.market_data = MarketDataService(self.feed, LogPublisher(self.engine))
+        self.source = source_of(feed_url)
+        self.market_data = MarketDataService(self.feed, LogPublisher(self.engine), self.source)
         self.metrics.register(FeedCollector(self.market_data))
 
     def _on_feed_change(self, change: StatusChange) -> None:
@@ -170,6 +173,7 @@ class Platform(EngineWorker):
             "reason": "" if change is None else change.reason,
             "since": None if change is None else change.time_ms,
             "skewMs": self.feed.skew_ms,
+            "source": self.source,
         }
 
     def beside(self, on_ready: OnReady) -> list[Coroutine[Any, Any, None]]:

@@ -19,9 +19,13 @@ class Banner(msgspec.Struct, frozen=True):
 
 
 class Feed(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """How the market data arrives. since: ms since the epoch. skew_ms: the exchange's clock against ours."""
+    """How the market data arrives. since: ms since the epoch. skew_ms: the exchange's clock against ours.
+
+    source: where the prices come from; unknown before the first one.
+    """
 
     status: Literal["unknown", "connecting", "connected", "stale", "disconnected"]
+    source: Literal["backpack", "simulated", "unknown"]
     reason: str = ""
     since: int | None = None
     skew_ms: int | None = None

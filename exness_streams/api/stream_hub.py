@@ -30,6 +30,7 @@ STOP_GRACE_S = 1.0
 READERS_A_TURN = 25
 MOVING = "the account is moving: connect again"
 
+UNKNOWN_SOURCE = "unknown"
 STREAM_MESSAGES = ("state", "event", "market_data", "feed", "heartbeat", "relayed")
 """What is counted, by type; account events are one, and so is what other workers sent through here."""
 
@@ -53,7 +54,7 @@ class StreamHub(CellListener):
         self._market = MarketBoard()
         self._moved = asyncio.Event()
         self._emptied = asyncio.Event()
-        self._feed_status = ""
+        self._feed_told = ("", "")
         self._tasks: list[asyncio.Task[None]] = []
 
     def __len__(self) -> int:
@@ -220,10 +221,11 @@ class StreamHub(CellListener):
             self._beat()
 
     def _tell_feed(self) -> None:
-        status = self._engine.feed_status()["status"]
-        if status == self._feed_status:
+        feed = self._engine.feed_status()
+        told = feed["status"], feed.get("source", UNKNOWN_SOURCE)
+        if told == self._feed_told:
             return
-        self._feed_status = status
+        self._feed_told = told
         frame = self._feed_frame("number")  # it has no number that is no integer
         for reader in self._own:
             reader.send(frame)
@@ -231,7 +233,9 @@ class StreamHub(CellListener):
 
     def _feed_frame(self, form: Form) -> bytes:
         feed = self._engine.feed_status()
-        return encoded(FeedMessage(status=feed["status"], reason=feed.get("reason", "")), form)
+        source = feed.get("source", UNKNOWN_SOURCE)
+        told = FeedMessage(status=feed["status"], reason=feed.get("reason", ""), source=source)
+        return encoded(told, form)
 
     def _beat(self) -> None:
         now_s, timestamp = time.monotonic(), int(time.time() * 1000)

@@ -46,10 +46,14 @@ class MarketDataUpdate(StreamMessage, frozen=True, kw_only=True, tag="market_dat
 
 
 class FeedMessage(StreamMessage, frozen=True, kw_only=True, tag="feed"):
-    """How the feed of prices is. reason: for a person, empty while it is connected."""
+    """How the feed of prices is. reason: for a person, empty while it is connected.
+
+    source: where the prices come from: backpack, simulated, or unknown before the first price.
+    """
 
     status: str
     reason: str
+    source: str
 
 
 class HeartbeatMessage(StreamMessage, frozen=True, kw_only=True, tag="heartbeat"):

@@ -119,6 +119,7 @@ class Cell:
         self.partition = partition
         self.pending: dict[bytes, bytes | None] = {}
         self.quotes: dict[str, Quote] = {}
+        self.source: str | None = None
         self.triggers = TriggerIndex()
         self.expiries = ExpiryIndex()
         self.next_offset = 0
@@ -207,6 +208,7 @@ class Cell:
     # Frames
 
     def _fold_frame(self, folding: _Folding, frame: PriceFrame) -> None:
+        self.source = frame.source or self.source
         fired: list[Fired] = []
         for symbol_frame in frame.symbols:
             fired += self._fold_symbol(symbol_frame)

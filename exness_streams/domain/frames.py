@@ -38,11 +38,15 @@ class SymbolFrame(msgspec.Struct, frozen=True, array_like=True):
     ask_highs: tuple[Step, ...] = ()
 
 
-class PriceFrame(msgspec.Struct, frozen=True, tag="PriceFrame"):
-    """One record of the journal: the market moved. Goes to every partition."""
+class PriceFrame(msgspec.Struct, frozen=True, omit_defaults=True, tag="PriceFrame"):
+    """One record of the journal: the market moved. Goes to every partition.
+
+    source: where the prices come from, None when unknown. It is told, and changes nothing.
+    """
 
     time_ms: int
     symbols: tuple[SymbolFrame, ...]
+    source: str | None = None
 
 
 class _Batch:
@@ -100,7 +104,7 @@ class FrameBuilder:
             )
         batch.add(quote)
 
-    def cut(self, time_ms: int) -> PriceFrame | None:
+    def cut(self, time_ms: int, source: str | None = None) -> PriceFrame | None:
         """The frame of what came since the last cut; None when no quote moved and none needs refreshing."""
         frames = []
         for symbol, batch in self._batches.items():
@@ -112,7 +116,7 @@ class FrameBuilder:
             self._framed[symbol] = last
         self._batches.clear()
         frames.sort(key=lambda frame: frame.symbol)
-        return PriceFrame(time_ms, tuple(frames)) if frames else None
+        return PriceFrame(time_ms, tuple(frames), source) if frames else None
 
 
 def _before(last: Quote, steps: Iterable[Step]) -> tuple[Step, ...]:

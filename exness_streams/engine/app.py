@@ -80,7 +80,7 @@ class Engine:
     history: HistoryHost
     candles: CandleHost
     candle_reader: CandleReader
-    feed_status: Callable[[], dict[str, Any]] = field(default=lambda: {"status": "unknown"})
+    feed_status: Callable[[], dict[str, Any]] = field(default=lambda: {"status": "unknown", "source": "unknown"})
 
     @property
     def is_shared(self) -> bool:

@@ -221,6 +221,11 @@ class CellHost:
         return next(iter(self._cells.values())).quotes if self._cells else {}
 
     @property
+    def source(self) -> str | None:
+        """Where the newest prices come from, None before the first frame that says so."""
+        return next((cell.source for cell in self._cells.values() if cell.source), None)
+
+    @property
     def triggers_standing(self) -> int:
         """Triggers in all indexes."""
         return sum(len(cell.triggers) for cell in self._cells.values())

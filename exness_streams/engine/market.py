@@ -87,6 +87,7 @@ class Framer:
         self._builder = FrameBuilder()
         self._framing = asyncio.Lock()
         self.next_offsets: dict[int, int] = {}
+        self._source: str | None = None
         self.observer = Observer()
         self.counters: Counter[str] = Counter()
 
@@ -152,6 +153,7 @@ class Framer:
             quote = Quote(tick.sequence, tick.timestamp, tick.price, tick.bid, tick.ask, tick.volume)
             add(tick.symbol, mark_up(quote, rates[tick.symbol]) if tick.symbol in rates else quote)
             framed += 1
+            self._source = tick.source or self._source
             if record.offset < replay_end:
                 # It may have been framed before, in another batch: alone, no frame straddles what cells have seen.
                 yield from self._cut()
@@ -163,6 +165,6 @@ class Framer:
         self.counters["malformed"] += 1
 
     def _cut(self) -> Iterator[PriceFrame]:
-        frame = self._builder.cut(int(time.time() * 1000))
+        frame = self._builder.cut(int(time.time() * 1000), self._source)
         if frame is not None:
             yield frame

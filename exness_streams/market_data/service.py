@@ -11,6 +11,7 @@ import msgspec
 from exness_streams.market_data.backpack import IgnoreReason, StreamMessage
 from exness_streams.market_data.feed import FeedCounters, FeedStatus, OnMessage, StatusChange, StatusObserver
 from exness_streams.market_data.quotes import QuoteMerger
+from exness_streams.market_data.source import Source
 from exness_streams.messages import MarketDataMessage
 
 
@@ -59,10 +60,14 @@ class MarketDataMetrics(msgspec.Struct, frozen=True):
 
 
 class MarketDataService:
-    """Publishes every market update of the feed. One of several may run at a time: the others stand by."""
+    """Publishes every market update of the feed. One of several may run at a time: the others stand by.
 
-    def __init__(self, feed: Feed, publisher: Publisher) -> None:
+    source: where the prices come from, as each update says.
+    """
+
+    def __init__(self, feed: Feed, publisher: Publisher, source: Source | None = None) -> None:
         self._feed = feed
+        self._source = source
         self._publisher = publisher
         self._merger = QuoteMerger()
         self._published: Counter[str] = Counter()
@@ -100,6 +105,8 @@ class MarketDataService:
         update = self._merger.merge(message)
         if update is None:
             return
+        if self._source is not None:
+            update = msgspec.structs.replace(update, source=self._source)
         self._publisher.publish(update)
         self._published[update.symbol] += 1
         self._last_tick_ms = update.timestamp

@@ -85,7 +85,7 @@ async def test_it_begins_with_the_state_the_market_and_the_feed(platform: Platfo
     for market in markets:
         assert set(market) == {"type", "symbol", "price", "bid", "ask", "timestamp", "volume"}
         assert (market["bid"], market["ask"]) == (shown[market["symbol"]]["bid"], shown[market["symbol"]]["ask"])
-    assert feed == {"type": "feed", "status": "connected", "reason": feed["reason"]}
+    assert feed == {"type": "feed", "status": "connected", "reason": feed["reason"], "source": "simulated"}
 
 
 async def test_events_are_those_of_the_topic_and_make_the_state(platform: PlatformThread, account: str) -> None:
@@ -200,8 +200,9 @@ async def test_the_feed_is_told_when_it_changes(platform: PlatformThread, accoun
     async with stream(url_of(platform), account) as client:
         await client.begin()
         try:
-            engine.feed_status = lambda: {"status": "stale", "reason": "silence", "since": 1}
-            assert await client.next("feed") == {"type": "feed", "status": "stale", "reason": "silence"}
+            engine.feed_status = lambda: {"status": "stale", "reason": "silence", "since": 1, "source": "simulated"}
+            told = {"type": "feed", "status": "stale", "reason": "silence", "source": "simulated"}
+            assert await client.next("feed") == told
         finally:
             engine.feed_status = truth
         assert (await client.next("feed"))["status"] == "connected"

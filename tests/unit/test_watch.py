@@ -119,12 +119,14 @@ def text_of(watch: Watch) -> str:
 
 def test_the_picture(watch: Watch) -> None:
     watch.hear(quote("151", "150.9", "151.2"))
-    watch.hear({"type": "feed", "status": "stale", "reason": "nothing for 5 s"})
+    watch.hear({"type": "feed", "status": "stale", "reason": "nothing for 5 s", "source": "simulated"})
     watch.hear(OPENED)
     watch.disconnected("gone [/]")
     shown = text_of(watch)
     for text in ("disconnected: gone [/]", "feed stale: nothing for 5 s", "150.9", "pos_0_1", "+10.66", "10,010.66"):
         assert text in shown
+    assert "SIMULATED PRICES" in shown
+    assert "SIMULATED PRICES" in line(watch)
     assert "\n" not in line(watch)
     assert "equity 10,010.66" in line(watch)
     assert "SOL_USDC 150.9/151.2" in line(watch)

@@ -1,0 +1,57 @@
+"""Where prices come from: the exchange itself, or anything else, which is called simulated."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+Source = Literal["backpack", "simulated"]
+
+SOURCES: Final[tuple[Source, ...]] = ("backpack", "simulated")
+
+_EXCHANGE = "backpack.exchange"
+_MARK_BYTES_MAX = 64
+
+
+class OtherSource(Exception):
+    """Prices of one source would be mixed with another's; str() is one line that tells the way out."""
+
+
+def source_of(url: str) -> Source:
+    """Whose prices a WebSocket URL gives: `backpack` on the exchange's own hosts under TLS, else `simulated`."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").rstrip(".")
+    is_exchange = parts.scheme == "wss" and (host == _EXCHANGE or host.endswith("." + _EXCHANGE))
+    return "backpack" if is_exchange else "simulated"
+
+
+def claim_source(data_dir: Path, source: Source) -> None:
+    """Mark a data directory as this source's; one without a mark is adopted. OtherSource, OSError."""
+    mark = data_dir / "source"
+    try:
+        with mark.open("rb") as file:
+            known = file.read(_MARK_BYTES_MAX).strip().decode("ascii", "replace")
+    except FileNotFoundError:
+        _write(mark, source)
+        return
+    if known == source:
+        return
+    if known not in SOURCES:
+        raise OtherSource(f"{mark} should say where the prices come from, {' or '.join(SOURCES)}, and does not")
+    way_out = "run --feed simulated" if known == "simulated" else "run --feed backpack"
+    raise OtherSource(
+        f"{data_dir} holds trades at {known} prices, and these would be {source}: choose another directory "
+        f"(--data-dir, EXNESS_DATA_DIR), or go on with `exness-streams {way_out}`"
+    )
+
+
+def _write(mark: Path, source: Source) -> None:
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    made = mark.with_name("source.new")
+    with made.open("wb") as file:
+        file.write(source.encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    made.replace(mark)
