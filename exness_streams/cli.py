@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,8 +26,10 @@ from exness_streams.processes import (
     run_loop,
     run_market_data,
     run_platform,
+    run_process,
     serve_simulator,
 )
+from exness_streams.stopping import EXIT_FORCED, Stopping
 from exness_streams.terminal import EXIT_MISUSED, OneLine, console, errors
 from exness_streams.transport.faults import LogFault
 from exness_streams.transport.faust_environment import forget_faust_variables
@@ -62,13 +65,21 @@ for client_command in CLIENT_COMMANDS:
 @click.option("--data-dir", type=click.Path(path_type=Path), help="where everything is kept [env EXNESS_DATA_DIR]")
 def run(feed: str, seed: int, rate: float, port: int | None, data_dir: Path | None) -> None:
     """Everything in one process on the embedded log. State survives a restart."""
+    stopping = _watched()
     settings = _settings(port=port, data_dir=data_dir)
     quiet_logging()
     try:
         simulator = BackpackSimulator(settings.instruments, seed=seed, rate=rate) if feed == "simulated" else None
     except ValueError as error:
         raise OneLine(str(error), EXIT_MISUSED) from None
-    _ended(run_loop(run_platform(settings, simulator, console)))
+    _ended(run_process(stopping, lambda until: run_platform(settings, simulator, console, stopping, until)))
+
+
+def _watched() -> Stopping:
+    """Before anything that may hang, and before there is another thread."""
+    stopping = Stopping()
+    stopping.watch()
+    return stopping
 
 
 def _ended(failed: BaseException | None) -> None:
@@ -88,9 +99,10 @@ def _kafka_settings(**overrides: Any) -> KafkaSettings:
 @click.option("--worker-id", help="the same after each restart [env EXNESS_WORKER_ID, default host-port]")
 def engine(port: int | None, worker_id: str | None) -> None:
     """One engine worker on Kafka (KAFKA_BROKERS); start as many as you like."""
+    stopping = _watched()
     settings = _kafka_settings(port=port, worker_id=worker_id)
     quiet_logging()
-    _ended(run_loop(run_engine(settings, console)))
+    _ended(run_process(stopping, lambda until: run_engine(settings, console, stopping, until)))
 
 
 @main.command("market-data")
@@ -98,9 +110,10 @@ def engine(port: int | None, worker_id: str | None) -> None:
 @click.option("--worker-id", help="the same after each restart [env EXNESS_WORKER_ID, default host-port]")
 def market_data(port: int | None, worker_id: str | None) -> None:
     """The market data service on Kafka; start two: one ingests, the other takes over."""
+    stopping = _watched()
     settings = _kafka_settings(port=port, worker_id=worker_id)
     quiet_logging()
-    _ended(run_loop(run_market_data(settings, console)))
+    _ended(run_process(stopping, lambda until: run_market_data(settings, console, stopping, until)))
 
 
 @main.command("simulate-backpack")
@@ -112,6 +125,7 @@ def market_data(port: int | None, worker_id: str | None) -> None:
 @click.option("--faults", default="", help=FAULT_FORMS)
 def simulate_backpack(host: str, port: int, seed: int, rate: float, symbols: str, faults: str) -> None:
     """A WebSocket and REST server that speaks Backpack's protocol."""
+    stopping = _watched()
     quiet_logging()
     try:
         simulator = BackpackSimulator(
@@ -124,7 +138,7 @@ def simulate_backpack(host: str, port: int, seed: int, rate: float, symbols: str
         )
     except ValueError as error:
         raise OneLine(str(error), EXIT_MISUSED) from None
-    _ended(run_loop(serve_simulator(simulator, console)))
+    _ended(run_process(stopping, lambda until: serve_simulator(simulator, console, until)))
 
 
 _kafka_option = click.option("--kafka", is_flag=True, help="of the cluster at KAFKA_BROKERS, not of the embedded log")
@@ -133,7 +147,9 @@ _data_dir_option = click.option("--data-dir", type=click.Path(path_type=Path), h
 
 @contextmanager
 def _replaying() -> Iterator[Callable[[int, int], None]]:
-    """A progress bar while it lasts; faults that end it are told in one line."""
+    """A progress bar while it lasts; faults that end it are told in one line, and so is a signal."""
+    stopping = _watched()
+    stopping.when_asked(_thread.interrupt_main)
     columns = (TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # our own line says what is wrong
     with Progress(*columns, console=errors, transient=True) as progress:
@@ -141,7 +157,10 @@ def _replaying() -> Iterator[Callable[[int, int], None]]:
         try:
             yield lambda done, total: progress.update(task, completed=done, total=total)
         except (LogFault, ValueError, OSError) as error:
+            stopping.limit(in_words(error))
             raise OneLine(in_words(error)) from None
+        except KeyboardInterrupt:
+            raise OneLine("interrupted before the end", EXIT_FORCED) from None
 
 
 def _cluster(settings: KafkaSettings) -> Any:

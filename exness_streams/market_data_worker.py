@@ -25,6 +25,7 @@ from exness_streams.market_data.feed import BackpackFeed
 from exness_streams.market_data.service import MarketDataService
 from exness_streams.market_data.source import Source, source_of
 from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder, market_data_decoder
+from exness_streams.stopping import given_up
 from exness_streams.transport.cell_log import LogRecord
 from exness_streams.transport.faults import LogFault, LogFenced
 from exness_streams.transport.faust_environment import NO_ENVIRONMENT
@@ -178,7 +179,7 @@ class MarketDataWorker:
                     ingesting = asyncio.create_task(self._ingest())
                 elif not leads and ingesting is not None:
                     log.info("standing by: another process leads")
-                    await _ended(ingesting)
+                    await given_up(ingesting)
                     ingesting = None
                 (self.leads.set if leads else self.leads.clear)()
                 changed = asyncio.create_task(self._changed.wait())
@@ -189,7 +190,7 @@ class MarketDataWorker:
                     ingesting = None
         finally:
             if ingesting is not None:
-                await _ended(ingesting)
+                await given_up(ingesting)
 
     def _failed_lately(self) -> bool:
         """Whether the outage was told already."""
@@ -215,10 +216,4 @@ class MarketDataWorker:
                 task.result()
         finally:
             for task in tasks:
-                await _ended(task)
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError, Exception):
-        await task
+                await given_up(task)

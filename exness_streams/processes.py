@@ -9,9 +9,8 @@ import asyncio
 import errno
 import gc
 import logging
-import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import nullcontext
 from typing import Any, TypeVar
 
@@ -25,6 +24,7 @@ from exness_streams.config_names import refuse_unknown_variables
 from exness_streams.log_repeats import Repeats
 from exness_streams.market_data.simulator import BackpackSimulator
 from exness_streams.market_data.source import OtherSource, claim_source, source_of
+from exness_streams.stopping import Stopping, unless
 from exness_streams.transport.faults import LogFault
 
 T = TypeVar("T")
@@ -41,21 +41,39 @@ def run_loop(main_coroutine: Coroutine[object, object, T]) -> T:
     return uvloop.run(main_coroutine)
 
 
-def until_signalled() -> asyncio.Event:
-    """Set by SIGINT and SIGTERM."""
-    until = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, until.set)
-    return until
+Failed = BaseException | None
+
+
+def run_process(stopping: Stopping, main: Callable[[asyncio.Event], Coroutine[object, object, Failed]]) -> Failed:
+    """Run a process that works until it is told to stop; `main` gets the event that tells it. Returns what failed.
+
+    What is left to be done when it ends is bounded, too: tasks, threads, the interpreter.
+    """
+
+    async def run() -> Failed:
+        failed: Failed = None
+        try:
+            failed = await main(stopping.event())
+        except (LogFault, OtherSource, OSError) as error:
+            failed = error
+        finally:
+            stopping.limit(as_reason(failed or sys.exc_info()[1]))
+        return failed
+
+    return run_loop(run())
+
+
+def as_reason(failed: Failed) -> str:
+    """Why a stop has begun, for the line that is printed should it hang."""
+    return "stopped" if failed is None else in_words(failed)
 
 
 async def run_platform(
-    settings: Settings, simulator: BackpackSimulator | None, console: Console
-) -> BaseException | None:
-    """Everything in one process. Returns what failed."""
+    settings: Settings, simulator: BackpackSimulator | None, console: Console, stopping: Stopping, until: asyncio.Event
+) -> Failed:
+    """Everything in one process. Returns what failed. LogFault, OtherSource, OSError."""
     from exness_streams.worker import Platform
 
-    until = until_signalled()
     try:
         claim_source(settings.data_dir, "simulated" if simulator else source_of(settings.backpack_ws_url))
         if simulator is not None:
@@ -68,36 +86,31 @@ async def run_platform(
             put_start_up_aside()
             _say_what_runs(settings, simulator, console)
 
-        return await platform.run(until, on_ready)
-    except (LogFault, OtherSource, OSError) as error:
-        return error
+        return await platform.run(until, on_ready, lambda failed: stopping.limit(as_reason(failed)))
     finally:
         if simulator is not None:
             await simulator.stop()
 
 
-async def run_engine(settings: KafkaSettings, console: Console) -> BaseException | None:
-    """One engine worker on Kafka. Returns what failed."""
+async def run_engine(settings: KafkaSettings, console: Console, stopping: Stopping, until: asyncio.Event) -> Failed:
+    """One engine worker on Kafka. Returns what failed. LogFault, OSError."""
     from exness_streams.worker import EngineWorker
 
-    until = until_signalled()
-    try:
-        worker = EngineWorker(settings, settings.backpack_rest_url)
+    worker = EngineWorker(settings, settings.backpack_rest_url)
 
-        async def on_ready() -> None:
-            put_start_up_aside()
-            brokers = ", ".join(settings.kafka_brokers)
-            console.print(f"[bold green]engine {settings.worker_name} is ready[/] on Kafka at {brokers}")
-            console.print(f"  page     {settings.own_url} (any worker answers for any account)")
-            console.print(f"  API      {settings.own_url}/api/v1/state")
+    async def on_ready() -> None:
+        put_start_up_aside()
+        brokers = ", ".join(settings.kafka_brokers)
+        console.print(f"[bold green]engine {settings.worker_name} is ready[/] on Kafka at {brokers}")
+        console.print(f"  page     {settings.own_url} (any worker answers for any account)")
+        console.print(f"  API      {settings.own_url}/api/v1/state")
 
-        return await worker.run(until, on_ready)
-    except (LogFault, OSError) as error:
-        return error
+    return await worker.run(until, on_ready, lambda failed: stopping.limit(as_reason(failed)))
 
 
 def faust_app() -> Any:
     """One engine worker on Kafka for Faust's own command line. A wrong setting ends that in one line, exit code 2."""
+    from exness_streams.faust_worker import BoundedWorker
     from exness_streams.worker import EngineWorker, check_bound
 
     try:
@@ -107,6 +120,7 @@ def faust_app() -> Any:
         wrong = click.ClickException(str(error))
         wrong.exit_code = 2
         raise wrong from None
+    engine.app.conf.Worker = BoundedWorker
 
     async def settle() -> None:
         await engine.cells.ready.wait()
@@ -123,36 +137,32 @@ def faust_app() -> Any:
     return engine.app
 
 
-async def run_market_data(settings: KafkaSettings, console: Console) -> BaseException | None:
-    """One market data process on Kafka. Returns what failed."""
+async def run_market_data(
+    settings: KafkaSettings, console: Console, stopping: Stopping, until: asyncio.Event
+) -> Failed:
+    """One market data process on Kafka. Returns what failed. LogFault, OSError."""
     from exness_streams.market_data_metrics import watched
     from exness_streams.market_data_worker import MarketDataWorker
     from exness_streams.worker import run_app
 
-    until = until_signalled()
-    try:
-        worker = MarketDataWorker(settings)
-        # Several may run on one machine, and none needs a port for its work: so only where one is given.
-        is_watched = "port" in settings.model_fields_set
-        async with watched(worker) if is_watched else nullcontext():
-            await worker.declare()
-            brokers = ", ".join(settings.kafka_brokers)
-            console.print(f"[bold green]market data {settings.worker_name} is running[/] on Kafka at {brokers}")
-            console.print(f"  feed     {settings.backpack_ws_url} for {', '.join(settings.instruments)}")
-            metrics = f"http://{settings.host}:{settings.port}/metrics" if is_watched else "set PORT for them"
-            console.print(f"  metrics  {metrics}", soft_wrap=True)
-            return await run_app(worker.app, lambda: [worker.lead()], until)
-    except (LogFault, OSError) as error:
-        return error
+    worker = MarketDataWorker(settings)
+    # Several may run on one machine, and none needs a port for its work: so only where one is given.
+    is_watched = "port" in settings.model_fields_set
+    async with watched(worker) if is_watched else nullcontext():
+        if not await unless(until.wait(), worker.declare()):
+            return None
+        brokers = ", ".join(settings.kafka_brokers)
+        console.print(f"[bold green]market data {settings.worker_name} is running[/] on Kafka at {brokers}")
+        console.print(f"  feed     {settings.backpack_ws_url} for {', '.join(settings.instruments)}")
+        metrics = f"http://{settings.host}:{settings.port}/metrics" if is_watched else "set PORT for them"
+        console.print(f"  metrics  {metrics}", soft_wrap=True)
+        ending = lambda failed: stopping.limit(as_reason(failed))  # noqa: E731
+        return await run_app(worker.app, lambda: [worker.lead()], until, ending)
 
 
-async def serve_simulator(simulator: BackpackSimulator, console: Console) -> BaseException | None:
-    """The simulator alone. Returns what failed."""
-    until = until_signalled()
-    try:
-        await simulator.start()
-    except OSError as error:
-        return error
+async def serve_simulator(simulator: BackpackSimulator, console: Console, until: asyncio.Event) -> Failed:
+    """The simulator alone. OSError."""
+    await simulator.start()
     try:
         console.print(f"[bold green]Backpack simulator[/] on {simulator.url} (seed {simulator.seed})", soft_wrap=True)
         urls = f"BACKPACK_WS_URL={simulator.url} BACKPACK_REST_URL={simulator.rest_url}"
@@ -200,6 +210,10 @@ def in_words(error: BaseException) -> str:
     return text.splitlines()[0] if text else type(error).__name__
 
 
+_TOLD_LAST = ("Crashed reason=%r", "Drain messages raised: %r")
+"""How Faust's records end that tell of what has crashed the app; it is the last line of the command, too."""
+
+
 def quiet_logging() -> None:
     """Our own news, and everybody's warnings, on standard error."""
     logging.basicConfig(
@@ -215,7 +229,8 @@ def quiet_logging() -> None:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a log record says more than the last line of the command will: a fault has its own words."""
+    """Whether a log record says more than the last line of the command will: what crashes the app is told there."""
     if record.exc_info and record.exc_info[0] is not None and record.exc_info[0].__name__ == "ServiceStopped":
         return False  # with this, Faust's recovery tells itself that the app is stopping; nobody waits to hear it
-    return not any(isinstance(argument, LogFault) for argument in record.args or ())
+    told_last = str(record.msg).endswith(_TOLD_LAST)
+    return not (told_last and any(isinstance(argument, LogFault) for argument in record.args or ()))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
+
+from async_timeout import timeout
 
 from exness_streams.api.routes import add_routes
 from exness_streams.config import Settings
@@ -21,6 +24,7 @@ from exness_streams.market_data.service import MarketDataService
 from exness_streams.market_data.source import source_of
 from exness_streams.market_data_metrics import FeedCollector
 from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder, market_data_decoder
+from exness_streams.stopping import given_up, unless
 from exness_streams.transport.faults import LogFault
 
 TAIL_TICKS = 10_000
@@ -31,14 +35,19 @@ FIRST_PRICE_S = 3.0
 WEB_START_S_MAX = 10.0
 
 OnReady = Callable[[], Awaitable[None]]
+OnEnding = Callable[[BaseException | None], None]
 
 
 async def run_app(
-    app: Any, beside: Callable[[], list[Coroutine[Any, Any, None]]], until: asyncio.Event
+    app: Any,
+    beside: Callable[[], list[Coroutine[Any, Any, None]]],
+    until: asyncio.Event,
+    on_ending: OnEnding = lambda failed: None,
 ) -> BaseException | None:
     """Run a Faust app and coroutines beside it until the event is set or something fails, and stop it all.
 
-    Returns what failed, None when nothing did.
+    The event is heeded also while the app starts, which may wait for brokers or for a table's recovery. on_ending is
+    called when the stop begins, with what failed. Returns what failed, None when nothing did.
     """
     tasks: list[asyncio.Task[None]] = []
 
@@ -47,19 +56,17 @@ async def run_app(
             crashing = asyncio.ensure_future(app.crash(error))
             crashing.add_done_callback(lambda done: done.exception())
 
+    ended = asyncio.ensure_future(app.wait_for_stopped(until))
     try:
-        await app.start()
-        if app.crash_reason is None:
+        if await unless(ended, app.start()) and app.crash_reason is None:
             tasks = [asyncio.create_task(one) for one in beside()]
             for task in tasks:
                 task.add_done_callback(end_with)
             await app.wait_for_stopped(until)
     finally:
+        on_ending(app.crash_reason or sys.exc_info()[1])
         for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError, Exception):
-                await task
+            await given_up(task)
         await app.stop()
     failed: BaseException | None = app.crash_reason
     return failed
@@ -103,9 +110,11 @@ class EngineWorker:
             return {"status": "connected", "reason": "", "source": source}
         return {"status": "stale", "reason": f"the newest quote is {age_ms} ms old", "source": source}
 
-    async def run(self, until: asyncio.Event, on_ready: OnReady) -> BaseException | None:
-        """Run until the event is set, or something fails; what failed is returned once all is stopped."""
-        return await run_app(self.engine.app, lambda: self.beside(on_ready), until)
+    async def run(
+        self, until: asyncio.Event, on_ready: OnReady, on_ending: OnEnding = lambda failed: None
+    ) -> BaseException | None:
+        """Run until the event is set, or something fails; as run_app."""
+        return await run_app(self.engine.app, lambda: self.beside(on_ready), until, on_ending)
 
     def beside(self, on_ready: OnReady) -> list[Coroutine[Any, Any, None]]:
         """What runs beside the app."""
@@ -116,7 +125,8 @@ class EngineWorker:
         await self.engine.cells.ready.wait()
         # What the announcement proposes should work: wait for a first price, but not for an exchange that is away.
         with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self.engine.cells.priced.wait(), FIRST_PRICE_S)
+            async with timeout(FIRST_PRICE_S):
+                await self.engine.cells.priced.wait()
         if self.listings is not None:
             await self.listings.tried.wait()
         await on_ready()

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 
 import aiohttp
 from aiohttp import web
+from async_timeout import timeout
 
 WRITE_S_MAX = 30.0
 """How long a client may take nothing before it is given up."""
@@ -27,7 +28,8 @@ async def send_pieces(
     await response.prepare(request)
     try:
         async for piece in pieces:
-            await asyncio.wait_for(response.write(piece), WRITE_S_MAX)
+            async with timeout(WRITE_S_MAX):
+                await response.write(piece)
         await response.write_eof()
     except BaseException as error:
         if request.transport is not None:

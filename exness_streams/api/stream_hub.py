@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from async_timeout import timeout
+
 from exness_streams.api.stream_market import MarketBoard
 from exness_streams.api.stream_messages import FeedMessage, Form, HeartbeatMessage, encoded
 from exness_streams.api.stream_reader import BEHIND_BYTES, SERVICE_RESTART, TRY_AGAIN_LATER, UNREAD_BYTES_MAX, Reader
@@ -86,7 +88,8 @@ class StreamHub(CellListener):
         if self._all:
             self._emptied.clear()
             try:
-                await asyncio.wait_for(self._emptied.wait(), STOP_GRACE_S)
+                async with timeout(STOP_GRACE_S):
+                    await self._emptied.wait()
             except asyncio.TimeoutError:
                 for reader in list(self._all):
                     reader.abort()

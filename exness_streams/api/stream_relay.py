@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp import WSMsgType, web
+from async_timeout import timeout
 
 from exness_streams.api.errors import ApiError
 from exness_streams.api.forwarding import FORWARDED, OWNER_LOOK_S, Forwarding
@@ -81,8 +82,9 @@ class StreamRelay:
                 down.cancel()
                 self._hub.gone(reader)
                 del self._owner_of[reader]
-                with suppress(asyncio.CancelledError):
-                    await down
+                await asyncio.wait({down})  # which leaves a cancellation of this one alone
+                if not down.cancelled():
+                    down.result()
         finally:
             await _leave(upstream)
         await part(response, request, reader)
@@ -104,7 +106,8 @@ class StreamRelay:
             f"{owner}/ws?numbers={form}", headers=headers, heartbeat=PING_S, max_msg_size=0
         )
         try:
-            upstream: Upstream = await asyncio.wait_for(connecting, CONNECT_S_MAX)
+            async with timeout(CONNECT_S_MAX):
+                upstream: Upstream = await connecting
         except (aiohttp.ClientError, asyncio.TimeoutError, ConnectionError):
             raise ApiError(503, "REBALANCING", "the account's worker does not serve it now") from None
         connection = upstream.get_extra_info("socket")
@@ -134,4 +137,5 @@ class StreamRelay:
 async def _leave(upstream: Upstream) -> None:
     """Say goodbye to the owner; when it goes on talking instead of answering, the connection ends all the same."""
     with suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(upstream.close(), LEAVE_S_MAX)
+        async with timeout(LEAVE_S_MAX):
+            await upstream.close()

@@ -30,6 +30,7 @@ from exness_streams.transport.faults import CellReleased, LogFault
 from exness_streams.transport.faust_environment import NO_ENVIRONMENT, ignored_variables
 from exness_streams.transport.recovery import HEARTBEATS, TableManager
 from exness_streams.transport.table import BLOCK_CACHE_BYTES, CellTable
+from exness_streams.transport.web_server import WebServer
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,9 @@ class EngineApp(faust.App):  # type: ignore[misc]
         if self.before_stop is not None:
             await self.before_stop(0.0 if self.crashed else STOP_ANSWER_S_MAX)
         await super().on_stop()
+
+    def _new_web(self) -> WebServer:
+        return WebServer(self)
 
 
 @dataclass

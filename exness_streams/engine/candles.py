@@ -16,6 +16,8 @@ from contextlib import suppress
 from functools import partial
 from itertools import islice
 
+from async_timeout import timeout
+
 from exness_streams.domain import candles
 from exness_streams.domain.candles import (
     DAY_S,
@@ -122,7 +124,8 @@ class CandleHost:
         """Give them up once the transaction under way is over: a table that is touched later opens anew."""
         self.drop()
         with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._writing.acquire(), CLOSE_S_MAX)
+            async with timeout(CLOSE_S_MAX):
+                await self._writing.acquire()
 
     @property
     def is_owned(self) -> bool:

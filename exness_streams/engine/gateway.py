@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
+from async_timeout import timeout
+
 from exness_streams.domain import records
 from exness_streams.domain.cell import Reply
 from exness_streams.domain.commands import Command
@@ -76,7 +78,8 @@ class Gateway:
         try:
             appended = await self._journal(partition, command.account_id, records.encode(command))
             appended.add_done_callback(_fail_with(answer))
-            return await asyncio.wait_for(answer, self._answer_timeout_s)
+            async with timeout(self._answer_timeout_s):
+                return await answer
         except LogFault as fault:
             raise (NotWritten if fault.written is False else OutcomeUnknown)(str(fault)) from fault
         except asyncio.TimeoutError:

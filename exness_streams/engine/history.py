@@ -17,6 +17,7 @@ from itertools import islice
 from typing import Protocol
 
 import msgspec
+from async_timeout import timeout
 
 from exness_streams.domain import records, trades
 from exness_streams.domain.records import META_KEY, Meta
@@ -215,7 +216,8 @@ class HistoryHost:
         owned = list(self._partitions.values())
         self.drop(list(self._partitions))
         with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(asyncio.gather(*(one.busy.acquire() for one in owned)), CLOSE_S_MAX)
+            async with timeout(CLOSE_S_MAX):
+                await asyncio.gather(*(one.busy.acquire() for one in owned))
 
     def progress(self) -> Iterator[tuple[int, int, int]]:
         """(partition, offset of the next event, end of the topic when it was loaded) of each one owned here."""
@@ -297,7 +299,8 @@ class HistoryHost:
         owned.waiting[account_id].append(waiter)
         owned.wanted.set()
         try:
-            return await asyncio.wait_for(reached, timeout_s)
+            async with timeout(timeout_s):
+                return await reached
         except asyncio.TimeoutError:
             return False
         finally:

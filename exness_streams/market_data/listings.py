@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
+from async_timeout import timeout
 
 from exness_streams.domain.instruments import Catalogue
 from exness_streams.market_data.rest import MarketInfo, RestFault
@@ -61,7 +62,8 @@ class Listings:
         """Ends with the first answer. An exchange that can't be asked changes nothing but the log, once."""
         while not self.known.is_set():
             try:
-                markets = await asyncio.wait_for(self._fetch_markets(), self._first_answer_s)
+                async with timeout(self._first_answer_s):
+                    markets = await self._fetch_markets()
             except (RestFault, asyncio.TimeoutError) as fault:
                 if not self.tried.is_set():
                     said = str(fault) or f"no answer within {self._first_answer_s:g} s"

@@ -20,6 +20,7 @@ from aiokafka.errors import (
     ProducerFenced,
 )
 from aiokafka.producer import sender
+from async_timeout import timeout
 
 from exness_streams.transport.cell_log import LogRecord, tell_nobody
 from exness_streams.transport.faults import CellReleased, LogClosed, LogFault, LogFenced
@@ -117,7 +118,8 @@ class _FencedCell:
     async def _rolled_back(self) -> bool:
         """Abort. When that fails the broker does, once the transaction is overdue or the cell another's."""
         try:
-            await asyncio.wait_for(self.producer.abort_transaction(), ABORT_S_MAX)
+            async with timeout(ABORT_S_MAX):
+                await self.producer.abort_transaction()
         except (KafkaError, AssertionError, OSError, asyncio.TimeoutError):
             return False
         return True
@@ -188,7 +190,8 @@ class KafkaCellLog:
             linger_ms=0,
         )
         try:
-            await asyncio.wait_for(producer.start(), CONNECT_S_MAX)
+            async with timeout(CONNECT_S_MAX):
+                await producer.start()
         except (KafkaError, OSError, asyncio.TimeoutError) as error:
             await _stop(producer)
             raise self._cluster.unreachable(error) from error
@@ -204,7 +207,8 @@ class KafkaCellLog:
             raise CellReleased(f"partition {partition} of {self.topic} is not this worker's (any more)")
         offsets = {TopicPartition(self.topic, partition): next_offset}
         try:
-            written = await asyncio.wait_for(cell.commit(records, partition, offsets, self._group), COMMIT_S_MAX)
+            async with timeout(COMMIT_S_MAX):
+                written = await cell.commit(records, partition, offsets, self._group)
         except asyncio.TimeoutError as error:
             raise LogFault(f"Kafka did not commit {cell.name} within {COMMIT_S_MAX:.0f} s", written=None) from error
         cell.committed = next_offset
@@ -220,7 +224,8 @@ class KafkaCellLog:
     async def _give_up(self, cell: _FencedCell) -> None:
         cell.fault = cell.fault or CellReleased(f"{cell.name} was given up")  # for those that wait for their turn
         try:
-            await asyncio.wait_for(cell.busy.acquire(), RELEASE_S_MAX)
+            async with timeout(RELEASE_S_MAX):
+                await cell.busy.acquire()
         except asyncio.TimeoutError:
             pass  # the next owner's fence decides the transaction
         else:
@@ -281,7 +286,8 @@ class KafkaFrameLog:
             linger_ms=0,
         )
         try:
-            await asyncio.wait_for(producer.start(), CONNECT_S_MAX)
+            async with timeout(CONNECT_S_MAX):
+                await producer.start()
         except (KafkaError, OSError, asyncio.TimeoutError) as error:
             await _stop(producer)
             raise self._cluster.unreachable(error) from error
@@ -311,6 +317,7 @@ class KafkaFrameLog:
 async def _stop(producer: Any) -> None:
     """Stop a producer, without waiting long for brokers that are gone."""
     try:
-        await asyncio.wait_for(producer.stop(), RELEASE_S_MAX)
+        async with timeout(RELEASE_S_MAX):
+            await producer.stop()
     except (KafkaError, OSError, asyncio.TimeoutError) as error:
         logging.getLogger(__name__).warning("a Kafka producer did not stop in order: %r", error)

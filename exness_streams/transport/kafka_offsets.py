@@ -9,6 +9,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
+from async_timeout import timeout
 from faust.types import TP
 
 from exness_streams.transport.faults import LogFault
@@ -54,8 +55,9 @@ async def data_ends(cluster: KafkaCluster, tps: Iterable[TP]) -> dict[TP, int]:
         **cluster.client_settings, isolation_level="read_committed", enable_auto_commit=False, fetch_max_wait_ms=50
     )
     try:
-        await asyncio.wait_for(consumer.start(), ANSWER_S_MAX)
-        return await asyncio.wait_for(_search(consumer, {TopicPartition(*tp) for tp in tps}), ANSWER_S_MAX)
+        async with timeout(ANSWER_S_MAX):
+            await consumer.start()
+            return await _search(consumer, {TopicPartition(*tp) for tp in tps})
     except (KafkaError, OSError, asyncio.TimeoutError) as error:
         raise LogFault(f"the ends of changelogs can't be read from Kafka: {error or 'no answer'}") from error
     finally:

@@ -10,6 +10,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from async_timeout import timeout
 
 from exness_streams.transport.faults import LogFault
 from exness_streams.transport.kafka_offsets import ANSWER_S_MAX, committed_offsets
@@ -81,7 +82,8 @@ class KafkaReader:
             while position < end:
                 with _told(topic):
                     found = (await consumer.getmany(tp, timeout_ms=100)).get(tp, [])
-                    reached = await asyncio.wait_for(consumer.position(tp), ANSWER_S_MAX)
+                    async with timeout(ANSWER_S_MAX):
+                        reached = await consumer.position(tp)
                 if reached > position:  # by markers alone, too
                     position, moved_at_s = reached, time.monotonic()
                 elif time.monotonic() - moved_at_s > ANSWER_S_MAX:
@@ -106,7 +108,8 @@ async def _started(cluster: KafkaCluster, isolation_level: str) -> AsyncIterator
     )
     try:
         try:
-            await asyncio.wait_for(consumer.start(), CONNECT_S_MAX)
+            async with timeout(CONNECT_S_MAX):
+                await consumer.start()
         except (KafkaError, OSError, asyncio.TimeoutError) as error:
             raise cluster.unreachable(error) from error
         yield consumer

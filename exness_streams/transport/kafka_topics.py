@@ -11,6 +11,7 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from async_timeout import timeout
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 
 from exness_streams.transport.faults import LogFault
@@ -49,7 +50,8 @@ class KafkaCluster:
         client = AIOKafkaAdminClient(**self.client_settings)
         try:
             try:
-                await asyncio.wait_for(client.start(), CONNECT_S_MAX)
+                async with timeout(CONNECT_S_MAX):
+                    await client.start()
             except (KafkaError, OSError, asyncio.TimeoutError) as error:
                 raise self.unreachable(error) from error
             yield client

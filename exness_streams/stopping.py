@@ -1,0 +1,136 @@
+"""How a process ends: asked to by a signal or brought down by a fault, but always within a bounded time.
+
+What bounds it lives on threads of its own. An event loop that is blocked, a task that swallowed its cancellation and a
+client library that waits for a broker for ever hold up an orderly stop; none of them holds up these.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+GRACE_S = 15.0
+"""How long a stop may take. Then the process is ended."""
+
+EXIT_FORCED = 3
+"""The exit code of a process that was ended before it had stopped: neither 0 nor that of a fault it has told."""
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+SAY_S_MAX = 1.0
+CANCEL_AGAIN_S = 5.0
+
+
+class Stopping:
+    """What ends this process, and how long that may take.
+
+    The first SIGINT or SIGTERM asks for a stop, a second one ends the process at once. Once a stop has begun, for
+    whatever reason, the process is gone after `grace_s`: by itself, or with a line on standard error and EXIT_FORCED.
+    exit: ends the process without asking anybody.
+    """
+
+    def __init__(self, *, grace_s: float = GRACE_S, exit: Callable[[int], Any] = os._exit) -> None:
+        self._grace_s = grace_s
+        self._exit = exit
+        self._lock = threading.Lock()
+        self._asked_by = ""
+        self._tell: list[Callable[[], None]] = []
+        self._reason: str | None = None
+
+    def watch(self) -> None:
+        """Take SIGINT and SIGTERM over. Called once, from the main thread, before there are others."""
+        # Blocked for every thread that is made later, too: the kernel then gives them to the one that waits for them.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        threading.Thread(target=self._take_signals, name="signals", daemon=True).start()
+
+    def _take_signals(self) -> None:
+        while True:
+            self.signalled(signal.Signals(signal.sigwait(SIGNALS)).name)
+
+    def signalled(self, name: str) -> None:
+        """A signal has come. In any thread."""
+        with self._lock:
+            first, self._asked_by = not self._asked_by, self._asked_by or name
+            told = list(self._tell)
+        if not first:
+            self.force(f"ended at once by a second signal ({name})")
+            return
+        self.limit(f"asked to stop by {name}")
+        for tell in told:
+            tell()
+
+    def when_asked(self, tell: Callable[[], None]) -> None:
+        """Have `tell` called, in another thread, with the first signal; at once when it has come already."""
+        with self._lock:
+            self._tell.append(tell)
+            asked = bool(self._asked_by)
+        if asked:
+            tell()
+
+    def event(self) -> asyncio.Event:
+        """Of the running loop: set by the first signal."""
+        loop, asked = asyncio.get_running_loop(), asyncio.Event()
+
+        def tell() -> None:
+            with suppress(RuntimeError):  # the loop is closed: what it ran is over
+                loop.call_soon_threadsafe(asked.set)
+
+        self.when_asked(tell)
+        return asked
+
+    def limit(self, reason: str) -> None:
+        """A stop begins: from now on the process has `grace_s`. reason: one line; the first is the one that is told."""
+        with self._lock:
+            if self._reason is not None:
+                return
+            self._reason = reason
+        overdue = threading.Timer(
+            self._grace_s,
+            lambda: self.force(f"{reason}; the stop took more than {self._grace_s:g} s and was cut off"),
+        )
+        overdue.name, overdue.daemon = "stop limit", True
+        overdue.start()
+
+    def force(self, words: str) -> None:
+        """Say why, in one line, and end the process."""
+        # Whoever reads standard error may have stopped reading: that ends nothing later than this.
+        unsaid = threading.Timer(SAY_S_MAX, self._exit, [EXIT_FORCED])
+        unsaid.daemon = True
+        unsaid.start()
+        with suppress(OSError):
+            # Not by sys.stderr: a thread that hangs may hold its lock.
+            os.write(2, f"exness-streams: {words}\n".encode(errors="replace"))
+        unsaid.cancel()
+        self._exit(EXIT_FORCED)
+
+
+async def given_up(task: asyncio.Future[Any]) -> None:
+    """Cancel a task and wait until it has ended, whatever comes of it.
+
+    It is cancelled until it ends. One cancellation may get lost: `asyncio.wait_for`, up to Python 3.11, drops one that
+    comes together with the result, and libraries have such places, too.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=CANCEL_AGAIN_S)
+    if not task.cancelled():
+        task.exception()  # looked at, so that nobody complains
+
+
+async def unless(stop: Awaitable[Any], doing: Awaitable[Any]) -> bool:
+    """Whether something was done before `stop` was; otherwise it is given up. Raises what it raises."""
+    task, stopping = asyncio.ensure_future(doing), asyncio.ensure_future(stop)
+    try:
+        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            return False
+        task.result()
+        return True
+    finally:
+        await given_up(stopping)
+        await given_up(task)

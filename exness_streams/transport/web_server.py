@@ -1,0 +1,19 @@
+"""Faust's web server, with an end: `EngineApp` makes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp.web import AppRunner
+from faust.web.drivers.aiohttp import Web
+
+REQUESTS_END_S = 3.0
+"""How long a stop waits for requests that are being answered. aiohttp's own 60 s are longer than a stop may take."""
+
+
+class WebServer(Web):  # type: ignore[misc]  # faust is untyped here
+    """Cuts off what is not answered soon after the worker was told to stop."""
+
+    def __init__(self, app: Any, **kwargs: Any) -> None:
+        super().__init__(app, **kwargs)
+        self._runner = AppRunner(self.web_app, access_log=None, shutdown_timeout=REQUESTS_END_S)

@@ -1,0 +1,140 @@
+"""A stop is asked for once, bounded from then on, and told in one line when it is cut off."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from exness_streams.processes import _is_news
+from exness_streams.stopping import EXIT_FORCED, Stopping, given_up, unless
+from exness_streams.transport.faults import LogFault
+
+GIVE_UP_S = 30.0
+
+
+class Exit:
+    """Stands in for the end of the process."""
+
+    def __init__(self) -> None:
+        self.codes: list[int] = []
+        self.happened = threading.Event()
+
+    def __call__(self, code: int) -> None:
+        self.codes.append(code)
+        self.happened.set()
+
+
+def test_a_stop_that_hangs_is_cut_off_with_a_line(capfd: pytest.CaptureFixture[str]) -> None:
+    ended = Exit()
+    stopping = Stopping(grace_s=0.05, exit=ended)
+    stopping.signalled("SIGTERM")
+    stopping.limit("another reason, which comes too late")
+    assert ended.happened.wait(GIVE_UP_S)
+    assert ended.codes == [EXIT_FORCED]
+    said = "exness-streams: asked to stop by SIGTERM; the stop took more than 0.05 s and was cut off\n"
+    assert capfd.readouterr().err == said
+
+
+def test_a_second_signal_ends_at_once(capfd: pytest.CaptureFixture[str]) -> None:
+    ended = Exit()
+    stopping = Stopping(grace_s=GIVE_UP_S, exit=ended)
+    stopping.signalled("SIGTERM")
+    assert not ended.codes
+    stopping.signalled("SIGINT")
+    assert ended.codes == [EXIT_FORCED]
+    assert "second signal (SIGINT)" in capfd.readouterr().err
+
+
+def test_also_one_that_is_asked_too_late_is_told() -> None:
+    told: list[str] = []
+    stopping = Stopping(grace_s=GIVE_UP_S, exit=Exit())
+    stopping.when_asked(lambda: told.append("early"))
+    stopping.signalled("SIGTERM")
+    stopping.when_asked(lambda: told.append("late"))
+    assert told == ["early", "late"]
+
+
+async def test_the_event_of_a_loop_is_set_from_the_thread_that_takes_signals() -> None:
+    stopping = Stopping(grace_s=GIVE_UP_S, exit=Exit())
+    asked = stopping.event()
+    threading.Thread(target=stopping.signalled, args=["SIGTERM"]).start()
+    await asyncio.wait_for(asked.wait(), GIVE_UP_S)
+
+
+def test_a_loop_that_is_blocked_does_not_hold_it_up() -> None:
+    ended = Exit()
+    stopping = Stopping(grace_s=0.05, exit=ended)
+
+    async def blocked() -> None:
+        stopping.event()
+        threading.Thread(target=stopping.signalled, args=["SIGTERM"]).start()
+        deadline_s = time.monotonic() + GIVE_UP_S
+        while not ended.codes and time.monotonic() < deadline_s:
+            pass  # never gives the loop its turn
+
+    asyncio.run(blocked())
+    assert ended.codes == [EXIT_FORCED]
+
+
+async def test_a_task_that_swallows_a_cancellation_is_cancelled_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exness_streams.stopping.CANCEL_AGAIN_S", 0.01)
+    swallowed = 0
+
+    async def stubborn() -> None:
+        nonlocal swallowed
+        while swallowed < 3:
+            try:
+                await asyncio.sleep(GIVE_UP_S)
+            except asyncio.CancelledError:
+                swallowed += 1
+
+    task = asyncio.create_task(stubborn())
+    await asyncio.sleep(0)
+    await asyncio.wait_for(given_up(task), GIVE_UP_S)
+    assert task.done()
+    assert swallowed == 3
+
+
+async def test_what_a_task_raises_while_it_is_given_up_is_nobodys_complaint() -> None:
+    async def failing() -> None:
+        raise OSError("gone")
+
+    await given_up(asyncio.create_task(failing()))
+
+
+async def test_a_start_is_given_up_when_a_stop_comes_first() -> None:
+    stop, started = asyncio.Event(), asyncio.Event()
+    asyncio.get_running_loop().call_soon(stop.set)
+    assert not await unless(stop.wait(), started.wait())
+    started.set()
+    assert await unless(asyncio.Event().wait(), started.wait())
+
+    async def failing() -> None:
+        raise LogFault("no broker")
+
+    with pytest.raises(LogFault):
+        await unless(asyncio.Event().wait(), failing())
+
+
+def record(message: str, *arguments: Any) -> logging.LogRecord:
+    return logging.LogRecord("exness_streams", logging.WARNING, "file", 1, message, arguments, None)
+
+
+@pytest.mark.parametrize(
+    ("message", "arguments", "is_printed"),
+    [
+        ("the leader could not publish: %s", (LogFault("the broker is away"),), True),
+        ("%s failed after %d tries: %r", ("it", 3, LogFault("away")), True),
+        ("[^Worker]: Crashed reason=%r", (LogFault("away"),), False),
+        ("[^Worker]: Crashed reason=%r", (ValueError("a defect"),), True),
+        ("Drain messages raised: %r", (LogFault("away"),), False),
+        ("a plain line", (), True),
+    ],
+)
+def test_a_warning_that_carries_a_fault_is_printed(message: str, arguments: tuple[Any, ...], is_printed: bool) -> None:
+    assert _is_news(record(message, *arguments)) is is_printed
