@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -53,11 +54,9 @@ def silent() -> Iterator[int]:
     taken: list[socket.socket] = []
 
     def take() -> None:
-        while True:
-            try:
+        with suppress(OSError):  # it is closed in the end
+            while True:
                 taken.append(server.accept()[0])
-            except OSError:
-                return
 
     threading.Thread(target=take, daemon=True).start()
     yield server.getsockname()[1]

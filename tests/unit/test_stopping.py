@@ -90,7 +90,7 @@ async def test_a_task_that_swallows_a_cancellation_is_cancelled_until_it_ends(mo
         while swallowed < 3:
             try:
                 await asyncio.sleep(GIVE_UP_S)
-            except asyncio.CancelledError:
+            except asyncio.CancelledError:  # noqa: PERF203 - the fault that is tried
                 swallowed += 1
 
     task = asyncio.create_task(stubborn())
