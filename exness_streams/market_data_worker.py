@@ -11,20 +11,19 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 import faust
-import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from exness_streams.config_kafka import KafkaSettings
 from exness_streams.engine.observer import Observer
+from exness_streams.engine.ticks import note_sequences
 from exness_streams.market_data.feed import BackpackFeed
 from exness_streams.market_data.service import MarketDataService
 from exness_streams.market_data.source import Source, source_of
-from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder, market_data_decoder
+from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder
 from exness_streams.stopping import given_up
 from exness_streams.transport.cell_log import LogRecord
 from exness_streams.transport.faults import LogFault, LogFenced
@@ -107,10 +106,7 @@ async def _newest_sequences(cluster: KafkaCluster) -> dict[str, int]:
         deadline_s = asyncio.get_running_loop().time() + TAIL_S_MAX
         while await consumer.position(tp) < end and asyncio.get_running_loop().time() < deadline_s:
             for records in (await consumer.getmany(tp, timeout_ms=200)).values():
-                for record in records:
-                    with suppress(msgspec.MsgspecError):
-                        tick = market_data_decoder.decode(record.value)
-                        newest[tick.symbol] = max(tick.sequence, newest.get(tick.symbol, 0))
+                note_sequences(records, newest)
     except (KafkaError, OSError) as error:
         raise cluster.unreachable(error) from error
     finally:

@@ -37,8 +37,6 @@ class MarketDataMessage(msgspec.Struct, frozen=True, omit_defaults=True):
 json_encoder = msgspec.json.Encoder(decimal_format="number")
 """The one encoder of public JSON: Decimal becomes a number with its exact digits."""
 
-market_data_decoder = msgspec.json.Decoder(MarketDataMessage)
-
 
 class PositionMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """An open position as the API shows it. Prices in the quote currency, money in USD, timestamp in ms.

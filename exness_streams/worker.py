@@ -16,6 +16,7 @@ from exness_streams.config import Settings
 from exness_streams.domain.hosts import is_loopback
 from exness_streams.engine.app import Engine, build_engine
 from exness_streams.engine.checkpoints import keep_checkpoints
+from exness_streams.engine.ticks import note_sequences
 from exness_streams.market_data.feed import BackpackFeed, StatusChange
 from exness_streams.market_data.listings import Listings
 from exness_streams.market_data.past_candles import PastCandles
@@ -23,7 +24,7 @@ from exness_streams.market_data.rest import BackpackRest
 from exness_streams.market_data.service import MarketDataService
 from exness_streams.market_data.source import source_of
 from exness_streams.market_data_metrics import FeedCollector
-from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder, market_data_decoder
+from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder
 from exness_streams.stopping import given_up, unless
 from exness_streams.transport.faults import LogFault
 
@@ -153,9 +154,7 @@ class LogPublisher:
         newest: dict[str, int] = {}
         offset = max(log.start(tp), log.end(tp) - TAIL_TICKS)
         while records := await log.read(tp, offset, TAIL_TICKS, 1 << 22):
-            for record in records:
-                tick = market_data_decoder.decode(record.value)
-                newest[tick.symbol] = max(tick.sequence, newest.get(tick.symbol, 0))
+            note_sequences(records, newest)
             offset = records[-1].offset + 1
         return newest
 

@@ -29,6 +29,7 @@ from exness_streams.api.errors import Handler
 from exness_streams.api.forwarding import FORWARDED
 from exness_streams.api.stream_hub import STREAM_MESSAGES, StreamHub
 from exness_streams.domain.events import CloseReason, Event
+from exness_streams.domain.ticks import TickFault
 from exness_streams.engine.event_counts import DROPPED, OPENED, REDUCED, closed, of_type
 from exness_streams.engine.lag import event_lags, journal_lags, tick_lags
 from exness_streams.engine.observer import Observer
@@ -228,6 +229,10 @@ class EngineCollector(Collector):
         counted = self._engine.framer.counters
         yield counter("exness_ticks_framed", "Ticks taken into frames", counted["ticks"])
         yield counter("exness_ticks_malformed", "Ticks ignored because they are none", counted["malformed"])
+        faults = CounterMetricFamily("exness_tick_faults", "Faults of ticks, by reason", labels=["reason"])
+        for fault in TickFault:
+            faults.add_metric([fault.value], self._engine.framer.faults[fault])
+        yield faults
         yield counter("exness_frames", "Price frames written", counted["frames"])
         age = GaugeMetricFamily("exness_quote_age_seconds", "Age of the quote that cells hold", labels=["symbol"])
         for symbol, quote in list(self._engine.cells.quotes.items()):

@@ -7,19 +7,17 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from decimal import Decimal
 from typing import Protocol
-
-import msgspec
 
 from exness_streams.domain import records
 from exness_streams.domain.candles import CandleFold
 from exness_streams.domain.frames import FrameBuilder, PriceFrame
 from exness_streams.domain.instruments import Catalogue, mark_up
-from exness_streams.domain.money import AMOUNT_MAX
 from exness_streams.domain.quotes import Quote
+from exness_streams.domain.ticks import TickFault
 from exness_streams.engine.observer import Observer
-from exness_streams.messages import JOURNAL_TOPIC, MARKET_UPDATES_TOPIC, market_data_decoder
+from exness_streams.engine.ticks import TickRecord, read_tick
+from exness_streams.messages import JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 from exness_streams.transport.cell_log import FrameLog, LogRecord
 
 log = logging.getLogger(__name__)
@@ -29,20 +27,12 @@ BACKLOG_TICKS = 1_000
 
 SLICE_TICKS_MAX = 1_000
 
-PRICE_MIN = Decimal("1e-18")
-"""Below it there is no market, only a number that a product with it could turn into 0."""
 
+class OffsetTickRecord(TickRecord, Protocol):
+    """A record of the ticks' topic, and where it stands."""
 
-def is_price(price: Decimal | None) -> bool:
-    """Whether a price can be traded on, or is absent. Others could write to the ticks' topic."""
-    return price is None or (price.is_finite() and PRICE_MIN <= price <= AMOUNT_MAX)
-
-
-class TickRecord(Protocol):
-    """A record of the ticks' topic."""
-
-    offset: int
-    value: bytes | None
+    @property
+    def offset(self) -> int: ...
 
 
 class Candles(Protocol):
@@ -84,14 +74,16 @@ class Framer:
         self._cells = range(cells)
         self._pace_s = pace_ms / 1000
         self._spread_rates = {terms.symbol: terms.spread_rate for terms in catalogue or () if terms.spread_rate}
+        self._symbols = None if catalogue is None else frozenset(terms.symbol for terms in catalogue)
         self._builder = FrameBuilder()
         self._framing = asyncio.Lock()
         self.next_offsets: dict[int, int] = {}
         self._source: str | None = None
         self.observer = Observer()
         self.counters: Counter[str] = Counter()
+        self.faults: Counter[TickFault] = Counter()
 
-    async def frame(self, partition: int, batch: Sequence[TickRecord]) -> None:
+    async def frame(self, partition: int, batch: Sequence[OffsetTickRecord]) -> None:
         """Write the frames of a batch; returns when the next batch may be taken."""
         begun_s = time.monotonic()
         builder = self._builder
@@ -105,7 +97,7 @@ class Framer:
         self._builder = FrameBuilder()
         self.next_offsets.clear()
 
-    async def _frame(self, builder: FrameBuilder, partition: int, batch: Sequence[TickRecord]) -> bool:
+    async def _frame(self, builder: FrameBuilder, partition: int, batch: Sequence[OffsetTickRecord]) -> bool:
         """Whether there was anything to frame. builder: another one by now, when the partition was lost meanwhile."""
         # Taken once: should the partition be lost and come back meanwhile, its candles are another object.
         fold = self._candles.fold
@@ -133,19 +125,18 @@ class Framer:
         return bool(frames)
 
     def _frames(
-        self, batch: Sequence[TickRecord], fold: CandleFold, framed_end: int, replay_end: int
+        self, batch: Sequence[OffsetTickRecord], fold: CandleFold, framed_end: int, replay_end: int
     ) -> Iterator[PriceFrame]:
-        decode, add, rates = market_data_decoder.decode, self._builder.add, self._spread_rates
+        add, rates, known = self._builder.add, self._spread_rates, self._symbols
         keep = fold.add
         framed = 0
         for record in batch:
-            try:
-                tick = decode(record.value or b"")
-                sane = is_price(tick.price) and is_price(tick.bid) and is_price(tick.ask)
-            except msgspec.MsgspecError:
-                sane = False
-            if not sane:
-                self._ignore(record)
+            tick, fault = read_tick(record)
+            if tick is not None and known is not None and tick.symbol not in known:
+                tick, fault = None, TickFault.UNKNOWN_SYMBOL
+            if fault is not None:
+                self._note(record, fault, ignored=tick is None)
+            if tick is None:
                 continue
             keep(tick.symbol, tick.sequence, tick.timestamp, tick.price)
             if record.offset < framed_end:
@@ -159,10 +150,18 @@ class Framer:
                 yield from self._cut()
         self.counters["ticks"] += framed
 
-    def _ignore(self, record: TickRecord) -> None:
-        if not self.counters["malformed"]:
-            log.warning("tick %d of %s is no market update and is ignored", record.offset, MARKET_UPDATES_TOPIC)
-        self.counters["malformed"] += 1
+    def _note(self, record: OffsetTickRecord, fault: TickFault, *, ignored: bool) -> None:
+        if not self.faults[fault]:
+            what = "is ignored" if ignored else "counts without bid and ask"
+            log.warning(
+                "tick %d of %s %s (%s); further ones are only counted",
+                record.offset,
+                MARKET_UPDATES_TOPIC,
+                what,
+                fault.value,
+            )
+        self.faults[fault] += 1
+        self.counters["malformed"] += ignored
 
     def _cut(self) -> Iterator[PriceFrame]:
         frame = self._builder.cut(int(time.time() * 1000), self._source)

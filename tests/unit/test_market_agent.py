@@ -14,6 +14,7 @@ from exness_streams.domain.candles import CandleFold
 from exness_streams.domain.frames import PriceFrame
 from exness_streams.domain.instruments import Catalogue
 from exness_streams.domain.records import decode_record
+from exness_streams.domain.ticks import TickFault
 from exness_streams.engine.market import Framer
 from exness_streams.messages import JOURNAL_TOPIC, MarketDataMessage, json_encoder
 from exness_streams.transport.cell_log import LogRecord
@@ -144,6 +145,8 @@ async def test_the_house_spread_is_in_the_journal_for_every_tick_of_its_symbol_a
         b'{"symbol":"SOL_USDC","price":150,"timestamp":1,"sequence":1,"bid":"Infinity"}',
         b'{"symbol":"SOL_USDC","price":150,"timestamp":1,"sequence":1,"ask":1e30}',
         b'{"symbol":"SOL_USDC","price":150,"timestamp":1,"sequence":1,"bid":1e-999999}',
+        b'{"symbol":"SOL_USDC","price":150,"timestamp":1,"sequence":1,"volume":"NaN"}',
+        b'{"symbol":"SOL_USDC","price":150,"timestamp":1,"sequence":1,"volume":1e500000}',
     ],
 )
 async def test_what_is_no_market_update_is_ignored_and_counted(value: bytes | None) -> None:
@@ -202,3 +205,24 @@ async def test_the_next_holder_waits_for_the_frames_that_the_former_is_writing()
     await asyncio.gather(stale, fresh)
     assert [frame.symbols[0].last.sequence for frame in kept.frames()] == [3, 4]
     assert framer.next_offsets == {0: 4}
+
+
+async def test_a_crossed_book_leaves_no_book_standing_and_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    kept = KeptFrames()
+    framer = Framer(kept, cells=1, pace_ms=0)
+    await framer.frame(0, [tick(0, "150")])
+    for n in range(1, 3):
+        crossed = b'{"symbol":"SOL_USDC","price":152,"timestamp":1005,"sequence":%d,"bid":110,"ask":100}' % (n + 1)
+        await framer.frame(0, [Tick(n, crossed)])
+    last = kept.frames()[-1].symbols[0].last
+    assert (last.price, last.bid, last.ask) == (152, None, None)
+    assert framer.faults[TickFault.CROSSED_BOOK] == 2
+    assert caplog.text.count("crossed_book") == 1
+
+
+async def test_a_symbol_that_is_not_on_offer_is_not_framed() -> None:
+    kept = KeptFrames()
+    framer = Framer(kept, cells=1, pace_ms=0, catalogue=Catalogue([terms("SOL_USDC")]))
+    await framer.frame(0, [tick(0, "150", symbol="XYZ_USDC"), tick(1, "150")])
+    assert [symbol.symbol for frame in kept.frames() for symbol in frame.symbols] == ["SOL_USDC"]
+    assert framer.faults[TickFault.UNKNOWN_SYMBOL] == 1

@@ -1,0 +1,106 @@
+"""What a tick must be before anything is made of it: anybody may write to the topic that ticks are read from."""
+
+from __future__ import annotations
+
+import re
+from decimal import Context, Decimal, DecimalException, InvalidOperation, Overflow, Rounded, Underflow
+from enum import Enum
+from typing import Protocol
+
+from exness_streams.domain.candles import TIME_MS_MAX
+from exness_streams.domain.money import AMOUNT_MAX, ZERO
+
+PRICE_MIN = Decimal("1e-18")
+"""Below it there is no market, only a number that a product with it could turn into 0."""
+
+VOLUME_MAX = Decimal(10) ** 24
+
+SEQUENCE_MAX = TIME_MS_MAX * 1000 + 999
+"""A sequence is an event time in µs, or a little more."""
+
+SOURCES = frozenset({None, "backpack", "simulated"})
+"""Where a price can come from; None: the publisher has not said."""
+
+_SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+# More digits than PRICE_MIN to AMOUNT_MAX or a volume needs are refused, and not rounded.
+_TRAPS = [InvalidOperation, Overflow, Underflow, Rounded]
+_PRICE = Context(prec=32, Emin=-64, Emax=64, traps=_TRAPS)
+_VOLUME = Context(prec=48, Emin=-64, Emax=64, traps=_TRAPS)
+
+
+class TickFault(str, Enum):
+    """Why a tick, or its book, is put aside; the values are stable and serve as metric labels."""
+
+    NO_UPDATE = "no_update"
+    WRONG_KEY = "wrong_key"
+    BAD_SYMBOL = "bad_symbol"
+    UNKNOWN_SYMBOL = "unknown_symbol"
+    BAD_PRICE = "bad_price"
+    BAD_BOOK = "bad_book"
+    BAD_VOLUME = "bad_volume"
+    BAD_TIME = "bad_time"
+    BAD_SEQUENCE = "bad_sequence"
+    BAD_SOURCE = "bad_source"
+    CROSSED_BOOK = "crossed_book"
+
+
+class Tick(Protocol):
+    """A market update as it was decoded: the right types, any values. Fields as in messages.MarketDataMessage."""
+
+    @property
+    def symbol(self) -> str: ...
+    @property
+    def price(self) -> Decimal: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def volume(self) -> Decimal | None: ...
+    @property
+    def bid(self) -> Decimal | None: ...
+    @property
+    def ask(self) -> Decimal | None: ...
+    @property
+    def source(self) -> str | None: ...
+
+
+def sane(tick: Tick) -> TickFault | None:
+    """What is wrong with a tick, None when nothing is.
+
+    A crossed book is the last thing looked for: all else of such a tick is right, but neither its bid nor its ask.
+    """
+    if _SYMBOL.fullmatch(tick.symbol) is None:
+        return TickFault.BAD_SYMBOL
+    if not 0 <= tick.timestamp <= TIME_MS_MAX:
+        return TickFault.BAD_TIME
+    if not 0 <= tick.sequence <= SEQUENCE_MAX:
+        return TickFault.BAD_SEQUENCE
+    if tick.source not in SOURCES:
+        return TickFault.BAD_SOURCE
+    bid, ask, volume = tick.bid, tick.ask, tick.volume
+    if not is_price(tick.price):
+        return TickFault.BAD_PRICE
+    if not ((bid is None or is_price(bid)) and (ask is None or is_price(ask))):
+        return TickFault.BAD_BOOK
+    if volume is not None and not (_is_number(volume, _VOLUME) and ZERO <= volume <= VOLUME_MAX):
+        return TickFault.BAD_VOLUME
+    if bid is not None and ask is not None and bid > ask:
+        return TickFault.CROSSED_BOOK
+    return None
+
+
+def is_price(price: Decimal) -> bool:
+    """Whether a price can be traded on."""
+    return _is_number(price, _PRICE) and PRICE_MIN <= price <= AMOUNT_MAX
+
+
+def _is_number(number: Decimal, context: Context) -> bool:
+    if not number.is_finite():
+        return False
+    try:
+        context.plus(number)
+    except DecimalException:
+        return False
+    return True

@@ -1,0 +1,58 @@
+"""Reading the topic of market updates, for whoever reads it: what is no market update is named, and never raises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import msgspec
+
+from exness_streams.domain.ticks import TickFault, sane
+from exness_streams.messages import MarketDataMessage
+
+TICK_BYTES_MAX = 4_096
+"""A market update is a few hundred bytes."""
+
+RESUME_SEQUENCE_MAX = 5 * 10**15
+"""µs, in the year 2128: nobody goes on from a sequence above it, or no room would be left above for numbers."""
+
+_decode = msgspec.json.Decoder(MarketDataMessage).decode
+
+
+class TickRecord(Protocol):
+    """A record of the topic. value None: a tombstone. A log's records have a `key`, too: None when none is."""
+
+    @property
+    def value(self) -> bytes | None: ...
+
+
+def read_tick(record: TickRecord) -> tuple[MarketDataMessage | None, TickFault | None]:
+    """The market update of a record, and what is wrong with it.
+
+    Of a crossed book nobody knows which side is right: such an update comes without bid and ask, and with its fault.
+    All else that is wrong leaves no update.
+    """
+    value = record.value
+    if value is None or len(value) > TICK_BYTES_MAX:
+        return None, TickFault.NO_UPDATE
+    try:
+        tick = _decode(value)
+        symbol = tick.symbol.encode()
+    except (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError):
+        return None, TickFault.NO_UPDATE
+    if getattr(record, "key", symbol) != symbol:
+        return None, TickFault.WRONG_KEY
+    fault = sane(tick)
+    if fault is None:
+        return tick, None
+    if fault is TickFault.CROSSED_BOOK:
+        return msgspec.structs.replace(tick, bid=None, ask=None), fault
+    return None, fault
+
+
+def note_sequences(records: Iterable[TickRecord], newest: dict[str, int]) -> None:
+    """Raise the newest sequence of each symbol to those of the records."""
+    for record in records:
+        tick, _ = read_tick(record)
+        if tick is not None and tick.sequence <= RESUME_SEQUENCE_MAX:
+            newest[tick.symbol] = max(tick.sequence, newest.get(tick.symbol, 0))
