@@ -17,7 +17,7 @@ from exness_streams.cli_client import CLIENT_COMMANDS
 from exness_streams.config import ConfigError, Settings, load_settings
 from exness_streams.config_kafka import KafkaSettings, load_kafka_settings
 from exness_streams.config_names import refuse_unknown_variables
-from exness_streams.market_data.simulator import BackpackSimulator
+from exness_streams.market_data.simulator import RATE_MAX, BackpackSimulator
 from exness_streams.market_data.simulator_faults import FAULT_FORMS, parse_faults
 from exness_streams.processes import (
     in_words,
@@ -33,6 +33,15 @@ from exness_streams.stopping import EXIT_FORCED, Stopping
 from exness_streams.terminal import EXIT_MISUSED, OneLine, console, errors
 from exness_streams.transport.faults import LogFault
 from exness_streams.transport.faust_environment import forget_faust_variables
+
+RATE_MIN = 0.1
+"""Below it a simulated market has no book for so long that nothing can be traded."""
+
+
+def _check_rate(context: click.Context, parameter: click.Parameter, rate: float) -> float:
+    if not RATE_MIN <= rate <= RATE_MAX:  # nan is refused, too
+        raise OneLine(f"--rate {rate:g}: should be a number from {RATE_MIN} to {RATE_MAX}", EXIT_MISUSED)
+    return rate
 
 
 def _settings(**overrides: Any) -> Settings:
@@ -60,7 +69,9 @@ for client_command in CLIENT_COMMANDS:
 @main.command()
 @click.option("--feed", type=click.Choice(["backpack", "simulated"]), default="backpack", show_default=True)
 @click.option("--seed", default=1, show_default=True, help="of the simulated prices")
-@click.option("--rate", default=10.0, show_default=True, help="simulated book updates a second and symbol")
+@click.option(
+    "--rate", default=10.0, show_default=True, callback=_check_rate, help="simulated book updates a second and symbol"
+)
 @click.option("--port", type=int, help="of the web server [env PORT, default 4000]")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="where everything is kept [env EXNESS_DATA_DIR]")
 def run(feed: str, seed: int, rate: float, port: int | None, data_dir: Path | None) -> None:
@@ -120,7 +131,7 @@ def market_data(port: int | None, worker_id: str | None) -> None:
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), default=4100, show_default=True)
 @click.option("--seed", default=1, show_default=True)
-@click.option("--rate", default=10.0, show_default=True, help="book updates a second and symbol")
+@click.option("--rate", default=10.0, show_default=True, callback=_check_rate, help="book updates a second and symbol")
 @click.option("--symbols", default="SOL_USDC,BTC_USDC,ETH_USDC", show_default=True)
 @click.option("--faults", default="", help=FAULT_FORMS)
 def simulate_backpack(host: str, port: int, seed: int, rate: float, symbols: str, faults: str) -> None:

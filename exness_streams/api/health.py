@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -12,6 +13,7 @@ from exness_streams.api.commands import json_response
 from exness_streams.api.presenter import market_message
 
 if TYPE_CHECKING:
+    from exness_streams.domain.quotes import Quote
     from exness_streams.engine.app import Engine
 
 
@@ -69,7 +71,7 @@ class PublicViews:
         return json_response({"status": "ok"})
 
     async def ready(self, request: web.Request) -> web.Response:
-        """GET /readyz: 503 with reasons while requests can't be served; a feed that is away only degrades."""
+        """GET /readyz: 503 while requests can't be served; without usable prices they can, but it is degraded."""
         engine = self._engine
         reasons = []
         if not engine.app.tables.actives_ready:
@@ -77,7 +79,34 @@ class PublicViews:
         elif not engine.cells.is_ready:
             reasons.append(f"{engine.cells.lag} journal records are still to be folded")
         feed = engine.feed_status()
-        working = "ok" if feed["status"] == "connected" else "degraded"
-        status = "unready" if reasons else working
+        is_unready = bool(reasons)
+        if feed["status"] != "connected":
+            reasons.append(
+                f"the feed of prices is {feed['status']}" + (f": {why}" if (why := feed.get("reason")) else "")
+            )
+        reasons += self._reasons_not_to_trade()
+        status = "unready" if is_unready else "degraded" if reasons else "ok"
         body = {"status": status, "reasons": reasons, "feed": feed}
-        return json_response(body, 503 if reasons else 200, {"Retry-After": "1"} if reasons else None)
+        return json_response(body, 503 if is_unready else 200, {"Retry-After": "1"} if is_unready else None)
+
+    def _reasons_not_to_trade(self) -> list[str]:
+        engine = self._engine
+        symbols = [terms.symbol for terms in engine.catalogue]
+        now_ms, age_ms_max = int(time.time() * 1000), engine.settings.max_quote_age_ms
+        return reasons_not_to_trade(symbols, engine.cells.quotes, now_ms, age_ms_max)
+
+
+def reasons_not_to_trade(
+    symbols: Iterable[str], quotes: Mapping[str, Quote], now_ms: int, age_ms_max: int
+) -> list[str]:
+    """Why orders at the market are refused for lack of a price, each reason with its symbols; empty when none is."""
+    refused: dict[str, list[str]] = {}
+    for symbol in symbols:
+        quote = quotes.get(symbol)
+        if quote is None:
+            refused.setdefault("no quote has arrived yet", []).append(symbol)
+        elif not quote.is_fresh(now_ms, age_ms_max):
+            refused.setdefault(f"the newest quote is older than {age_ms_max} ms", []).append(symbol)
+        elif not quote.is_two_sided:
+            refused.setdefault("a side of the book is empty", []).append(symbol)
+    return [f"{', '.join(named)}: {reason}" for reason, named in refused.items()]

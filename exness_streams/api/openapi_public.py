@@ -45,7 +45,10 @@ class Alive(msgspec.Struct, frozen=True):
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """Whether requests can be served; reasons: why not. degraded: they can, but the feed is away."""
+    """Whether requests can be served; reasons: why not.
+
+    degraded: they can, but the feed is away, or some instruments (named) have no usable quote.
+    """
 
     status: Literal["ok", "degraded", "unready"]
     reasons: list[str]

@@ -112,7 +112,7 @@ _PUBLIC = (
         path="/readyz",
         name="isReady",
         tag="service",
-        summary="Whether requests can be served; a feed that is away only degrades",
+        summary="Whether requests can be served; a feed that is away, or a missing quote, only degrades",
         answers={200: Ready, 503: Ready},
         for_account=False,
     ),

@@ -199,7 +199,6 @@ def balance_message(event: Deposited | AccountReset) -> BalanceMessage:
 
 def market_message(terms: Terms, quote: Quote | None, limits: Limits, *, is_fresh: bool) -> MarketMessage:
     """An instrument with its terms and its newest quote."""
-    two_sided = quote is not None and quote.bid is not None and quote.ask is not None
     return MarketMessage(
         symbol=terms.symbol,
         asset=base_of(terms.symbol),
@@ -208,7 +207,7 @@ def market_message(terms: Terms, quote: Quote | None, limits: Limits, *, is_fres
         ask=quote.ask if quote else None,
         volume=quote.volume if quote else None,
         timestamp=quote.time_ms if quote else None,
-        tradable=is_fresh and two_sided,
+        tradable=quote is not None and is_fresh and quote.is_two_sided,
         max_leverage=terms.leverage_max,
         min_margin=terms.margin_min,
         max_exposure=limits.exposure_max,

@@ -37,6 +37,11 @@ class Quote(msgspec.Struct, frozen=True, array_like=True):
         closing = self.closing_price(side)
         return self.price if closing is None else closing
 
+    @property
+    def is_two_sided(self) -> bool:
+        """Whether there is somebody to buy from, and somebody to sell to."""
+        return self.bid is not None and self.ask is not None
+
     def is_fresh(self, time_ms: int, age_ms_max: int) -> bool:
         """Whether the quote is young enough to trade on at `time_ms`."""
         return time_ms - self.time_ms <= age_ms_max

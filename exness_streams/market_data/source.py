@@ -20,10 +20,9 @@ class OtherSource(Exception):
 
 
 def source_of(url: str) -> Source:
-    """Whose prices a WebSocket URL gives: `backpack` on the exchange's own hosts under TLS, else `simulated`."""
-    parts = urlsplit(url)
-    host = (parts.hostname or "").rstrip(".")
-    is_exchange = parts.scheme == "wss" and (host == _EXCHANGE or host.endswith("." + _EXCHANGE))
+    """Whose prices a WebSocket URL gives: `backpack` on the exchange's own hosts, else `simulated`."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    is_exchange = host == _EXCHANGE or host.endswith("." + _EXCHANGE)
     return "backpack" if is_exchange else "simulated"
 
 

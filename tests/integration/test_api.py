@@ -339,6 +339,7 @@ def test_old_quotes_fill_nothing_while_the_state_still_answers(own: Callable[...
     until(lambda: not any(market["tradable"] for market in platform.get("/api/v1/markets").json["markets"]))
     ready = platform.get("/readyz")
     assert (ready.status, ready.json["status"]) == (200, "degraded")
+    assert "SOL_USDC, BTC_USDC, ETH_USDC: the newest quote is older than" in ready.json["reasons"][-1]
     check_conserved(platform.state())
 
 

@@ -26,8 +26,11 @@ def test_help_of_every_command() -> None:
     [
         (("run", "--port", "99999"), ("PORT=99999", "1 to 65535")),
         (("run", "--port", "0"), ("PORT=0", "1 to 65535")),
-        (("run", "--feed", "simulated", "--rate", "-1"), ("rate",)),
-        (("run", "--feed", "simulated", "--rate", "nan"), ("rate",)),
+        *(
+            ((*arguments, "--rate", rate), ("--rate", "0.1 to 100000"))
+            for arguments in (("run", "--feed", "simulated"), ("run",), ("simulate-backpack",))
+            for rate in ("0", "-0", "-1", "nan", "inf", "-inf", "1e9", "1e-9", "100000.1")
+        ),
         (("simulate-backpack", "--faults", "zzz"), ("zzz",)),
         (("simulate-backpack", "--symbols", "a b"), ("a b",)),
     ],
