@@ -10,10 +10,14 @@ from broker import Broker
 from engine_process import PARTITIONS, EngineProcess
 from kafka_harness import KafkaHarness
 
+from exness_streams.domain.records import META_KEY, Meta, encode
 from exness_streams.engine.app import APP_ID
+from exness_streams.engine.checkpoints import changelog_of
 from exness_streams.messages import JOURNAL_TOPIC
 from exness_streams.transport.cell_log import LogRecord
 from exness_streams.transport.kafka_cells import KafkaCellLog
+
+CHANGELOG = changelog_of(APP_ID)
 
 
 @pytest.fixture
@@ -39,7 +43,9 @@ async def test_another_journal_is_refused(harness: KafkaHarness, next_offset: in
         await harness.trim(JOURNAL_TOPIC, 1, trimmed_to)
     cells = KafkaCellLog(harness.cluster, JOURNAL_TOPIC, APP_ID)
     await cells.fence([1])
-    await cells.commit(1, [], next_offset)
+    meta = encode(Meta(partition=1, next_offset=next_offset))
+    await harness.declare(CHANGELOG, PARTITIONS, compact=True)
+    await cells.commit(1, [LogRecord(CHANGELOG, META_KEY, meta, 1)], next_offset)
     await cells.close()
     engine = EngineProcess(harness.directory, harness.broker)
     try:
