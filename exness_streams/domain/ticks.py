@@ -45,6 +45,10 @@ class TickFault(str, Enum):
     CROSSED_BOOK = "crossed_book"
 
 
+BOOK_FAULTS = frozenset({TickFault.BAD_BOOK, TickFault.CROSSED_BOOK})
+"""Those that leave the price to be known, and neither side."""
+
+
 class Tick(Protocol):
     """A market update as it was decoded: the right types, any values. Fields as in messages.MarketDataMessage."""
 
@@ -69,7 +73,8 @@ class Tick(Protocol):
 def sane(tick: Tick) -> TickFault | None:
     """What is wrong with a tick, None when nothing is.
 
-    A crossed book is the last thing looked for: all else of such a tick is right, but neither its bid nor its ask.
+    The book is the last thing looked at: all else of a tick with one of BOOK_FAULTS is right, and neither its bid nor
+    its ask counts. A locked book (bid = ask) is a market.
     """
     if _SYMBOL.fullmatch(tick.symbol) is None:
         return TickFault.BAD_SYMBOL
@@ -82,10 +87,10 @@ def sane(tick: Tick) -> TickFault | None:
     bid, ask, volume = tick.bid, tick.ask, tick.volume
     if not is_price(tick.price):
         return TickFault.BAD_PRICE
-    if not ((bid is None or is_price(bid)) and (ask is None or is_price(ask))):
-        return TickFault.BAD_BOOK
     if volume is not None and not (_is_number(volume, _VOLUME) and ZERO <= volume <= VOLUME_MAX):
         return TickFault.BAD_VOLUME
+    if not ((bid is None or is_price(bid)) and (ask is None or is_price(ask))):
+        return TickFault.BAD_BOOK
     if bid is not None and ask is not None and bid > ask:
         return TickFault.CROSSED_BOOK
     return None

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from exness_streams.domain.ticks import TickFault, sane
+from exness_streams.domain.ticks import BOOK_FAULTS, TickFault, sane
 from exness_streams.messages import MarketDataMessage
 
 TICK_BYTES_MAX = 4_096
@@ -29,7 +29,8 @@ class TickRecord(Protocol):
 def read_tick(record: TickRecord) -> tuple[MarketDataMessage | None, TickFault | None]:
     """The market update of a record, and what is wrong with it.
 
-    Of a crossed book nobody knows which side is right: such an update comes without bid and ask, and with its fault.
+    Of a crossed book, or one with a side that is no price, nobody knows what is right: such an update comes without bid
+    and ask, and with its fault, so that the book before it is not the market any more.
     All else that is wrong leaves no update.
     """
     value = record.value
@@ -45,7 +46,7 @@ def read_tick(record: TickRecord) -> tuple[MarketDataMessage | None, TickFault |
     fault = sane(tick)
     if fault is None:
         return tick, None
-    if fault is TickFault.CROSSED_BOOK:
+    if fault in BOOK_FAULTS:
         return msgspec.structs.replace(tick, bid=None, ask=None), fault
     return None, fault
 

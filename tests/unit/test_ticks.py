@@ -39,8 +39,6 @@ FAULTY: list[tuple[bytes | None, TickFault]] = [
     *((text(timestamp=time), TickFault.NO_UPDATE) for time in ("null", '"now"', "1.5")),
     (text(symbol="5"), TickFault.NO_UPDATE),
     *((text(price=price), TickFault.BAD_PRICE) for price in (*NO_PRICES, MANY_DIGITS)),
-    *((text(bid=price), TickFault.BAD_BOOK) for price in (*NO_PRICES, MANY_DIGITS)),
-    *((text(ask=price), TickFault.BAD_BOOK) for price in (*NO_PRICES, MANY_DIGITS)),
     *((text(volume=volume), TickFault.BAD_VOLUME) for volume in ('"NaN"', "-5", "1e500000", "1e25", "1e-500000")),
     *((text(timestamp=time), TickFault.BAD_TIME) for time in ("-1", "10000000000000", "9" * 18, "9" * 3_900)),
     *((text(source=source), TickFault.BAD_SOURCE) for source in ('""', '"Backpack"', '"<b>"')),
@@ -83,10 +81,18 @@ def test_a_right_update_is_taken(fields: dict[str, str], bid: str | None, ask: s
     assert [tick.bid, tick.ask] == [side and Decimal(side) for side in (bid, ask)]
 
 
-def test_of_a_crossed_book_the_price_is_left() -> None:
-    tick, fault = read_tick(Record(SOL, text(bid="151.00000001")))
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"bid": "151.00000001"}, TickFault.CROSSED_BOOK),
+        *(({side: price}, TickFault.BAD_BOOK) for side in ("bid", "ask") for price in (*NO_PRICES, MANY_DIGITS)),
+    ],
+)
+def test_of_a_book_that_is_none_the_price_is_left(fields: dict[str, str], named: TickFault) -> None:
+    tick, fault = read_tick(Record(SOL, text(**fields)))
     assert tick is not None
-    assert (fault, tick.price, tick.bid, tick.ask) == (TickFault.CROSSED_BOOK, 150, None, None)
+    assert (fault, tick.price, tick.bid, tick.ask) == (named, 150, None, None)
+    assert read_tick(Record(SOL, text(**fields, volume="-1"))) == (None, TickFault.BAD_VOLUME)
 
 
 def test_the_newest_sequences_are_those_of_updates() -> None:
