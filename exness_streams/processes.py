@@ -24,6 +24,7 @@ from exness_streams.config_names import refuse_unknown_variables
 from exness_streams.log_repeats import Repeats
 from exness_streams.market_data.simulator import BackpackSimulator
 from exness_streams.market_data.source import OtherSource, claim_source, source_of
+from exness_streams.newest_prices import newest_prices
 from exness_streams.stopping import Stopping, unless
 from exness_streams.transport.faults import LogFault
 
@@ -77,6 +78,7 @@ async def run_platform(
     try:
         claim_source(settings.data_dir, "simulated" if simulator else source_of(settings.backpack_ws_url))
         if simulator is not None:
+            simulator.resume(newest_prices(settings.log_dir, simulator.symbols))
             await simulator.start()
             platform = Platform(settings, simulator.url, simulator.rest_url)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from http import HTTPStatus
 from types import TracebackType
@@ -90,6 +90,11 @@ class BackpackSimulator:
         for fault in self._schedule:
             if fault.symbol:
                 self._market(fault.symbol)
+
+    def resume(self, bids: Mapping[str, Decimal]) -> None:
+        """Before the start: markets go on from these bids; one that is not named begins as ever. ValueError."""
+        for symbol, bid in bids.items():
+            self._market(symbol).resume(bid)
 
     async def start(self) -> None:
         """Listens, and lets the markets move. Raises OSError when the port is taken."""

@@ -138,6 +138,20 @@ class SimulatedMarket:
         self._at = self._anchor = self.last
         self._pull = 0
 
+    def resume(self, bid: Decimal) -> None:
+        """Begin at a bid of an earlier run, rounded to the grid, as a market that has always stood there.
+
+        Raises ValueError when it is no price.
+        """
+        if not bid.is_finite() or not 0 < bid <= PRICE_MAX:
+            raise ValueError(f"{self.symbol}: {bid} is not a positive price up to {PRICE_MAX}")
+        ticks = max(1, int(bid.scaleb(self.listing.price_places).to_integral_value()))
+        self._at = self._anchor = self.bid = ticks
+        self.ask = ticks + 1
+        self._pull = 0
+        self.open = self.high = self.low = self.last = ticks
+        self.quote_volume = self.volume * ticks
+
     def jump(self, factor: Decimal) -> None:
         """Multiplies every price at once, as a gap does. Raises ValueError when the result is no price."""
         if not factor.is_finite() or factor <= 0:

@@ -212,3 +212,23 @@ def test_the_parser_reads_what_the_simulator_writes() -> None:
 
 def test_error_frames_read_as_captured() -> None:
     assert error_frame(4006, "Invalid stream") == '{"id":null,"error":{"code":4006,"message":"Invalid stream"}}'
+
+
+@pytest.mark.parametrize("bid", ["151.23", "0.01", "98765.43", "151.234"])
+def test_a_market_goes_on_from_an_earlier_price(bid: str) -> None:
+    walk = market()
+    walk.resume(Decimal(bid))
+    begun = round(Decimal(bid), 2)
+    assert (walk.quote().bid, walk.quote().last, walk.open, walk.high, walk.low) == (begun, begun, *[walk.last] * 3)
+    again = market()
+    again.resume(Decimal(bid))
+    assert path(walk) == path(again), "the seed still decides"
+    assert abs(walk.quote().last / begun - 1) < Decimal("0.02") or begun < 1
+
+
+@pytest.mark.parametrize("bid", ["0", "-1", "NaN", "Infinity", "1e12"])
+def test_a_market_does_not_go_on_from_what_is_no_price(bid: str) -> None:
+    walk = market()
+    with pytest.raises(ValueError, match="not a positive price"):
+        walk.resume(Decimal(bid))
+    assert path(walk) == path(market())
