@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,10 +20,10 @@ from aiokafka.errors import KafkaError
 
 from exness_streams.config_kafka import KafkaSettings
 from exness_streams.engine.observer import Observer
-from exness_streams.engine.ticks import note_sequences
+from exness_streams.engine.ticks import note_sequences, note_sources
 from exness_streams.market_data.feed import BackpackFeed
 from exness_streams.market_data.service import MarketDataService
-from exness_streams.market_data.source import Source, source_of
+from exness_streams.market_data.source import Source, check_topic, source_of
 from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder
 from exness_streams.stopping import given_up
 from exness_streams.transport.cell_log import LogRecord
@@ -67,10 +68,13 @@ class KafkaPublisher:
         return len(self._waiting)
 
     async def last_sequences(self) -> Mapping[str, int]:
-        """Fence the former leader, then read the newest sequence of each symbol."""
+        """Fence the former leader, then read the newest sequence of each symbol. OtherSource, LogFault."""
         self._waiting.clear()
         await self._log.fence([0])
-        return await _newest_sequences(self._cluster)
+        sources: Counter[str] = Counter()
+        newest = await _newest_sequences(self._cluster, sources)
+        check_topic(sources, self._source)
+        return newest
 
     async def run(self) -> None:
         """Write what is published, until cancelled. LogFault when another process has taken over."""
@@ -89,7 +93,7 @@ class KafkaPublisher:
             await self._log.close()
 
 
-async def _newest_sequences(cluster: KafkaCluster) -> dict[str, int]:
+async def _newest_sequences(cluster: KafkaCluster, sources: Counter[str]) -> dict[str, int]:
     consumer = AIOKafkaConsumer(
         **cluster.client_settings,
         isolation_level="read_committed",
@@ -107,6 +111,7 @@ async def _newest_sequences(cluster: KafkaCluster) -> dict[str, int]:
         while await consumer.position(tp) < end and asyncio.get_running_loop().time() < deadline_s:
             for records in (await consumer.getmany(tp, timeout_ms=200)).values():
                 note_sequences(records, newest)
+                note_sources(records, sources)
     except (KafkaError, OSError) as error:
         raise cluster.unreachable(error) from error
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -49,6 +50,14 @@ def read_tick(record: TickRecord) -> tuple[MarketDataMessage | None, TickFault |
     if fault in BOOK_FAULTS:
         return msgspec.structs.replace(tick, bid=None, ask=None), fault
     return None, fault
+
+
+def note_sources(records: Iterable[TickRecord], counted: Counter[str]) -> None:
+    """Count the updates of each source; those that name none do not count."""
+    for record in records:
+        tick, _ = read_tick(record)
+        if tick is not None and tick.source is not None:
+            counted[tick.source] += 1
 
 
 def note_sequences(records: Iterable[TickRecord], newest: dict[str, int]) -> None:

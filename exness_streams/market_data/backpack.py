@@ -118,10 +118,14 @@ class StreamError(msgspec.Struct, frozen=True, gc=False):
 
 
 class Ignored(msgspec.Struct, frozen=True, gc=False):
-    """A frame that says nothing usable. detail is for a log: short, and safe to print."""
+    """A frame that says nothing usable. detail is for a log: short, and safe to print.
+
+    book: of a book update whose prices can't be used, with neither side: the book before it is not the market any more.
+    """
 
     reason: IgnoreReason
     detail: str
+    book: BookTicker | None = None
 
 
 StreamMessage = Ticker | BookTicker | Trade | MarkPrice | Kline
@@ -129,8 +133,8 @@ ParseResult = StreamMessage | StreamError | Ignored
 
 
 class _Unusable(Exception):
-    def __init__(self, reason: IgnoreReason, detail: object) -> None:
-        self.ignored = Ignored(reason, _excerpt(detail))
+    def __init__(self, reason: IgnoreReason, detail: object, book: BookTicker | None = None) -> None:
+        self.ignored = Ignored(reason, _excerpt(detail), book)
 
 
 def parse(frame: str | bytes) -> ParseResult:
@@ -192,10 +196,11 @@ def _parse_ticker(symbol: str, data: _Fields) -> Ticker:
 
 def _parse_book_ticker(symbol: str, data: _Fields) -> BookTicker:
     _check_symbol(symbol, data)
-    bid = _price(data.get("b"), "b")
-    ask = _price(data.get("a"), "a")
-    if bid is not None and ask is not None and bid > ask:
-        raise _Unusable(IgnoreReason.CROSSED_BOOK, f"bid {bid} above ask {ask}")
+    try:
+        bid, ask = _sides(data)
+    except _Unusable as unusable:
+        nothing = BookTicker(symbol, None, None, _event_us(data), _integer(data.get("u")))
+        raise _Unusable(unusable.ignored.reason, unusable.ignored.detail, nothing) from None
     return BookTicker(
         symbol,
         bid,
@@ -205,6 +210,13 @@ def _parse_book_ticker(symbol: str, data: _Fields) -> BookTicker:
         _quantity(data.get("B")),
         _quantity(data.get("A")),
     )
+
+
+def _sides(data: _Fields) -> tuple[Decimal | None, Decimal | None]:
+    bid, ask = _price(data.get("b"), "b"), _price(data.get("a"), "a")
+    if bid is not None and ask is not None and bid > ask:
+        raise _Unusable(IgnoreReason.CROSSED_BOOK, f"bid {bid} above ask {ask}")
+    return bid, ask
 
 
 def _parse_trade(symbol: str, data: _Fields) -> Trade:

@@ -245,6 +245,8 @@ class BackpackFeed:
         result = parse(frame)
         if isinstance(result, Ignored):
             self._ignore(result)
+            if result.book is not None and result.book.symbol in self._wanted:
+                on_message(result.book)  # no data that would keep the feed alive
             return
         if isinstance(result, StreamError):
             self._take_error(result)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
@@ -44,6 +45,16 @@ def claim_source(data_dir: Path, source: Source) -> None:
         f"{data_dir} holds trades at {known} prices, and these would be {source}: choose another directory "
         f"(--data-dir, EXNESS_DATA_DIR), or go on with `exness-streams {way_out}`"
     )
+
+
+def check_topic(counted: Mapping[str, int], source: Source) -> None:
+    """Whether prices of this source may follow those in the topic; most of its updates decide. OtherSource."""
+    known = max(counted, key=lambda name: counted[name], default=source)
+    if known != source:
+        raise OtherSource(
+            f"the topic of market updates holds {known} prices of the last day, and these would be {source}: set "
+            "BACKPACK_WS_URL back, or use another Kafka cluster"
+        )
 
 
 def _write(mark: Path, source: Source) -> None:

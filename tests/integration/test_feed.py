@@ -317,6 +317,20 @@ async def test_what_is_not_data_does_not_keep_a_feed_alive() -> None:
         }
 
 
+async def test_a_book_that_cannot_be_used_is_handed_on_without_sides_and_keeps_no_feed_alive() -> None:
+    async with running() as bench:
+        await flowing(bench, 1)
+        at_us = bench.clock.epoch_us()
+        book = {"T": at_us, "a": "149", "b": "151", "e": "bookTicker", "s": "SOL_USDC"}
+        for symbol in ("SOL_USDC", "X_USDC"):
+            data = {**book, "s": symbol}
+            bench.exchange.line.says(msgspec.json.encode({"data": data, "stream": f"bookTicker.{symbol}"}))
+        await bench.clock.advance(6)
+        assert bench.messages[-1] == BookTicker("SOL_USDC", None, None, at_us)
+        assert bench.feed.counters.ignored == {"crossed_book": 2}
+        assert bench.feed.status is FeedStatus.STALE
+
+
 async def test_an_exchange_that_accepts_and_stays_silent_is_said_once() -> None:
     async with running() as bench:
         await bench.clock.advance(600)

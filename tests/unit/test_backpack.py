@@ -182,6 +182,14 @@ def test_unusable_frames_are_ignored_with_a_reason(frame: str | bytes, reason: I
     assert reason_of(frame) is reason
 
 
+@pytest.mark.parametrize("sides", [{"a": "86655.8"}, {"a": "0"}, {"b": "-1"}, {"a": "NaN"}, {"a": [], "b": {}}])
+def test_a_book_that_cannot_be_used_says_that_neither_side_is_known(sides: dict[str, object]) -> None:
+    ignored, right = parse(altered(BOOK, **sides)), parse(BOOK)
+    assert isinstance(ignored, Ignored)
+    assert isinstance(right, BookTicker)
+    assert ignored.book == BookTicker(right.symbol, None, None, right.event_us, right.update_id)
+
+
 BAD_PRICES = [
     "",
     " 1",

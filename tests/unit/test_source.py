@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from exness_streams.market_data.source import OtherSource, Source, claim_source, source_of
+from exness_streams.market_data.source import OtherSource, Source, check_topic, claim_source, source_of
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,11 @@ def test_a_mark_that_says_nothing_is_not_overruled(tmp_path: Path, mark: bytes) 
     with pytest.raises(OtherSource, match="does not"):
         claim_source(tmp_path, "backpack")
     assert (tmp_path / "source").read_bytes() == mark
+
+
+@pytest.mark.parametrize("counted", [{}, {"backpack": 1}, {"backpack": 9_000, "simulated": 1}])
+def test_most_of_a_topic_says_whose_it_is(counted: dict[str, int]) -> None:
+    check_topic(counted, "backpack")
+    if counted:
+        with pytest.raises(OtherSource, match="holds backpack prices"):
+            check_topic(counted, "simulated")
