@@ -37,6 +37,7 @@ class FeedCollector(Collector):
         yield counter("exness_feed_failed_attempts", "Connections that could not be made", now.failed_attempts)
         yield _labelled("exness_feed_ticks", "Market updates handed to the log", "symbol", now.published)
         yield _labelled("exness_feed_ignored", "Frames ignored, by reason", "reason", now.ignored)
+        yield counter("exness_feed_ahead", "Frames that claimed to be of the future, and count as of now", now.ahead)
         yield _labelled("exness_feed_errors", "Error frames of the exchange, by its code", "code", now.errors)
         yield gauge("exness_feed_silent_symbols", "Wanted symbols without a ticker lately", len(now.silent_symbols))
         if now.last_tick_ms is not None:

@@ -106,9 +106,13 @@ class EngineWorker:
         quotes = self.engine.cells.quotes.values()
         if not quotes:
             return {"status": "unknown", "reason": "no quote has arrived yet", "source": source}
-        age_ms = int(time.time() * 1000) - max(quote.time_ms for quote in quotes)
-        if age_ms <= self.settings.max_quote_age_ms:
+        now_ms, age_ms_max = int(time.time() * 1000), self.settings.max_quote_age_ms
+        if any(quote.is_fresh(now_ms, age_ms_max) for quote in quotes):
             return {"status": "connected", "reason": "", "source": source}
+        age_ms = now_ms - max(quote.time_ms for quote in quotes)
+        if age_ms < 0:
+            reason = f"the newest quote is {-age_ms} ms ahead of this machine's clock"
+            return {"status": "stale", "reason": reason, "source": source}
         return {"status": "stale", "reason": f"the newest quote is {age_ms} ms old", "source": source}
 
     async def run(

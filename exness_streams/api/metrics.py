@@ -229,6 +229,7 @@ class EngineCollector(Collector):
         counted = self._engine.framer.counters
         yield counter("exness_ticks_framed", "Ticks taken into frames", counted["ticks"])
         yield counter("exness_ticks_malformed", "Ticks ignored because they are none", counted["malformed"])
+        yield counter("exness_ticks_ahead", "Ticks of the future, which count as of now", counted["ahead"])
         faults = CounterMetricFamily("exness_tick_faults", "Faults of ticks, by reason", labels=["reason"])
         for fault in TickFault:
             faults.add_metric([fault.value], self._engine.framer.faults[fault])

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from exness_streams.domain.money import ZERO, canonical, money_arithmetic
+from exness_streams.domain.quotes import AHEAD_MS_MAX, bounded_ms, follows, sequence_bound
 
 MINUTE_S = 60
 HOUR_S = 3_600
@@ -117,6 +118,11 @@ def next_page(asked: Asked | None, horizon_s: int, end_s: int, page_s: int) -> A
     return None
 
 
+def is_of_the_future(time_s: int, now_ms: int) -> bool:
+    """Whether a minute that begins at time_s can't have begun yet."""
+    return time_s * 1000 > now_ms + AHEAD_MS_MAX
+
+
 def start_of(time_s: int, length_s: int) -> int:
     """The beginning of the interval that holds a time."""
     return time_s - time_s % length_s
@@ -197,13 +203,22 @@ class CandleFold:
         live.sequence, live.last_ms, live.is_unbroken = seen.sequence, seen.last_ms, seen.is_unbroken
         live.changed = False
 
-    def add(self, symbol: str, sequence: int, time_ms: int, price: Decimal) -> None:
+    def add(self, symbol: str, sequence: int, time_ms: int, price: Decimal, now_ms: int | None = None) -> None:
         """Take one tick. One at or before the newest of its symbol changes nothing: so ticks may be read again.
 
         time_ms: of the event. A tick that is earlier than its predecessor belongs to the minute that it finds.
+        now_ms: when the tick was known, by which a time or a sequence of the future is told; a newest minute of the
+        future is forgotten.
         """
         live = self._live.get(symbol)
-        if live is None or sequence <= live.sequence:
+        if live is None:
+            return
+        if now_ms is not None:
+            time_ms = bounded_ms(time_ms, now_ms)
+            if is_of_the_future(live.time_s, now_ms):
+                live = self._live[symbol] = _Live()
+        sequence_max = -1 if now_ms is None else sequence_bound(now_ms)
+        if not follows(sequence, live.sequence, sequence_max):
             return
         if time_ms >= live.end_ms:
             if not 0 <= time_ms <= TIME_MS_MAX:

@@ -35,7 +35,7 @@ from exness_streams.domain.frames import PriceFrame, SymbolFrame
 from exness_streams.domain.funding import deposit, reset_account
 from exness_streams.domain.money import money_arithmetic
 from exness_streams.domain.orders import cancel_order, expire_order, fill_order, place_order
-from exness_streams.domain.quotes import Quote
+from exness_streams.domain.quotes import Quote, follows
 from exness_streams.domain.records import CloseResult, KeyedOutcome, Outcome, PositionsClosed
 from exness_streams.domain.rejections import Rejection, RejectionCode
 from exness_streams.domain.trading import close_position, fill_close, modify_position, open_position
@@ -211,7 +211,7 @@ class Cell:
         self.source = frame.source or self.source
         fired: list[Fired] = []
         for symbol_frame in frame.symbols:
-            fired += self._fold_symbol(symbol_frame)
+            fired += self._fold_symbol(symbol_frame, frame.sequence_max)
         born: list[tuple[str, str]] = []
         for crossing in sorted(fired):  # by tick, whatever its symbol
             if crossing.kind is TriggerKind.ENTRY:
@@ -221,11 +221,13 @@ class Cell:
         for account_id, position_id in born:
             self._check_newborn(folding, account_id, position_id)
 
-    def _fold_symbol(self, frame: SymbolFrame) -> list[Fired]:
+    def _fold_symbol(self, frame: SymbolFrame, sequence_max: int) -> list[Fired]:
         known = self.quotes.get(frame.symbol)
         seen = -1 if known is None else known.sequence
-        if frame.last.sequence <= seen:
+        if not follows(frame.last.sequence, seen, sequence_max):
             return []  # repeated or late: every tick of it has had its effect
+        if frame.last.sequence <= seen:
+            seen = -1  # what was seen claimed to be of the future
         self.quotes[frame.symbol] = frame.last
         self.pending[records.quote_key(frame.symbol)] = records.encode(frame.last)
         return self.triggers.fired_by(frame, seen)

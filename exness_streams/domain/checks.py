@@ -70,6 +70,8 @@ def refuse_stale(quote: Quote | None, symbol: str, time_ms: int, age_ms_max: int
         return price_unavailable(symbol, "no quote has arrived yet")
     if not quote.is_fresh(time_ms, age_ms_max):
         age = time_ms - quote.time_ms
+        if age < 0:
+            return price_unavailable(symbol, f"the last quote is {-age} ms ahead of the clock")
         return price_unavailable(symbol, f"the last quote is {age} ms old, at most {age_ms_max} ms is allowed")
     return None
 

@@ -14,7 +14,7 @@ from decimal import Decimal
 import msgspec
 
 from exness_streams.domain.money import canonical
-from exness_streams.domain.quotes import Quote
+from exness_streams.domain.quotes import Quote, follows
 
 REFRESH_MS = 1_000
 """A market that stands still is framed again after this long, so that its quote does not look old."""
@@ -42,11 +42,13 @@ class PriceFrame(msgspec.Struct, frozen=True, omit_defaults=True, tag="PriceFram
     """One record of the journal: the market moved. Goes to every partition.
 
     source: where the prices come from, None when unknown. It is told, and changes nothing.
+    sequence_max: a sequence above it was of the future (µs) when this was made; -1: not told, as by 0.1.0.
     """
 
     time_ms: int
     symbols: tuple[SymbolFrame, ...]
     source: str | None = None
+    sequence_max: int = -1
 
 
 class _Batch:
@@ -88,35 +90,45 @@ class FrameBuilder:
         self._framed: dict[str, Quote] = {}
         self._batches: dict[str, _Batch] = {}
 
-    def add(self, symbol: str, quote: Quote) -> None:
-        """Take one tick (a quote with both sides merged) into the batch."""
+    def add(self, symbol: str, quote: Quote, sequence_max: int = -1) -> bool:
+        """Take one tick (a quote with both sides merged) into the batch.
+
+        False when the batch has to be cut before it: it takes the place of ticks with sequences of the future, above
+        sequence_max.
+        """
         framed = self._framed.get(symbol)
         batch = self._batches.get(symbol)
         if batch is None:
-            if framed is not None and quote.sequence <= framed.sequence:
-                return
+            if framed is not None and not follows(quote.sequence, framed.sequence, sequence_max):
+                return True
             batch = self._batches[symbol] = _Batch()
         elif batch.last is not None and quote.sequence <= batch.last.sequence:
-            return
+            return not follows(quote.sequence, batch.last.sequence, sequence_max)
         if not batch.moved:
             batch.moved = framed is None or (
                 quote.bid != framed.bid or quote.ask != framed.ask or quote.price != framed.price
             )
         batch.add(quote)
+        return True
 
-    def cut(self, time_ms: int, source: str | None = None) -> PriceFrame | None:
+    def cut(self, time_ms: int, source: str | None = None, sequence_max: int = -1) -> PriceFrame | None:
         """The frame of what came since the last cut; None when no quote moved and none needs refreshing."""
         frames = []
         for symbol, batch in self._batches.items():
             last = batch.last
             framed = self._framed.get(symbol)
-            if last is None or not (batch.moved or framed is None or last.time_ms - framed.time_ms >= REFRESH_MS):
+            if last is None or not (batch.moved or framed is None or _is_due(last, framed)):
                 continue
             frames.append(batch.frame(symbol, last))
             self._framed[symbol] = last
         self._batches.clear()
         frames.sort(key=lambda frame: frame.symbol)
-        return PriceFrame(time_ms, tuple(frames), source) if frames else None
+        return PriceFrame(time_ms, tuple(frames), source, sequence_max) if frames else None
+
+
+def _is_due(last: Quote, framed: Quote) -> bool:
+    """Whether a quote that stands still is told again; at once when the clock was put back."""
+    return not -REFRESH_MS < last.time_ms - framed.time_ms < REFRESH_MS
 
 
 def _before(last: Quote, steps: Iterable[Step]) -> tuple[Step, ...]:

@@ -9,6 +9,28 @@ import msgspec
 
 Side = Literal["long", "short"]
 
+AHEAD_MS_MAX = 2_000
+"""An event may seem to lie so far in the future: clocks differ. What lies further is not believed."""
+
+
+def bounded_ms(time_ms: int, now_ms: int) -> int:
+    """The time of an event that is known at `now_ms`: one that claims to be of the future has happened now."""
+    return now_ms if time_ms > now_ms + AHEAD_MS_MAX else time_ms
+
+
+def sequence_bound(now_ms: int) -> int:
+    """The highest sequence (µs) that an event time of `now_ms` can give. Those above it order, and hold nothing up."""
+    return (now_ms + AHEAD_MS_MAX) * 1000
+
+
+def follows(sequence: int, known: int, sequence_max: int) -> bool:
+    """Whether a tick is newer than the newest one known.
+
+    It is also where the known one is of the future, as seen from sequence_max, and this one is not: else a single
+    wrong sequence would put aside all that follow.
+    """
+    return sequence > known or known > sequence_max >= sequence
+
 
 class Quote(msgspec.Struct, frozen=True, array_like=True):
     """The newest market update of a symbol that a cell has seen.
@@ -43,5 +65,5 @@ class Quote(msgspec.Struct, frozen=True, array_like=True):
         return self.bid is not None and self.ask is not None
 
     def is_fresh(self, time_ms: int, age_ms_max: int) -> bool:
-        """Whether the quote is young enough to trade on at `time_ms`."""
-        return time_ms - self.time_ms <= age_ms_max
+        """Whether the quote is young enough to trade on at `time_ms`; one of the future is not."""
+        return -AHEAD_MS_MAX <= time_ms - self.time_ms <= age_ms_max

@@ -52,6 +52,9 @@ WRITE_MAX = 500
 
 END_S = 9_999_999_999
 
+AHEAD_S = 300
+"""What is stored of a time so far ahead is of no clock that went a little fast: it is removed at the start."""
+
 
 class OwnedCandles:
     """What is known while the ticks' partition is this worker's.
@@ -108,7 +111,10 @@ class CandleHost:
         for symbol in self.symbols:
             live = self.table.entry(partition, candles.live_key(symbol))
             if live is not None:
-                owned.fold.load(symbol, candles.decode_live(live))
+                minute = candles.decode_live(live)
+                # 0.1.0 took any time that the exchange told: what lies ahead would take in all until then.
+                if minute.time_s < self._clock_s() + AHEAD_S:
+                    owned.fold.load(symbol, minute)
             first = self._first_minute(partition, symbol)
             oldest_s = self._horizon_s() if first is None else min(first, self._horizon_s())
             owned.minutes_from_s[symbol] = start_of(oldest_s, HOUR_S)
@@ -237,11 +243,13 @@ class CandleHost:
                 owned.changes[symbol] += 1
 
     async def sweep(self) -> None:
-        """Turn minutes that are too old into hours, and remove hours that are. LogFault."""
+        """Turn minutes that are too old into hours, and remove hours that are, and what is of the future. LogFault."""
         owned, horizon_s, hours_end_s = self._owned, self._horizon_s(), self.hours_from_s()
         if owned is None:
             return
         for symbol in self.symbols:
+            if not await self._sweep_future(owned, symbol):
+                return
             while (first := self._first_minute(owned.partition, symbol)) is not None and first < horizon_s:
                 entries_of = partial(self._hour_of_minutes, owned, symbol, start_of(first, HOUR_S))
                 if not await self._sweep(owned, symbol, entries_of):
@@ -252,6 +260,17 @@ class CandleHost:
             while old := [key for key, _ in islice(self.table.range(owned.partition, *span), WRITE_MAX)]:
                 if not await self._sweep(owned, symbol, partial(_removed, old)):
                     return
+
+    async def _sweep_future(self, owned: OwnedCandles, symbol: str) -> bool:
+        """Remove what 0.1.0 stored of minutes that have not begun."""
+        begin_s = int(self._clock_s()) + AHEAD_S
+        for key_of in (candles.minute_key, candles.hour_key):
+            span = key_of(symbol, begin_s), key_of(symbol, END_S) + b"\0"
+            while ahead := [key for key, _ in islice(self.table.range(owned.partition, *span), WRITE_MAX)]:
+                log.warning("removing %d candles of %s whose time has not come", len(ahead), symbol)
+                if not await self._sweep(owned, symbol, partial(_removed, ahead)):
+                    return False
+        return True
 
     async def _sweep(
         self, owned: OwnedCandles, symbol: str, entries_of: Callable[[], dict[bytes, bytes | None]]

@@ -6,14 +6,14 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from exness_streams.domain import records
 from exness_streams.domain.candles import CandleFold
 from exness_streams.domain.frames import FrameBuilder, PriceFrame
 from exness_streams.domain.instruments import Catalogue, mark_up
-from exness_streams.domain.quotes import Quote
+from exness_streams.domain.quotes import Quote, bounded_ms, sequence_bound
 from exness_streams.domain.ticks import TickFault
 from exness_streams.engine.observer import Observer
 from exness_streams.engine.ticks import TickRecord, read_tick
@@ -55,10 +55,17 @@ class NoCandles:
         """Nothing."""
 
 
+def epoch_ms() -> int:
+    """This machine's clock."""
+    return time.time_ns() // 1_000_000
+
+
 class Framer:
     """Turns batches of ticks into frames; one for each partition of the ticks' topic.
 
     catalogue: whose spread rates the quotes are marked up with, so that the journal holds what orders fill at.
+    clock_ms: ms since the epoch; no tick's time is taken to be later. It is read here, before the journal, since what
+    folds the journal may not look at a clock.
     """
 
     def __init__(
@@ -68,6 +75,8 @@ class Framer:
         pace_ms: int,
         catalogue: Catalogue | None = None,
         candles: Candles | None = None,
+        *,
+        clock_ms: Callable[[], int] = epoch_ms,
     ) -> None:
         self._frame_log = frame_log
         self._candles = NoCandles() if candles is None else candles
@@ -75,6 +84,8 @@ class Framer:
         self._pace_s = pace_ms / 1000
         self._spread_rates = {terms.symbol: terms.spread_rate for terms in catalogue or () if terms.spread_rate}
         self._symbols = None if catalogue is None else frozenset(terms.symbol for terms in catalogue)
+        self._clock_ms = clock_ms
+        self._now_ms = clock_ms()
         self._builder = FrameBuilder()
         self._framing = asyncio.Lock()
         self.next_offsets: dict[int, int] = {}
@@ -129,6 +140,8 @@ class Framer:
     ) -> Iterator[PriceFrame]:
         add, rates, known = self._builder.add, self._spread_rates, self._symbols
         keep = fold.add
+        self._now_ms = now_ms = self._clock_ms()
+        sequence_max = sequence_bound(now_ms)
         framed = 0
         for record in batch:
             tick, fault = read_tick(record)
@@ -138,11 +151,18 @@ class Framer:
                 self._note(record, fault, ignored=tick is None)
             if tick is None:
                 continue
-            keep(tick.symbol, tick.sequence, tick.timestamp, tick.price)
+            time_ms = bounded_ms(tick.timestamp, now_ms)
+            keep(tick.symbol, tick.sequence, time_ms, tick.price, now_ms)
             if record.offset < framed_end:
                 continue  # read again for the candles alone
-            quote = Quote(tick.sequence, tick.timestamp, tick.price, tick.bid, tick.ask, tick.volume)
-            add(tick.symbol, mark_up(quote, rates[tick.symbol]) if tick.symbol in rates else quote)
+            if time_ms != tick.timestamp or tick.sequence > sequence_max:
+                self._note_ahead(record)
+            quote = Quote(tick.sequence, time_ms, tick.price, tick.bid, tick.ask, tick.volume)
+            if tick.symbol in rates:
+                quote = mark_up(quote, rates[tick.symbol])
+            if not add(tick.symbol, quote, sequence_max):
+                yield from self._cut()
+                add(tick.symbol, quote, sequence_max)
             framed += 1
             self._source = tick.source or self._source
             if record.offset < replay_end:
@@ -163,7 +183,17 @@ class Framer:
         self.faults[fault] += 1
         self.counters["malformed"] += ignored
 
+    def _note_ahead(self, record: OffsetTickRecord) -> None:
+        if not self.counters["ahead"]:
+            log.warning(
+                "tick %d of %s is of the future by this machine's clock, and counts as of now; further ones are only "
+                "counted",
+                record.offset,
+                MARKET_UPDATES_TOPIC,
+            )
+        self.counters["ahead"] += 1
+
     def _cut(self) -> Iterator[PriceFrame]:
-        frame = self._builder.cut(int(time.time() * 1000), self._source)
+        frame = self._builder.cut(self._clock_ms(), self._source, sequence_bound(self._now_ms))
         if frame is not None:
             yield frame

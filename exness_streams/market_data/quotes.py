@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import time
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 
+from exness_streams.domain.quotes import AHEAD_MS_MAX
 from exness_streams.market_data.backpack import BookTicker, StreamMessage, Ticker
 from exness_streams.messages import MarketDataMessage
+
+log = logging.getLogger(__name__)
+
+
+def epoch_us() -> int:
+    """This machine's clock."""
+    return time.time_ns() // 1000
 
 
 class QuoteMerger:
@@ -14,10 +24,17 @@ class QuoteMerger:
 
     last_sequences: the newest sequence already published of each symbol; numbers go on above them, so that a
     restart or a takeover never goes back. `late` counts the frames put aside because they were duplicates or
-    older than what is known.
+    older than what is known. `ahead` counts those that claim to be of the future, by more than AHEAD_MS_MAX: they are
+    taken as of now, and no later frame is old because of them.
+
+    clock_us: µs since the epoch.
     """
 
-    def __init__(self, last_sequences: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self, last_sequences: Mapping[str, int] | None = None, *, clock_us: Callable[[], int] = epoch_us
+    ) -> None:
+        self._clock_us = clock_us
+        self.ahead = 0
         self._symbols = {symbol: _SymbolQuote(last) for symbol, last in (last_sequences or {}).items()}
         self.late = 0
 
@@ -26,20 +43,30 @@ class QuoteMerger:
 
         `sequence` is the event time in µs, or the last sequence + 1 where that is more.
         """
-        if isinstance(message, BookTicker):
-            quote = self._quote_of(message.symbol)
-            taken = quote.take_book(message)
-        elif isinstance(message, Ticker):
-            quote = self._quote_of(message.symbol)
-            taken = quote.take_ticker(message)
-        else:
+        if not isinstance(message, BookTicker | Ticker):
             return None
+        quote, event_us, now_us = self._quote_of(message.symbol), message.event_us, self._clock_us()
+        is_ahead = event_us > now_us + AHEAD_MS_MAX * 1000
+        if is_ahead:
+            if not self.ahead:
+                ahead_ms = (event_us - now_us) // 1000
+                log.warning(
+                    "an event of %s is %d ms ahead of this machine's clock, and counts as of now; further ones are "
+                    "only counted",
+                    message.symbol,
+                    ahead_ms,
+                )
+            self.ahead += 1
+            event_us = now_us
+        if isinstance(message, BookTicker):
+            taken = quote.take_book(message, is_ahead=is_ahead)
+        else:
+            taken = quote.take_ticker(message, is_ahead=is_ahead)
         if not taken:
             self.late += 1
             return None
         if quote.price is None:
             return None
-        event_us = message.event_us
         sequence = event_us if event_us > quote.sequence else quote.sequence + 1
         quote.sequence = sequence
         return MarketDataMessage(
@@ -94,22 +121,24 @@ class _SymbolQuote:
         self.update_id: int | None = None
         self.book_known = False
 
-    def take_ticker(self, ticker: Ticker) -> bool:
-        if ticker.event_us < self.ticker_us or (ticker.event_us == self.ticker_us and self.price is not None):
-            return False
-        self.ticker_us = ticker.event_us
+    def take_ticker(self, ticker: Ticker, *, is_ahead: bool) -> bool:
+        if not is_ahead:  # else its order is that of its arrival, and its time no mark for others
+            if ticker.event_us < self.ticker_us or (ticker.event_us == self.ticker_us and self.price is not None):
+                return False
+            self.ticker_us = ticker.event_us
         self.price = ticker.last
         if ticker.volume is not None:
             self.volume = ticker.volume
         return True
 
-    def take_book(self, book: BookTicker) -> bool:
-        if book.event_us < self.book_us or (self.book_known and self._is_repeated(book)):
-            return False
-        self.book_us = book.event_us
+    def take_book(self, book: BookTicker, *, is_ahead: bool) -> bool:
+        if not is_ahead:
+            if book.event_us < self.book_us or (self.book_known and self._is_repeated(book)):
+                return False
+            self.book_us = book.event_us
         self.bid = book.bid
         self.ask = book.ask
-        self.update_id = book.update_id
+        self.update_id = None if is_ahead else book.update_id
         self.book_known = True
         return True
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
 
 from exness_streams.market_data.backpack import IgnoreReason, StreamMessage
 from exness_streams.market_data.feed import FeedCounters, FeedStatus, OnMessage, StatusChange, StatusObserver
-from exness_streams.market_data.quotes import QuoteMerger
+from exness_streams.market_data.quotes import QuoteMerger, epoch_us
 from exness_streams.market_data.source import Source
 from exness_streams.messages import MarketDataMessage
 
@@ -46,6 +46,7 @@ class MarketDataMetrics(msgspec.Struct, frozen=True):
     published: updates by symbol. last_tick_ms: event time of the newest update, None before the first.
     reconnects: connections after the first. ignored: frames by reason (late ones included). errors: the
     exchange's error frames by code. skew_ms: local clock − event time of the newest ticker.
+    ahead: frames that claimed to be of the future, and count as of now.
     """
 
     status: str
@@ -57,21 +58,30 @@ class MarketDataMetrics(msgspec.Struct, frozen=True):
     errors: dict[str, int]
     silent_symbols: list[str]
     skew_ms: int
+    ahead: int = 0
 
 
 class MarketDataService:
     """Publishes every market update of the feed. One of several may run at a time: the others stand by.
 
-    source: where the prices come from, as each update says.
+    source: where the prices come from, as each update says. clock_us: µs since the epoch.
     """
 
-    def __init__(self, feed: Feed, publisher: Publisher, source: Source | None = None) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        publisher: Publisher,
+        source: Source | None = None,
+        *,
+        clock_us: Callable[[], int] = epoch_us,
+    ) -> None:
         self._feed = feed
         self._source = source
         self._publisher = publisher
-        self._merger = QuoteMerger()
+        self._clock_us = clock_us
+        self._merger = QuoteMerger(clock_us=clock_us)
         self._published: Counter[str] = Counter()
-        self._late_before = 0
+        self._late_before = self._ahead_before = 0
         self._last_tick_ms: int | None = None
         feed.observe(self._on_status)
 
@@ -79,7 +89,8 @@ class MarketDataService:
         """Publishes until cancelled. It may run again afterwards: sequences go on above the log's newest."""
         last_sequences = await self._publisher.last_sequences()
         self._late_before += self._merger.late
-        self._merger = QuoteMerger(last_sequences)
+        self._ahead_before += self._merger.ahead
+        self._merger = QuoteMerger(last_sequences, clock_us=self._clock_us)
         await self._feed.run(self._on_message)
 
     def metrics(self) -> MarketDataMetrics:
@@ -99,6 +110,7 @@ class MarketDataService:
             errors=dict(counters.errors),
             silent_symbols=sorted(self._feed.silent_symbols),
             skew_ms=self._feed.skew_ms,
+            ahead=self._ahead_before + self._merger.ahead,
         )
 
     def _on_message(self, message: StreamMessage) -> None:

@@ -386,3 +386,17 @@ async def test_a_minute_that_is_told_while_its_hour_is_swept_is_in_the_hour() ->
     [hour] = [candles.decode_bucket(value) for key, value in worker.table.entries.items() if key.startswith(b"hour/")]
     assert hour.told is not None
     assert hour.told.high == 20
+
+
+async def test_candles_that_0_1_0_kept_of_the_future_are_gone_after_the_start() -> None:
+    log = Log()
+    old = Worker(log, ticks=[(0, "10"), (70, "11"), (30 * DAY_S, "99"), (31 * DAY_S, "98"), (32 * DAY_S, "97")])
+    old.read(5)
+    await old.host.flush()
+    worker = Worker(log)
+    assert worker.host.fold.live(SOL) is None
+    await worker.host.sweep()
+    assert await worker.shown() == [candle(0, "10 10 10 10"), candle(60, "11 11 11 11")]
+    worker.host.fold.add(SOL, 6, (NOW_S + 130) * 1000, Decimal(12))
+    await worker.host.flush()
+    assert (await Worker(log).shown())[-1] == candle(120, "12 12 12 12")

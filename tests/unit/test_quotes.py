@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -185,3 +186,40 @@ def test_whatever_the_order_sequences_rise_and_the_book_is_the_newest(
         assert update.sequence >= message.event_us
         last_sequence = update.sequence
         assert (update.bid, update.ask) == (arrived[max(arrived)] if arrived else (None, None))
+
+
+NOW_US = T0 + 5_000_000
+
+
+@pytest.mark.parametrize("ahead_us", [2_000_001, 15_000_000, 73 * 365 * 86_400 * 1_000_000])
+def test_an_event_of_the_future_counts_as_of_now_and_makes_nothing_late(ahead_us: int) -> None:
+    merger = QuoteMerger(clock_us=lambda: NOW_US)
+    published = [
+        merger.merge(Ticker("SOL_USDC", Decimal(150), NOW_US + ahead_us)),
+        merger.merge(BookTicker("SOL_USDC", Decimal(149), Decimal(151), NOW_US + ahead_us, 10**17)),
+        merger.merge(Ticker("SOL_USDC", Decimal(152), NOW_US - 300_000)),
+        merger.merge(BookTicker("SOL_USDC", Decimal(151), Decimal(153), NOW_US - 200_000, 7)),
+    ]
+    quotes = [message for message in published if message is not None]
+    assert [(quote.price, quote.bid) for quote in quotes] == [(150, None), (150, 149), (152, 149), (152, 151)]
+    assert all(quote.timestamp <= NOW_US // 1000 for quote in quotes)
+    sequences = [quote.sequence for quote in quotes]
+    assert sequences == sorted(set(sequences))
+    assert sequences[-1] <= NOW_US + len(sequences)
+    assert (merger.ahead, merger.late) == (2, 0)
+
+
+def test_a_little_ahead_is_the_difference_of_clocks() -> None:
+    merger = QuoteMerger(clock_us=lambda: NOW_US)
+    message = merger.merge(Ticker("SOL_USDC", Decimal(150), NOW_US + 2_000_000))
+    assert message is not None
+    assert (message.sequence, merger.ahead) == (NOW_US + 2_000_000, 0)
+
+
+def test_a_sequence_of_the_future_is_gone_on_from_with_the_present_time() -> None:
+    future = 4_000_000_000_000_000
+    merger = QuoteMerger({"SOL_USDC": future}, clock_us=lambda: NOW_US)
+    for n in range(1, 4):
+        message = merger.merge(Ticker("SOL_USDC", Decimal(150), NOW_US + n))
+        assert message is not None
+        assert (message.sequence, message.timestamp) == (future + n, (NOW_US + n) // 1000)
