@@ -201,7 +201,8 @@ def _say_what_runs(settings: Settings, simulator: BackpackSimulator | None, cons
     )
     console.print("  stop     Ctrl-C")
     if simulator is None:
-        console.print("  offline? exness-streams run --feed simulated")
+        other = f"{settings.data_dir}-simulated"  # this directory is Backpack's from now on
+        console.print(f"  offline? exness-streams run --feed simulated --data-dir {other}", soft_wrap=True)
 
 
 def in_words(error: BaseException) -> str:

@@ -40,10 +40,10 @@ def claim_source(data_dir: Path, source: Source) -> None:
         return
     if known not in SOURCES:
         raise OtherSource(f"{mark} should say where the prices come from, {' or '.join(SOURCES)}, and does not")
-    way_out = "run --feed simulated" if known == "simulated" else "run --feed backpack"
+    way_out = "run --feed simulated`" if known == "simulated" else "run --feed backpack` and no BACKPACK_WS_URL"
     raise OtherSource(
         f"{data_dir} holds trades at {known} prices, and these would be {source}: choose another directory "
-        f"(--data-dir, EXNESS_DATA_DIR), or go on with `exness-streams {way_out}`"
+        f"(--data-dir, EXNESS_DATA_DIR), or go on with `exness-streams {way_out}"
     )
 
 
