@@ -149,3 +149,17 @@ test('prices have as many places as the market has shown', () => {
   store.takeMarketData({ symbol: 'SOL_USDC', price: '150.5', bid: '150.4567', ask: '150.6', timestamp: 1 });
   assert.equal(store.placesOf('SOL_USDC'), 4);
 });
+
+test('where prices come from is known once it was said, and a message without it changes nothing', () => {
+  const { store } = setUp();
+  assert.equal(store.source, null);
+  store.takeMarkets({ markets: [] });
+  store.setFeed({ status: 'connected' });
+  assert.equal(store.source, null);
+  store.takeMarkets({ markets: [], feed: { status: 'connected', source: 'simulated' } });
+  assert.equal(store.source, 'simulated');
+  store.setFeed({ status: 'connecting', reason: 'x' });
+  assert.equal(store.source, 'simulated');
+  store.setFeed({ status: 'connected', source: 'backpack' });
+  assert.equal(store.source, 'backpack');
+});

@@ -3,7 +3,7 @@
  */
 
 import { ApiError, newKey } from './api.js';
-import { exact, money, priceText, reasonText, signedMoney, splitSymbol } from './format.js';
+import { exact, kindOf, money, priceText, reasonText, signedMoney, splitSymbol, toneOf } from './format.js';
 import { Decimal, ZERO } from './decimal.js';
 
 /** @typedef {import('./messages.js').Position} Position */
@@ -119,7 +119,7 @@ export class Desk {
     if (closes.length <= CLOSES_APART_MAX) return closes.forEach(({ message }) => this.toasts.show(message));
     const sum = closes.reduce((total, { event }) => total.plus(Decimal.from(event.realizedPnL)), ZERO);
     this.toasts.show({
-      kind: isForced ? 'warn' : 'good',
+      kind: isForced ? 'warn' : kindOf(sum),
       title: `${closes.length} positions closed`,
       text: `${isForced ? 'Some of them by the market. ' : ''}PnL ${signedMoney(sum)} USD. See History.`,
     });
@@ -166,7 +166,7 @@ export function announcement(event, before, placesOf) {
       const isForced = event.reason !== 'manual';
       const share = event.remaining ? 'in part' : '';
       return {
-        kind: event.reason === 'liquidation' ? 'bad' : isForced && gain.sign < 0 ? 'warn' : 'good',
+        kind: event.reason === 'liquidation' ? 'bad' : isForced && toneOf(gain) === 'down' ? 'warn' : kindOf(gain),
         title: isForced ? `${reasonText(event.reason)}: ${amount()}` : `Closed ${amount()} ${share}`.trim(),
         text: `At ${price(event.closePrice)}, PnL ${signedMoney(gain)} USD.`,
       };

@@ -70,10 +70,39 @@ export function percent(value) {
 /**
  * The class of a gain or a loss, as it is shown: to the cent.
  * @param {Decimal} amount
+ * @returns {'up' | 'down' | ''}
  */
 export function toneOf(amount) {
-  const { sign } = amount.rounded(MONEY_PLACES_SHOWN);
+  return toneOfSign(amount.rounded(MONEY_PLACES_SHOWN).sign);
+}
+
+/**
+ * The colour of every sign on the page: green above zero, red below, none at zero.
+ * @param {number} sign of a gain, or of a move
+ * @returns {'up' | 'down' | ''}
+ */
+export function toneOfSign(sign) {
   return sign > 0 ? 'up' : sign < 0 ? 'down' : '';
+}
+
+/**
+ * The classes of a price that moved. A flash that has begun the other way ends: no red digits on green.
+ * @param {'up' | 'down' | ''} tone of the newest move
+ * @param {string} flashed which way the newest flash went
+ * @param {boolean} isOdd of the two names of its animation
+ */
+export function moveCss(tone, flashed, isOdd) {
+  const flash = { up: 'rose', down: 'fell', '': '' }[tone];
+  return ['price', tone, tone !== '' && tone === flashed ? `${flash}${isOdd ? '' : '-again'}` : ''].filter(Boolean).join(' ');
+}
+
+/**
+ * The kind of a message about a gain or a loss.
+ * @param {Decimal} amount
+ * @returns {'good' | 'loss' | 'plain'}
+ */
+export function kindOf(amount) {
+  return /** @type {const} */ ({ up: 'good', down: 'loss', '': 'plain' })[toneOf(amount)];
 }
 
 /**

@@ -50,6 +50,8 @@ export class Store {
   link = 'connecting';
   /** What the feed's service says of itself. @type {{ status: string, reason: string }} */
   feed = { status: 'unknown', reason: '' };
+  /** Where prices come from: backpack, simulated; null: the server has not said. @type {string | null} */
+  source = null;
   /** When the link was lost, or last heard. @type {number | null} */
   lostAt = null;
   /** The server's clock minus this machine's, ms. */
@@ -117,6 +119,7 @@ export class Store {
 
   /** @param {any} message the answer of /api/v1/markets */
   takeMarkets(message) {
+    this.#takeSource(message.feed);
     for (const entry of message.markets) {
       const market = marketOf(entry);
       this.markets.set(market.symbol, market);
@@ -344,9 +347,20 @@ export class Store {
     this.mark('link');
   }
 
-  /** @param {{ status: string, reason?: string }} feed */
+  /** @param {{ status: string, reason?: string, source?: string }} feed */
   setFeed(feed) {
+    this.#takeSource(feed);
     this.feed = { status: feed.status, reason: feed.reason ?? '' };
+    this.mark('feed');
+  }
+
+  /**
+   * A message that says nothing of the source changes nothing: it was said before, or is not known.
+   * @param {{ source?: unknown } | null | undefined} feed
+   */
+  #takeSource(feed) {
+    if (typeof feed?.source !== 'string' || feed.source === this.source) return;
+    this.source = feed.source;
     this.mark('feed');
   }
 

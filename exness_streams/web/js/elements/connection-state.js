@@ -2,7 +2,7 @@
  * What the header says of the connection, the banner while it is lost, and the price in the tab's title.
  */
 
-import { find, setText } from '../dom.js';
+import { byId, find, setText } from '../dom.js';
 import { clockTime, duration, priceText, splitSymbol } from '../format.js';
 
 const TICK_MS = 500;
@@ -37,6 +37,7 @@ export class ConnectionState extends HTMLElement {
     const newest = age === null ? 'No price yet.' : `Newest price: ${clockTime(Date.now() - age)}.`;
     const reason = store.feed.reason ? ` ${store.feed.reason}.` : '';
     this.title = newest + reason;
+    byId('simulated', HTMLElement).hidden = store.source !== 'simulated';
     this.#banner(state);
   };
 

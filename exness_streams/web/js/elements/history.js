@@ -6,6 +6,7 @@ import { ApiError } from '../api.js';
 import { Decimal, ZERO } from '../decimal.js';
 import { byId, find, make, makeSvg, setText } from '../dom.js';
 import { dayTime, duration, exact, fullTime, money, priceText, reasonText, signedMoney, splitSymbol, toneOf } from '../format.js';
+import { histogramOf } from '../histogram.js';
 import { fillMarket } from '../market-cell.js';
 import { RowTable } from '../row-table.js';
 
@@ -108,6 +109,7 @@ export class History {
     const place = find(this.panel, '[data-testid="history-sum"]', HTMLElement);
     const more = this.#cursor === null ? '' : 'newest ';
     setText(place, this.#trades.length === 0 ? '' : `${more}${this.#trades.length}: ${signedMoney(sum)} USD`);
+    place.className = `history-sum ${toneOf(sum)}`;
     find(this.panel, 'pnl-histogram', PnlHistogram).show(this.#trades.map((trade) => trade.realizedPnL));
   }
 
@@ -175,7 +177,6 @@ function tradeOf(message) {
   };
 }
 
-const BARS = 21;
 const HEIGHT = 32;
 const WIDTH = 200;
 
@@ -184,23 +185,17 @@ export class PnlHistogram extends HTMLElement {
   /** @param {Decimal[]} profits */
   show(profits) {
     if (profits.length === 0) return this.replaceChildren();
-    const values = profits.map((profit) => profit.toNumber());
-    const most = Math.max(...values.map(Math.abs)) || 1;
-    const bars = Array.from({ length: BARS }, () => 0);
-    for (const value of values) bars[Math.round((value / most + 1) * 0.5 * (BARS - 1))] += 1;
-    const won = values.filter((value) => value > 0).length;
-    const lost = values.filter((value) => value < 0).length;
-    const words = `PnL of ${values.length} trades: ${won} gained, ${lost} lost, the largest ${most.toFixed(2)} USD`;
+    const { bars, won, lost, largest } = histogramOf(profits);
+    const words = `PnL of ${profits.length} trades: ${won} gained, ${lost} lost, the largest ${money(largest)} USD`;
     const picture = makeSvg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: 'img', 'aria-label': words, preserveAspectRatio: 'none' });
     const title = makeSvg('title', {});
     title.textContent = words;
-    const tallest = Math.max(...bars);
-    const step = WIDTH / BARS;
+    const tallest = Math.max(...bars.map(({ count }) => count));
+    const step = WIDTH / bars.length;
     picture.append(title, makeSvg('line', { x1: 0, x2: WIDTH, y1: HEIGHT - 0.5, y2: HEIGHT - 0.5 }));
-    for (const [index, count] of bars.entries()) {
+    for (const [index, { count, tone }] of bars.entries()) {
       if (count === 0) continue;
       const height = Math.max(3, (count / tallest) * (HEIGHT - 3));
-      const tone = index < (BARS - 1) / 2 ? 'down' : 'up';
       picture.append(makeSvg('rect', { x: index * step + 1, y: HEIGHT - 1 - height, width: step - 2, height, rx: 1, class: tone }));
     }
     this.replaceChildren(picture);

@@ -2,7 +2,7 @@
  * The tabs, the tables of open positions and of pending orders.
  */
 
-import { Decimal, HUNDRED } from '../decimal.js';
+import { Decimal, HUNDRED, ZERO } from '../decimal.js';
 import { byId, find, make, setText } from '../dom.js';
 import { closeAll, closePosition, editPosition } from '../dialogs.js';
 import { dayTime, exact, money, NOTHING, priceText, signedMoney, signedPercent, splitSymbol, toneOf } from '../format.js';
@@ -97,7 +97,7 @@ function positionTable(app, host) {
   const price = (/** @type {Position} */ row, /** @type {Decimal | null} */ value) => priceText(value, store.placesOf(row.symbol));
   // Rows are replaced when a position changes: what a cell shows is always asked of the store.
   const now = (/** @type {Position} */ row) => store.positions.get(row.positionId) ?? row;
-  const pnlTone = (/** @type {Position} */ row) => toneOf(store.profitOf(now(row)));
+  const roe = (/** @type {Position} */ row) => roeOf(store.profitOf(now(row)), now(row).margin);
   return new RowTable(host, {
     name: 'Open positions',
     empty: 'No open positions. What you buy or sell appears here.',
@@ -118,8 +118,8 @@ function positionTable(app, host) {
       { label: 'Liquidation', text: (row) => price(row, now(row).liquidationPrice), tone: (row) => (isNear(store.markOf(row), now(row)) ? 'near' : '') },
       { label: 'Stop loss', text: (row) => price(row, now(row).stopLoss) },
       { label: 'Take profit', text: (row) => price(row, now(row).takeProfit) },
-      { label: 'PnL', css: 'cell-pnl cell-strong', width: 9.5, text: (row) => signedMoney(store.profitOf(now(row))), tone: pnlTone },
-      { label: 'ROE', css: 'phone-off', width: 8.5, text: (row) => signedPercent(roeOf(store.profitOf(now(row)), now(row).margin)), tone: pnlTone },
+      { label: 'PnL', css: 'cell-pnl cell-strong', width: 9.5, text: (row) => signedMoney(store.profitOf(now(row))), tone: (row) => toneOf(store.profitOf(now(row))) },
+      { label: 'ROE', css: 'phone-off', width: 8.5, text: (row) => signedPercent(roe(row)), tone: (row) => toneOf(roe(row) ?? ZERO) },
       { label: 'Actions', css: 'cell-actions', width: 14.5, fill: fillPositionActions },
     ],
   });

@@ -6,12 +6,12 @@ import { make } from '../dom.js';
 
 /**
  * @typedef {object} Toast
- * @property {'good' | 'bad' | 'warn' | 'plain'} kind
+ * @property {'good' | 'loss' | 'bad' | 'warn' | 'plain'} kind
  * @property {string} title
  * @property {string} text
  */
 
-const SHOWN_MS = { good: 5_000, plain: 4_000, warn: 9_000, bad: 9_000 };
+const SHOWN_MS = { good: 5_000, loss: 5_000, plain: 4_000, warn: 9_000, bad: 9_000 };
 const STACK_MAX = 4;
 
 export class ToastStack extends HTMLElement {

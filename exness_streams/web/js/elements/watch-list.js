@@ -3,14 +3,14 @@
  */
 
 import { byId, make } from '../dom.js';
-import { priceText, splitSymbol } from '../format.js';
+import { moveCss, priceText, splitSymbol, toneOfSign } from '../format.js';
 
 /** @typedef {import('../decimal.js').Decimal} Decimal */
 
 /**
  * One shown price: its element, text node and the value it shows.
  * @typedef {{ element: HTMLElement, text: Text, value: Decimal | null, isOdd: boolean,
- *   flashedAt: number }} Shown
+ *   flashed: string, flashedAt: number }} Shown
  */
 
 /** @typedef {{ element: HTMLElement, bid: Shown, ask: Shown, isSeen: boolean }} Row */
@@ -146,7 +146,7 @@ function newRow(symbol) {
  */
 function newPrice(name) {
   const text = document.createTextNode('–');
-  return { element: make('span', { class: 'price', 'data-testid': name }, text), text, value: null, isOdd: false, flashedAt: 0 };
+  return { element: make('span', { class: 'price', 'data-testid': name }, text), text, value: null, isOdd: false, flashed: '', flashedAt: 0 };
 }
 
 /**
@@ -164,13 +164,11 @@ function showPrice(shown, value, places) {
   const move = value.compare(before);
   if (move === 0) return;
   const now = performance.now();
-  if (now - shown.flashedAt < FLASH_PAUSE_MS) {
-    shown.element.classList.toggle('up', move > 0);
-    shown.element.classList.toggle('down', move < 0);
-    return;
+  if (now - shown.flashedAt >= FLASH_PAUSE_MS) {
+    shown.flashedAt = now;
+    // Two names of one animation: changing the name restarts it, and needs no layout to be forced.
+    shown.isOdd = !shown.isOdd;
+    shown.flashed = toneOfSign(move);
   }
-  shown.flashedAt = now;
-  // Two names of one animation: changing the name restarts it, and needs no layout to be forced.
-  shown.isOdd = !shown.isOdd;
-  shown.element.className = `price ${move > 0 ? 'up rose' : 'down fell'}${shown.isOdd ? '' : '-again'}`;
+  shown.element.className = moveCss(toneOfSign(move), shown.flashed, shown.isOdd);
 }

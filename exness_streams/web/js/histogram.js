@@ -1,0 +1,40 @@
+/**
+ * How often trades ended how.
+ */
+
+import { ZERO, largerOf } from './decimal.js';
+import { toneOf } from './format.js';
+
+/** @typedef {import('./decimal.js').Decimal} Decimal */
+
+/** Bars on each side of the middle one, which is for what came to nothing. */
+const SIDE_BARS = 10;
+
+/**
+ * Losses left of the middle, gains right of it: a bar never holds both.
+ * @param {Decimal[]} profits
+ * @returns {{ bars: { count: number, tone: 'up' | 'down' | '' }[], won: number, lost: number, largest: Decimal }}
+ */
+export function histogramOf(profits) {
+  const largest = profits.reduce((most, profit) => largerOf(most, profit.sign < 0 ? profit.negated() : profit), ZERO);
+  const bars = Array.from({ length: 2 * SIDE_BARS + 1 }, (_, index) => ({ count: 0, tone: toneOfBar(index) }));
+  let won = 0;
+  let lost = 0;
+  for (const profit of profits) {
+    const tone = toneOf(profit);
+    won += Number(tone === 'up');
+    lost += Number(tone === 'down');
+    const share = tone === '' ? 0 : Math.abs(profit.over(largest).toNumber());
+    const away = tone === '' ? 0 : Math.min(SIDE_BARS, Math.max(1, Math.ceil(share * SIDE_BARS)));
+    bars[SIDE_BARS + (tone === 'down' ? -away : away)].count += 1;
+  }
+  return { bars, won, lost, largest };
+}
+
+/**
+ * @param {number} index
+ * @returns {'up' | 'down' | ''}
+ */
+function toneOfBar(index) {
+  return index > SIDE_BARS ? 'up' : index < SIDE_BARS ? 'down' : '';
+}
