@@ -4,15 +4,20 @@
  */
 
 import { make } from './dom.js';
+import { columnWide, digitsWide, layOut } from './row-layout.js';
 
 const OVERSCAN = 3;
+const PROBE_DIGITS = 20;
+const NARROW = '(max-width: 999px)';
 
 /**
  * @template R
  * @typedef {object} Column
  * @property {string} label
  * @property {string} [css] classes of the cells
- * @property {number} [width] percent
+ * @property {number} [px] what its cells need besides text
+ * @property {(row: R) => number} [size] of a cell that is built: its letters
+ * @property {boolean} [isStrong] whether its tone may make it bold
  * @property {(row: R) => string} [text]
  * @property {(row: R) => string} [tone] a class that depends on the row
  * @property {(row: R, cell: HTMLElement) => void} [fill] builds the cell, once a row
@@ -31,6 +36,9 @@ export class RowTable {
   #drawn = new Map();
   #rowHeight = 36;
   #head = 0;
+  /** The longest texts that the layout knows of. @type {number[]} */
+  #chars = [];
+  #layoutName = '';
   #window = '';
 
   /**
@@ -45,8 +53,10 @@ export class RowTable {
     this.above = gap(options.columns.length);
     this.below = gap(options.columns.length);
     this.body.append(this.above.row, this.below.row);
-    this.table = make('table', { role: 'table', 'aria-label': options.name }, headOf(options.columns), this.body);
-    this.scroller = make('div', { class: 'scroller', tabindex: '0', role: 'region', 'aria-label': options.name }, this.table);
+    this.head = headOf(options.columns);
+    this.table = make('table', { role: 'table', 'aria-label': options.name }, this.head, this.body);
+    this.probe = make('span', { class: 'probe', 'aria-hidden': 'true' }, '0'.repeat(PROBE_DIGITS));
+    this.scroller = make('div', { class: 'scroller', tabindex: '0', role: 'region', 'aria-label': options.name }, this.table, this.probe);
     this.empty = make('p', { class: 'empty' }, options.empty);
     host.append(this.empty, this.scroller);
     this.scroller.addEventListener('scroll', () => options.frames.request(this.#draw), { passive: true });
@@ -62,6 +72,7 @@ export class RowTable {
     this.table.setAttribute('aria-rowcount', String(rows.length + 1));
     this.#window = '';
     this.#draw();
+    this.#fit();
   }
 
   /**
@@ -73,12 +84,42 @@ export class RowTable {
   }
 
   #measure() {
-    const height = parseFloat(getComputedStyle(this.scroller).getPropertyValue('--row')) || 36;
-    this.#rowHeight = height;
-    this.#head = this.table.tHead?.offsetHeight ?? 0;
-    this.#window = '';
+    this.#layoutName = '';
+    this.#fit();
     this.options.frames.request(this.#draw);
   }
+
+  /** Give each column the room that its texts need, or each row a card. */
+  #fit = () => {
+    const room = this.scroller.clientWidth;
+    if (room === 0) return;
+    const isNarrow = matchMedia(NARROW).matches;
+    const shown = this.options.columns.map(({ css = '' }) => !(isNarrow && css.includes('phone-off')));
+    this.#chars = this.options.columns.map(({ label, size, px, text, css = '', isStrong = false }, index) => {
+      if (!text && !size) return px ? 0 : label.length;
+      const lengths = [...this.#drawn.values()].map((drawn) => size?.(drawn.row) ?? digitsWide(drawn.texts[index] ?? ''));
+      return columnWide(label, Math.max(...lengths, 0), /cell-(strong|market)/.test(css) || isStrong);
+    });
+    const cells = this.options.columns.map(({ px = 0 }, index) => ({ chars: this.#chars[index], fixedPx: px }));
+    const digit = this.probe.getBoundingClientRect().width / PROBE_DIGITS;
+    const layout = layOut(cells.filter((_, index) => shown[index]), { room, digit, isNarrow });
+    const name = JSON.stringify([layout, room]);
+    if (name === this.#layoutName) return;
+    this.#layoutName = name;
+    this.scroller.classList.toggle('cards', layout.isCards);
+    this.scroller.style.setProperty('--row', layout.isCards ? `${layout.rowHeight}px` : '');
+    if (layout.isCards) {
+      this.scroller.style.setProperty('--per-line', String(layout.perLine));
+      this.scroller.style.setProperty('--actions-span', String(layout.actionsSpan));
+    } else {
+      const heads = /** @type {HTMLElement[]} */ ([...this.head.querySelectorAll('th')]);
+      for (const [index, width] of layout.widths.entries()) heads[index].style.width = `${width}px`;
+    }
+    this.#rowHeight = parseFloat(getComputedStyle(this.scroller).getPropertyValue('--row')) || 36;
+    this.#head = layout.isCards ? 0 : (this.table.tHead?.offsetHeight ?? 0);
+    this.#window = '';
+    this.options.frames.request(this.#draw);
+  };
 
   #draw = () => {
     const { keyOf } = this.options;
@@ -140,7 +181,10 @@ export class RowTable {
     for (const [index, { text, tone, css: fixed = '' }] of this.options.columns.entries()) {
       if (text !== undefined) {
         const words = text(row);
-        if (texts[index] !== words) cells[index].textContent = texts[index] = words;
+        if (texts[index] !== words) {
+          cells[index].textContent = texts[index] = words;
+          if (digitsWide(words) > this.#chars[index]) this.options.frames.request(this.#fit);
+        }
       }
       if (tone !== undefined) {
         const name = tone(row);
@@ -165,11 +209,7 @@ export class RowTable {
 
 /** @param {Column<any>[]} columns */
 function headOf(columns) {
-  const cells = columns.map(({ label, css = '', width }) => {
-    const cell = make('th', { role: 'columnheader', scope: 'col', class: css.includes('start') ? 'start' : '' }, label);
-    if (width !== undefined) cell.style.width = `${width}%`;
-    return cell;
-  });
+  const cells = columns.map(({ label, css = '' }) => make('th', { role: 'columnheader', scope: 'col', class: css.includes('start') ? 'start' : '' }, label));
   return make('thead', { role: 'rowgroup' }, make('tr', { role: 'row' }, ...cells));
 }
 

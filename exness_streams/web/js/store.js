@@ -29,7 +29,7 @@ import { accountFigures, markPrice, profit } from './valuation.js';
  */
 
 /** Places of prices before tick size and quotes have said more, and the most that are shown. */
-const PRICE_PLACES = { least: 2, most: 8 };
+const PRICE_PLACES = { least: 2, most: 12 };
 
 export class Store {
   /** @type {Map<string, Market>} */

@@ -7,7 +7,7 @@ import { Decimal, ZERO } from '../decimal.js';
 import { byId, find, make, makeSvg, setText } from '../dom.js';
 import { dayTime, duration, exact, fullTime, money, priceText, reasonText, signedMoney, splitSymbol, toneOf } from '../format.js';
 import { histogramOf } from '../histogram.js';
-import { fillMarket } from '../market-cell.js';
+import { MARKET_PX, fillMarket, marketSize } from '../market-cell.js';
 import { RowTable } from '../row-table.js';
 
 const PAGE_ROWS = 100;
@@ -142,14 +142,14 @@ export class History {
       },
       onPick: (row) => store.select(row.symbol),
       columns: [
-        { label: 'Market', css: 'start cell-market', width: 14, fill: (row, cell) => fillMarket(row, cell) },
-        { label: 'Quantity', width: 12, text: (row) => exact(row.quantity) },
+        { label: 'Market', css: 'start cell-market', px: MARKET_PX, size: (row) => marketSize(row), fill: (row, cell) => fillMarket(row, cell) },
+        { label: 'Quantity', text: (row) => exact(row.quantity) },
         { label: 'Entry', text: (row) => price(row, row.entryPrice) },
         { label: 'Close', text: (row) => price(row, row.closePrice) },
-        { label: 'Closed by', width: 10, text: (row) => reasonText(row.reason), tone: (row) => (row.reason === 'liquidation' ? 'down' : '') },
+        { label: 'Closed by', text: (row) => reasonText(row.reason), tone: (row) => (row.reason === 'liquidation' ? 'down' : '') },
         { label: 'Fee', css: 'phone-off', text: (row) => money(row.fee) },
         { label: 'Held for', css: 'phone-off', text: (row) => duration(row.closedAt - row.openedAt) },
-        { label: 'Closed', width: 12, fill: (row, cell) => cell.append(make('time', { datetime: new Date(row.closedAt).toISOString(), title: fullTime(row.closedAt) }, dayTime(row.closedAt))) },
+        { label: 'Closed', size: (row) => dayTime(row.closedAt).length, fill: (row, cell) => cell.append(make('time', { datetime: new Date(row.closedAt).toISOString(), title: fullTime(row.closedAt) }, dayTime(row.closedAt))) },
         { label: 'PnL', css: 'cell-pnl cell-strong', text: (row) => signedMoney(row.realizedPnL), tone: (row) => toneOf(row.realizedPnL) },
       ],
     });

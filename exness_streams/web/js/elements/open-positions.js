@@ -6,7 +6,7 @@ import { Decimal, HUNDRED, ZERO } from '../decimal.js';
 import { byId, find, make, setText } from '../dom.js';
 import { closeAll, closePosition, editPosition } from '../dialogs.js';
 import { dayTime, exact, money, NOTHING, priceText, signedMoney, signedPercent, splitSymbol, toneOf } from '../format.js';
-import { fillMarket } from '../market-cell.js';
+import { MARKET_PX, fillMarket, marketSize } from '../market-cell.js';
 import { RowTable } from '../row-table.js';
 import { History } from './history.js';
 
@@ -110,17 +110,17 @@ function positionTable(app, host) {
       else closePosition(app, row.positionId, action === 'reduce' ? 50 : 100);
     },
     columns: [
-      { label: 'Market', css: 'start cell-market', width: 12, fill: (row, cell) => fillMarket(row, cell) },
-      { label: 'Quantity', css: 'phone-off', width: 9.5, text: (row) => exact(now(row).quantity) },
-      { label: 'Margin', width: 7.5, text: (row) => money(now(row).margin) },
+      { label: 'Market', css: 'start cell-market', px: MARKET_PX, size: (row) => marketSize(row), fill: (row, cell) => fillMarket(row, cell) },
+      { label: 'Quantity', css: 'phone-off', text: (row) => exact(now(row).quantity) },
+      { label: 'Margin', text: (row) => money(now(row).margin) },
       { label: 'Entry', text: (row) => price(row, row.entryPrice) },
       { label: 'Mark', text: (row) => price(row, store.markOf(row)) },
-      { label: 'Liquidation', text: (row) => price(row, now(row).liquidationPrice), tone: (row) => (isNear(store.markOf(row), now(row)) ? 'near' : '') },
+      { label: 'Liquidation', isStrong: true, text: (row) => price(row, now(row).liquidationPrice), tone: (row) => (isNear(store.markOf(row), now(row)) ? 'near' : '') },
       { label: 'Stop loss', text: (row) => price(row, now(row).stopLoss) },
       { label: 'Take profit', text: (row) => price(row, now(row).takeProfit) },
-      { label: 'PnL', css: 'cell-pnl cell-strong', width: 9.5, text: (row) => signedMoney(store.profitOf(now(row))), tone: (row) => toneOf(store.profitOf(now(row))) },
-      { label: 'ROE', css: 'phone-off', width: 8.5, text: (row) => signedPercent(roe(row)), tone: (row) => toneOf(roe(row) ?? ZERO) },
-      { label: 'Actions', css: 'cell-actions', width: 14.5, fill: fillPositionActions },
+      { label: 'PnL', css: 'cell-pnl cell-strong', text: (row) => signedMoney(store.profitOf(now(row))), tone: (row) => toneOf(store.profitOf(now(row))) },
+      { label: 'ROE', css: 'phone-off', text: (row) => signedPercent(roe(row)), tone: (row) => toneOf(roe(row) ?? ZERO) },
+      { label: 'Actions', css: 'cell-actions', px: 138, fill: fillPositionActions },
     ],
   });
 }
@@ -182,17 +182,17 @@ function orderTable(app, host) {
     onPick: (row) => store.select(row.symbol),
     onAction: (_, row) => app.desk.cancel(row),
     columns: [
-      { label: 'Market', css: 'start cell-market', width: 12.5, fill: (row, cell) => fillMarket(row, cell) },
+      { label: 'Market', css: 'start cell-market', px: MARKET_PX, size: (row) => marketSize(row), fill: (row, cell) => fillMarket(row, cell) },
       { label: 'Order', text: (row) => `${row.side === 'long' ? 'Buy' : 'Sell'} ${row.kind}` },
       { label: 'Price', css: 'cell-strong', text: (row) => price(row, row.price) },
       { label: 'Market price', text: (row) => price(row, market(row)) },
-      { label: 'Quantity', css: 'phone-off', width: 12, text: (row) => exact(row.quantity) },
+      { label: 'Quantity', css: 'phone-off', text: (row) => exact(row.quantity) },
       { label: 'Held', text: (row) => money(row.held) },
       { label: 'Stop loss', css: 'phone-off', text: (row) => price(row, row.stopLoss) },
       { label: 'Take profit', css: 'phone-off', text: (row) => price(row, row.takeProfit) },
-      { label: 'Placed', css: 'phone-off', width: 11, text: (row) => dayTime(row.placedAt) },
-      { label: 'Expires', width: 11, text: (row) => (row.expiresAt === null ? NOTHING : dayTime(row.expiresAt)) },
-      { label: 'Actions', css: 'cell-actions', fill: fillOrderActions },
+      { label: 'Placed', css: 'phone-off', text: (row) => dayTime(row.placedAt) },
+      { label: 'Expires', text: (row) => (row.expiresAt === null ? NOTHING : dayTime(row.expiresAt)) },
+      { label: 'Actions', css: 'cell-actions', px: 58, fill: fillOrderActions },
     ],
   });
 }

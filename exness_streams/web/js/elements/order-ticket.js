@@ -179,12 +179,20 @@ export class OrderTicket extends HTMLElement {
     if (this.form) this.form.dataset.kind = draft.kind;
     this.#set('sell-price', priceText(quote?.bid ?? null, places));
     this.#set('buy-price', priceText(quote?.ask ?? null, places));
+    this.#sizeSides();
     this.#set('spread', quote?.bid && quote.ask ? fixed(quote.ask.minus(quote.bid), places) : NOTHING);
     this.#set('ticket-free', freeCash === null ? NOTHING : `${money(freeCash)} USD`);
     setText(byId('leverage-most', HTMLElement), market ? `up to ${exact(market.leverageMax)}×` : '');
     if (market) this.#quote(draft, market, quote, places);
     this.#button(draft, market, quote, places);
   };
+
+  /** Long prices are written smaller, the longest below each other: none is cut. */
+  #sizeSides() {
+    const lengths = [...this.querySelectorAll('.side-price')].map((price) => price.textContent?.length ?? 0);
+    const longest = Math.max(...lengths);
+    find(this, '.sides', HTMLElement).dataset.length = longest <= 10 ? 'short' : longest <= 13 ? 'long' : 'longest';
+  }
 
   /**
    * @param {Draft} draft

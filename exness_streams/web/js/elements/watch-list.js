@@ -4,6 +4,7 @@
 
 import { byId, make } from '../dom.js';
 import { moveCss, priceText, splitSymbol, toneOfSign } from '../format.js';
+import { digitsWide } from '../row-layout.js';
 
 /** @typedef {import('../decimal.js').Decimal} Decimal */
 
@@ -15,6 +16,9 @@ import { moveCss, priceText, splitSymbol, toneOfSign } from '../format.js';
 
 /** @typedef {{ element: HTMLElement, bid: Shown, ask: Shown, isSeen: boolean }} Row */
 
+/** Digits that prices have room for at first, and that fit beside a market's name. */
+const LEAST_DIGITS = 8;
+const LINE_DIGITS = 9;
 const OLD_CHECK_MS = 1000;
 /** A price that moves all the time changes its colour, yet does not flicker. */
 const FLASH_PAUSE_MS = 700;
@@ -22,6 +26,7 @@ const FLASH_PAUSE_MS = 700;
 export class WatchList extends HTMLElement {
   /** @type {Map<string, Row>} */
   #rows = new Map();
+  #digits = LEAST_DIGITS;
   /** @type {import('../app.js').App} */
   #app;
   #sight = new IntersectionObserver((entries) => this.#seen(entries), { root: this, rootMargin: '80px' });
@@ -78,7 +83,19 @@ export class WatchList extends HTMLElement {
     const places = this.#app.store.placesOf(symbol);
     showPrice(row.bid, quote.bid, places);
     showPrice(row.ask, quote.ask, places);
+    this.#widen(Math.max(digitsWide(row.bid.text.data), digitsWide(row.ask.text.data)));
     if (row.element.classList.contains('old') && !this.#app.condition.isOld(symbol)) row.element.classList.remove('old');
+  }
+
+  /**
+   * Room for the longest price: a digit that is cut off makes another number of it.
+   * @param {number} digits
+   */
+  #widen(digits) {
+    if (digits <= this.#digits) return;
+    this.#digits = digits;
+    document.body.style.setProperty('--price-digits', String(digits));
+    document.body.classList.toggle('long-prices', digits > LINE_DIGITS);
   }
 
   #markOld() {

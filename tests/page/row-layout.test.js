@@ -1,0 +1,30 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { layOut } from '../../exness_streams/web/js/row-layout.js';
+
+const ACTIONS = { chars: 0, fixedPx: 148 };
+
+test('columns get the room that their longest texts need, or rows become cards', () => {
+  for (const room of [300, 390, 500, 712, 968, 1104, 1584, 3000]) {
+    for (const digit of [6, 7.5, 8.4]) {
+      for (const chars of [4, 8, 12, 16, 24]) {
+        const cells = [...Array.from({ length: 10 }, () => ({ chars, fixedPx: 0 })), ACTIONS];
+        const layout = layOut(cells, { room, digit, isNarrow: false });
+        if (!layout.isCards) {
+          assert.ok(layout.widths.reduce((sum, width) => sum + width, 0) <= room);
+          assert.ok(layout.widths.every((width, index) => width > cells[index].chars * digit + cells[index].fixedPx));
+          continue;
+        }
+        const cell = (room - 28 - (layout.perLine - 1) * 10) / layout.perLine;
+        assert.ok(layout.perLine === 1 || cell >= chars * digit, 'a card cuts its figures');
+        assert.ok(layout.perLine === 1 || layout.actionsSpan * (cell + 10) - 10 >= Math.min(148, cell * layout.perLine), 'the buttons do not fit');
+        assert.ok(layout.rowHeight >= Math.ceil((10 + layout.actionsSpan) / layout.perLine) * 40);
+      }
+    }
+  }
+});
+
+test('a narrow page has cards, whatever fits', () => {
+  assert.equal(layOut([{ chars: 3, fixedPx: 0 }], { room: 900, digit: 7, isNarrow: true }).isCards, true);
+});
