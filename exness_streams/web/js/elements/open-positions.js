@@ -120,7 +120,7 @@ function positionTable(app, host) {
       { label: 'Take profit', text: (row) => price(row, now(row).takeProfit) },
       { label: 'PnL', css: 'cell-pnl cell-strong', text: (row) => signedMoney(store.profitOf(now(row))), tone: (row) => toneOf(store.profitOf(now(row))) },
       { label: 'ROE', css: 'phone-off', text: (row) => signedPercent(roe(row)), tone: (row) => toneOf(roe(row) ?? ZERO) },
-      { label: 'Actions', css: 'cell-actions', px: 138, fill: fillPositionActions },
+      { label: 'Actions', css: 'cell-actions', px: 156, fill: fillPositionActions },
     ],
   });
 }
@@ -192,7 +192,7 @@ function orderTable(app, host) {
       { label: 'Take profit', css: 'phone-off', text: (row) => price(row, row.takeProfit) },
       { label: 'Placed', css: 'phone-off', text: (row) => dayTime(row.placedAt) },
       { label: 'Expires', text: (row) => (row.expiresAt === null ? NOTHING : dayTime(row.expiresAt)) },
-      { label: 'Actions', css: 'cell-actions', px: 58, fill: fillOrderActions },
+      { label: 'Actions', css: 'cell-actions', px: 66, fill: fillOrderActions },
     ],
   });
 }
