@@ -159,6 +159,7 @@ test('where prices come from is known once it was said, and a message without it
   store.takeMarkets({ markets: [], feed: { status: 'connected', source: 'simulated' } });
   assert.equal(store.source, 'simulated');
   store.setFeed({ status: 'connecting', reason: 'x' });
+  store.setFeed({ status: 'connecting', source: 'unknown' });
   assert.equal(store.source, 'simulated');
   store.setFeed({ status: 'connected', source: 'backpack' });
   assert.equal(store.source, 'backpack');

@@ -355,11 +355,11 @@ export class Store {
   }
 
   /**
-   * A message that says nothing of the source changes nothing: it was said before, or is not known.
+   * A message that says nothing of the source, or that it is not known yet, changes nothing.
    * @param {{ source?: unknown } | null | undefined} feed
    */
   #takeSource(feed) {
-    if (typeof feed?.source !== 'string' || feed.source === this.source) return;
+    if (typeof feed?.source !== 'string' || feed.source === 'unknown' || feed.source === this.source) return;
     this.source = feed.source;
     this.mark('feed');
   }
