@@ -26,9 +26,11 @@ from exness_streams.market_data.service import MarketDataService
 from exness_streams.market_data.source import Source, check_topic, source_of
 from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder
 from exness_streams.stopping import given_up
+from exness_streams.transport.aiokafka_mends import refuse_other_aiokafka
 from exness_streams.transport.cell_log import LogRecord
 from exness_streams.transport.faults import LogFault, LogFenced
 from exness_streams.transport.faust_environment import NO_ENVIRONMENT
+from exness_streams.transport.faust_mends import refuse_other_faust
 from exness_streams.transport.kafka_cells import KafkaCellLog
 from exness_streams.transport.kafka_topics import KafkaCluster, KafkaTopic, declare_topics
 from exness_streams.transport.recovery import HEARTBEATS, TableManager
@@ -123,6 +125,8 @@ class MarketDataWorker:
     """One of the market data processes."""
 
     def __init__(self, settings: KafkaSettings) -> None:
+        refuse_other_aiokafka()
+        refuse_other_faust()
         self.settings = settings
         credentials = settings.security().credentials()
         self.cluster = KafkaCluster(settings.kafka_brokers, credentials)

@@ -27,6 +27,7 @@ from exness_streams.market_data_metrics import FeedCollector
 from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder
 from exness_streams.stopping import given_up, unless
 from exness_streams.transport.faults import LogFault
+from exness_streams.transport.faust_mends import bound_addresses
 
 TAIL_TICKS = 10_000
 """How far back the ticks' topic is searched for the last sequence of each symbol."""
@@ -76,7 +77,7 @@ async def run_app(
 async def check_bound(app: Any, settings: Settings) -> None:
     """LogFault when the web server listens elsewhere than the settings say, whoever has told it to."""
     give_up_at_s = time.monotonic() + WEB_START_S_MAX
-    while not (bound := app.web._runner.addresses):
+    while not (bound := bound_addresses(app)):
         if time.monotonic() > give_up_at_s:
             raise LogFault(f"the web server does not listen on {settings.host}, port {settings.port}")
         await asyncio.sleep(0.05)

@@ -26,8 +26,10 @@ from exness_streams.engine.losses import RESTORE, check_kept
 from exness_streams.engine.market import Framer
 from exness_streams.engine.stalls import StallWatch, standings
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
+from exness_streams.transport.aiokafka_mends import refuse_other_aiokafka
 from exness_streams.transport.faults import CellReleased, LogFault
 from exness_streams.transport.faust_environment import NO_ENVIRONMENT, ignored_variables
+from exness_streams.transport.faust_mends import refuse_other_faust
 from exness_streams.transport.recovery import HEARTBEATS, TableManager
 from exness_streams.transport.table import BLOCK_CACHE_BYTES, CellTable
 from exness_streams.transport.web_server import WebServer
@@ -104,6 +106,8 @@ class Engine:
 
 def build_engine(settings: Settings) -> Engine:
     """A worker, on Kafka with KafkaSettings, on the embedded log with others. Nothing is opened before app.start()."""
+    refuse_other_aiokafka()
+    refuse_other_faust()
     if ignored := ignored_variables():
         log.warning("variables of Faust's that change nothing here: %s", ", ".join(ignored))
     settings.tables_dir.mkdir(parents=True, exist_ok=True)

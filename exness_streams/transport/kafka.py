@@ -14,6 +14,14 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode import Service
 
+from exness_streams.transport.aiokafka_mends import (
+    assignment_of,
+    close_connections,
+    has_fatal_error,
+    leave_when_stopped,
+    poll_records_max,
+    read_committed,
+)
 from exness_streams.transport.batching import BatchingConsumer, Wakeup
 from exness_streams.transport.faults import LogFault
 from exness_streams.transport.kafka_cells import KafkaCellLog, KafkaFrameLog
@@ -28,15 +36,6 @@ FETCH_WAIT_MS_MAX = 100
 
 STOP_S_MAX = 15.0
 """How long the consumer's thread may take to end; a rebalance that is under way must end first."""
-
-
-def leave_when_stopped(consumer: Any) -> None:
-    """Have an aiokafka consumer leave its group when it is stopped, also as a static member.
-
-    aiokafka lets static members stay, for a restart without a rebalance; but nobody takes their partitions over
-    until their session is over, which is longer than a rebalance takes.
-    """
-    consumer._coordinator._group_instance_id = None
 
 
 class FetchEnd:
@@ -82,7 +81,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fa
         except asyncio.CancelledError:
             # aiokafka's own, from a fetch that it cancels while that waits for its broker. It would end this thread
             # in silence, and who stops it would wait for nothing.
-            await self._consumer._client.close()
+            await close_connections(self._consumer)
 
     def _stopped_set(self) -> None:
         if not self.thread_loop.is_closed():  # the thread may have ended first
@@ -90,9 +89,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fa
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        # Faust has no settings for these; aiokafka reads them when it starts.
-        consumer._isolation_level = "read_committed"
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS_MAX
+        read_committed(consumer, FETCH_WAIT_MS_MAX)
         return consumer
 
     async def fetch(self, active: set[TP] | None, timeout_s: float, end: FetchEnd) -> Mapping[Any, list[Any]]:
@@ -103,7 +100,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fa
 
     async def _fetch_until(self, consumer: Any, active: Any, timeout_s: float, end: FetchEnd) -> Mapping[Any, Any]:
         fetch = asyncio.ensure_future(
-            self._fetch_records(consumer, active, timeout=timeout_s, max_records=consumer._max_poll_records)
+            self._fetch_records(consumer, active, timeout=timeout_s, max_records=poll_records_max(consumer))
         )
         ended = asyncio.ensure_future(end.wait())
         try:
@@ -229,10 +226,10 @@ class Consumer(BatchingConsumer, driver.Consumer):  # type: ignore[misc]
     def _is_behind(self, tp: TP) -> bool:
         # Faust's own way to it. Between two assignments, in the other thread, there is none.
         consumer = self._thread._consumer
-        subscription = None if consumer is None else consumer._subscription.subscription
-        if subscription is None or subscription.assignment is None:
+        assignment = None if consumer is None else assignment_of(consumer)
+        if assignment is None:
             return False
-        state = subscription.assignment.state_value(driver.ensure_aiokafka_TP(tp))
+        state = assignment.state_value(driver.ensure_aiokafka_TP(tp))
         if state is None or not state.has_valid_position or state.highwater is None:
             return False
         return bool(state.position < state.highwater)
@@ -284,7 +281,7 @@ class Producer(driver.Producer):  # type: ignore[misc]
             return await sent
         except KafkaError as error:
             fault = LogFault(f"Kafka did not acknowledge a record: {error}", written=None)
-            if self._producer._txn_manager.is_fatal_error():
+            if has_fatal_error(self._producer):
                 await self.app.crash(fault)  # it would refuse all that follow
             raise fault from error
 

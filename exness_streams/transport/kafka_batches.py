@@ -7,23 +7,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from aiokafka.producer import message_accumulator
-
+from exness_streams.transport.aiokafka_mends import seen
 from exness_streams.transport.cell_log import LogRecord
 from exness_streams.transport.faults import LogFault
 
 BATCH_BYTES_MAX = 256 * 1024
-
-
-class _QuietBatch(message_accumulator.MessageBatch):  # type: ignore[misc]  # aiokafka is untyped here
-    """aiokafka's, which fails a future of its own that nobody waits for: asyncio would tell of it with a traceback."""
-
-    def failure(self, exception: BaseException) -> None:
-        super().failure(exception)
-        _seen(self._drain_waiter)
-
-
-message_accumulator.MessageBatch = _QuietBatch
 
 
 async def enqueue(producer: Any, records: Sequence[LogRecord], partition: int | None) -> list[tuple[Any, list[int]]]:
@@ -49,16 +37,10 @@ async def enqueue(producer: Any, records: Sequence[LogRecord], partition: int | 
         while begun < len(indexes):
             batch, count = _fill(producer, records, indexes, begun, now_ms)
             future = await producer.send_batch(batch, topic, partition=number)
-            future.add_done_callback(_seen)
+            future.add_done_callback(seen)
             sent.append((future, indexes[begun : begun + count]))
             begun += count
     return sent
-
-
-def _seen(sent: asyncio.Future[Any]) -> None:
-    """When a transaction fails, what hangs on it fails, too, and the transaction tells why."""
-    if sent.done() and not sent.cancelled():
-        sent.exception()
 
 
 def _fill(producer: Any, records: Sequence[LogRecord], indexes: Sequence[int], begun: int, now_ms: int) -> Any:

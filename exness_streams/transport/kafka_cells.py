@@ -19,20 +19,14 @@ from aiokafka.errors import (
     KafkaError,
     ProducerFenced,
 )
-from aiokafka.producer import sender
 from async_timeout import timeout
 
+from exness_streams.transport.aiokafka_mends import RETRY_BACKOFF_MS, fatal_error, patience
 from exness_streams.transport.cell_log import LogRecord, tell_nobody
 from exness_streams.transport.faults import CellReleased, LogClosed, LogFault, LogFenced
 from exness_streams.transport.kafka_batches import BATCH_BYTES_MAX, delivered, enqueue
 from exness_streams.transport.kafka_offsets import committed_offsets
 from exness_streams.transport.kafka_topics import CONNECT_S_MAX, KafkaCluster
-
-RETRY_BACKOFF_MS = 2
-"""Brokers ask for a moment's patience after each commit; aiokafka's own 100 ms would be the transaction's time."""
-
-# And its own 20 ms for the first request of a transaction, which no setting reaches (24 ms a commit, measured).
-sender.BACKOFF_OVERRIDE = RETRY_BACKOFF_MS / 1000
 
 TRANSACTION_TIMEOUT_MS = 10_000
 COMMIT_S_MAX = 30.0
@@ -40,44 +34,6 @@ RELEASE_S_MAX = 3.0
 ABORT_S_MAX = 3.0
 
 FENCED = (ProducerFenced, InvalidProducerEpoch, InvalidProducerIdMapping, InvalidTxnState)
-
-
-class _Patience(logging.Filter):
-    """Drops aiokafka's warnings of such retries for the topics that cells write; nearly every commit has some.
-
-    Brokers of 4.x call it NotEnoughReplicas. A real lack of replicas is still told of the other topics, and by
-    commits that fail.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.topics: set[str] = set()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        arguments = record.args if isinstance(record.args, tuple) else ()
-        about = arguments[0] if arguments else None
-        if not isinstance(about, TopicPartition) or about.topic not in self.topics:
-            return True
-        return not any(name in record.getMessage() for name in ("NotEnoughReplicas", "ConcurrentTransactions"))
-
-
-_patience = _Patience()
-logging.getLogger("aiokafka.producer.sender").addFilter(_patience)
-
-
-def _in_one_line(record: logging.LogRecord) -> bool:
-    """An aiokafka producer that loses its broker inside a transaction says so with tracebacks; a commit then fails."""
-    record.exc_info = None
-    return True
-
-
-def _is_not_its_bookkeeping(record: logging.LogRecord) -> bool:
-    """And then it trips over the batches that it has failed already, which does no harm."""
-    return "MessageAccumulator._pop_batch" not in record.getMessage()
-
-
-logging.getLogger("aiokafka.producer.sender").addFilter(_in_one_line)
-logging.getLogger("asyncio").addFilter(_is_not_its_bookkeeping)
 
 
 class _FencedCell:
@@ -100,7 +56,7 @@ class _FencedCell:
             deciding = False
             try:
                 await self.producer.begin_transaction()
-                _patience.topics.update(record.topic for record in records)
+                patience.topics.update(record.topic for record in records)
                 sent = await enqueue(self.producer, records, partition)
                 await self.producer.send_offsets_to_transaction(offsets, group)
                 written = await delivered(sent, len(records))
@@ -126,7 +82,7 @@ class _FencedCell:
 
     def _fault(self, error: BaseException, written: bool | None) -> LogFault:
         # The producer tells the reason once; what is called afterwards only hears that it is too late.
-        cause = _fatal_error(self.producer) or error
+        cause = fatal_error(self.producer) or error
         if isinstance(cause, FENCED):
             return LogFenced(
                 f"{self.name} was taken over by another worker, or its transaction took more than "
@@ -137,15 +93,6 @@ class _FencedCell:
             return cause.for_waiter(written)
         words = str(cause) or type(cause).__name__
         return LogFault(f"{self.name} could not be committed to Kafka: {words}", written=written)
-
-
-def _fatal_error(producer: Any) -> BaseException | None:
-    transactions = producer._txn_manager
-    ended = transactions.wait_for_transaction_end()
-    if transactions.is_fatal_error() and ended is not None and ended.done() and not ended.cancelled():
-        error: BaseException | None = ended.exception()
-        return error
-    return None
 
 
 class KafkaCellLog:

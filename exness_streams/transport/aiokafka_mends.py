@@ -1,0 +1,145 @@
+"""All that touches aiokafka's private names: what it has no setting for, and what it says too loudly."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from aiokafka import TopicPartition
+from aiokafka.producer import message_accumulator, sender
+
+from exness_streams.transport.private_names import Private, refuse_without
+
+BOUNDS = ">=0.12,<0.15"
+"""As in pyproject.toml."""
+
+NEEDED = (
+    *(
+        Private("aiokafka:AIOKafkaConsumer", name)
+        for name in ("_client", "_coordinator", "_fetch_max_wait_ms", "_isolation_level", "_max_poll_records",
+                     "_subscription")
+    ),
+    Private("aiokafka.consumer.group_coordinator:GroupCoordinator", "_group_instance_id"),
+    Private("aiokafka:AIOKafkaProducer", "_txn_manager"),
+    Private("aiokafka.producer.transaction_manager:TransactionManager", "is_fatal_error"),
+    Private("aiokafka.producer.transaction_manager:TransactionManager", "wait_for_transaction_end"),
+    Private("aiokafka.producer.message_accumulator", "MessageBatch"),
+    Private("aiokafka.producer.message_accumulator:MessageBatch", "_drain_waiter"),
+    Private("aiokafka.producer.message_accumulator:MessageAccumulator", "_pop_batch"),
+    Private("aiokafka.producer.sender", "BACKOFF_OVERRIDE"),
+    Private("aiokafka.partitioner", "DefaultPartitioner"),
+)  # fmt: skip
+
+
+def refuse_other_aiokafka() -> None:
+    """LogFault in one line for an aiokafka that lacks one of the names."""
+    refuse_without("aiokafka", NEEDED, BOUNDS)
+
+
+RETRY_BACKOFF_MS = 2
+"""Brokers ask for a moment's patience after each commit; aiokafka's own 100 ms would be the transaction's time."""
+
+# And its own 20 ms for the first request of a transaction, which no setting reaches (24 ms a commit, measured).
+sender.BACKOFF_OVERRIDE = RETRY_BACKOFF_MS / 1000
+
+
+class _QuietBatch(message_accumulator.MessageBatch):  # type: ignore[misc]  # aiokafka is untyped here
+    """aiokafka's, which fails a future of its own that nobody waits for: asyncio would tell of it with a traceback."""
+
+    def failure(self, exception: BaseException) -> None:
+        super().failure(exception)
+        seen(self._drain_waiter)
+
+
+message_accumulator.MessageBatch = _QuietBatch
+
+
+def seen(sent: asyncio.Future[Any]) -> None:
+    """When a transaction fails, what hangs on it fails, too, and the transaction tells why."""
+    if sent.done() and not sent.cancelled():
+        sent.exception()
+
+
+class _Patience(logging.Filter):
+    """Drops aiokafka's warnings of such retries for the topics that cells write; nearly every commit has some.
+
+    Brokers of 4.x call it NotEnoughReplicas. A real lack of replicas is still told of the other topics, and by
+    commits that fail.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.topics: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        about = arguments[0] if arguments else None
+        if not isinstance(about, TopicPartition) or about.topic not in self.topics:
+            return True
+        return not any(name in record.getMessage() for name in ("NotEnoughReplicas", "ConcurrentTransactions"))
+
+
+patience = _Patience()
+logging.getLogger("aiokafka.producer.sender").addFilter(patience)
+
+
+def _in_one_line(record: logging.LogRecord) -> bool:
+    """An aiokafka producer that loses its broker inside a transaction says so with tracebacks; a commit then fails."""
+    record.exc_info = None
+    return True
+
+
+def _is_not_its_bookkeeping(record: logging.LogRecord) -> bool:
+    """And then it trips over the batches that it has failed already, which does no harm."""
+    return "MessageAccumulator._pop_batch" not in record.getMessage()
+
+
+logging.getLogger("aiokafka.producer.sender").addFilter(_in_one_line)
+logging.getLogger("asyncio").addFilter(_is_not_its_bookkeeping)
+
+
+def has_fatal_error(producer: Any) -> bool:
+    """Whether a producer's transactions are over for good."""
+    return bool(producer._txn_manager.is_fatal_error())
+
+
+def fatal_error(producer: Any) -> BaseException | None:
+    """What ended a producer's transactions for good."""
+    ended = producer._txn_manager.wait_for_transaction_end()
+    if has_fatal_error(producer) and ended is not None and ended.done() and not ended.cancelled():
+        error: BaseException | None = ended.exception()
+        return error
+    return None
+
+
+def leave_when_stopped(consumer: Any) -> None:
+    """Have an aiokafka consumer leave its group when it is stopped, also as a static member.
+
+    aiokafka lets static members stay, for a restart without a rebalance; but nobody takes their partitions over
+    until their session is over, which is longer than a rebalance takes.
+    """
+    consumer._coordinator._group_instance_id = None
+
+
+async def close_connections(consumer: Any) -> None:
+    """What a consumer's stop does last, and does not come to when it is cancelled."""
+    await consumer._client.close()
+
+
+def read_committed(consumer: Any, fetch_wait_ms: int) -> None:
+    """Settings that Faust has none for; aiokafka reads them when it starts."""
+    consumer._isolation_level = "read_committed"
+    consumer._fetch_max_wait_ms = fetch_wait_ms
+
+
+def poll_records_max(consumer: Any) -> int:
+    """How many records one poll may give."""
+    records: int = consumer._max_poll_records
+    return records
+
+
+def assignment_of(consumer: Any) -> Any:
+    """A consumer's assignment, None between two."""
+    subscription = consumer._subscription.subscription
+    return None if subscription is None else subscription.assignment

@@ -1,0 +1,48 @@
+"""Names that Faust keeps for itself and that this package calls or overrides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from exness_streams.transport.private_names import Private, refuse_without
+
+BOUNDS = ">=0.15.3,<0.16"
+"""As in pyproject.toml."""
+
+_BY_OWNER: dict[str, tuple[str, ...]] = {
+    "faust.transport.consumer:Consumer": (
+        "_wait_next_records", "_new_offset", "_add_gap", "_wait_for_ack", "_getmany", "_seek", "_commit",
+        "_new_topicpartition", "_to_message", "_is_changelog_tp", "_committed_offset",
+        "_read_offset",
+        "_acked_index", "_buffered_partitions", "_clean_unacked_messages", "_get_active_partitions",
+        "_unacked_messages",
+    ),
+    "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread": (
+        "_consumer", "_create_worker_consumer", "_ensure_consumer", "_fetch_records", "_stopped_set",
+    ),
+    "faust.transport.drivers.aiokafka:Consumer": ("_thread", "_new_consumer_thread"),
+    "faust.transport.drivers.aiokafka:Producer": ("_producer", "_settings_extra"),
+    "faust.transport.drivers.aiokafka:Transport": ("_really_create_topic",),
+    "faust.tables.recovery:Recovery": ("_build_offsets", "_build_highwaters"),
+    "faust.tables.manager:TableManager": ("_recovery", "_update_channels"),
+    "faust.assignor.partition_assignor:PartitionAssignor": ("_assignment", "_active_tps", "_standby_tps"),
+    "faust.stores.rocksdb:Store": ("_db_for_partition",),
+    "faust.topics:Topic": ("_on_published",),
+    "faust.app:App": ("_new_web",),
+    "faust.worker:Worker": ("_on_sigterm", "_on_sigusr1"),
+    "faust.web.drivers.aiohttp:Web": ("_runner",),
+}  # fmt: skip
+
+NEEDED = tuple(Private(where, name) for where, names in _BY_OWNER.items() for name in names)
+
+
+def refuse_other_faust() -> None:
+    """LogFault in one line for a Faust that lacks one of the names."""
+    refuse_without("faust-streaming", NEEDED, BOUNDS)
+
+
+def bound_addresses(app: Any) -> Sequence[Any]:
+    """Where an app's web server listens; nothing before it does."""
+    addresses: Sequence[Any] = app.web._runner.addresses
+    return addresses
