@@ -155,7 +155,7 @@ class Framer:
             keep(tick.symbol, tick.sequence, time_ms, tick.price, now_ms)
             if record.offset < framed_end:
                 continue  # read again for the candles alone
-            if time_ms != tick.timestamp or tick.sequence > sequence_max:
+            if time_ms != tick.timestamp:
                 self._note_ahead(record)
             quote = Quote(tick.sequence, time_ms, tick.price, tick.bid, tick.ask, tick.volume)
             if tick.symbol in rates:
