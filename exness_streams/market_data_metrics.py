@@ -80,18 +80,22 @@ class MarketDataViews:
         return json_response({"status": "ok"})
 
     async def ready(self, request: web.Request) -> web.Response:
-        """GET /readyz: 503 until it ingests or could take over; a feed that is away only degrades the leader."""
+        """GET /readyz: 503 until it ingests or could take over; prices that do not come only degrade the leader."""
         worker = self._worker
         reasons = [] if worker.joined.is_set() else ["not (yet) a member of the consumer group"]
         leads, status = worker.leads.is_set(), worker.feed.status.value
-        working = "degraded" if leads and status != "connected" else "ok"
+        is_unready = bool(reasons)
+        if leads and status != "connected":
+            reasons.append(f"the feed of prices is {status}")
+        if leads and (silent := sorted(worker.feed.silent_symbols)):
+            reasons.append(f"{', '.join(silent)}: the exchange sends no prices")
         body: dict[str, Any] = {
-            "status": "unready" if reasons else working,
+            "status": "unready" if is_unready else "degraded" if reasons else "ok",
             "reasons": reasons,
             "role": "leader" if leads else "standby",
             "feed": {"status": status, "source": worker.source},
         }
-        return json_response(body, 503 if reasons else 200, {"Retry-After": "1"} if reasons else None)
+        return json_response(body, 503 if is_unready else 200, {"Retry-After": "1"} if is_unready else None)
 
 
 @asynccontextmanager

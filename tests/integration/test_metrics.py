@@ -390,6 +390,15 @@ async def test_the_web_server_of_a_market_data_process(kafka_settings: KafkaSett
         async with client.get("/readyz") as leader:
             answer = await leader.json()
             assert (leader.status, answer["status"], answer["role"]) == (200, "degraded", "leader")
+            assert answer["reasons"] == ["the feed of prices is disconnected"]
+        true_feed, fake = worker.feed, SilentFeed()
+        fake.status, fake.silent_symbols = FeedStatus.CONNECTED, frozenset({"SOL_USDC", "ETH_USDC"})
+        worker.feed = fake  # type: ignore[assignment]
+        async with client.get("/readyz") as leader:
+            answer = await leader.json()
+            assert (leader.status, answer["status"]) == (200, "degraded")
+            assert answer["reasons"] == ["ETH_USDC, SOL_USDC: the exchange sends no prices"]
+        worker.feed = true_feed
         worker.publisher.observer.transaction(7, 0.25)
         async with client.get(METRICS) as metrics:
             scrape = Scrape(await metrics.text())
