@@ -167,9 +167,13 @@ class MarketDataWorker:
         self._changed.set()
 
     async def declare(self) -> None:
-        """Make the topic when it is missing. LogFault when there is another one."""
+        """Make the topic when it is missing. LogFault when there is another one, OtherSource when it is another's."""
         topic = KafkaTopic(MARKET_UPDATES_TOPIC, 1, self.settings.replication_factor, retention_ms=DAY_MS)
         await declare_topics(self.cluster, [topic])
+        # Before it leads: that would fence the one that ingests the right prices.
+        sources: Counter[str] = Counter()
+        await _newest_sequences(self.cluster, sources)
+        check_topic(sources, self.source)
 
     async def lead(self) -> None:
         """Ingest while this process is the leader. Runs for ever."""

@@ -207,10 +207,16 @@ class CandleHost:
         return self._commits.holds(owned.lease)
 
     def asked(self, symbol: str, interval: str) -> Asked | None:
-        """What of the exchange's history was asked for already, None: nothing. NotOwned."""
+        """What of the exchange's history was asked for already, None: nothing. NotOwned.
+
+        Nothing beyond the present: were our clock put back, no minute from then on would be asked for.
+        """
         owned = self.owned
         stored = self.table.entry(owned.partition, candles.asked_key(symbol, interval))
-        return None if stored is None else candles.decode_asked(stored)
+        if stored is None:
+            return None
+        asked, now_s = candles.decode_asked(stored), int(self._clock_s())
+        return Asked(asked.from_s, min(asked.to_s, now_s)) if asked.from_s < now_s else None
 
     def wanted_time(self, symbol: str, interval: str) -> tuple[int, int]:
         """[from, to), seconds, in which the exchange's minutes ("1m") or hours ("1h") can be used. NotOwned."""

@@ -400,3 +400,11 @@ async def test_candles_that_0_1_0_kept_of_the_future_are_gone_after_the_start() 
     worker.host.fold.add(SOL, 6, (NOW_S + 130) * 1000, Decimal(12))
     await worker.host.flush()
     assert (await Worker(log).shown())[-1] == candle(120, "12 12 12 12")
+
+
+async def test_what_was_asked_for_under_a_clock_that_ran_ahead_is_asked_for_again() -> None:
+    worker = Worker(Log())
+    await worker.host.take_told(SOL, "1m", [], Asked(NOW_S - 600, NOW_S + DAY_S))
+    assert worker.host.asked(SOL, "1m") == Asked(NOW_S - 600, NOW_S)
+    worker.clock.now_s -= 3_600
+    assert worker.host.asked(SOL, "1m") is None
