@@ -35,9 +35,10 @@ def price(value: Decimal | None) -> str:
 
 
 def coloured(amount: Decimal) -> str:
-    """Gains green, losses red."""
-    colour = "green" if amount > 0 else "red" if amount < 0 else "white"
-    return f"[{colour}]{amount:+,.2f}[/]"
+    """Gains green, losses red, by what is shown: what is nothing to the cent has neither colour nor minus."""
+    shown = round(amount, 2) or Decimal(0)
+    colour = "green" if shown > 0 else "red" if shown < 0 else "white"
+    return f"[{colour}]{shown:+,.2f}[/]"
 
 
 def moment(time_ms: int | None) -> str:

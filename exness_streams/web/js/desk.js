@@ -158,7 +158,7 @@ export function announcement(event, before, placesOf) {
       return {
         kind: 'good',
         title: `${verb} ${amount()} at ${price(event.entryPrice)}`,
-        text: event.orderId ? 'A pending order was filled.' : `Margin ${money(Decimal.from(event.margin))} USD, ${event.leverage}×.`,
+        text: event.orderId ? 'A pending order was filled.' : `Margin ${money(Decimal.from(event.margin))} USD, ${exact(Decimal.from(event.leverage))}×.`,
       };
     }
     case 'PositionClosed': {
