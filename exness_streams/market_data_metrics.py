@@ -12,6 +12,7 @@ from prometheus_client.core import CounterMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from exness_streams import __version__
+from exness_streams.api.aiohttp_mends import refuse_other_aiohttp
 from exness_streams.api.commands import json_response
 from exness_streams.api.door import Door
 from exness_streams.api.errors import error_middleware
@@ -101,6 +102,7 @@ class MarketDataViews:
 @asynccontextmanager
 async def watched(worker: MarketDataWorker) -> AsyncIterator[None]:
     """Serve /metrics, /livez and /readyz of a market data process on its host and port. OSError."""
+    refuse_other_aiohttp()
     registry = process_registry()
     registry.register(FeedCollector(worker.service))
     registry.register(_WorkerCollector(worker))

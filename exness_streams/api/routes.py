@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry
 
 from exness_streams.api.account import AccountViews
+from exness_streams.api.aiohttp_mends import refuse_other_aiohttp
 from exness_streams.api.candles import CandleViews
 from exness_streams.api.commands import CommandDesk
 from exness_streams.api.door import Door
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 def add_routes(engine: Engine) -> CollectorRegistry:
     """Mount the API on the worker's web server. Returns the metrics it shows, for others to join."""
+    refuse_other_aiohttp()
     desk = CommandDesk(engine)
     public, trading, orders, account = PublicViews(engine), TradingViews(desk), OrderViews(desk), AccountViews(desk)
     history = HistoryViews(desk)

@@ -35,7 +35,7 @@ MAY_IMPORT = {
 TOP_OPEN_TO = {
     "domain": set(),
     "engine": {"messages", "config", "config_kafka", "transport"},
-    "api": {"messages", "config"},
+    "api": {"messages", "config", "transport"},
     "market_data": {"messages"},
     "transport": {"messages"},
 }  # fmt: skip

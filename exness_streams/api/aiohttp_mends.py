@@ -1,0 +1,69 @@
+"""All that touches names which aiohttp keeps for itself: how it answers what is no request, before any middleware."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web, web_protocol, web_server
+from aiohttp.http_exceptions import HttpProcessingError
+
+from exness_streams.api.errors import ApiError, error_response
+from exness_streams.transport.private_names import Private, refuse_without
+
+BOUNDS = ">=3.10,<3.15"
+"""As in pyproject.toml."""
+
+NEEDED = (
+    Private("aiohttp.web_server", "RequestHandler"),
+    Private("aiohttp.web_protocol:RequestHandler", "handle_error"),
+    Private("aiohttp.web_protocol:RequestHandler", "log_exception"),
+    Private("aiohttp.web_protocol:RequestHandler", "log_debug"),
+)
+
+SAID_MAX = 128
+CLIENTS_FAULTS = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
+"""What strangers can cause at will: no traceback of these belongs into the log."""
+
+
+def refuse_other_aiohttp() -> None:
+    """LogFault in one line for an aiohttp that lacks one of the names."""
+    refuse_without("aiohttp", NEEDED, BOUNDS)
+
+
+class QuietHandler(web_protocol.RequestHandler):
+    """aiohttp's, which answers garbage as text that repeats it, and logs a traceback for each."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What is no request, in the one shape; the connection ends."""
+        if not isinstance(exc, HttpProcessingError) or not 400 <= status < 500 or request.writer.output_size > 0:
+            return super().handle_error(request, status, exc, message)
+        code = "INVALID_REQUEST" if status == 400 else HTTPStatus(status).name
+        response = error_response(ApiError(status, code, f"this is not an HTTP request: {_reason(exc)}"))
+        response.force_close()
+        return response
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """A fault of ours; a client's is of no interest but to who debugs."""
+        if isinstance(kw.get("exc_info"), CLIENTS_FAULTS):
+            self.log_debug(*args, **kw)
+        else:
+            super().log_exception(*args, **kw)
+
+
+def _reason(error: HttpProcessingError) -> str:
+    """The first line of aiohttp's reason: the others repeat what was sent."""
+    first = (str(error.message).strip().splitlines() or [""])[0].rstrip(": ")
+    said = ascii(first)[1:-1]
+    return said if len(said) <= SAID_MAX else said[: SAID_MAX - 1] + "…"
+
+
+web_server.RequestHandler = QuietHandler  # type: ignore[attr-defined]
