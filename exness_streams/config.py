@@ -25,6 +25,7 @@ from exness_streams.config_terms import (
 from exness_streams.domain.hosts import is_loopback
 from exness_streams.domain.instruments import Catalogue, Limits, Terms
 from exness_streams.domain.money import DECIMAL_COMMA, has_decimal_comma
+from exness_streams.domain.outside_text import without_secrets
 from exness_streams.market_data.backpack import is_symbol
 
 PREFIX = "EXNESS_"
@@ -191,6 +192,11 @@ class Settings(BaseSettings):
         return Limits(open_max=self.max_open, exposure_max=self.max_exposure)
 
     @property
+    def own_url(self) -> str:
+        """Where the web server is reached from this machine."""
+        return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
+
+    @property
     def own_hosts(self) -> tuple[str, ...]:
         """Hosts that requests may name, besides those of the loopback."""
         return (self.host, *self.allowed_hosts)
@@ -238,6 +244,8 @@ def _in_one_line(kind: type[Settings], error: ValidationError) -> str:
     shown = ",".join(value) if isinstance(value, tuple) else value
     if "password" in variable.lower():
         shown = SECRET
+    if variable.endswith("_URL"):
+        shown = without_secrets(str(value))
     field = kind.model_fields[name.removeprefix(PREFIX).lower()]
     comma = field.annotation is Decimal and has_decimal_comma(str(value))
     return f"{variable}={shown} is not allowed; it must be {allowed}{f': {DECIMAL_COMMA}' if comma else ''}"

@@ -76,7 +76,7 @@ class KafkaSettings(Settings):
     @property
     def own_url(self) -> str:
         """Where other workers forward requests to."""
-        return self.advertised_url or f"http://{self.host}:{self.port}"
+        return self.advertised_url or super().own_url
 
     @property
     def own_hosts(self) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from exness_streams.config_kafka import KafkaSettings
+from exness_streams.domain.outside_text import without_secrets
 from exness_streams.engine.observer import Observer
 from exness_streams.engine.ticks import note_sequences, note_sources
 from exness_streams.market_data.feed import BackpackFeed
@@ -184,7 +185,7 @@ class MarketDataWorker:
                 leads = bool(self.app.is_leader())
                 if leads and ingesting is None:
                     if not self._failed_lately():
-                        log.info("leading: ingesting %s", self.settings.backpack_ws_url)
+                        log.info("leading: ingesting %s", without_secrets(self.settings.backpack_ws_url))
                     ingesting = asyncio.create_task(self._ingest())
                 elif not leads and ingesting is not None:
                     log.info("standing by: another process leads")

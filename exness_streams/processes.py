@@ -21,6 +21,7 @@ from exness_streams import __version__
 from exness_streams.config import ConfigError, Settings
 from exness_streams.config_kafka import KafkaSettings, load_kafka_settings
 from exness_streams.config_names import refuse_unknown_variables
+from exness_streams.domain.outside_text import without_secrets
 from exness_streams.log_repeats import Repeats
 from exness_streams.market_data.simulator import BackpackSimulator
 from exness_streams.market_data.source import OtherSource, claim_source, source_of
@@ -155,8 +156,8 @@ async def run_market_data(
             return None
         brokers = ", ".join(settings.kafka_brokers)
         console.print(f"[bold green]market data {settings.worker_name} is running[/] on Kafka at {brokers}")
-        console.print(f"  feed     {settings.backpack_ws_url} for {', '.join(settings.instruments)}")
-        metrics = f"http://{settings.host}:{settings.port}/metrics" if is_watched else "set PORT for them"
+        console.print(f"  feed     {without_secrets(settings.backpack_ws_url)} for {', '.join(settings.instruments)}")
+        metrics = f"{settings.own_url}/metrics" if is_watched else "set PORT for them"
         console.print(f"  metrics  {metrics}", soft_wrap=True)
         ending = lambda failed: stopping.limit(as_reason(failed))  # noqa: E731
         return await run_app(worker.app, lambda: [worker.lead()], until, ending)
@@ -185,8 +186,8 @@ def put_start_up_aside() -> None:
 
 
 def _say_what_runs(settings: Settings, simulator: BackpackSimulator | None, console: Console) -> None:
-    url = f"http://{settings.host}:{settings.port}"
-    feed = f"simulated prices (seed {simulator.seed})" if simulator else settings.backpack_ws_url
+    url = settings.own_url
+    feed = f"simulated prices (seed {simulator.seed})" if simulator else without_secrets(settings.backpack_ws_url)
     console.print(f"[bold green]Exness Streams {__version__} is running[/]")
     console.print(f"  page     {url}", soft_wrap=True)
     console.print(f"  API      {url}/api/v1/state", soft_wrap=True)
@@ -235,5 +236,18 @@ def _is_news(record: logging.LogRecord) -> bool:
     """Whether a log record says more than the last line of the command will: what crashes the app is told there."""
     if record.exc_info and record.exc_info[0] is not None and record.exc_info[0].__name__ == "ServiceStopped":
         return False  # with this, Faust's recovery tells itself that the app is stopping; nobody waits to hear it
+    if record.name == "aiohttp.server" and record.exc_info and _is_a_clients(record.exc_info[0]):
+        return False
     told_last = str(record.msg).endswith(_TOLD_LAST)
     return not (told_last and any(isinstance(argument, LogFault) for argument in record.args or ()))
+
+
+def _is_a_clients(kind: type[BaseException] | None) -> bool:
+    """Whether a failure is a client's doing: bytes that are no HTTP (it gets a 400), or a connection that it closed.
+
+    A stranger may not fill the log with tracebacks.
+    """
+    if kind is None:
+        return False
+    is_no_http = kind.__module__ == "aiohttp.http_exceptions" or kind.__name__ == "RequestPayloadError"
+    return is_no_http or issubclass(kind, ConnectionError)

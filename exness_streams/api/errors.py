@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 
+import aiohttp
 from aiohttp import web
 
+from exness_streams.domain.outside_text import in_one_line
 from exness_streams.domain.rejections import Rejection, RejectionCode
 from exness_streams.messages import ErrorMessage, json_encoder
+from exness_streams.transport.faults import LogFault
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +24,7 @@ _STATUS_OF: dict[RejectionCode, int] = {
     RejectionCode.IDEMPOTENCY_CONFLICT: 409,
     RejectionCode.PRICE_UNAVAILABLE: 503,
 }
-_CODE_OF_STATUS = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "PAYLOAD_TOO_LARGE"}
+_CODE_OF_STATUS = {413: "PAYLOAD_TOO_LARGE"}
 
 
 class ApiError(Exception):
@@ -71,13 +75,21 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
     except ApiError as error:
         return error_response(error)
     except web.HTTPException as error:
-        code = _CODE_OF_STATUS.get(error.status)
-        if code is None:
+        if error.status < 400:
             raise
+        code = _CODE_OF_STATUS.get(error.status) or HTTPStatus(error.status).name
         response = error_response(ApiError(error.status, code, _sentence(request, error)))
         if "Allow" in error.headers:
             response.headers["Allow"] = error.headers["Allow"]
         return response
+    except web.RequestPayloadError as error:
+        return error_response(invalid_request("body", f"readable: {in_one_line(error)}"))
+    except (ConnectionError, aiohttp.ClientConnectionError) as gone:
+        # Nobody is there to read this, and nothing is wrong here.
+        log.debug("%s %s: the client is gone: %r", request.method, request.path, gone)
+        return error_response(ApiError(499, "CLIENT_GONE", "the connection was closed before the request was whole"))
+    except LogFault as fault:
+        return error_response(ApiError(503, "NOT_READY", f"the request was not taken: {in_one_line(fault)}"))
     except Exception:
         log.exception("%s %s failed", request.method, request.path)
         return error_response(ApiError(500, "INTERNAL", "an unexpected fault; the log of the server has it"))
@@ -94,7 +106,9 @@ async def expect_continue(request: web.Request) -> web.StreamResponse | None:
 
 def _sentence(request: web.Request, error: web.HTTPException) -> str:
     if error.status == 404:
-        return f"there is nothing at {request.path}"
+        return f"there is nothing at {in_one_line(request.path)}"
     if error.status == 405:
         return f"{request.method} is not allowed here"
-    return "the body may be at most 16 KB"
+    if error.status == 413:
+        return "the body may be at most 16 KB"
+    return in_one_line(error.reason)

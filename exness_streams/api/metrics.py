@@ -65,7 +65,10 @@ def exposition(registry: CollectorRegistry) -> Handler:
     """GET /metrics: Prometheus' text, or OpenMetrics when it is asked for."""
 
     async def metrics(request: web.Request) -> web.Response:
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        try:
+            encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        except (ValueError, ArithmeticError, LookupError, TypeError):
+            encode, content_type = choose_encoder("")  # it asks for a version that is none
         return web.Response(body=encode(registry), headers={"Content-Type": content_type})
 
     return metrics

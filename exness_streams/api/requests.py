@@ -145,6 +145,8 @@ async def read_body(request: web.Request) -> Body:
     """The request's JSON object. 415, 413 or 400 when it has none."""
     if request.content_type != "application/json":
         raise ApiError(415, "UNSUPPORTED_MEDIA_TYPE", "send the body as JSON, with Content-Type: application/json")
+    if request.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+        raise ApiError(415, "UNSUPPORTED_MEDIA_TYPE", "send the body as it is, without Content-Encoding")
     content = await request.read()
     try:
         content.decode()

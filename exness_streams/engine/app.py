@@ -175,6 +175,7 @@ def _faust_settings(settings: Settings) -> dict[str, Any]:
         "consumer_auto_offset_reset": "earliest",
         "consumer_max_fetch_size": 1 << 20,
         "broker_commit_interval": 0.5,
+        "canonical_url": settings.own_url,
         "web_bind": settings.host,
         "web_host": settings.host,
         "web_port": settings.port,

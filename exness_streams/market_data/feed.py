@@ -19,6 +19,7 @@ from websockets.exceptions import WebSocketException
 from websockets.uri import parse_uri
 
 from exness_streams.domain.hosts import is_loopback
+from exness_streams.domain.outside_text import in_one_line, without_secrets
 from exness_streams.market_data.backpack import (
     Ignored,
     IgnoreReason,
@@ -36,6 +37,11 @@ FEED_STREAMS = ("ticker", "bookTicker")
 """What is subscribed to of each symbol: price and volume, bid and ask."""
 
 FRAME_BYTES_MAX = 1 << 20
+ERROR_CODES_MAX = 50
+OTHER_CODE = "other"
+REASON_MAX = 300
+"""Characters of what the exchange, or the network, says of a connection."""
+
 FRAMES_QUEUED_MAX = 1024
 CLOSE_TIMEOUT_S = 1.0
 
@@ -151,6 +157,7 @@ class BackpackFeed:
         parse_uri(url)
         self._settings = settings = settings or FeedSettings()
         self._url = url
+        self._shown_url = without_secrets(url)
         self.symbols = tuple(dict.fromkeys(symbols))
         self._wanted = frozenset(self.symbols)
         self._clock = clock or SystemClock()
@@ -192,7 +199,7 @@ class BackpackFeed:
             raise RuntimeError("this feed is running already")
         self._running = True
         self._backoff.reset()
-        self._change(FeedStatus.CONNECTING, f"opening {self._url}", logging.INFO)
+        self._change(FeedStatus.CONNECTING, f"opening {self._shown_url}", logging.INFO)
         try:
             while True:
                 reason = await self._one_connection(on_message)
@@ -209,7 +216,7 @@ class BackpackFeed:
             connection = await self._connect(self._url)
         except _CONNECTION_FAILURES as error:
             self.counters.failed_attempts += 1
-            return f"{self._url} cannot be reached: {_described(error)}"
+            return f"{self._shown_url} cannot be reached: {self._described(error)}"
         self.counters.connections += 1
         self._last_data_s = self._clock.monotonic_s()
         tasks = (
@@ -233,12 +240,12 @@ class BackpackFeed:
             ):
                 await connection.send(request)
         except _CONNECTION_FAILURES as error:
-            return f"connection lost while subscribing: {_described(error)}"
+            return f"connection lost while subscribing: {self._described(error)}"
         while True:
             try:
                 frame = await connection.recv(False)
             except _CONNECTION_FAILURES as error:
-                return f"connection lost: {_described(error)}"
+                return f"connection lost: {self._described(error)}"
             self._take(frame, on_message)
 
     def _take(self, frame: str | bytes, on_message: OnMessage) -> None:
@@ -271,9 +278,16 @@ class BackpackFeed:
 
     def _take_error(self, error: StreamError) -> None:
         code = str(error.code)
+        if code not in self.counters.errors and len(self.counters.errors) >= ERROR_CODES_MAX:
+            code = OTHER_CODE  # the codes are the exchange's: it may not fill our memory with them
         self.counters.errors[code] += 1
         if self.counters.errors[code] == 1:
             logger.error("the exchange answered with error %s: %s", code, error.message)
+
+    def _described(self, error: BaseException) -> str:
+        """What went wrong, which may hold the exchange's own words, or ours of the URL."""
+        words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        return in_one_line(words.replace(self._url, self._shown_url), REASON_MAX)
 
     def _data_flows(self, now_s: float) -> None:
         self._flowing_since_s = now_s
@@ -343,7 +357,3 @@ async def connect_websocket(url: str, *, compression: bool = True) -> Connection
         close_timeout=CLOSE_TIMEOUT_S,
     )
     return connection
-
-
-def _described(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

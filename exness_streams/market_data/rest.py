@@ -16,6 +16,7 @@ import msgspec
 
 from exness_streams.domain.hosts import is_loopback
 from exness_streams.domain.money import AMOUNT_MAX, ZERO
+from exness_streams.domain.outside_text import in_one_line
 from exness_streams.market_data.backpack import is_symbol, utc_ms
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ RETRY_AFTER_S_MAX = 30.0
 BODY_BYTES_MAX = 16 << 20
 _CHUNK_BYTES = 1 << 16
 _SCALE_MIN = -18
-_EXCERPT_MAX = 120
+EXCERPT_MAX = 120
 
 
 class RestFault(Exception):
@@ -165,7 +166,7 @@ class BackpackRest:
             if (status != 429 and status < 500) or attempt == ATTEMPTS_MAX:
                 break
             await asyncio.sleep(self._pause_s(attempt, retry_after))
-        raise self._fault(path, f"HTTP {status} {_excerpt(body)}".rstrip())
+        raise self._fault(path, f"HTTP {status} {in_one_line(body, EXCERPT_MAX)}".rstrip())
 
     def _pause_s(self, attempt: int, retry_after: str) -> float:
         if retry_after.isascii() and retry_after.isdigit():
@@ -177,14 +178,14 @@ class BackpackRest:
         try:
             raws = _decode_rows(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            raise self._fault(path, f"this is no list in JSON: {_excerpt(body)}") from None
+            raise self._fault(path, f"this is no list in JSON: {in_one_line(body, EXCERPT_MAX)}") from None
         rows, skipped, first = [], 0, ""
         for raw in raws:
             try:
                 row = read(raw)
             except (ValueError, ArithmeticError, RecursionError) as error:
                 skipped += 1
-                first = first or f"{_excerpt(str(error).encode())} in {_excerpt(bytes(raw))}"
+                first = first or f"{in_one_line(error, EXCERPT_MAX)} in {in_one_line(bytes(raw), EXCERPT_MAX)}"
                 continue
             if row is not None:
                 rows.append(row)
@@ -194,7 +195,7 @@ class BackpackRest:
         return rows
 
     def _fault(self, path: str, said: str) -> RestFault:
-        return RestFault(f"{self.base_url}{path}: {_excerpt(said.encode())}")
+        return RestFault(f"{self.base_url}{path}: {in_one_line(said, EXCERPT_MAX)}")
 
 
 _decode_rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -292,9 +293,3 @@ def _described(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"it cannot be reached: {error.os_error}"
     return str(error) or type(error).__name__
-
-
-def _excerpt(body: bytes) -> str:
-    text = " ".join(body[: 4 * _EXCERPT_MAX].decode("utf-8", "replace").split())
-    text = text if text.isprintable() else repr(text)
-    return text if len(text) <= _EXCERPT_MAX else text[: _EXCERPT_MAX - 1] + "…"

@@ -16,4 +16,5 @@ class WebServer(Web):  # type: ignore[misc]  # faust is untyped here
 
     def __init__(self, app: Any, **kwargs: Any) -> None:
         super().__init__(app, **kwargs)
-        self._runner = AppRunner(self.web_app, access_log=None, shutdown_timeout=REQUESTS_END_S)
+        # A body is taken as it is: one that says it is packed is refused (api/requests.py), and never unpacked.
+        self._runner = AppRunner(self.web_app, access_log=None, shutdown_timeout=REQUESTS_END_S, auto_decompress=False)
