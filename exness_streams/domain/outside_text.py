@@ -32,4 +32,4 @@ def without_secrets(url: str) -> str:
             (parts.scheme, netloc, parts.path, HIDDEN if parts.query else "", HIDDEN if parts.fragment else "")
         )
     except ValueError:
-        return HIDDEN
+        return HIDDEN if set(url) & set("@?#") else url

@@ -40,7 +40,9 @@ def test_examples(said: object, line: str) -> None:
         ("wss://ws.backpack.exchange", "wss://ws.backpack.exchange"),
         ("ws://user@host:1/path#secret", "ws://***@host:1/path#***"),
         ("ws://a:b@c@[::1]:4/", "ws://***@[::1]:4/"),
-        ("http://[x", "***"),
+        ("http://[x", "http://[x"),
+        ("ws://u:p@[x", "***"),
+        ("ws://[x/?token=S", "***"),
     ],
 )
 def test_what_is_secret_in_a_url_is_not_shown(url: str, shown: str) -> None:
