@@ -74,7 +74,9 @@ class PublicViews:
         """GET /readyz: 503 while requests can't be served; without usable prices they can, but it is degraded."""
         engine = self._engine
         reasons = []
-        if not engine.app.tables.actives_ready:
+        if engine.fault is not None:
+            reasons.append(str(engine.fault))
+        elif not engine.app.tables.actives_ready:
             reasons.append("tables are being recovered")
         elif not engine.cells.is_ready:
             reasons.append(f"{engine.cells.lag} journal records are still to be folded")

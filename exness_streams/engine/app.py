@@ -95,8 +95,14 @@ class Engine:
 
     @property
     def is_ready(self) -> bool:
-        """Whether requests can be served: tables recovered, and all that was acknowledged folded."""
-        return bool(self.app.tables.actives_ready) and self.cells.is_ready
+        """Whether requests can be served: tables recovered, all that was acknowledged folded, and the log works."""
+        return bool(self.app.tables.actives_ready) and self.cells.is_ready and self.fault is None
+
+    @property
+    def fault(self) -> LogFault | None:
+        """Why the log takes nothing more; the worker is ending then."""
+        fault: LogFault | None = self.app.transport.fault
+        return fault
 
     def partition_of(self, account_id: str) -> int:
         """The cell of an account."""

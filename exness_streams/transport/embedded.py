@@ -267,6 +267,11 @@ class Transport(base.Transport):  # type: ignore[misc]
         return chosen
 
     @property
+    def fault(self) -> LogFault | None:
+        """Why the log no longer works, if so."""
+        return self._log.fault if self._log is not None else None
+
+    @property
     def is_open(self) -> bool:
         return self._log is not None
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import fcntl
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -20,17 +18,17 @@ from typing import Any, ClassVar
 
 from exness_streams.transport import log_store
 from exness_streams.transport.cell_log import LogRecord
+from exness_streams.transport.directory_lock import DirectoryLock
 from exness_streams.transport.embedded_writer import Append, Commit, Statement, Write, Writer
-from exness_streams.transport.faults import DATA_DIR_VARIABLE, LogClosed, LogFault, LogLocked
+from exness_streams.transport.faults import DATA_DIR_VARIABLE, LogClosed, LogFault
 from exness_streams.transport.log_reader import LogReader, Snapshot
 from exness_streams.transport.log_store import TP, Record, TopicTerms
 from exness_streams.transport.log_upkeep import Upkeep, now_ms, trim_write
+from exness_streams.transport.log_watch import LogWatch
 from exness_streams.transport.partition import LogState, Partition, cut_to_bytes, record_bytes
 from exness_streams.transport.relief import Relief
 
 __all__ = ["TP", "EmbeddedLog", "LogReader", "Record", "Snapshot"]
-
-LOCK_NAME = "lock"
 
 
 class EmbeddedLog:
@@ -63,18 +61,19 @@ class EmbeddedLog:
     ) -> None:
         """Open without sharing. pages_max: a full disk, for tests (SQLite pages of 4 KiB)."""
         self.directory = directory.resolve()
+        self._named = directory.absolute()
         self._holders = 0
         self._clock_ms = clock_ms
         self._state = LogState()
         self._relief = Relief()
-        self._lock_file = _lock(self.directory)
+        self._lock = DirectoryLock(self.directory)
         try:
             self._start(upkeep_interval_s, pages_max)
         except (sqlite3.Error, OSError) as error:
-            os.close(self._lock_file)
+            self._lock.release()
             raise log_store.fault_of(error, self.directory) from error
         except LogFault:
-            os.close(self._lock_file)
+            self._lock.release()
             raise
 
     def _start(self, upkeep_interval_s: float, pages_max: int | None) -> None:
@@ -86,9 +85,12 @@ class EmbeddedLog:
             self._load(writing)
             if pages_max is not None:
                 writing.execute(f"PRAGMA max_page_count = {pages_max}")
+            watch = LogWatch(self._named)
             opened.pop_all()
-        self._writer = Writer(writing, self.directory, self._state, self._relief)
-        self._upkeep = Upkeep(upkeep, self.directory, self._state, self._writer, upkeep_interval_s, self._clock_ms)
+        self._writer = Writer(writing, self.directory, self._state, self._relief, watch)
+        self._upkeep = Upkeep(
+            upkeep, self.directory, self._state, self._writer, watch, upkeep_interval_s, self._clock_ms
+        )
         self._reader = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="log-reader")
         self._closed = False
         self._writer.start()
@@ -116,7 +118,7 @@ class EmbeddedLog:
             self._reading.close()
             self._writer.close()
             self._state.cancel_waiters()
-            os.close(self._lock_file)
+            self._lock.release()
 
     @property
     def fault(self) -> LogFault | None:
@@ -328,27 +330,3 @@ def _is_whole(records: Sequence[Record], first: int, compact: bool) -> bool:
     if not records:
         return False
     return compact or all(record.offset == first + index for index, record in enumerate(records))
-
-
-def _lock(directory: Path) -> int:
-    """Take the directory for this process; the kernel gives it back when it ends, also by kill -9."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        lock_file = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise log_store.fault_of(error, directory) from error
-    try:
-        fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if not isinstance(error, BlockingIOError):
-            os.close(lock_file)
-            raise log_store.fault_of(error, directory) from error
-        holder = os.read(lock_file, 32).decode(errors="replace").strip() or "unknown"
-        os.close(lock_file)
-        raise LogLocked(
-            f"the log in {directory} is in use by process {holder}: stop that process, or choose another "
-            f"directory through {DATA_DIR_VARIABLE}"
-        ) from None
-    os.ftruncate(lock_file, 0)
-    os.pwrite(lock_file, str(os.getpid()).encode(), 0)
-    return lock_file

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from exness_streams.transport import log_store
 from exness_streams.transport.faults import LogClosed, LogFault
 from exness_streams.transport.log_store import Record
+from exness_streams.transport.log_watch import LogWatch
 from exness_streams.transport.partition import LogState, Partition, call_in_loop
 from exness_streams.transport.relief import Relief
 
@@ -65,6 +66,16 @@ class Checkpoint:
     mode: str
 
 
+@dataclass(slots=True, eq=False)
+class Look:
+    """Look at the log's files between two groups."""
+
+    waiter: Waiter | None
+
+
+Work = Write | Checkpoint | Look
+
+
 class Group:
     """The writes of one transaction, as rows, and what will be visible once it is durable."""
 
@@ -108,16 +119,19 @@ class Group:
 class Writer(threading.Thread):
     """Owns the writing connection. The first failure is for good: everything later fails with it."""
 
-    def __init__(self, db: sqlite3.Connection, directory: Path, state: LogState, relief: Relief) -> None:
+    def __init__(
+        self, db: sqlite3.Connection, directory: Path, state: LogState, relief: Relief, watch: LogWatch
+    ) -> None:
         super().__init__(name="log-writer", daemon=True)
+        self._watch = watch
         self._relief = relief
         self._db = db
         self._directory = directory
         self._state = state
-        self._queue: queue.SimpleQueue[Write | Checkpoint | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._closed = False
 
-    def submit(self, work: Write | Checkpoint) -> None:
+    def submit(self, work: Work) -> None:
         """Queue it; the waiter is told in the order of submission, by its own loop."""
         with self._state.lock:
             if not self._closed:
@@ -162,11 +176,13 @@ class Writer(threading.Thread):
             for item in work:
                 if isinstance(item, Checkpoint):
                     self._checkpoint(item)
+                elif isinstance(item, Look):
+                    self._look(item)
 
-    def _next_work(self) -> list[Write | Checkpoint | None]:
+    def _next_work(self) -> list[Work | None]:
         """All that waits, up to a group's size; ends with None when the writer is closed."""
         item = self._queue.get()
-        work: list[Write | Checkpoint | None] = [item]
+        work: list[Work | None] = [item]
         records = 0
         while item is not None and records < GROUP_RECORDS_MAX:
             records += len(item.appends) if isinstance(item, Write) else 0
@@ -182,11 +198,13 @@ class Writer(threading.Thread):
         try:
             group = Group(writes)
             if group.has_statements():
+                self._watch.before_commit()
                 self._db.execute("BEGIN IMMEDIATE")
                 group.execute(self._db)
                 self._relief.fsync()
                 written = None  # from here on a failure leaves the outcome to be found out
                 self._db.execute("COMMIT")
+                self._watch.after_commit()
             self._publish(group)
         except Exception as error:
             self._roll_back()
@@ -220,11 +238,22 @@ class Writer(threading.Thread):
         result: LogFault | None = self._state.fault
         try:
             self._db.execute("PRAGMA busy_timeout = 0")
-            self._db.execute(f"PRAGMA wal_checkpoint({checkpoint.mode})")
+            with self._watch.copying():
+                self._db.execute(f"PRAGMA wal_checkpoint({checkpoint.mode})")
+            self._watch.restarted()
             self._db.execute(f"PRAGMA busy_timeout = {log_store.BUSY_TIMEOUT_MS}")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, LogFault) as error:
             result = self.report(error)
         _tell([(checkpoint.waiter, result)])
+
+    def _look(self, look: Look) -> None:
+        result: LogFault | None = self._state.fault
+        if result is None:
+            try:
+                self._watch.look()
+            except LogFault as error:
+                result = self.report(error)
+        _tell([(look.waiter, result)])
 
 
 def _refuse(writes: Sequence[Write], fault: LogFault, *, written: bool | None) -> None:

@@ -33,6 +33,10 @@ class LogDamaged(LogFault):
     """The log's file is not what was written to it."""
 
 
+class LogMoved(LogFault):
+    """The log's files are not those that were opened: removed, renamed, replaced or cut while it ran."""
+
+
 class LogClosed(LogFault):
     """The log was closed before the call."""
 

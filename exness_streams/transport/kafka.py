@@ -295,6 +295,9 @@ class Transport(driver.Transport):  # type: ignore[misc]
     Consumer: ClassVar[type[Consumer]] = Consumer
     Producer: ClassVar[type[Producer]] = Producer
 
+    fault: ClassVar[LogFault | None] = None
+    """None: the brokers are another matter, and each part of this worker says itself what it meets with them."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.cell_logs: dict[str, KafkaCellLog] = {}

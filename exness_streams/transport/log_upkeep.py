@@ -14,8 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from exness_streams.transport import log_store
-from exness_streams.transport.embedded_writer import Checkpoint, Statement, Waiter, Write, Writer
+from exness_streams.transport.embedded_writer import Checkpoint, Look, Statement, Waiter, Work, Write, Writer
 from exness_streams.transport.faults import LogFault
+from exness_streams.transport.log_watch import LogWatch
 from exness_streams.transport.partition import LogState, Partition
 
 DELETED_ROWS_MAX = 512
@@ -53,6 +54,7 @@ class Upkeep(threading.Thread):
         directory: Path,
         state: LogState,
         writer: Writer,
+        watch: LogWatch,
         interval_s: float,
         clock_ms: Callable[[], int] = now_ms,
     ) -> None:
@@ -62,6 +64,7 @@ class Upkeep(threading.Thread):
         self._wal = directory / f"{log_store.FILE_NAME}-wal"
         self._state = state
         self._writer = writer
+        self._watch = watch
         self._interval_s = interval_s
         self._clock_ms = clock_ms
         self._stopping = threading.Event()
@@ -80,7 +83,7 @@ class Upkeep(threading.Thread):
         self._db.close()
 
     def round(self) -> None:
-        """Expire, purge and delete what is due, and checkpoint. A failure becomes the log's fault."""
+        """Look at the files; expire, purge and delete what is due; checkpoint. A failure becomes the log's fault."""
         with self._round_lock:
             self._round()
 
@@ -88,6 +91,7 @@ class Upkeep(threading.Thread):
         with self._state.lock:
             partitions = list(self._state.partitions.values())
         try:
+            self._wait_for(Look(None))
             for partition in partitions:
                 self._expire(partition)
                 self._purge_tombstones(partition)
@@ -142,7 +146,7 @@ class Upkeep(threading.Thread):
             sql = f"DELETE FROM {table} WHERE tp = ? AND offset <= ?"
             self._wait_for(Write(None, statements=[Statement(sql, (partition.id, last))]))
 
-    def _wait_for(self, work: Write | Checkpoint) -> None:
+    def _wait_for(self, work: Work) -> None:
         done: concurrent.futures.Future[object] = concurrent.futures.Future()
         work.waiter = done
         self._writer.submit(work)
@@ -157,7 +161,8 @@ class Upkeep(threading.Thread):
         self._written_seen = written
         wal_bytes = self._wal.stat().st_size if self._wal.exists() else 0
         if wal_bytes and not (idle and wal_bytes == self._wal_bytes_seen):
-            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            with self._watch.copying():
+                self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         self._wal_bytes_seen = wal_bytes
         if wal_bytes > WAL_BYTES_MAX:
             self._wait_for(Checkpoint(None, "RESTART"))
