@@ -278,7 +278,7 @@ async def test_a_foreign_consumer_reads_the_topics_as_documented(cluster: Cluste
         await asyncio.sleep(1.0)
     for key, tick in await asyncio.to_thread(foreign_records, cluster, MARKET_UPDATES_TOPIC):
         assert key == tick["symbol"].encode()
-        assert tick.keys() <= {"symbol", "price", "timestamp", "volume", "bid", "ask", "sequence"}
+        assert tick.keys() <= {"symbol", "price", "timestamp", "volume", "bid", "ask", "sequence", "source"}
         assert all(isinstance(tick[name], NUMBERS) for name in ("price", "timestamp", "sequence"))
     events = await asyncio.to_thread(foreign_records, cluster, EVENTS_TOPIC)
     for key, event in events:
