@@ -214,10 +214,10 @@ def audit(kafka: bool, data_dir: Path | None) -> None:
 @_kafka_option
 @_data_dir_option
 def checkpoint(kafka: bool, data_dir: Path | None) -> None:
-    """Write a checkpoint of every cell, from which an audit may begin. On Kafka each cell is audited first."""
+    """Audit every cell and write its checkpoint, from which an audit may begin. One that differs is refused."""
     from exness_streams.engine.app import APP_ID
+    from exness_streams.engine.audit import CheckpointRefused, checkpoint_all
     from exness_streams.engine.audit_kafka import checkpoint_cluster
-    from exness_streams.engine.checkpoints import checkpoint_all
 
     settings = _kafka_settings(data_dir=data_dir) if kafka else _settings(data_dir=data_dir)
     checkpoints = settings.checkpoints_dir
@@ -225,7 +225,10 @@ def checkpoint(kafka: bool, data_dir: Path | None) -> None:
         if isinstance(settings, KafkaSettings):
             headers = run_loop(checkpoint_cluster(_cluster(settings), APP_ID, checkpoints, on_progress))
         else:
-            headers = list(checkpoint_all(settings.log_dir, checkpoints, APP_ID))
+            try:
+                headers = checkpoint_all(settings.log_dir, settings.tables_dir, checkpoints, APP_ID, on_progress)
+            except CheckpointRefused as refused:
+                raise OneLine(str(refused)) from None
     for header in headers:
         console.print(
             f"cell {header.partition}: {header.entries} entries at journal record {header.offset}, "

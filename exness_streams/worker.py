@@ -11,11 +11,12 @@ from typing import Any
 
 from async_timeout import timeout
 
+from exness_streams.api.metrics import CheckpointCollector
 from exness_streams.api.routes import add_routes
 from exness_streams.config import Settings
 from exness_streams.domain.hosts import is_loopback
 from exness_streams.engine.app import Engine, build_engine
-from exness_streams.engine.checkpoints import keep_checkpoints
+from exness_streams.engine.checkpoint_keeper import CheckpointKeeper
 from exness_streams.engine.ticks import note_sequences
 from exness_streams.market_data.feed import BackpackFeed, StatusChange
 from exness_streams.market_data.listings import Listings
@@ -175,6 +176,9 @@ class Platform(EngineWorker):
         self.source = source_of(feed_url)
         self.market_data = MarketDataService(self.feed, LogPublisher(self.engine), self.source)
         self.metrics.register(FeedCollector(self.market_data))
+        self.checkpoints = CheckpointKeeper(self.engine)
+        self.engine.upkeep_fault = lambda: self.checkpoints.refused
+        self.metrics.register(CheckpointCollector(self.checkpoints))
 
     def _on_feed_change(self, change: StatusChange) -> None:
         self._feed_change = change
@@ -192,4 +196,4 @@ class Platform(EngineWorker):
 
     def beside(self, on_ready: OnReady) -> list[Coroutine[Any, Any, None]]:
         """What runs beside the app: the feed, and the upkeep of the journal."""
-        return [*super().beside(on_ready), self.market_data.run(), keep_checkpoints(self.engine)]
+        return [*super().beside(on_ready), self.market_data.run(), self.checkpoints.run()]

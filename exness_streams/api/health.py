@@ -87,6 +87,8 @@ class PublicViews:
                 f"the feed of prices is {feed['status']}" + (f": {why}" if (why := feed.get("reason")) else "")
             )
         reasons += self._reasons_not_to_trade()
+        if refused := engine.upkeep_fault():
+            reasons.append(f"the daily checkpoint is refused: {refused}")
         status = "unready" if is_unready else "degraded" if reasons else "ok"
         body = {"status": status, "reasons": reasons, "feed": feed}
         return json_response(body, 503 if is_unready else 200, {"Retry-After": "1"} if is_unready else None)

@@ -36,6 +36,7 @@ from exness_streams.engine.observer import Observer
 
 if TYPE_CHECKING:
     from exness_streams.engine.app import Engine
+    from exness_streams.engine.checkpoint_keeper import CheckpointKeeper
 
 API_BUCKETS_S = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0)
 TRANSACTION_BUCKETS_S = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
@@ -255,6 +256,18 @@ class EngineCollector(Collector):
                 "The last recovery: from the rebalance until all that was acknowledged was folded",
                 self._work.recovery_s,
             )
+
+
+class CheckpointCollector(Collector):
+    """The daily checkpoints of the embedded log."""
+
+    def __init__(self, keeper: CheckpointKeeper) -> None:
+        self._keeper = keeper
+
+    def collect(self) -> Iterator[Metric]:
+        yield counter("exness_checkpoint_refusals", "Daily checkpoints that an audit refused", self._keeper.refusals)
+        is_refused = bool(self._keeper.refused)
+        yield gauge("exness_checkpoint_refused", "1 while the last daily checkpoint was refused", is_refused)
 
 
 class StreamCollector(Collector):

@@ -88,6 +88,9 @@ class Engine:
     candle_reader: CandleReader
     feed_status: Callable[[], dict[str, Any]] = field(default=lambda: {"status": "unknown", "source": "unknown"})
 
+    upkeep_fault: Callable[[], str] = field(default=lambda: "")
+    """Why the journal is not trimmed although it should be; empty when it is."""
+
     @property
     def is_shared(self) -> bool:
         """Whether other workers may have accounts, too."""

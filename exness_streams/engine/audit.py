@@ -14,7 +14,14 @@ import rocksdict
 from exness_streams.domain import records
 from exness_streams.domain.money import money_arithmetic
 from exness_streams.domain.state_hash import state_hash
-from exness_streams.engine.checkpoints import changelog_of, committed_entries, find_checkpoints, read_checkpoint
+from exness_streams.engine.checkpoints import (
+    Header,
+    changelog_of,
+    committed_entries,
+    find_checkpoints,
+    read_checkpoint,
+    write_checkpoint,
+)
 from exness_streams.engine.replay import Replay, put
 from exness_streams.messages import JOURNAL_TOPIC
 from exness_streams.transport.log_reader import LogReader, Snapshot
@@ -65,9 +72,43 @@ def audit_all(
     stored = {partition: _stored_entries(tables_dir, partition) for partition in range(count)}
     with reader.snapshot() as snapshot:
         return [
-            _audit_cell(snapshot, group, partition, stored[partition], checkpoints_dir, on_progress)
+            _audit_cell(snapshot, group, partition, stored[partition], checkpoints_dir, on_progress)[0]
             for partition in range(count)
         ]
+
+
+class CheckpointRefused(Exception):
+    """A cell differs from its journal: what it holds is not made the beginning of later audits. str() is one line."""
+
+
+def checkpoint_all(
+    log_dir: Path,
+    tables_dir: Path,
+    directory: Path,
+    group: str,
+    on_progress: OnProgress = lambda done, total: None,
+) -> list[Header]:
+    """Audit every cell, and write what the replay gives as its checkpoint. Nothing is written when one differs.
+
+    CheckpointRefused, LogFault, and ValueError when the journal can't be replayed.
+    """
+    reader = LogReader(log_dir)
+    with reader.snapshot() as snapshot:
+        count = snapshot.topics().get(JOURNAL_TOPIC, 0)
+    stored = {partition: _stored_entries(tables_dir, partition) for partition in range(count)}
+    proven: list[tuple[int, int, dict[bytes, bytes]]] = []
+    with reader.snapshot() as snapshot:
+        for partition in range(count):
+            audit, replay = _audit_cell(snapshot, group, partition, stored[partition], directory, on_progress)
+            if not audit.is_clean:
+                first = audit.differences[0] if audit.differences else "the state hashes differ"
+                raise CheckpointRefused(
+                    f"cell {partition} differs from its journal ({len(audit.differences)} differences; the first: "
+                    f"{first}): no checkpoint is written and nothing of the journal is trimmed. "
+                    "`exness-streams audit` shows them all"
+                )
+            proven.append((partition, audit.ended_at, replay.entries))
+    return [write_checkpoint(directory, partition, offset, entries) for partition, offset, entries in proven]
 
 
 def _audit_cell(
@@ -77,7 +118,7 @@ def _audit_cell(
     stored: dict[bytes, bytes] | None,
     checkpoints_dir: Path,
     on_progress: OnProgress,
-) -> CellAudit:
+) -> tuple[CellAudit, Replay]:
     end, committed = committed_entries(snapshot, group, partition)
     replay = _replay(snapshot, partition, end, checkpoints_dir, on_progress)
     if stored is None:
@@ -87,7 +128,7 @@ def _audit_cell(
     found = compared(replay, end, table, name)
     if table is not committed:
         found.differences.extend(compared(replay, end, committed, name).differences)
-    return found
+    return found, replay
 
 
 def compared(replay: Replay, ended_at: int, table: dict[bytes, bytes], name: str) -> CellAudit:

@@ -1,35 +1,23 @@
 """Checkpoints: a cell's entries at one offset of the journal, so that what came before may be trimmed.
 
-Written from the log's file alone, in one read transaction, by a thread: the running cell is not disturbed.
 A file is `<partition>-<offset>.jsonl.gz`: a header line, then one `[key, value]` line an entry.
 """
 
 from __future__ import annotations
 
-import asyncio
 import gzip
-import logging
 import os
 import time
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from exness_streams.domain.records import META_KEY
 from exness_streams.domain.state_hash import state_hash
 from exness_streams.messages import JOURNAL_TOPIC
-from exness_streams.transport.log_reader import LogReader, Snapshot
+from exness_streams.transport.log_reader import Snapshot
 
-if TYPE_CHECKING:
-    from exness_streams.engine.app import Engine
-
-log = logging.getLogger(__name__)
-
-CHECK_INTERVAL_S = 600.0
-CHECKPOINT_INTERVAL_S = 24 * 3600.0
 SUFFIX = ".jsonl.gz"
 
 
@@ -112,43 +100,3 @@ def read_checkpoint(path: Path) -> tuple[Header, dict[bytes, bytes]]:
     if state_hash(entries.items()) != header.state_hash:
         raise ValueError(f"checkpoint {path} is damaged: its entries do not give its state hash")
     return header, entries
-
-
-def checkpoint_all(log_dir: Path, directory: Path, group: str) -> Iterator[Header]:
-    """Write a checkpoint of every cell as it is committed now."""
-    with LogReader(log_dir).snapshot() as snapshot:
-        for partition in range(snapshot.topics().get(JOURNAL_TOPIC, 0)):
-            offset, entries = committed_entries(snapshot, group, partition)
-            yield write_checkpoint(directory, partition, offset, entries)
-
-
-async def keep_checkpoints(engine: Engine) -> None:
-    """A checkpoint a day, and the journal trimmed to the newest one older than the retention. Runs for ever."""
-    settings, group = engine.settings, engine.app.conf.id
-    retention_s = settings.journal_retention_hours * 3600.0
-    while True:
-        await asyncio.sleep(CHECK_INTERVAL_S)
-        if retention_s <= 0:
-            return  # kept for ever: replays begin at the first record
-        newest_s = max((path.stat().st_mtime for path in settings.checkpoints_dir.glob(f"*{SUFFIX}")), default=0.0)
-        if time.time() - newest_s >= CHECKPOINT_INTERVAL_S:
-            await asyncio.to_thread(lambda: list(checkpoint_all(settings.log_dir, settings.checkpoints_dir, group)))
-        for partition in range(settings.partitions):
-            await trim_journal(engine, partition, time.time() - retention_s)
-
-
-async def trim_journal(engine: Engine, partition: int, before_s: float) -> None:
-    """Trim the journal to the newest checkpoint older than a time, and remove the checkpoints before it."""
-    old = [
-        (offset, path)
-        for offset, path in find_checkpoints(engine.settings.checkpoints_dir, partition)
-        if path.stat().st_mtime <= before_s
-    ]
-    if not old:
-        return
-    offset = old[-1][0]
-    trimmed = await engine.app.transport.log.trim((JOURNAL_TOPIC, partition), offset)
-    for _, path in old[:-1]:
-        path.unlink()
-    if trimmed:
-        log.info("journal partition %d trimmed to the checkpoint at %d", partition, offset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import os
 import sqlite3
@@ -17,12 +18,11 @@ from platform_harness import CLOSE, OPEN, PlatformThread, until
 
 from exness_streams.cli import main
 from exness_streams.engine.app import APP_ID
-from exness_streams.engine.audit import CellAudit, audit_all
+from exness_streams.engine.audit import CellAudit, CheckpointRefused, audit_all, checkpoint_all
+from exness_streams.engine.checkpoint_keeper import CheckpointKeeper, trim_journal, write_beside
 from exness_streams.engine.checkpoints import (
-    checkpoint_all,
     find_checkpoints,
     read_checkpoint,
-    trim_journal,
     write_checkpoint,
 )
 from exness_streams.messages import JOURNAL_TOPIC
@@ -52,6 +52,11 @@ def trade(platform: PlatformThread) -> None:
     assert platform.post(OPEN, order | {"margin": 10**6}, "ann", key="k").status == 400
 
 
+def folders(platform: PlatformThread) -> tuple[Path, Path, Path]:
+    settings = platform.settings
+    return settings.log_dir, settings.tables_dir, settings.checkpoints_dir
+
+
 def audit(platform: PlatformThread) -> CellAudit:
     settings = platform.settings
     (cell,) = audit_all(settings.log_dir, settings.tables_dir, settings.checkpoints_dir, APP_ID)
@@ -59,7 +64,7 @@ def audit(platform: PlatformThread) -> CellAudit:
 
 
 def checkpoint(platform: PlatformThread) -> int:
-    (header,) = checkpoint_all(platform.settings.log_dir, platform.settings.checkpoints_dir, APP_ID)
+    (header,) = checkpoint_all(*folders(platform), APP_ID)
     return header.offset
 
 
@@ -161,11 +166,21 @@ def test_a_restart_on_a_trimmed_journal_keeps_all(platform: PlatformThread, tmp_
         again.stop()
 
 
+def opened(path: Path) -> rocksdict.Rdict | None:
+    """A table of a platform that has stopped, in whose process its handle lives until it is collected."""
+    gc.collect()
+    try:
+        return rocksdict.Rdict(str(path), options=rocksdict.Options(raw_mode=True))
+    except Exception as error:  # rocksdict has no exception of its own
+        assert "lock" in str(error).lower(), error
+        return None
+
+
 def test_a_row_changed_in_the_table_is_found(platform: PlatformThread) -> None:
     until(lambda: audit(platform).is_clean)
     platform.stop()
     (path,) = platform.settings.tables_dir.glob("**/accounts-0.db")
-    with closing(rocksdict.Rdict(str(path), options=rocksdict.Options(raw_mode=True))) as table:
+    with closing(until(lambda: opened(path))) as table:
         row = table[b"account/ann"]
         assert b'"realized_pnl":' in row
         table[b"account/ann"] = row.replace(b'"realized_pnl":', b'"realized_pnl":1')
@@ -193,6 +208,74 @@ def test_a_row_changed_in_the_log_is_found(platform: PlatformThread) -> None:
     assert {line.split(":")[0] for line in found.differences} == {"account/bob"}
     ended = CliRunner().invoke(main, ["audit", "--data-dir", str(platform.settings.data_dir)])
     assert ended.exit_code == 1
+
+
+def tamper(platform: PlatformThread) -> None:
+    """A balance in the log's table that the journal does not give."""
+    file = next(path for path in platform.settings.log_dir.iterdir() if path.suffix in {".db", ".sqlite", ".sqlite3"})
+    with closing(sqlite3.connect(file)) as db, db:
+        for table in tables_with_values(db):
+            db.execute(
+                f"UPDATE {table} SET value = CAST(replace(CAST(value AS TEXT), '\"cash\":', '\"cash\":1') AS BLOB) "
+                "WHERE key = ?",
+                (b"account/bob",),
+            )
+
+
+def test_a_wrong_balance_becomes_no_checkpoint(platform: PlatformThread) -> None:
+    platform.stop()
+    tamper(platform)
+    with pytest.raises(CheckpointRefused, match="cell 0 differs from its journal"):
+        checkpoint_all(*folders(platform), APP_ID)
+    ended = CliRunner().invoke(main, ["checkpoint", "--data-dir", str(platform.settings.data_dir)])
+    assert ended.exit_code == 1
+    assert "no checkpoint is written" in ended.output
+    assert not find_checkpoints(platform.settings.checkpoints_dir, 0)
+
+
+def test_the_daily_checkpoint_is_proven_first(platform: PlatformThread) -> None:
+    assert platform.platform is not None
+    keeper: CheckpointKeeper = platform.platform.checkpoints
+    until(lambda: audit(platform).is_clean)
+    platform.run(keeper.look())
+    assert not keeper.refused
+    assert len(find_checkpoints(platform.settings.checkpoints_dir, 0)) == 1
+
+
+def test_a_refused_checkpoint_keeps_the_journal_and_is_told(
+    platform: PlatformThread, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert platform.platform is not None
+    answers = ["", "cell 0 differs", "cell 0 differs", ""]
+    keeper: CheckpointKeeper = platform.platform.checkpoints
+
+    async def write(data_dir: Path) -> str:
+        answer = answers.pop(0)
+        return answer or await write_beside(data_dir)
+
+    until(lambda: audit(platform).is_clean)
+    keeper._write = write
+    platform.run(keeper.look())
+    (path,) = platform.settings.checkpoints_dir.glob("*.gz")
+    os.utime(path, (1, 1))  # an old one, to which the journal would be trimmed
+    for refusals in (1, 2):
+        platform.run(keeper.look())
+        assert keeper.refusals == refusals
+        assert audit(platform).began_at == 0
+        ready = platform.get("/readyz").json
+        assert ready["status"] == "degraded"
+        assert any("the daily checkpoint is refused: cell 0 differs" in reason for reason in ready["reasons"])
+        assert b"exness_checkpoint_refused 1.0" in platform.get("/metrics").body
+    assert caplog.text.count("the daily checkpoint is refused") == 1
+    platform.run(keeper.look())
+    assert platform.get("/readyz").json["status"] == "ok"
+    assert platform.run(log_start(platform)) > 0, "trimmed to the old one"
+
+
+async def log_start(platform: PlatformThread) -> int:
+    assert platform.platform is not None
+    start: int = platform.platform.engine.app.transport.log.start((JOURNAL_TOPIC, 0))
+    return start
 
 
 def test_a_table_that_is_no_table_is_told_in_one_line(platform: PlatformThread) -> None:
