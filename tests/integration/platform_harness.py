@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import http.client
 import json
 import os
@@ -78,6 +79,9 @@ class PlatformThread:
 
     def start(self) -> PlatformThread:
         """Start it, and wait until all markets can be traded on. Raises what ended it instead."""
+        # In one process the handle of a table, and RocksDB's lock with it, lives until it is collected: a platform that
+        # was here before may still hold them.
+        gc.collect()
         self._thread.start()
         until(lambda: self._ready.is_set() or not self._thread.is_alive())
         if not self._ready.is_set():
