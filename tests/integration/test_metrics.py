@@ -30,7 +30,13 @@ from exness_streams.messages import MarketDataMessage
 METRICS = "/metrics"
 BASE_UNITS = ("_seconds", "_bytes", "_records", "_ratio")
 COUNTED = ("exness_cells_owned", "exness_triggers_standing", "exness_feed_silent_symbols", "exness_stream_clients")
-FLAGS = ("exness_ready", "exness_feed_connected", "exness_feed_leader", "exness_build_info")
+FLAGS = (
+    "exness_ready",
+    "exness_feed_connected",
+    "exness_feed_leader",
+    "exness_build_info",
+    "exness_checkpoint_refused",
+)
 
 Labels = Mapping[str, str]
 
