@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exness_streams.engine.checkpoints import SUFFIX, find_checkpoints
+from exness_streams.engine.checkpoints import SUFFIX, find_checkpoints, read_checkpoint
 from exness_streams.messages import JOURNAL_TOPIC
 
 if TYPE_CHECKING:
@@ -85,12 +85,17 @@ class CheckpointKeeper:
 
 
 async def trim_journal(engine: Engine, partition: int, before_s: float) -> None:
-    """Trim the journal to the newest checkpoint older than a time, and remove the checkpoints before it."""
+    """Trim the journal to the newest checkpoint older than a time, and remove the checkpoints before it.
+
+    One that can't be read is no beginning for an audit: nothing is trimmed to it, nor removed for it.
+    """
     old = [
         (offset, path)
         for offset, path in find_checkpoints(engine.settings.checkpoints_dir, partition)
         if path.stat().st_mtime <= before_s
     ]
+    while old and not await asyncio.to_thread(_can_be_read, old[-1][1]):
+        old.pop()
     if not old:
         return
     offset = old[-1][0]
@@ -99,3 +104,12 @@ async def trim_journal(engine: Engine, partition: int, before_s: float) -> None:
         path.unlink()
     if trimmed:
         log.info("journal partition %d trimmed to the checkpoint at %d", partition, offset)
+
+
+def _can_be_read(path: Path) -> bool:
+    try:
+        read_checkpoint(path)
+    except ValueError as damage:
+        log.error("nothing is trimmed to it: %s", damage)
+        return False
+    return True

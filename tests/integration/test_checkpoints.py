@@ -272,6 +272,24 @@ def test_a_refused_checkpoint_keeps_the_journal_and_is_told(
     assert platform.run(log_start(platform)) > 0, "trimmed to the old one"
 
 
+def test_nothing_is_trimmed_to_a_checkpoint_that_cannot_be_read(platform: PlatformThread) -> None:
+    assert platform.platform is not None
+    until(lambda: audit(platform).is_clean)
+    first = checkpoint(platform)
+    trade(platform)
+    until(lambda: audit(platform).is_clean)
+    newest = checkpoint(platform)
+    assert newest > first
+    paths = dict(find_checkpoints(platform.settings.checkpoints_dir, 0))
+    paths[newest].write_bytes(paths[newest].read_bytes()[:-20])
+    platform.run(trim_journal(platform.platform.engine, 0, time.time() + 1))
+    assert platform.run(log_start(platform)) == first
+    assert paths[first].exists()
+    paths[first].write_bytes(b"")
+    platform.run(trim_journal(platform.platform.engine, 0, time.time() + 1))
+    assert platform.run(log_start(platform)) == first
+
+
 async def log_start(platform: PlatformThread) -> int:
     assert platform.platform is not None
     start: int = platform.platform.engine.app.transport.log.start((JOURNAL_TOPIC, 0))
