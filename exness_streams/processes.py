@@ -236,18 +236,5 @@ def _is_news(record: logging.LogRecord) -> bool:
     """Whether a log record says more than the last line of the command will: what crashes the app is told there."""
     if record.exc_info and record.exc_info[0] is not None and record.exc_info[0].__name__ == "ServiceStopped":
         return False  # with this, Faust's recovery tells itself that the app is stopping; nobody waits to hear it
-    if record.name == "aiohttp.server" and record.exc_info and _is_a_clients(record.exc_info[0]):
-        return False
     told_last = str(record.msg).endswith(_TOLD_LAST)
     return not (told_last and any(isinstance(argument, LogFault) for argument in record.args or ()))
-
-
-def _is_a_clients(kind: type[BaseException] | None) -> bool:
-    """Whether a failure is a client's doing: bytes that are no HTTP (it gets a 400), or a connection that it closed.
-
-    A stranger may not fill the log with tracebacks.
-    """
-    if kind is None:
-        return False
-    is_no_http = kind.__module__ == "aiohttp.http_exceptions" or kind.__name__ == "RequestPayloadError"
-    return is_no_http or issubclass(kind, ConnectionError)

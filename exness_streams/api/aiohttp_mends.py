@@ -9,6 +9,7 @@ from aiohttp import web, web_protocol, web_server
 from aiohttp.http_exceptions import HttpProcessingError
 
 from exness_streams.api.errors import ApiError, error_response
+from exness_streams.domain.outside_text import in_one_line
 from exness_streams.transport.private_names import Private, refuse_without
 
 BOUNDS = ">=3.10,<3.15"
@@ -62,8 +63,7 @@ class QuietHandler(web_protocol.RequestHandler):
 def _reason(error: HttpProcessingError) -> str:
     """The first line of aiohttp's reason: the others repeat what was sent."""
     first = (str(error.message).strip().splitlines() or [""])[0].rstrip(": ")
-    said = ascii(first)[1:-1]
-    return said if len(said) <= SAID_MAX else said[: SAID_MAX - 1] + "…"
+    return in_one_line(first, SAID_MAX)
 
 
 web_server.RequestHandler = QuietHandler  # type: ignore[attr-defined]

@@ -13,8 +13,12 @@ from aiohttp import hdrs, web
 
 from exness_streams.api.errors import ApiError, Handler
 from exness_streams.domain.hosts import is_loopback
+from exness_streams.domain.outside_text import in_one_line
 
 _AUTHORITY = re.compile(r"(?:\[([0-9a-f:.]{2,45})\]|([a-z0-9._-]{1,253}?)\.?)(?::([0-9]{1,5}))?", re.ASCII)
+SHOWN_MAX = 128
+"""Characters of a host or an origin that a refusal repeats."""
+
 _READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 
 
@@ -54,7 +58,7 @@ class Door:
             scheme, _, authority = origin.lower().partition("://")
             is_own = scheme in ("http", "https") and authority == request.headers[hdrs.HOST].lower()
             if not is_own and origin.lower() not in self._origins:
-                raise ApiError(403, "FORBIDDEN", f"pages of {ascii(origin[:128])[1:-1]} may not use this platform")
+                raise ApiError(403, "FORBIDDEN", f"pages of {in_one_line(origin, SHOWN_MAX)} may not use this platform")
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -70,7 +74,9 @@ def _authority_of(target: str) -> str:
 
 
 def _misdirected(named: list[str]) -> ApiError:
-    said = "no host" if not named else " and ".join(ascii(name[:128])[1:-1] or "an empty host" for name in named[:3])
+    said = (
+        "no host" if not named else " and ".join(in_one_line(name, SHOWN_MAX) or "an empty host" for name in named[:3])
+    )
     return ApiError(
         421,
         "MISDIRECTED_REQUEST",

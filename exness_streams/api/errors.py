@@ -86,12 +86,12 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
         return error_response(invalid_request("body", f"readable: {in_one_line(error)}"))
     except (ConnectionError, aiohttp.ClientConnectionError) as gone:
         # Nobody is there to read this, and nothing is wrong here.
-        log.debug("%s %s: the client is gone: %r", request.method, request.path, gone)
+        log.debug("%s %s: the client is gone: %r", request.method, in_one_line(request.path), gone)
         return error_response(ApiError(499, "CLIENT_GONE", "the connection was closed before the request was whole"))
     except LogFault as fault:
         return error_response(ApiError(503, "NOT_READY", f"the request was not taken: {in_one_line(fault)}"))
     except Exception:
-        log.exception("%s %s failed", request.method, request.path)
+        log.exception("%s %s failed", request.method, in_one_line(request.path))
         return error_response(ApiError(500, "INTERNAL", "an unexpected fault; the log of the server has it"))
 
 

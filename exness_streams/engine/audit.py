@@ -5,7 +5,7 @@ engine/audit_kafka.py is its counterpart.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,16 +65,7 @@ def audit_all(
     on_progress: OnProgress = lambda done, total: None,
 ) -> list[CellAudit]:
     """Audit every cell. LogFault when the log can't be read, ValueError when the journal can't be replayed."""
-    # RocksDB is opened before the log is looked at: the changelog then has all that RocksDB lacks.
-    reader = LogReader(log_dir)
-    with reader.snapshot() as snapshot:
-        count = snapshot.topics().get(JOURNAL_TOPIC, 0)
-    stored = {partition: _stored_entries(tables_dir, partition) for partition in range(count)}
-    with reader.snapshot() as snapshot:
-        return [
-            _audit_cell(snapshot, group, partition, stored[partition], checkpoints_dir, on_progress)[0]
-            for partition in range(count)
-        ]
+    return [audit for audit, _ in _audited(log_dir, tables_dir, checkpoints_dir, group, on_progress)]
 
 
 class CheckpointRefused(Exception):
@@ -92,23 +83,31 @@ def checkpoint_all(
 
     CheckpointRefused, LogFault, and ValueError when the journal can't be replayed.
     """
+    proven: list[tuple[int, int, dict[bytes, bytes]]] = []
+    for audit, replay in _audited(log_dir, tables_dir, directory, group, on_progress):
+        if not audit.is_clean:
+            first = audit.differences[0] if audit.differences else "the state hashes differ"
+            raise CheckpointRefused(
+                f"cell {audit.partition} differs from its journal ({len(audit.differences)} differences; the first: "
+                f"{first}): no checkpoint is written and nothing of the journal is trimmed. "
+                "`exness-streams audit` shows them all"
+            )
+        proven.append((audit.partition, audit.ended_at, replay.entries))
+    return [write_checkpoint(directory, partition, offset, entries) for partition, offset, entries in proven]
+
+
+def _audited(
+    log_dir: Path, tables_dir: Path, checkpoints_dir: Path, group: str, on_progress: OnProgress
+) -> Iterator[tuple[CellAudit, Replay]]:
+    """The audit of every cell, in turn, and its replay."""
+    # RocksDB is opened before the log is looked at: the changelog then has all that RocksDB lacks.
     reader = LogReader(log_dir)
     with reader.snapshot() as snapshot:
         count = snapshot.topics().get(JOURNAL_TOPIC, 0)
     stored = {partition: _stored_entries(tables_dir, partition) for partition in range(count)}
-    proven: list[tuple[int, int, dict[bytes, bytes]]] = []
     with reader.snapshot() as snapshot:
         for partition in range(count):
-            audit, replay = _audit_cell(snapshot, group, partition, stored[partition], directory, on_progress)
-            if not audit.is_clean:
-                first = audit.differences[0] if audit.differences else "the state hashes differ"
-                raise CheckpointRefused(
-                    f"cell {partition} differs from its journal ({len(audit.differences)} differences; the first: "
-                    f"{first}): no checkpoint is written and nothing of the journal is trimmed. "
-                    "`exness-streams audit` shows them all"
-                )
-            proven.append((partition, audit.ended_at, replay.entries))
-    return [write_checkpoint(directory, partition, offset, entries) for partition, offset, entries in proven]
+            yield _audit_cell(snapshot, group, partition, stored[partition], checkpoints_dir, on_progress)
 
 
 def _audit_cell(

@@ -16,8 +16,6 @@ from pathlib import Path
 import pytest
 from platform_harness import OPEN, PlatformThread
 
-from exness_streams.processes import _is_news
-
 REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "600"))
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 
@@ -186,7 +184,6 @@ def test_no_request_is_too_odd(platform: PlatformThread, caplog: pytest.LogCaptu
     platform.post(OPEN, {"margin": 100, "asset": "SOL", "type": "long", "leverage": 2}, "ann")
     before = platform.state("ann")
     statuses: dict[int, int] = {}
-    caplog.handler.addFilter(_is_news)  # as the commands do
     with caplog.at_level(logging.WARNING):
         for _ in range(REQUESTS):
             request = odd_request(rng)
