@@ -16,6 +16,9 @@ from exness_streams.domain.hosts import is_loopback
 from exness_streams.domain.outside_text import in_one_line
 
 _AUTHORITY = re.compile(r"(?:\[([0-9a-f:.]{2,45})\]|([a-z0-9._-]{1,253}?)\.?)(?::([0-9]{1,5}))?", re.ASCII)
+KNOWN_MAX = 256
+"""Spellings of our own hosts, with ports, that need not be read again: nearly every request has the same."""
+
 SHOWN_MAX = 128
 """Characters of a host or an origin that a refusal repeats."""
 
@@ -37,9 +40,18 @@ class Door:
         """hosts: allowed besides loopback names, without ports. origins: of other pages that may use the platform."""
         self._hosts = frozenset(host.lower().strip("[]").rstrip(".") for host in hosts)
         self._origins = frozenset(origin.lower() for origin in origins)
+        self._known: set[str] = set()
 
     def knows(self, authority: str) -> bool:
         """Whether `host` or `host:port` is one of ours."""
+        if authority in self._known:
+            return True
+        is_ours = self._finds(authority)
+        if is_ours and len(self._known) < KNOWN_MAX:
+            self._known.add(authority)
+        return is_ours
+
+    def _finds(self, authority: str) -> bool:
         host = host_of(authority)
         return host is not None and (host in self._hosts or is_loopback(host))
 

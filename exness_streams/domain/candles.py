@@ -217,9 +217,10 @@ class CandleFold:
             time_ms = bounded_ms(time_ms, now_ms)
             if is_of_the_future(live.time_s, now_ms):
                 live = self._live[symbol] = _Live()
-        sequence_max = -1 if now_ms is None else sequence_bound(now_ms)
-        if not follows(sequence, live.sequence, sequence_max):
-            return
+        if sequence <= live.sequence:  # the rest costs only those that may come too late
+            sequence_max = -1 if now_ms is None else sequence_bound(now_ms)
+            if not follows(sequence, live.sequence, sequence_max):
+                return
         if time_ms >= live.end_ms:
             if not 0 <= time_ms <= TIME_MS_MAX:
                 return

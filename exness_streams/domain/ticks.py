@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from decimal import Context, Decimal, DecimalException, InvalidOperation, Overflow, Rounded, Underflow
 from enum import Enum
+from functools import lru_cache
 from typing import Protocol
 
 from exness_streams.domain.candles import TIME_MS_MAX
@@ -76,7 +77,7 @@ def sane(tick: Tick) -> TickFault | None:
     The book is the last thing looked at: all else of a tick with one of BOOK_FAULTS is right, and neither its bid nor
     its ask counts. A locked book (bid = ask) is a market.
     """
-    if _SYMBOL.fullmatch(tick.symbol) is None:
+    if not _is_symbol(tick.symbol):
         return TickFault.BAD_SYMBOL
     if not 0 <= tick.timestamp <= TIME_MS_MAX:
         return TickFault.BAD_TIME
@@ -87,7 +88,7 @@ def sane(tick: Tick) -> TickFault | None:
     bid, ask, volume = tick.bid, tick.ask, tick.volume
     if not is_price(tick.price):
         return TickFault.BAD_PRICE
-    if volume is not None and not (_is_number(volume, _VOLUME) and ZERO <= volume <= VOLUME_MAX):
+    if volume is not None and not _is_volume(volume):
         return TickFault.BAD_VOLUME
     if not ((bid is None or is_price(bid)) and (ask is None or is_price(ask))):
         return TickFault.BAD_BOOK
@@ -96,16 +97,22 @@ def sane(tick: Tick) -> TickFault | None:
     return None
 
 
+@lru_cache(maxsize=1_024)
+def _is_symbol(text: str) -> bool:
+    # Ticks are many and symbols few; a stranger's only push each other out.
+    return _SYMBOL.fullmatch(text) is not None
+
+
 def is_price(price: Decimal) -> bool:
     """Whether a price can be traded on."""
-    return _is_number(price, _PRICE) and PRICE_MIN <= price <= AMOUNT_MAX
-
-
-def _is_number(number: Decimal, context: Context) -> bool:
-    if not number.is_finite():
-        return False
-    try:
-        context.plus(number)
+    try:  # a NaN can't be compared, and more digits than _PRICE has are trapped
+        return PRICE_MIN <= _PRICE.plus(price) <= AMOUNT_MAX
     except DecimalException:
         return False
-    return True
+
+
+def _is_volume(volume: Decimal) -> bool:
+    try:
+        return ZERO <= _VOLUME.plus(volume) <= VOLUME_MAX
+    except DecimalException:
+        return False
