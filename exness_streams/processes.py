@@ -179,7 +179,7 @@ async def serve_simulator(simulator: BackpackSimulator, console: Console, until:
 def put_start_up_aside() -> None:
     """What start-up has made lives as long as the process.
 
-    Put aside, it no longer makes each full collection a pause of 45 to 110 ms (docs/benchmarks.md).
+    Put aside, it no longer makes each full collection a long pause (docs/benchmarks.md).
     """
     gc.collect()
     gc.freeze()
