@@ -14,7 +14,7 @@ from statistics import median
 from figures import Figure, report, shown
 from sample_accounts import MARKET, SPREAD, SYMBOL, FrameMaker, firing_rows, rows_of, rung_price, walk
 
-from exness_streams.domain import records
+from exness_streams.domain import codec
 from exness_streams.domain.account import AccountRow
 from exness_streams.domain.cell import Cell
 from exness_streams.domain.frames import PriceFrame
@@ -33,7 +33,7 @@ class Loaded:
 
     def __init__(self, rows: list[AccountRow]) -> None:
         self.rows = rows
-        self.entries = {records.row_key(row.account_id): records.encode(row) for row in rows}
+        self.entries = {codec.row_key(row.account_id): codec.encode(row) for row in rows}
         self.cell = Cell(0, self.entries.get)
         self.cell.load(0, rows, ())
         self.costs_us: list[float] = []

@@ -8,7 +8,7 @@ import tracemalloc
 from figures import Figure, report
 from sample_accounts import rows_of
 
-from exness_streams.domain import records
+from exness_streams.domain import codec
 from exness_streams.domain.cell import Cell
 
 POSITIONS = 100_000
@@ -21,7 +21,7 @@ def index_bytes(encoded: list[bytes]) -> float:
     try:
         before, _ = tracemalloc.get_traced_memory()
         cell = Cell(0, lambda key: None)
-        cell.load(0, map(records.decode_row, encoded), ())
+        cell.load(0, map(codec.decode_row, encoded), ())
         gc.collect()
         after, _ = tracemalloc.get_traced_memory()
     finally:
@@ -34,7 +34,7 @@ def measure() -> list[Figure]:
     """All figures of this benchmark."""
     found = []
     for with_limits, name in ((False, "liquidation only"), (True, "with stop loss and take profit")):
-        encoded = [records.encode(row) for row in rows_of(POSITIONS, with_limits=with_limits)]
+        encoded = [codec.encode(row) for row in rows_of(POSITIONS, with_limits=with_limits)]
         found.append(Figure(f"trigger index per position, {name}", index_bytes(encoded), "B"))
         found.append(Figure(f"row per position, {name}, as stored", sum(map(len, encoded)) / POSITIONS, "B"))
     return found

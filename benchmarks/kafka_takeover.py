@@ -21,7 +21,7 @@ import aiohttp
 from figures import Figure, report
 
 TESTS = Path(__file__).parents[1] / "tests"
-sys.path += [str(TESTS / "kafka"), str(TESTS / "simulation")]
+sys.path.append(str(TESTS / "support"))
 
 from broker import Broker, fetch_jars  # type: ignore[import-not-found]  # noqa: E402  # found at run time
 from cluster import SESSION_TIMEOUT_S, Cluster, Member  # type: ignore[import-not-found]  # noqa: E402

@@ -15,7 +15,7 @@ from types import TracebackType
 
 from running_platform import START_TIMEOUT_S, RunningPlatform, cpu_s, free_port, wait_or_kill
 
-sys.path.append(str(Path(__file__).parents[1] / "tests" / "kafka"))
+sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
 
 from broker import Broker, fetch_jars  # type: ignore[import-not-found]  # found at run time
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from exness_streams.domain.account import AccountRow, Position, new_account
+from exness_streams.domain.formulas import liquidation_price, opening_quantity
 from exness_streams.domain.frames import FrameBuilder, PriceFrame
-from exness_streams.domain.margin import liquidation_price, opening_quantity
 from exness_streams.domain.money import ZERO, money_arithmetic
 from exness_streams.domain.quotes import Quote
 

@@ -17,17 +17,17 @@ from statistics import median
 from figures import Figure, report, shown
 from running_platform import RunningPlatform
 
-from exness_streams.config import Settings, load_settings
-from exness_streams.domain import records
+from exness_streams.audit.checkpoints import changelog_of
+from exness_streams.domain import codec
 from exness_streams.domain.cell import Cell
 from exness_streams.domain.commands import Command, OpenPosition
 from exness_streams.domain.frames import FrameBuilder, PriceFrame
 from exness_streams.domain.quotes import Quote
-from exness_streams.engine.app import APP_ID
-from exness_streams.engine.checkpoints import changelog_of
+from exness_streams.engine.engine import APP_ID
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC
-from exness_streams.transport.cell_log import LogRecord
-from exness_streams.transport.embedded_log import EmbeddedLog
+from exness_streams.settings.platform import Settings, load_settings
+from exness_streams.transport.embedded.log import EmbeddedLog
+from exness_streams.transport.interfaces import LogRecord
 
 ACCOUNTS = 100_000
 RECORDS_A_COMMIT = 2_000
@@ -47,8 +47,8 @@ async def write_accounts(settings: Settings) -> None:
             written = []
             for record in journal[first : first + RECORDS_A_COMMIT]:
                 folded = cell.fold(cell.next_offset, record)
-                written.append(LogRecord(JOURNAL_TOPIC, None, records.encode(record), 0))
-                written += [LogRecord(EVENTS_TOPIC, e.account_id.encode(), records.encode(e), 0) for e in folded.events]
+                written.append(LogRecord(JOURNAL_TOPIC, None, codec.encode(record), 0))
+                written += [LogRecord(EVENTS_TOPIC, e.account_id.encode(), codec.encode(e), 0) for e in folded.events]
             written += [LogRecord(changelog, key, value, 0) for key, value in cell.pending.items()]
             await log.transact(APP_ID, written, {(JOURNAL_TOPIC, 0): cell.next_offset})
             entries.update({key: value for key, value in cell.pending.items() if value is not None})

@@ -16,7 +16,7 @@ import msgspec
 from figures import Figure, report
 from sample_accounts import MARKET, SYMBOL, TIME_MS
 
-from exness_streams.domain import records
+from exness_streams.domain import codec
 from exness_streams.domain.account import AccountRow, PendingOrder, Position
 from exness_streams.domain.cell import Cell
 from exness_streams.domain.frames import PriceFrame, SymbolFrame
@@ -104,7 +104,7 @@ def rows_of(storm: str, each: int, *, shared: bool) -> list[AccountRow]:
 
 def fold_s(rows: list[AccountRow]) -> float:
     """Seconds of the event loop for the record that sets all of them off."""
-    entries = {records.row_key(row.account_id): records.encode(row) for row in rows}
+    entries = {codec.row_key(row.account_id): codec.encode(row) for row in rows}
     cell = Cell(0, entries.get)
     cell.load(0, rows, [(SYMBOL, Quote(1, TIME_MS, MARKET, MARKET, MARKET))])
     low = BELOW - 1

@@ -16,12 +16,12 @@ from typing import Any
 from figures import Figure, report
 from running_platform import free_port
 
-from exness_streams.config import load_settings
-from exness_streams.engine.app import APP_ID, DAY_S, build_engine
+from exness_streams.engine.engine import APP_ID, DAY_S, build_engine
 from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder
-from exness_streams.processes import run_loop
-from exness_streams.transport.cell_log import LogRecord
-from exness_streams.transport.embedded_log import EmbeddedLog
+from exness_streams.processes.run import run_loop
+from exness_streams.settings.platform import load_settings
+from exness_streams.transport.embedded.log import EmbeddedLog
+from exness_streams.transport.interfaces import LogRecord
 
 TICKS = 500_000
 TICKS_A_WRITE = 5_000

@@ -13,13 +13,7 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from exness_streams import __version__
-from exness_streams.cli_client import CLIENT_COMMANDS
-from exness_streams.config import ConfigError, Settings, load_settings
-from exness_streams.config_kafka import KafkaSettings, load_kafka_settings
-from exness_streams.config_names import refuse_unknown_variables
-from exness_streams.market_data.simulator import RATE_MAX, BackpackSimulator
-from exness_streams.market_data.simulator_faults import FAULT_FORMS, parse_faults
-from exness_streams.processes import (
+from exness_streams.processes.run import (
     in_words,
     quiet_logging,
     run_engine,
@@ -29,8 +23,14 @@ from exness_streams.processes import (
     run_process,
     serve_simulator,
 )
-from exness_streams.stopping import EXIT_FORCED, Stopping
-from exness_streams.terminal import EXIT_MISUSED, OneLine, console, errors
+from exness_streams.processes.stopping import EXIT_FORCED, Stopping
+from exness_streams.settings.kafka import KafkaSettings, load_kafka_settings
+from exness_streams.settings.names import refuse_unknown_variables
+from exness_streams.settings.platform import ConfigError, Settings, load_settings
+from exness_streams.simulator.faults import FAULT_FORMS, parse_faults
+from exness_streams.simulator.server import RATE_MAX, BackpackSimulator
+from exness_streams.terminal.commands import CLIENT_COMMANDS
+from exness_streams.terminal.console import EXIT_MISUSED, OneLine, console, errors
 from exness_streams.transport.faults import LogFault
 from exness_streams.transport.faust_environment import forget_faust_variables
 
@@ -175,7 +175,7 @@ def _replaying() -> Iterator[Callable[[int, int], None]]:
 
 
 def _cluster(settings: KafkaSettings) -> Any:
-    from exness_streams.transport.kafka_topics import KafkaCluster
+    from exness_streams.transport.kafka.topics import KafkaCluster
 
     return KafkaCluster(settings.kafka_brokers, settings.security().credentials())
 
@@ -185,9 +185,9 @@ def _cluster(settings: KafkaSettings) -> Any:
 @_data_dir_option
 def audit(kafka: bool, data_dir: Path | None) -> None:
     """Replay the journal and compare every account with the tables. Exit code 1 on a difference."""
-    from exness_streams.engine.app import APP_ID
-    from exness_streams.engine.audit import audit_all
-    from exness_streams.engine.audit_kafka import audit_cluster
+    from exness_streams.audit.embedded import audit_all
+    from exness_streams.audit.kafka import audit_cluster
+    from exness_streams.engine.engine import APP_ID
 
     settings = _kafka_settings(data_dir=data_dir) if kafka else _settings(data_dir=data_dir)
     checkpoints = settings.checkpoints_dir
@@ -215,9 +215,9 @@ def audit(kafka: bool, data_dir: Path | None) -> None:
 @_data_dir_option
 def checkpoint(kafka: bool, data_dir: Path | None) -> None:
     """Audit every cell and write its checkpoint, from which an audit may begin. One that differs is refused."""
-    from exness_streams.engine.app import APP_ID
-    from exness_streams.engine.audit import CheckpointRefused, checkpoint_all
-    from exness_streams.engine.audit_kafka import checkpoint_cluster
+    from exness_streams.audit.embedded import CheckpointRefused, checkpoint_all
+    from exness_streams.audit.kafka import checkpoint_cluster
+    from exness_streams.engine.engine import APP_ID
 
     settings = _kafka_settings(data_dir=data_dir) if kafka else _settings(data_dir=data_dir)
     checkpoints = settings.checkpoints_dir

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from exness_streams.stopping import Stopping
+from exness_streams.processes.stopping import Stopping
+
+# Modules of shared tests get pytest's readable assertions, too.
+pytest.register_assert_rewrite("kafka_harness", "log_harness", "transport_conformance", "transport_harness")
 
 
 class StoppingInATest(Stopping):

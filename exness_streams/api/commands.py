@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from exness_streams.api import presenter
 from exness_streams.api.bodies import Request
 from exness_streams.api.errors import ApiError
 from exness_streams.api.requests import Body, account_of, idempotency_of, read_body
+from exness_streams.api.views import presenter
 from exness_streams.domain.account import AccountRow, new_account
 from exness_streams.domain.cell import Cell, is_transient, repeat_of
 from exness_streams.domain.checks import check_terms, refuse_stale
+from exness_streams.domain.codec import Outcome, PositionsClosed
 from exness_streams.domain.commands import Command, OpenPosition, PlaceOrder
 from exness_streams.domain.events import (
     AccountReset,
@@ -27,13 +28,12 @@ from exness_streams.domain.events import (
 )
 from exness_streams.domain.instruments import Terms
 from exness_streams.domain.money import money_arithmetic
-from exness_streams.domain.records import Outcome, PositionsClosed
 from exness_streams.domain.rejections import Rejection, RejectionCode
 from exness_streams.engine.gateway import NotWritten, OutcomeUnknown
 from exness_streams.messages import json_encoder
 
 if TYPE_CHECKING:
-    from exness_streams.engine.app import Engine
+    from exness_streams.engine.engine import Engine
 
 
 def json_response(message: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

@@ -10,12 +10,12 @@ import aiohttp
 from aiohttp import web
 
 from exness_streams.api.errors import ApiError, Handler
-from exness_streams.api.pieces import send_pieces
 from exness_streams.api.requests import account_of
+from exness_streams.api.views.chunked_answer import send_pieces
 from exness_streams.messages import JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 
 if TYPE_CHECKING:
-    from exness_streams.engine.app import Engine
+    from exness_streams.engine.engine import Engine
 
 FORWARDED = "X-Exness-Forwarded"
 """Marks a request that was passed on once. It is not passed on again, so that no request circles."""

@@ -27,7 +27,7 @@ from prometheus_client.registry import Collector
 from exness_streams import __version__
 from exness_streams.api.errors import Handler
 from exness_streams.api.forwarding import FORWARDED
-from exness_streams.api.stream_hub import STREAM_MESSAGES, StreamHub
+from exness_streams.api.stream.hub import STREAM_MESSAGES, StreamHub
 from exness_streams.domain.events import CloseReason, Event
 from exness_streams.domain.ticks import TickFault
 from exness_streams.engine.event_counts import DROPPED, OPENED, REDUCED, closed, of_type
@@ -35,8 +35,8 @@ from exness_streams.engine.lag import event_lags, journal_lags, tick_lags
 from exness_streams.engine.observer import Observer
 
 if TYPE_CHECKING:
-    from exness_streams.engine.app import Engine
     from exness_streams.engine.checkpoint_keeper import CheckpointKeeper
+    from exness_streams.engine.engine import Engine
 
 API_BUCKETS_S = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0)
 TRANSACTION_BUCKETS_S = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)

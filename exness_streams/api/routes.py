@@ -6,24 +6,24 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
-from exness_streams.api.account import AccountViews
 from exness_streams.api.aiohttp_mends import refuse_other_aiohttp
-from exness_streams.api.candles import CandleViews
 from exness_streams.api.commands import CommandDesk
 from exness_streams.api.door import Door
 from exness_streams.api.errors import Handler, error_middleware, expect_continue
 from exness_streams.api.forwarding import Forwarding
-from exness_streams.api.health import PublicViews
-from exness_streams.api.history import HistoryViews
 from exness_streams.api.metrics import StreamCollector, engine_metrics, exposition
-from exness_streams.api.openapi import serve_openapi
-from exness_streams.api.orders import OrderViews
-from exness_streams.api.page import Page, add_page
-from exness_streams.api.stream import StreamViews
-from exness_streams.api.trading import TradingViews
+from exness_streams.api.openapi.document import serve_openapi
+from exness_streams.api.stream.view import StreamViews
+from exness_streams.api.views.account import AccountViews
+from exness_streams.api.views.candles import CandleViews
+from exness_streams.api.views.health import PublicViews
+from exness_streams.api.views.history import HistoryViews
+from exness_streams.api.views.orders import OrderViews
+from exness_streams.api.views.page import Page, add_page
+from exness_streams.api.views.trading import TradingViews
 
 if TYPE_CHECKING:
-    from exness_streams.engine.app import Engine
+    from exness_streams.engine.engine import Engine
 
 
 def add_routes(engine: Engine) -> CollectorRegistry:

@@ -8,7 +8,7 @@ from decimal import Decimal
 import msgspec
 
 from exness_streams.domain.commands import OrderKind
-from exness_streams.domain.margin import profit
+from exness_streams.domain.formulas import profit
 from exness_streams.domain.money import HUNDRED, ZERO, money_arithmetic, to_money
 from exness_streams.domain.quotes import Quote, Side
 

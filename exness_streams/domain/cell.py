@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from exness_streams.domain import records
+from exness_streams.domain import codec
 from exness_streams.domain.account import AccountRow, PendingOrder, new_account
-from exness_streams.domain.changes import Change, Moment
 from exness_streams.domain.checks import order_not_found, position_not_found
+from exness_streams.domain.codec import CloseResult, KeyedOutcome, Outcome, PositionsClosed
 from exness_streams.domain.commands import (
     CancelOrder,
     CloseAllPositions,
@@ -35,10 +35,10 @@ from exness_streams.domain.frames import PriceFrame, SymbolFrame
 from exness_streams.domain.funding import deposit, reset_account
 from exness_streams.domain.money import money_arithmetic
 from exness_streams.domain.orders import cancel_order, expire_order, fill_order, place_order
+from exness_streams.domain.positions import close_position, fill_close, modify_position, open_position
 from exness_streams.domain.quotes import Quote, follows
-from exness_streams.domain.records import CloseResult, KeyedOutcome, Outcome, PositionsClosed
 from exness_streams.domain.rejections import Rejection, RejectionCode
-from exness_streams.domain.trading import close_position, fill_close, modify_position, open_position
+from exness_streams.domain.transition import Change, Moment
 from exness_streams.domain.triggers import Fired, Item, TriggerIndex, TriggerKind, first_exit
 
 OUTCOMES_REMEMBERED = 10_000
@@ -159,22 +159,22 @@ class Cell:
                 yield row.account_id, order
 
     @property
-    def meta(self) -> records.Meta:
+    def meta(self) -> codec.Meta:
         """What the entries, the pending ones included, say of themselves."""
-        return records.Meta(self.partition, self.next_offset, self._accounts, self._taken)
+        return codec.Meta(self.partition, self.next_offset, self._accounts, self._taken)
 
     def account(self, account_id: str) -> AccountRow | None:
         """The newest row of an account, committed or pending."""
         row = self._rows.get(account_id)
         if row is None:
-            stored = self._fetch(records.row_key(account_id))
-            row = None if stored is None else records.decode_row(stored)
+            stored = self._fetch(codec.row_key(account_id))
+            row = None if stored is None else codec.decode_row(stored)
         return row
 
     def remembered(self, account_id: str, key: str) -> KeyedOutcome | None:
         """What came of an earlier request of this account with this idempotency key."""
-        stored = self._entry(records.outcome_key(account_id, key))
-        return None if stored is None else records.decode_keyed_outcome(stored)
+        stored = self._entry(codec.outcome_key(account_id, key))
+        return None if stored is None else codec.decode_keyed_outcome(stored)
 
     def fold(self, offset: int, record: Command | PriceFrame) -> Folded:
         """Apply one record. ValueError when it is not the next one: a gap means records were lost on the way."""
@@ -229,7 +229,7 @@ class Cell:
         if frame.last.sequence <= seen:
             seen = -1  # what was seen claimed to be of the future
         self.quotes[frame.symbol] = frame.last
-        self.pending[records.quote_key(frame.symbol)] = records.encode(frame.last)
+        self.pending[codec.quote_key(frame.symbol)] = codec.encode(frame.last)
         return self.triggers.fired_by(frame, seen)
 
     def _fire_exit(
@@ -327,12 +327,12 @@ class Cell:
         return PositionsClosed(results)
 
     def _remember(self, row: AccountRow, key: str, outcome: KeyedOutcome) -> None:
-        slot = records.outcome_slot_key(row.account_id, row.outcomes % OUTCOMES_REMEMBERED)
+        slot = codec.outcome_slot_key(row.account_id, row.outcomes % OUTCOMES_REMEMBERED)
         oldest = self._entry(slot)
         if oldest is not None:
-            self.pending[records.outcome_key(row.account_id, oldest.decode())] = None
+            self.pending[codec.outcome_key(row.account_id, oldest.decode())] = None
         self.pending[slot] = key.encode()
-        self.pending[records.outcome_key(row.account_id, key)] = records.encode(outcome)
+        self.pending[codec.outcome_key(row.account_id, key)] = codec.encode(outcome)
 
     # Entries
 
@@ -353,7 +353,7 @@ class Cell:
             if old.orders is not new.orders:
                 self._watch_changes(account_id, old.orders, new.orders)
                 self.expiries.change(account_id, old.orders, new.orders)
-            self.pending[records.row_key(account_id)] = records.encode(new)
+            self.pending[codec.row_key(account_id)] = codec.encode(new)
         self._before.clear()
 
     def _watch_changes(self, account_id: str, old: Mapping[str, Item], new: Mapping[str, Item]) -> None:

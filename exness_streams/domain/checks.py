@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import cast
 
-from exness_streams.domain import margin as formulas
+from exness_streams.domain import formulas
 from exness_streams.domain.account import AccountRow
 from exness_streams.domain.commands import ClosePosition, Command, CommandBase, OpenPosition, PlaceOrder
 from exness_streams.domain.instruments import Limits, Terms

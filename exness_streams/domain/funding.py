@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from exness_streams.domain.account import AccountRow, new_account
-from exness_streams.domain.changes import Change, Moment
 from exness_streams.domain.commands import Deposit, ResetAccount
 from exness_streams.domain.events import AccountReset, Deposited
 from exness_streams.domain.money import AMOUNT_MAX, to_money
 from exness_streams.domain.rejections import Rejection, RejectionCode
+from exness_streams.domain.transition import Change, Moment
 
 
 def deposit(row: AccountRow, command: Deposit, moment: Moment) -> Change | Rejection:

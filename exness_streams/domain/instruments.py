@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from functools import lru_cache
 
 import msgspec
 
@@ -13,8 +15,16 @@ from exness_streams.domain.quotes import Quote
 EXPOSURE_UNLIMITED = AMOUNT_MAX**2
 """More than any account can have."""
 
+_SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PRICING = Context(prec=60)
 _TWO = Decimal(2)
+
+
+@lru_cache(maxsize=1_024)
+def is_symbol(text: str) -> bool:
+    """Whether `text` can be the name of a market: letters, digits, dots, underscores, hyphens."""
+    # Ticks are many and symbols few; a stranger's only push each other out.
+    return _SYMBOL.fullmatch(text) is not None
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):

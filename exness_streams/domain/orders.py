@@ -7,9 +7,8 @@ from decimal import Decimal
 
 import msgspec
 
-from exness_streams.domain import margin as formulas
+from exness_streams.domain import formulas
 from exness_streams.domain.account import AccountRow, PendingOrder, Position
-from exness_streams.domain.changes import Change, Moment
 from exness_streams.domain.checks import (
     check_terms,
     market_price,
@@ -29,9 +28,10 @@ from exness_streams.domain.events import (
     order_fields,
 )
 from exness_streams.domain.money import ZERO, to_money
+from exness_streams.domain.positions import opened
 from exness_streams.domain.quotes import Quote
 from exness_streams.domain.rejections import Rejection
-from exness_streams.domain.trading import opened
+from exness_streams.domain.transition import Change, Moment
 
 
 def place_order(row: AccountRow, command: PlaceOrder, quote: Quote | None, moment: Moment) -> Change | Rejection:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from decimal import Context, Decimal, DecimalException, InvalidOperation, Overflow, Rounded, Underflow
 from enum import Enum
-from functools import lru_cache
 from typing import Protocol
 
 from exness_streams.domain.candles import TIME_MS_MAX
+from exness_streams.domain.instruments import is_symbol
 from exness_streams.domain.money import AMOUNT_MAX, ZERO
 
 PRICE_MIN = Decimal("1e-18")
@@ -22,7 +21,6 @@ SEQUENCE_MAX = TIME_MS_MAX * 1000 + 999
 SOURCES = frozenset({None, "backpack", "simulated"})
 """Where a price can come from; None: the publisher has not said."""
 
-_SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 # More digits than PRICE_MIN to AMOUNT_MAX or a volume needs are refused, and not rounded.
 _TRAPS = [InvalidOperation, Overflow, Underflow, Rounded]
@@ -77,7 +75,7 @@ def sane(tick: Tick) -> TickFault | None:
     The book is the last thing looked at: all else of a tick with one of BOOK_FAULTS is right, and neither its bid nor
     its ask counts. A locked book (bid = ask) is a market.
     """
-    if not _is_symbol(tick.symbol):
+    if not is_symbol(tick.symbol):
         return TickFault.BAD_SYMBOL
     if not 0 <= tick.timestamp <= TIME_MS_MAX:
         return TickFault.BAD_TIME
@@ -95,12 +93,6 @@ def sane(tick: Tick) -> TickFault | None:
     if bid is not None and ask is not None and bid > ask:
         return TickFault.CROSSED_BOOK
     return None
-
-
-@lru_cache(maxsize=1_024)
-def _is_symbol(text: str) -> bool:
-    # Ticks are many and symbols few; a stranger's only push each other out.
-    return _SYMBOL.fullmatch(text) is not None
 
 
 def is_price(price: Decimal) -> bool:

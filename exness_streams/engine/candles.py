@@ -32,13 +32,13 @@ from exness_streams.domain.candles import (
     shown,
     start_of,
 )
-from exness_streams.domain.records import META_KEY, Meta, encode
+from exness_streams.domain.codec import META_KEY, Meta, encode
 from exness_streams.engine.commits import Lease, TableCommits
 from exness_streams.engine.history import NotOwned
 from exness_streams.engine.losses import is_empty, lost_by_offset
 from exness_streams.engine.observer import Observer
-from exness_streams.transport.cell_log import CellLog
 from exness_streams.transport.faults import CellReleased, LogFault
+from exness_streams.transport.interfaces import CellLog
 from exness_streams.transport.table import CellTable
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from exness_streams.domain import records
+from exness_streams.domain import codec
 from exness_streams.domain.account import AccountRow
 from exness_streams.domain.cell import Cell, Folded, Reply
 from exness_streams.domain.events import Event
@@ -33,8 +33,8 @@ from exness_streams.engine.losses import (
 )
 from exness_streams.engine.observer import Observer
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC
-from exness_streams.transport.cell_log import CellLog, LogRecord
 from exness_streams.transport.faults import CellReleased, LogFault
+from exness_streams.transport.interfaces import CellLog, LogRecord
 from exness_streams.transport.table import CellTable
 
 log = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ class CellHost:
             self.drop([partition])  # who followed it would miss what was folded in between
         committed = self._cell_log.committed(partition)
         next_offset = committed if committed is not None else 0
-        empty = is_empty(self._table, partition, (records.ROW_PREFIX, records.QUOTE_PREFIX))
+        empty = is_empty(self._table, partition, (codec.ROW_PREFIX, codec.QUOTE_PREFIX))
         self._check_whole(partition, lost_by_offset(self._table, partition, committed, empty=empty))
         if next_offset > journal_end:
             raise JournalFault(
@@ -150,7 +150,7 @@ class CellHost:
         if partition not in self._table.unproven:
             return
         expected = sum(outcomes_expected(row.outcomes) for row in self._rows(partition))
-        for prefix in (records.SLOT_PREFIX, records.OUTCOME_PREFIX):
+        for prefix in (codec.SLOT_PREFIX, codec.OUTCOME_PREFIX):
             found = self._table.count(partition, prefix)
             if found != expected:
                 self._check_whole(
@@ -163,12 +163,12 @@ class CellHost:
             raise JournalFault(f"partition {partition} of {self._table.changelog_name} {lost}. {RESTORE}")
 
     def _rows(self, partition: int) -> Iterable[AccountRow]:
-        for _, value in self._table.scan(partition, records.ROW_PREFIX):
-            yield records.decode_row(value)
+        for _, value in self._table.scan(partition, codec.ROW_PREFIX):
+            yield codec.decode_row(value)
 
     def _quotes(self, partition: int) -> Iterable[tuple[str, Quote]]:
-        for key, value in self._table.scan(partition, records.QUOTE_PREFIX):
-            yield key.removeprefix(records.QUOTE_PREFIX).decode(), records.decode_quote(value)
+        for key, value in self._table.scan(partition, codec.QUOTE_PREFIX):
+            yield key.removeprefix(codec.QUOTE_PREFIX).decode(), codec.decode_quote(value)
 
     def loaded(self) -> None:
         """All cells are loaded: `ready` is set once they have caught up."""
@@ -279,7 +279,7 @@ class CellHost:
         try:
             if record.value is None:
                 raise ValueError("it has no value")
-            return cell.fold(record.offset, records.decode_record(record.value))
+            return cell.fold(record.offset, codec.decode_record(record.value))
         except Exception as error:
             self.drop([cell.partition])  # half changed: nobody goes on with it
             if isinstance(error, ValueError | msgspec.MsgspecError):
@@ -290,13 +290,13 @@ class CellHost:
     def _is_due(self, cell: Cell) -> bool:
         if not cell.pending:
             return False
-        if any(not key.startswith(records.QUOTE_PREFIX) for key in cell.pending):
+        if any(not key.startswith(codec.QUOTE_PREFIX) for key in cell.pending):
             return True
         return time.monotonic() - self._committed_at_s.get(cell.partition, 0.0) >= IDLE_COMMIT_S
 
     async def _commit(self, cell: Cell, lease: Lease, events: Sequence[Event]) -> None:
-        told = [LogRecord(EVENTS_TOPIC, event.account_id.encode(), records.encode(event)) for event in events]
-        entries = {**cell.pending, records.META_KEY: records.encode(cell.meta)}
+        told = [LogRecord(EVENTS_TOPIC, event.account_id.encode(), codec.encode(event)) for event in events]
+        entries = {**cell.pending, codec.META_KEY: codec.encode(cell.meta)}
         await self._commits.commit(lease, entries, told, cell.next_offset, self.observer)
         cell.committed()
         if self._commits.holds(lease):

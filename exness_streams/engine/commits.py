@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from exness_streams.engine.losses import RESTORE
 from exness_streams.engine.observer import Observer
-from exness_streams.transport.cell_log import CellLog, LogRecord
 from exness_streams.transport.faults import CellReleased, LogFault
+from exness_streams.transport.interfaces import CellLog, LogRecord
 from exness_streams.transport.table import CellTable
 
 

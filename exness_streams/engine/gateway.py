@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from async_timeout import timeout
 
-from exness_streams.domain import records
+from exness_streams.domain import codec
 from exness_streams.domain.cell import Reply
 from exness_streams.domain.commands import Command
 from exness_streams.transport.faults import LogFault
@@ -76,7 +76,7 @@ class Gateway:
         # Registered first: the fold may meet the record before its append is acknowledged here.
         self._waiting[command.command_id] = _Waiting(partition, answer)
         try:
-            appended = await self._journal(partition, command.account_id, records.encode(command))
+            appended = await self._journal(partition, command.account_id, codec.encode(command))
             appended.add_done_callback(_fail_with(answer))
             async with timeout(self._answer_timeout_s):
                 return await answer

@@ -19,16 +19,16 @@ from typing import Protocol
 import msgspec
 from async_timeout import timeout
 
-from exness_streams.domain import records, trades
-from exness_streams.domain.records import META_KEY, Meta
-from exness_streams.domain.trades import BalancePoint, EventGap, HistoryHead, Trade
+from exness_streams.domain import account_history, codec
+from exness_streams.domain.account_history import BalancePoint, EventGap, HistoryHead, Trade
+from exness_streams.domain.codec import META_KEY, Meta
 from exness_streams.engine.commits import Lease, TableCommits
 from exness_streams.engine.losses import RESTORE, is_empty, lost_by_count, lost_by_offset, meta_of
 from exness_streams.engine.observer import Observer
 from exness_streams.messages import EVENTS_TOPIC
 from exness_streams.transport.batching import Wakeup
-from exness_streams.transport.cell_log import CellLog
 from exness_streams.transport.faults import CellReleased, LogFault
+from exness_streams.transport.interfaces import CellLog
 from exness_streams.transport.table import CellTable
 
 log = logging.getLogger(__name__)
@@ -142,17 +142,17 @@ class HistoryHost:
         self.table.prove(partition)
 
     def _lost(self, partition: int, committed: int | None) -> str | None:
-        empty = is_empty(self.table, partition, trades.PREFIXES)
+        empty = is_empty(self.table, partition, account_history.PREFIXES)
         lost = lost_by_offset(self.table, partition, committed, empty=empty)
         if lost is not None or partition not in self.table.unproven:
             return lost
         accounts = taken = 0
         expected = Counter[bytes]()
-        for _, value in self.table.scan(partition, trades.HEAD_PREFIX):
-            head = trades.decode_head(value)
+        for _, value in self.table.scan(partition, account_history.HEAD_PREFIX):
+            head = account_history.decode_head(value)
             accounts, taken = accounts + 1, taken + head.sequence
-            expected[trades.TRADE_PREFIX] += head.trades.end - head.trades.stored
-            expected[trades.POINT_PREFIX] += head.points.end - head.points.stored
+            expected[account_history.TRADE_PREFIX] += head.trades.end - head.trades.stored
+            expected[account_history.POINT_PREFIX] += head.points.end - head.points.stored
         meta = meta_of(self.table, partition)
         lost = lost_by_count(meta, Meta(partition, 0, accounts, taken))
         if lost is None and any(self.table.count(partition, prefix) != expected[prefix] for prefix in expected):
@@ -170,9 +170,9 @@ class HistoryHost:
         meta = meta_of(self.table, partition)
         rebuilt_to = max(committed, 0 if meta is None else meta.rebuilt_to)
         # A crash in the middle leaves the offset above what the Meta says: then this begins again.
-        beginning = {META_KEY: records.encode(Meta(partition, 0, rebuilt_to=rebuilt_to))}
+        beginning = {META_KEY: codec.encode(Meta(partition, 0, rebuilt_to=rebuilt_to))}
         await self._commits.commit(lease, beginning, [], committed, self.observer)
-        for prefix in trades.PREFIXES:
+        for prefix in account_history.PREFIXES:
             while old := [key for key, _ in islice(self.table.scan(partition, prefix), REMOVED_AT_ONCE)]:
                 await self._commits.commit(lease, dict.fromkeys(old), [], committed, self.observer)
         await self._commits.commit(lease, {}, [], 0, self.observer)
@@ -199,7 +199,9 @@ class HistoryHost:
 
     def _counted(self, partition: int) -> Meta:
         """What a table without a Meta would say, apart from its offset."""
-        heads = [trades.decode_head(value) for _, value in self.table.scan(partition, trades.HEAD_PREFIX)]
+        heads = [
+            account_history.decode_head(value) for _, value in self.table.scan(partition, account_history.HEAD_PREFIX)
+        ]
         return Meta(partition, 0, len(heads), sum(head.sequence for head in heads))
 
     def drop(self, partitions: Iterable[int]) -> None:
@@ -256,7 +258,7 @@ class HistoryHost:
             if record.offset >= owned.next_offset:
                 self._fold_event(owned, record, heads, entries)
         next_offset = max(owned.next_offset, batch[-1].offset + 1)
-        entries[META_KEY] = records.encode(owned.meta(next_offset))
+        entries[META_KEY] = codec.encode(owned.meta(next_offset))
         await self._commits.commit(owned.lease, entries, [], next_offset, self.observer)
         owned.next_offset, owned.committed_at_s = next_offset, time.monotonic()
         for account_id, head in heads.items():
@@ -273,9 +275,9 @@ class HistoryHost:
         try:
             if record.value is None:
                 raise ValueError("it has no value")
-            event = records.decode_event(record.value)
+            event = codec.decode_event(record.value)
             head = heads.get(event.account_id) or self._head(owned.number, event.account_id)
-            folded = trades.fold_event(head, event, entries, may_begin_late=owned.may_begin_late)
+            folded = account_history.fold_event(head, event, entries, may_begin_late=owned.may_begin_late)
             heads[event.account_id] = folded
             owned.accounts += head.sequence == 0
             owned.taken += folded.sequence - head.sequence
@@ -318,17 +320,21 @@ class HistoryHost:
 
         Ask for READ_MAX at most: it blocks. NotOwned when the partition is not owned here.
         """
-        found = self._entries(partition, (trades.trade_key(account_id, number) for number in range(first, end)))
+        found = self._entries(
+            partition, (account_history.trade_key(account_id, number) for number in range(first, end))
+        )
         return [
-            (number, trades.decode_trade(value))
+            (number, account_history.decode_trade(value))
             for number, value in zip(range(end - 1, first - 1, -1), reversed(found), strict=True)
             if value is not None
         ]
 
     def points(self, partition: int, account_id: str, first: int, end: int) -> list[BalancePoint]:
         """The balance points numbered first <= number < end, oldest first, as `trades`."""
-        found = self._entries(partition, (trades.point_key(account_id, number) for number in range(first, end)))
-        return [trades.decode_point(value) for value in found if value is not None]
+        found = self._entries(
+            partition, (account_history.point_key(account_id, number) for number in range(first, end))
+        )
+        return [account_history.decode_point(value) for value in found if value is not None]
 
     def _owned(self, partition: int) -> _Partition:
         owned = self._partitions.get(partition)
@@ -343,5 +349,5 @@ class HistoryHost:
         return [self.table.entry(number, key) for key in keys]
 
     def _head(self, partition: int, account_id: str) -> HistoryHead:
-        stored = self.table.entry(partition, trades.head_key(account_id))
-        return HistoryHead() if stored is None else trades.decode_head(stored)
+        stored = self.table.entry(partition, account_history.head_key(account_id))
+        return HistoryHead() if stored is None else account_history.decode_head(stored)

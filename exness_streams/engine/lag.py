@@ -12,7 +12,7 @@ from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_
 from exness_streams.transport.faults import LogFault
 
 if TYPE_CHECKING:
-    from exness_streams.engine.app import Engine
+    from exness_streams.engine.engine import Engine
 
 
 class JournalLag(NamedTuple):

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from exness_streams.domain.cell import OUTCOMES_REMEMBERED
-from exness_streams.domain.records import META_KEY, Meta, decode_meta
+from exness_streams.domain.codec import META_KEY, Meta, decode_meta
 from exness_streams.transport.faults import LogFault
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Partitions that stand still while records wait: said once, with how far behind and since when, and once it is over.
 
 Faust's own looks at this know only its commits and single records, and call a healthy engine stuck: they are off
-(transport/kafka.py).
+(transport/kafka/faust_driver.py).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_
 from exness_streams.transport.faults import LogFault
 
 if TYPE_CHECKING:
-    from exness_streams.engine.app import Engine
+    from exness_streams.engine.engine import Engine
 
 log = logging.getLogger(__name__)
 

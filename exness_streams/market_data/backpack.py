@@ -16,6 +16,8 @@ from typing import Any
 
 import msgspec
 
+from exness_streams.domain.instruments import is_symbol
+
 STREAMS_PER_REQUEST_MAX = 50
 """Streams in one SUBSCRIBE frame; Backpack publishes no limit, so frames are kept to a few KB."""
 
@@ -163,7 +165,6 @@ def parse(frame: str | bytes) -> ParseResult:
 # Numbers with a point decode to Decimal, so that a price sent as a number keeps its digits.
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
-_SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # 12 digits before the point: below the largest amount the platform accepts. No sign, exponent or "NaN".
 _PRICE = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?")
 _AMOUNT = re.compile(r"-?[0-9]{1,24}(?:\.[0-9]{1,18})?")
@@ -275,7 +276,7 @@ STREAM_TYPES = frozenset(_PARSERS)
 
 
 def _check_symbol(symbol: str, data: _Fields) -> None:
-    if _SYMBOL.fullmatch(symbol) is None:
+    if not is_symbol(symbol):
         raise _Unusable(IgnoreReason.BAD_SYMBOL, symbol)
     named = data.get("s")
     if named is not None and named != symbol:
@@ -356,11 +357,6 @@ def _excerpt(value: object, length_max: int = 160) -> str:
     # repr escapes control characters, so that a frame cannot forge a log line.
     text = value if isinstance(value, str) and value.isprintable() else repr(value)
     return text if len(text) <= length_max else text[: length_max - 1] + "…"
-
-
-def is_symbol(text: str) -> bool:
-    """Whether `text` can be the name of a market: letters, digits, dots, underscores, hyphens."""
-    return _SYMBOL.fullmatch(text) is not None
 
 
 def subscribe_requests(streams: Iterable[str]) -> Iterator[str]:

@@ -15,9 +15,10 @@ import aiohttp
 import msgspec
 
 from exness_streams.domain.hosts import is_loopback
+from exness_streams.domain.instruments import is_symbol
 from exness_streams.domain.money import AMOUNT_MAX, ZERO
 from exness_streams.domain.outside_text import in_one_line
-from exness_streams.market_data.backpack import is_symbol, utc_ms
+from exness_streams.market_data.backpack import utc_ms
 
 log = logging.getLogger(__name__)
 

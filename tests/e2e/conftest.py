@@ -6,15 +6,10 @@ import importlib.util
 import itertools
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-for other in ("integration", "simulation"):  # the platform, in this process and as one of its own
-    sys.path.append(str(Path(__file__).parents[1] / other))
 
 if importlib.util.find_spec("playwright"):  # chromium.py says what is missing
     from chromium import DESKTOP, Trader, find_chromium

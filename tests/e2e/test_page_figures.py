@@ -12,7 +12,7 @@ from chromium import Trader
 from platform_harness import PlatformThread, until
 from playwright.sync_api import Page, Route, expect
 
-from exness_streams.market_data import simulator_market
+from exness_streams.simulator import market as simulator_market
 
 Visit = Callable[..., Trader]
 

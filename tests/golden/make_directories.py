@@ -20,7 +20,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "simulation"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 from platform_process import PlatformProcess, free_port, run_cli
 
 HERE = Path(__file__).parent

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from platform_harness import CLOSE, OPEN, PlatformThread, Reply, until
 
-from exness_streams.api import trading
+from exness_streams.api.views import trading
 from exness_streams.messages import CloseAllMessage, OrderMessage, PositionMessage
 
 MODIFY = "/api/v1/positions/modify"

@@ -16,17 +16,17 @@ import rocksdict
 from click.testing import CliRunner
 from platform_harness import CLOSE, OPEN, PlatformThread, until
 
-from exness_streams.cli import main
-from exness_streams.engine.app import APP_ID
-from exness_streams.engine.audit import CellAudit, CheckpointRefused, audit_all, checkpoint_all
-from exness_streams.engine.checkpoint_keeper import CheckpointKeeper, trim_journal, write_beside
-from exness_streams.engine.checkpoints import (
+from exness_streams.audit.checkpoints import (
     find_checkpoints,
     read_checkpoint,
     write_checkpoint,
 )
+from exness_streams.audit.embedded import CellAudit, CheckpointRefused, audit_all, checkpoint_all
+from exness_streams.cli import main
+from exness_streams.engine.checkpoint_keeper import CheckpointKeeper, trim_journal, write_beside
+from exness_streams.engine.engine import APP_ID
 from exness_streams.messages import JOURNAL_TOPIC
-from exness_streams.transport.log_reader import LogReader
+from exness_streams.transport.embedded.reader import LogReader
 
 ENTRIES = {b"account/ann": b'{"cash":1}', "outcome/ann/ключ".encode(): "значение".encode(), b"slot/ann/0": b"k"}
 

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from log_harness import HOUR_MS, LARGE, Clock, append_all, opened, rows_in_file, values_of
 
-from exness_streams.transport import log_upkeep
-from exness_streams.transport import partition as partition_module
-from exness_streams.transport.cell_log import LogRecord
-from exness_streams.transport.embedded_log import EmbeddedLog, LogReader, Record
+from exness_streams.transport.embedded import partition as partition_module
+from exness_streams.transport.embedded import upkeep as log_upkeep
+from exness_streams.transport.embedded.log import EmbeddedLog, LogReader, Record
 from exness_streams.transport.faults import LogClosed, LogFault
+from exness_streams.transport.interfaces import LogRecord
 
 
 def commits_in_wal(directory: Path) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from log_harness import append_all, child, opened, values_of
 
-from exness_streams.transport.embedded_log import EmbeddedLog, LogReader
+from exness_streams.transport.embedded.log import EmbeddedLog, LogReader
 from exness_streams.transport.faults import LogDamaged, LogFault, LogFull, LogLocked
 
 # -- one process only
@@ -35,7 +35,7 @@ async def test_the_same_process_shares_one_log(tmp_path: Path) -> None:
 HOLDER = """
 import sys
 from pathlib import Path
-from exness_streams.transport.embedded_log import EmbeddedLog
+from exness_streams.transport.embedded.log import EmbeddedLog
 log = EmbeddedLog.open(Path(sys.argv[1]))
 print("open", flush=True)
 sys.stdin.read()
@@ -58,8 +58,8 @@ def test_another_process_is_told_who_holds_the_log(tmp_path: Path) -> None:
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from exness_streams.transport.cell_log import LogRecord
-from exness_streams.transport.embedded_log import EmbeddedLog
+from exness_streams.transport.interfaces import LogRecord
+from exness_streams.transport.embedded.log import EmbeddedLog
 
 async def main():
     log = EmbeddedLog.open(Path(sys.argv[1]))
@@ -125,7 +125,7 @@ async def test_a_full_disk_ends_the_log_and_loses_nothing_acknowledged(tmp_path:
 LIMITED = """
 import asyncio, resource, sys
 from pathlib import Path
-from exness_streams.transport.embedded_log import EmbeddedLog
+from exness_streams.transport.embedded.log import EmbeddedLog
 from exness_streams.transport.faults import LogFault
 
 async def main():

@@ -26,10 +26,10 @@ from transport_harness import (
 )
 from yarl import URL
 
-from exness_streams.transport.cell_log import CellLog, LogRecord
-from exness_streams.transport.embedded import Consumer, EmbeddedFrameLog, Transport
-from exness_streams.transport.embedded_log import EmbeddedLog
+from exness_streams.transport.embedded.faust_driver import Consumer, EmbeddedFrameLog, Transport
+from exness_streams.transport.embedded.log import EmbeddedLog
 from exness_streams.transport.faults import LogFault, LogFull, LogLocked
+from exness_streams.transport.interfaces import CellLog, LogRecord
 from exness_streams.transport.recovery import TableManager
 
 

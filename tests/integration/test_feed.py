@@ -24,9 +24,9 @@ from exness_streams.market_data.feed import (
     connect_websocket,
 )
 from exness_streams.market_data.service import MarketDataService
-from exness_streams.market_data.simulator import BackpackSimulator
-from exness_streams.market_data.simulator_faults import GARBAGE
 from exness_streams.messages import MarketDataMessage
+from exness_streams.simulator.faults import GARBAGE
+from exness_streams.simulator.server import BackpackSimulator
 
 T0 = 1_790_134_357_267_074
 SYMBOLS = ("SOL_USDC", "BTC_USDC")

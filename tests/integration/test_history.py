@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from platform_harness import CLOSE, OPEN, PlatformThread, Reply, until
 
-from exness_streams.engine.app import APP_ID
+from exness_streams.engine.engine import APP_ID
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC
 
 TRADES, EQUITY = "/api/v1/trades", "/api/v1/equity"

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from platform_harness import OPEN, PlatformThread, free_port, until
 
-from exness_streams.config import load_settings
-from exness_streams.market_data.simulator import BackpackSimulator
-from exness_streams.worker import Platform
+from exness_streams.processes.engine_worker import Platform
+from exness_streams.settings.platform import load_settings
+from exness_streams.simulator.server import BackpackSimulator
 
 APPLE, BONK = "AAPL.US_USDC_PERP", "kBONK_USDC"
 SYMBOLS = ("SOL_USDC", "BTC_USDC", "ETH_USDC", "SOL_USDC_PERP", APPLE, BONK)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from log_harness import append_all, child, opened, rows_in_file, values_of
 
-from exness_streams.transport.embedded_log import EmbeddedLog, LogReader
+from exness_streams.transport.embedded.log import EmbeddedLog, LogReader
 from exness_streams.transport.faults import LogLocked, LogMoved
 
 DB, WAL, SHM = "log.sqlite", "log.sqlite-wal", "log.sqlite-shm"
@@ -204,7 +204,7 @@ async def test_what_may_be_done_beside_it_disturbs_nothing(directory: Path) -> N
 OPENER = """
 import sys
 from pathlib import Path
-from exness_streams.transport.embedded_log import EmbeddedLog
+from exness_streams.transport.embedded.log import EmbeddedLog
 from exness_streams.transport.faults import LogLocked
 try:
     EmbeddedLog.open(Path(sys.argv[1]))

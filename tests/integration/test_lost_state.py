@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from platform_harness import CLOSE, OPEN, PlatformThread, until
 
-from exness_streams.engine.audit import audit_all
+from exness_streams.audit.embedded import audit_all
 from exness_streams.engine.candles import FLUSH_S
 
 ORDER = {"margin": 100, "asset": "SOL", "type": "long", "leverage": 2}

@@ -19,13 +19,13 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from prometheus_client.samples import Sample
 
 from exness_streams.api.metrics import ApiMetrics, process_registry
-from exness_streams.config_kafka import KafkaSettings, load_kafka_settings
 from exness_streams.market_data.backpack import Ticker, parse
 from exness_streams.market_data.feed import FeedCounters, FeedStatus, OnMessage, StatusObserver
 from exness_streams.market_data.service import MarketDataService
-from exness_streams.market_data_metrics import FeedCollector, watched
-from exness_streams.market_data_worker import MarketDataWorker
 from exness_streams.messages import MarketDataMessage
+from exness_streams.processes.market_data_metrics import FeedCollector, watched
+from exness_streams.processes.market_data_worker import MarketDataWorker
+from exness_streams.settings.kafka import KafkaSettings, load_kafka_settings
 
 METRICS = "/metrics"
 BASE_UNITS = ("_seconds", "_bytes", "_records", "_ratio")

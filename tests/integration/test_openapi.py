@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 from platform_harness import PlatformThread
 
-from exness_streams.api.openapi import openapi_document
-from exness_streams.engine.app import APP_ID
-from exness_streams.engine.audit import audit_all
+from exness_streams.api.openapi.document import openapi_document
+from exness_streams.audit.embedded import audit_all
+from exness_streams.engine.engine import APP_ID
 
 PATH = "/api/v1/openapi.json"
 FUZZ_EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "20")
@@ -119,7 +119,7 @@ def ask_schemathesis(document: Any, port: int, folder: Path, *options: str) -> N
     command = [sys.executable, "-m", "schemathesis.cli", "run", "openapi.json", "--url", f"http://127.0.0.1:{port}"]
     common = ["--continue-on-failure", "--no-color"]
     budget = ["--seed", FUZZ_SEED, "--max-examples", FUZZ_EXAMPLES]
-    hooks = {"SCHEMATHESIS_HOOKS": "openapi_checks", "PYTHONPATH": str(Path(__file__).parent)}
+    hooks = {"SCHEMATHESIS_HOOKS": "openapi_checks", "PYTHONPATH": str(Path(__file__).parents[1] / "support")}
     ran = subprocess.run(
         [*command, *common, *budget, *options],
         cwd=folder,

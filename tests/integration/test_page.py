@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
 from exness_streams.api.errors import error_middleware
-from exness_streams.api.page import CHART_LIBRARY, SECURITY_HEADERS, WEB_DIR, Page, add_page, prefers_html
+from exness_streams.api.views.page import CHART_LIBRARY, SECURITY_HEADERS, WEB_DIR, Page, add_page, prefers_html
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
 
@@ -166,9 +166,9 @@ async def test_the_name_changes_with_the_contents(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/web/../api/page.py",
-        "/web/js/../../api/page.py",
-        "/web/%2e%2e/api/page.py",
+        "/web/../api/views/page.py",
+        "/web/js/../../api/views/page.py",
+        "/web/%2e%2e/api/views/page.py",
         "/web/..%2fapi%2fpage.py",
         "/web/js/%2e%2e%2f%2e%2e%2fapi%2fpage.py",
         "/web//etc/passwd",

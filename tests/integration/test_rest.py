@@ -17,7 +17,7 @@ from aiohttp import web
 
 from exness_streams.market_data import rest
 from exness_streams.market_data.rest import BackpackRest, Kline, MarketInfo, RequestPace, RestFault
-from exness_streams.market_data.simulator import BackpackSimulator
+from exness_streams.simulator.server import BackpackSimulator
 
 MARKET = {
     "symbol": "SOL_USDC",

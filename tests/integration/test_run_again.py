@@ -17,7 +17,7 @@ import pytest
 from platform_harness import free_port, until
 
 from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder
-from exness_streams.transport.embedded_log import EmbeddedLog
+from exness_streams.transport.embedded.log import EmbeddedLog
 
 _MAIN = "from exness_streams.cli import main; main(prog_name='exness-streams')"
 DAY_MS = 86_400_000

@@ -15,10 +15,10 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError
 
-from exness_streams.market_data import simulator_clients
-from exness_streams.market_data.simulator import BackpackSimulator
-from exness_streams.market_data.simulator_clients import Client
-from exness_streams.market_data.simulator_faults import GARBAGE, ScheduledFault, parse_faults
+from exness_streams.simulator import clients as simulator_clients
+from exness_streams.simulator.clients import Client
+from exness_streams.simulator.faults import GARBAGE, ScheduledFault, parse_faults
+from exness_streams.simulator.server import BackpackSimulator
 
 WAIT_S = 20.0
 Books = dict[int, tuple[str, str]]

@@ -16,8 +16,8 @@ import pytest
 from platform_harness import CLOSE, OPEN, PlatformThread, until
 from stream_client import Book, StreamClient, exact, stream
 
-from exness_streams.api import stream_hub
-from exness_streams.api.stream_hub import READERS_PER_ACCOUNT_MAX, StreamHub
+from exness_streams.api.stream import hub as stream_hub
+from exness_streams.api.stream.hub import READERS_PER_ACCOUNT_MAX, StreamHub
 from exness_streams.messages import EVENTS_TOPIC
 
 PLACE, CANCEL, MODIFY = "/api/v1/orders/place", "/api/v1/orders/cancel", "/api/v1/positions/modify"

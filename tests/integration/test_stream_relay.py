@@ -14,12 +14,13 @@ import pytest
 from aiohttp import WSMsgType, web
 from test_forwarding import serving
 
-from exness_streams.api import stream_reader, stream_relay
 from exness_streams.api.door import Door
 from exness_streams.api.errors import ApiError, error_middleware
 from exness_streams.api.forwarding import FORWARDED, Forwarding
-from exness_streams.api.stream import StreamViews
-from exness_streams.api.stream_hub import StreamHub
+from exness_streams.api.stream import reader as stream_reader
+from exness_streams.api.stream import relay as stream_relay
+from exness_streams.api.stream.hub import StreamHub
+from exness_streams.api.stream.view import StreamViews
 from exness_streams.messages import JOURNAL_TOPIC
 
 GIVE_UP_S = 30.0

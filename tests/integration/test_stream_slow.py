@@ -12,8 +12,9 @@ import pytest
 from platform_harness import OPEN, PlatformThread, until
 from stream_client import exact
 
-from exness_streams.api import stream_hub, stream_reader
-from exness_streams.api.stream_hub import StreamHub
+from exness_streams.api.stream import hub as stream_hub
+from exness_streams.api.stream import reader as stream_reader
+from exness_streams.api.stream.hub import StreamHub
 
 RECEIVE_BUFFER_BYTES = 4 * 1024
 HANDSHAKE = (

@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-
-for other in ("integration", "simulation", "unit"):  # the conformance suite, the auditor, samples of records
-    sys.path.append(str(Path(__file__).parents[1] / other))
-
-pytest.register_assert_rewrite("kafka_harness", "transport_conformance", "transport_harness")
-
-from broker import Broker, BrokerMissing, fetch_jars  # noqa: E402
+from broker import Broker, BrokerMissing, fetch_jars
 
 
 @pytest.fixture(scope="session")

@@ -16,18 +16,18 @@ from engine_process import OPEN, ORDER, PARTITIONS, Client, EngineProcess, price
 from kafka_harness import KafkaHarness
 from platform_process import run_cli
 
-from exness_streams.domain import records
+from exness_streams.audit import kafka as audit_kafka
+from exness_streams.audit.checkpoints import changelog_of, find_checkpoints
+from exness_streams.audit.embedded import CellAudit
+from exness_streams.audit.kafka import CellDiffers, audit_cluster, checkpoint_cluster
+from exness_streams.audit.replay import put
+from exness_streams.domain import codec
 from exness_streams.domain.cell import Cell
-from exness_streams.engine import audit_kafka
-from exness_streams.engine.app import APP_ID
-from exness_streams.engine.audit import CellAudit
-from exness_streams.engine.audit_kafka import CellDiffers, audit_cluster, checkpoint_cluster
-from exness_streams.engine.checkpoints import changelog_of, find_checkpoints
-from exness_streams.engine.replay import put
+from exness_streams.engine.engine import APP_ID
 from exness_streams.messages import JOURNAL_TOPIC
-from exness_streams.transport.cell_log import LogRecord
 from exness_streams.transport.faults import LogFault
-from exness_streams.transport.kafka_cells import KafkaCellLog
+from exness_streams.transport.interfaces import LogRecord
+from exness_streams.transport.kafka.commits import KafkaCellLog
 
 CHANGELOG = changelog_of(APP_ID)
 FORGED = b"outcome/bob/forged"
@@ -152,7 +152,7 @@ class HandMadeCell:
         await self.journal([samples.frame(samples.quote(149, 151))])
 
     async def journal(self, written: list[Any]) -> None:
-        values = [records.encode(record) for record in written]
+        values = [codec.encode(record) for record in written]
         self.values += values
         await self.harness.produce([LogRecord(JOURNAL_TOPIC, None, value, 0) for value in values])
 
@@ -162,7 +162,7 @@ class HandMadeCell:
     def fold(self) -> list[LogRecord]:
         """Fold all that is in the journal; what a transaction has to write."""
         for offset in range(self.cell.next_offset, len(self.values)):
-            self.cell.fold(offset, records.decode_record(self.values[offset]))
+            self.cell.fold(offset, codec.decode_record(self.values[offset]))
         written = [LogRecord(CHANGELOG, key, value, 0) for key, value in self.cell.pending.items()]
         for key, value in self.cell.pending.items():
             put(self.entries, key, value)

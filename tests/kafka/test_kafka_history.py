@@ -18,10 +18,10 @@ from broker import Broker
 from engine_process import CLOSE, GIVE_UP_S, OPEN, ORDER, PARTITIONS, Client, EngineProcess, prices
 from kafka_harness import KafkaHarness
 
-from exness_streams.domain.trades import head_key, trade_key
-from exness_streams.engine.app import APP_ID
+from exness_streams.domain.account_history import head_key, trade_key
+from exness_streams.engine.engine import APP_ID
 from exness_streams.messages import EVENTS_TOPIC
-from exness_streams.transport.kafka_cells import KafkaCellLog
+from exness_streams.transport.kafka.commits import KafkaCellLog
 
 ACCOUNTS = [f"a{number}" for number in range(6)]
 CHANGELOG = f"{APP_ID}-history-changelog"

@@ -10,12 +10,12 @@ from broker import Broker
 from engine_process import PARTITIONS, EngineProcess
 from kafka_harness import KafkaHarness
 
-from exness_streams.domain.records import META_KEY, Meta, encode
-from exness_streams.engine.app import APP_ID
-from exness_streams.engine.checkpoints import changelog_of
+from exness_streams.audit.checkpoints import changelog_of
+from exness_streams.domain.codec import META_KEY, Meta, encode
+from exness_streams.engine.engine import APP_ID
 from exness_streams.messages import JOURNAL_TOPIC
-from exness_streams.transport.cell_log import LogRecord
-from exness_streams.transport.kafka_cells import KafkaCellLog
+from exness_streams.transport.interfaces import LogRecord
+from exness_streams.transport.kafka.commits import KafkaCellLog
 
 CHANGELOG = changelog_of(APP_ID)
 

@@ -20,9 +20,9 @@ from broker import Broker
 from engine_process import OPEN, ORDER, PARTITIONS, Client, EngineProcess, prices
 from kafka_harness import KafkaHarness
 
-from exness_streams.engine.app import APP_ID
+from exness_streams.engine.engine import APP_ID
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC
-from exness_streams.transport.cell_log import LogRecord
+from exness_streams.transport.interfaces import LogRecord
 
 ACCOUNTS, HISTORY, CANDLES = (f"{APP_ID}-{table}-changelog" for table in ("accounts", "history", "candles"))
 NAMES = [f"a{number}" for number in range(6)]

@@ -10,8 +10,8 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CoordinatorNotAvailableError
 from aiokafka.structs import OffsetAndMetadata
 
-from exness_streams.transport.kafka_offsets import committed_offsets
-from exness_streams.transport.kafka_topics import KafkaCluster
+from exness_streams.transport.kafka.offsets import committed_offsets
+from exness_streams.transport.kafka.topics import KafkaCluster
 
 
 class LoadingCluster:

@@ -10,7 +10,7 @@ import pytest
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 
 from exness_streams.transport.faults import LogFault
-from exness_streams.transport.kafka_security import SASL_MECHANISMS, KafkaSecurity
+from exness_streams.transport.kafka.security import SASL_MECHANISMS, KafkaSecurity
 
 
 def auth(security: KafkaSecurity) -> dict[str, Any]:

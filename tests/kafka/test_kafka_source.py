@@ -11,9 +11,9 @@ from aiokafka import AIOKafkaProducer
 from broker import Broker
 from platform_process import GIVE_UP_S, environment
 
-from exness_streams.market_data_worker import DAY_MS
 from exness_streams.messages import MARKET_UPDATES_TOPIC
-from exness_streams.transport.kafka_topics import KafkaCluster, KafkaTopic, declare_topics
+from exness_streams.processes.market_data_worker import DAY_MS
+from exness_streams.transport.kafka.topics import KafkaCluster, KafkaTopic, declare_topics
 
 MAIN = "from exness_streams.cli import main; main()"
 TICK = b'{"symbol":"SOL_USDC","price":150,"timestamp":1790000000000,"sequence":%d,"source":"%s"}'

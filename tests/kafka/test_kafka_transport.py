@@ -32,13 +32,13 @@ from transport_harness import (
 )
 from yarl import URL
 
-from exness_streams.transport.cell_log import LogRecord
 from exness_streams.transport.faults import LogClosed, LogFault, LogFenced
-from exness_streams.transport.kafka import Producer, Transport
-from exness_streams.transport.kafka_cells import KafkaCellLog
-from exness_streams.transport.kafka_offsets import data_ends
-from exness_streams.transport.kafka_security import SASL_MECHANISMS, KafkaSecurity
-from exness_streams.transport.kafka_topics import KafkaCluster, KafkaTopic, KafkaUnreachable, declare_topics
+from exness_streams.transport.interfaces import LogRecord
+from exness_streams.transport.kafka.commits import KafkaCellLog
+from exness_streams.transport.kafka.faust_driver import Producer, Transport
+from exness_streams.transport.kafka.offsets import data_ends
+from exness_streams.transport.kafka.security import SASL_MECHANISMS, KafkaSecurity
+from exness_streams.transport.kafka.topics import KafkaCluster, KafkaTopic, KafkaUnreachable, declare_topics
 from exness_streams.transport.table import CellTable
 
 
@@ -436,7 +436,7 @@ async def test_a_wrong_password_is_told_without_it(harness: KafkaHarness) -> Non
 
 async def test_the_url_chooses_the_transport(harness: KafkaHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     # As the entry point in pyproject.toml does.
-    monkeypatch.setitem(TRANSPORTS.aliases, "fenced-kafka", "exness_streams.transport.kafka:Transport")
+    monkeypatch.setitem(TRANSPORTS.aliases, "fenced-kafka", "exness_streams.transport.kafka.faust_driver:Transport")
     address = harness.broker.address
     app = faust.App("chosen", broker=f"fenced-kafka://{address};fenced-kafka://127.0.0.1:1", web_enabled=False)
     assert isinstance(app.transport, Transport)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 
-from exness_streams.domain import margin as formulas
+from exness_streams.domain import formulas
 from exness_streams.domain.account import AccountRow, Position, value_account
 from exness_streams.domain.money import ONE, money_arithmetic, to_money, to_price, to_quantity
 from exness_streams.domain.quotes import Quote, Side

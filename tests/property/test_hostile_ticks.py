@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from exness_streams.domain.candles import CandleFold, LiveMinute
 from exness_streams.domain.cell import Cell
+from exness_streams.domain.codec import decode_record
 from exness_streams.domain.instruments import Catalogue, Terms
 from exness_streams.domain.quotes import Quote
-from exness_streams.domain.records import decode_record
-from exness_streams.engine.market import Framer
+from exness_streams.engine.framer import Framer
 from exness_streams.messages import MarketDataMessage, json_encoder
-from exness_streams.transport.cell_log import LogRecord
+from exness_streams.transport.interfaces import LogRecord
 
 SYMBOL = "SOL_USDC"
 NOW_MS = 1_790_000_000_000

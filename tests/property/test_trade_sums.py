@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exness_streams.domain import trades
+from exness_streams.domain import account_history
 from exness_streams.domain.account import AccountRow, new_account
+from exness_streams.domain.account_history import HistoryHead, Trade, decode_head, decode_point, decode_trade
 from exness_streams.domain.cell import Cell
+from exness_streams.domain.codec import decode_event, decode_row, encode, row_key
 from exness_streams.domain.commands import (
     CancelOrder,
     CloseAllPositions,
@@ -27,8 +29,6 @@ from exness_streams.domain.frames import PriceFrame, SymbolFrame
 from exness_streams.domain.instruments import Limits, Terms
 from exness_streams.domain.money import ZERO, money_arithmetic
 from exness_streams.domain.quotes import Quote
-from exness_streams.domain.records import decode_event, decode_row, encode, row_key
-from exness_streams.domain.trades import HistoryHead, Trade, decode_head, decode_point, decode_trade
 
 ACCOUNTS = ("ann", "bob")
 START = Decimal(10_000)
@@ -91,7 +91,7 @@ class Book:
                 self.kinds.add("part")
             entries: dict[bytes, bytes | None] = {}
             read = decode_event(encode(event))
-            assert trades.fold_event(self.head(event.account_id), read, entries).sequence == event.sequence
+            assert account_history.fold_event(self.head(event.account_id), read, entries).sequence == event.sequence
             for key, value in entries.items():
                 if value is None:
                     del self.entries[key]
@@ -138,18 +138,18 @@ class Book:
         return new_account(account_id, START) if stored is None else decode_row(stored)
 
     def head(self, account_id: str) -> HistoryHead:
-        stored = self.entries.get(trades.head_key(account_id))
+        stored = self.entries.get(account_history.head_key(account_id))
         return HistoryHead() if stored is None else decode_head(stored)
 
     def trades(self, account_id: str) -> list[Trade]:
         head = self.head(account_id)
         numbers = range(head.trades_from, head.trades.end)
-        return [decode_trade(self.entries[trades.trade_key(account_id, number)]) for number in numbers]
+        return [decode_trade(self.entries[account_history.trade_key(account_id, number)]) for number in numbers]
 
     def balances(self, account_id: str) -> list[Decimal]:
         head = self.head(account_id)
         numbers = range(head.points_from, head.points.end)
-        return [decode_point(self.entries[trades.point_key(account_id, number)]).balance for number in numbers]
+        return [decode_point(self.entries[account_history.point_key(account_id, number)]).balance for number in numbers]
 
 
 @settings(max_examples=300, deadline=None)
@@ -182,8 +182,8 @@ def _check(book: Book, account_id: str) -> None:
 def test_a_history_keeps_its_newest(history: list[Any], kept: int) -> None:
     whole = Book().play(history)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trades, "TRADES_KEPT", kept)
-        patch.setattr(trades, "POINTS_KEPT", kept)
+        patch.setattr(account_history, "TRADES_KEPT", kept)
+        patch.setattr(account_history, "POINTS_KEPT", kept)
         short = Book().play(history)
         for account_id in ACCOUNTS:
             assert short.trades(account_id) == whole.trades(account_id)[-kept:]

@@ -16,7 +16,7 @@ from platform_process import GIVE_UP_S, PlatformProcess, free_port, run_cli
 from workload import Workload, check_events
 
 from exness_streams.messages import EVENTS_TOPIC
-from exness_streams.transport.log_reader import LogReader
+from exness_streams.transport.embedded.reader import LogReader
 
 KILLS = int(os.environ.get("TEST_KILLS", "20"))
 SEED = int(os.environ.get("TEST_SEED", random.SystemRandom().randrange(1 << 32)))

@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 from platform_process import GIVE_UP_S, environment, free_port
 
-from exness_streams.stopping import EXIT_FORCED
+from exness_streams.processes.stopping import EXIT_FORCED
 
 MAIN = "from exness_streams.cli import main; main()"
 BLOCKED = """
 import asyncio, sys, time
-from exness_streams.processes import run_process
-from exness_streams.stopping import Stopping
+from exness_streams.processes.run import run_process
+from exness_streams.processes.stopping import Stopping
 stopping = Stopping(grace_s=0.3)
 stopping.watch()
 async def main(until):
@@ -31,8 +31,8 @@ run_process(stopping, main)
 """
 CRASHING = """
 import asyncio
-from exness_streams.processes import run_process
-from exness_streams.stopping import Stopping
+from exness_streams.processes.run import run_process
+from exness_streams.processes.stopping import Stopping
 from exness_streams.transport.faults import LogFault
 stopping = Stopping(grace_s=0.3)
 stopping.watch()

@@ -18,7 +18,6 @@ from exness_streams.market_data.backpack import (
     StreamError,
     Ticker,
     Trade,
-    is_symbol,
     parse,
     subscribe_requests,
     unsubscribe_requests,
@@ -291,11 +290,6 @@ def test_symbols_keep_their_dots_and_their_case(symbol: str) -> None:
     kline = parse(KLINE.replace("AAPL.US_USDC_PERP", symbol))
     assert isinstance(kline, Kline)
     assert (kline.symbol, kline.interval) == (symbol, "1m")
-
-
-@pytest.mark.parametrize("text", ["", ".A", "SOL USDC", "SOL\n", "a" * 65, "é"])
-def test_what_cannot_be_a_symbol(text: str) -> None:
-    assert not is_symbol(text)
 
 
 def test_the_detail_of_an_ignored_frame_is_one_short_line() -> None:

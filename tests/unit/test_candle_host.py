@@ -15,8 +15,8 @@ from exness_streams.domain.candles import DAY_S, HOUR_S, INTERVALS_S, Asked, Bar
 from exness_streams.engine.candle_reader import LIMIT_MAX, CandleReader
 from exness_streams.engine.candles import CandleHost
 from exness_streams.engine.history import NotOwned
-from exness_streams.transport.cell_log import LogRecord
 from exness_streams.transport.faults import CellReleased, LogFault, LogFenced
+from exness_streams.transport.interfaces import LogRecord
 
 CHANGELOG = "candles-changelog"
 SOL = "SOL_USDC"

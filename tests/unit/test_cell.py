@@ -19,11 +19,11 @@ from trading_samples import (
 )
 
 from exness_streams.domain import cell as cell_module
-from exness_streams.domain import records as records_module
+from exness_streams.domain import codec as records_module
 from exness_streams.domain.account import AccountRow, new_account
 from exness_streams.domain.cell import Cell, Folded
+from exness_streams.domain.codec import decode_row, encode, quote_key, row_key
 from exness_streams.domain.frames import PriceFrame, Step, SymbolFrame
-from exness_streams.domain.records import decode_row, encode, quote_key, row_key
 from exness_streams.domain.rejections import Rejection, RejectionCode
 
 

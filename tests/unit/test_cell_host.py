@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from log_table import LogTable
 
-from exness_streams.domain import records
+from exness_streams.domain import codec
 from exness_streams.domain.cell import Reply
 from exness_streams.domain.commands import ClosePosition, IdempotencyKey
 from exness_streams.domain.instruments import Limits
 from exness_streams.engine.cells import CellHost
-from exness_streams.transport.cell_log import LogRecord
 from exness_streams.transport.faults import CellReleased, LogFault
+from exness_streams.transport.interfaces import LogRecord
 
 
 @dataclass
@@ -51,7 +51,7 @@ def host(fault: LogFault, replies: list[Reply]) -> CellHost:
 BATCH = [
     JournalRecord(
         0,
-        records.encode(
+        codec.encode(
             ClosePosition(
                 command_id="c1",
                 account_id="ann",

@@ -10,7 +10,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from exness_streams.api.csv_trades import header_line, is_wanted, trade_lines
+from exness_streams.api.views.csv_trades import header_line, is_wanted, trade_lines
 from exness_streams.messages import TradeMessage, json_encoder
 
 TRADE = TradeMessage(

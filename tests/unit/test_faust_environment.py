@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from faust.types.settings import Settings as FaustSettings
 
-from exness_streams.config import load_settings
-from exness_streams.config_kafka import load_kafka_settings
-from exness_streams.engine.app import build_engine
-from exness_streams.market_data_worker import MarketDataWorker
+from exness_streams.engine.engine import build_engine
+from exness_streams.processes.market_data_worker import MarketDataWorker
+from exness_streams.settings.kafka import load_kafka_settings
+from exness_streams.settings.platform import load_settings
 from exness_streams.transport.faust_environment import forget_faust_variables, ignored_variables
 
 VARIABLES = sorted({param.env_name for param in FaustSettings.SETTINGS.values() if param.env_name})

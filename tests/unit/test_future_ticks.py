@@ -12,7 +12,7 @@ from exness_streams.domain.candles import CandleFold, LiveMinute, Observed
 from exness_streams.domain.cell import Cell
 from exness_streams.domain.frames import FrameBuilder
 from exness_streams.domain.quotes import Quote
-from exness_streams.engine.market import Framer
+from exness_streams.engine.framer import Framer
 from exness_streams.messages import MarketDataMessage, json_encoder
 
 SOL = "SOL_USDC"

@@ -9,9 +9,9 @@ import pytest
 
 from exness_streams.domain.cell import Reply
 from exness_streams.domain.checks import position_not_found
+from exness_streams.domain.codec import decode_record
 from exness_streams.domain.commands import ClosePosition, Command
 from exness_streams.domain.instruments import Limits
-from exness_streams.domain.records import decode_record
 from exness_streams.engine.gateway import Gateway, NotWritten, OutcomeUnknown
 from exness_streams.transport.faults import LogFault
 

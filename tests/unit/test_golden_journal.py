@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from trading_samples import StoredCell
 
-from exness_streams.domain.records import (
+from exness_streams.domain.codec import (
     QUOTE_PREFIX,
     ROW_PREFIX,
     decode_event,
@@ -23,7 +23,7 @@ from exness_streams.domain.records import (
     encode,
 )
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden" / "0.1.0.dev1"
 
 
 def lines(name: str) -> list[bytes]:
@@ -32,7 +32,7 @@ def lines(name: str) -> list[bytes]:
 
 def entries() -> dict[bytes, bytes]:
     found = {}
-    for line in lines("issue_a_entries.tsv"):
+    for line in lines("entries.tsv"):
         key, value = line.split(b"\t", 1)
         found[json.loads(key).encode()] = value
     return found
@@ -40,7 +40,7 @@ def entries() -> dict[bytes, bytes]:
 
 def replayed() -> tuple[StoredCell, list[Any]]:
     cell = StoredCell()
-    events = [event for line in lines("issue_a_journal.jsonl") for event in cell.fold(decode_record(line)).events]
+    events = [event for line in lines("journal.jsonl") for event in cell.fold(decode_record(line)).events]
     return cell, events
 
 
@@ -72,7 +72,7 @@ def test_the_records_of_the_first_version_give_the_rows_of_the_first_version() -
 
 def test_they_give_its_events_with_fields_added_only() -> None:
     _, events = replayed()
-    old = [json.loads(line) for line in lines("issue_a_events.jsonl")]
+    old = [json.loads(line) for line in lines("events.jsonl")]
     assert len(events) == len(old) == 7
     for event, before in zip(events, old, strict=True):
         after = json.loads(encode(event))
@@ -80,7 +80,7 @@ def test_they_give_its_events_with_fields_added_only() -> None:
 
 
 def test_its_events_are_read_as_wholly_closed_and_without_orders() -> None:
-    for line in lines("issue_a_events.jsonl"):
+    for line in lines("events.jsonl"):
         event = decode_event(line)
         assert getattr(event, "remaining", None) is None
         assert getattr(event, "order_id", None) is None
@@ -90,11 +90,11 @@ def test_a_cell_goes_on_from_its_entries() -> None:
     """A store of the first version under this one: quotes, rows, triggers and remembered outcomes are all there."""
     cell = StoredCell()
     cell.store.update(entries())
-    cell.cell.next_offset = len(lines("issue_a_journal.jsonl"))
+    cell.cell.next_offset = len(lines("journal.jsonl"))
     cell.restart()
     fresh, _ = replayed()
     assert len(cell.cell.triggers) == len(fresh.cell.triggers) == 1
     assert len(cell.cell.expiries) == 0
     assert cell.row("ann") == fresh.row("ann")
-    repeat = decode_record(lines("issue_a_journal.jsonl")[2])
+    repeat = decode_record(lines("journal.jsonl")[2])
     assert cell.fold(repeat).reply == fresh.fold(repeat).reply

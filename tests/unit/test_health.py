@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from exness_streams.api.health import reasons_not_to_trade
+from exness_streams.api.views.health import reasons_not_to_trade
 from exness_streams.domain.quotes import Quote
 
 NOW_MS = 1_790_000_000_000

@@ -10,13 +10,13 @@ import pytest
 from log_table import LogTable
 from test_trades import closed, deposited
 
-from exness_streams.domain import trades
+from exness_streams.domain import account_history
+from exness_streams.domain.codec import META_KEY, Meta, decode_meta, encode
 from exness_streams.domain.events import Event
-from exness_streams.domain.records import META_KEY, Meta, decode_meta, encode
 from exness_streams.engine.history import HistoryFault, HistoryHost, NotOwned, NotWhole
 from exness_streams.messages import EVENTS_TOPIC
-from exness_streams.transport.cell_log import LogRecord
 from exness_streams.transport.faults import CellReleased, LogFault, LogFenced
+from exness_streams.transport.interfaces import LogRecord
 
 CHANGELOG = "history-changelog"
 GIVE_UP_S = 30.0
@@ -256,7 +256,9 @@ async def test_a_stop_lets_the_transaction_under_way_end_and_begins_none() -> No
     log.proceed.set()
     await asyncio.wait_for(closing, GIVE_UP_S)
     table: Any = host.table
-    assert trades.decode_head(table.entries[trades.head_key("demo")]).sequence == 200, "what was committed is in it"
+    assert account_history.decode_head(table.entries[account_history.head_key("demo")]).sequence == 200, (
+        "what was committed is in it"
+    )
     await folding
     assert len(log.transactions) == 1
 
@@ -287,7 +289,7 @@ async def test_a_reader_waits_no_longer_than_it_wants_or_the_partition_is_here()
 
 
 async def test_what_was_removed_meanwhile_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trades, "TRADES_KEPT", 2)
+    monkeypatch.setattr(account_history, "TRADES_KEPT", 2)
     host = worker(Log())
     await host.fold(0, batch(closed(1), deposited(2, "5"), closed(3), closed(4)))
     assert [number for number, _ in host.trades(0, "demo", 0, 3)] == [2, 1]
@@ -352,7 +354,7 @@ def middle_cut(log: Log) -> None:
 
 
 def a_trade_cut(log: Log) -> None:
-    log.changelog = [record for record in log.changelog if record.key != trades.trade_key("ann", 1)]
+    log.changelog = [record for record in log.changelog if record.key != account_history.trade_key("ann", 1)]
 
 
 DAMAGES = [deleted, tail_cut, beginning_trimmed, middle_cut, a_trade_cut]

@@ -10,8 +10,8 @@ import pytest
 from test_history_host import Log, batch, worker
 from test_trades import closed, reset
 
-from exness_streams.api.history import HistoryViews, Query, _History, _page
-from exness_streams.api.pieces import BrokenOff
+from exness_streams.api.views.chunked_answer import BrokenOff
+from exness_streams.api.views.history import HistoryViews, Query, _History, _page
 from exness_streams.engine.history import READ_MAX, HistoryHost, NotOwned
 
 TRADES = 5 * READ_MAX // 2

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 from trading_samples import open_command, quote, terms
 
-from exness_streams.domain import records
+from exness_streams.domain import codec
 from exness_streams.domain.commands import OpenPosition
-from exness_streams.domain.instruments import Catalogue, mark_up
+from exness_streams.domain.instruments import Catalogue, is_symbol, mark_up
 
 
 @pytest.mark.parametrize(
@@ -42,11 +42,11 @@ def test_without_a_rate_the_quote_is_the_exchanges_digit_for_digit() -> None:
 
 
 def test_terms_of_an_older_journal_are_read_with_what_they_had() -> None:
-    written = records.encode(open_command())
+    written = codec.encode(open_command())
     document = msgspec.json.decode(written)
     for name in ("spread_rate", "tick_size", "step_size"):
         del document["terms"][name]
-    old = records.decode_record(msgspec.json.encode(document))
+    old = codec.decode_record(msgspec.json.encode(document))
     assert isinstance(old, OpenPosition)
     assert (old.terms.spread_rate, old.terms.tick_size, old.terms.step_size) == (0, None, None)
 
@@ -74,3 +74,8 @@ def test_only_what_is_on_offer_can_be_replaced() -> None:
         catalogue.replace(terms("SOL"))
     assert catalogue.terms_of("SOL") is None
     assert catalogue.terms_of("SOL_USDC") is catalogue.find("SOL")
+
+
+@pytest.mark.parametrize("text", ["", ".A", "SOL USDC", "SOL\n", "a" * 65, "é"])
+def test_what_cannot_be_a_symbol(text: str) -> None:
+    assert not is_symbol(text)

@@ -11,8 +11,8 @@ from aiokafka import TopicPartition
 from aiokafka.errors import ProducerFenced
 from aiokafka.producer import message_accumulator
 
-from exness_streams.transport.cell_log import LogRecord
-from exness_streams.transport.kafka_batches import enqueue
+from exness_streams.transport.interfaces import LogRecord
+from exness_streams.transport.kafka.batches import enqueue
 
 
 class Batch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from exness_streams.log_repeats import Repeats
+from exness_streams.processes.log_repeats import Repeats
 
 
 def record(message: str, *args: object, name: str = "aiokafka") -> logging.LogRecord:

@@ -9,14 +9,14 @@ import pytest
 import trading_samples as samples
 from log_table import LogTable
 
-from exness_streams.domain import records
-from exness_streams.domain.records import META_KEY, Meta, decode_meta
+from exness_streams.domain import codec
+from exness_streams.domain.codec import META_KEY, Meta, decode_meta
 from exness_streams.engine.cells import CellHost, JournalFault
 from exness_streams.engine.commits import TableCommits
 from exness_streams.engine.losses import check_kept
 from exness_streams.engine.observer import Observer
-from exness_streams.transport.cell_log import LogRecord
 from exness_streams.transport.faults import LogFault
+from exness_streams.transport.interfaces import LogRecord
 
 CHANGELOG = "exness-streams-accounts-changelog"
 
@@ -62,7 +62,7 @@ JOURNAL = [
     samples.deposit_command(1, account="ann", key="d3"),
     samples.deposit_command(2, account="bob"),
 ]
-VALUES = [records.encode(record) for record in JOURNAL]
+VALUES = [codec.encode(record) for record in JOURNAL]
 END = len(VALUES)
 
 
@@ -239,7 +239,7 @@ async def test_a_cell_that_has_only_seen_prices_has_lost_nothing() -> None:
 async def test_a_cell_whose_commands_were_all_refused_commits_nothing() -> None:
     log = Log()
     host, _ = await loaded(log, journal_end=0)
-    refusal = records.encode(samples.open_command(margin=1))  # there is no price
+    refusal = codec.encode(samples.open_command(margin=1))  # there is no price
     await host.fold(0, [Record(0, refusal)])
     assert log.next_offset is None
     host, _ = await loaded(log, journal_end=1)

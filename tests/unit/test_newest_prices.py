@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from exness_streams import newest_prices as module
 from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder
-from exness_streams.newest_prices import newest_prices
-from exness_streams.transport.embedded_log import EmbeddedLog
+from exness_streams.simulator import newest_prices as module
+from exness_streams.simulator.newest_prices import newest_prices
+from exness_streams.transport.embedded.log import EmbeddedLog
 from exness_streams.transport.faults import LogFault
 
 SYMBOLS = ("SOL_USDC", "BTC_USDC", "ETH_USDC")

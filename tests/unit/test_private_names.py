@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 import exness_streams
-from exness_streams.transport import aiokafka_mends, faust_mends
+from exness_streams.transport import faust_mends
 from exness_streams.transport.faults import LogFault
+from exness_streams.transport.kafka import aiokafka_mends
 from exness_streams.transport.private_names import Private, is_there, refuse_without
 
 PACKAGE = Path(exness_streams.__file__).parent

@@ -27,10 +27,10 @@ from trading_samples import (
     terms,
 )
 
+from exness_streams.domain.codec import PositionsClosed
 from exness_streams.domain.commands import ClosePosition, Command
 from exness_streams.domain.frames import PriceFrame, SymbolFrame
 from exness_streams.domain.instruments import Limits
-from exness_streams.domain.records import PositionsClosed
 from exness_streams.domain.rejections import Rejection, RejectionCode
 
 Code = RejectionCode

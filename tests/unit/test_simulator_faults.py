@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from exness_streams.market_data.backpack import Ignored, parse
-from exness_streams.market_data.simulator_faults import GARBAGE, Faults, ScheduledFault, parse_faults
+from exness_streams.simulator.faults import GARBAGE, Faults, ScheduledFault, parse_faults
 
 
 @pytest.mark.parametrize("frame", GARBAGE, ids=range(len(GARBAGE)))

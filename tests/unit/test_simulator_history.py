@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from exness_streams.market_data.simulator_history import PAST_MINUTES, Candle, SimulatedHistory
-from exness_streams.market_data.simulator_market import listing_of
+from exness_streams.simulator.history import PAST_MINUTES, Candle, SimulatedHistory
+from exness_streams.simulator.market import listing_of
 
 START_S = 1_790_000_000
 START_MINUTE_S = START_S // 60 * 60

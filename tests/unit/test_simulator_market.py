@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from exness_streams.market_data.backpack import BookTicker, MarkPrice, Ticker, Trade, parse
-from exness_streams.market_data.simulator_frames import (
+from exness_streams.simulator.frames import (
     book_ticker_frame,
     error_frame,
     mark_price_frame,
     ticker_frame,
     trade_frame,
 )
-from exness_streams.market_data.simulator_market import SimulatedMarket, SimulatedTrade, listing_of
+from exness_streams.simulator.market import SimulatedMarket, SimulatedTrade, listing_of
 
 NOW_US = 1_790_134_357_267_285
 

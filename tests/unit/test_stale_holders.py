@@ -16,7 +16,7 @@ import pytest
 from log_table import LogTable
 from test_trades import deposited
 
-from exness_streams.domain import records
+from exness_streams.domain import codec
 from exness_streams.domain.cell import Reply
 from exness_streams.domain.commands import Deposit
 from exness_streams.domain.events import Event
@@ -29,9 +29,9 @@ from exness_streams.engine.history import HistoryHost
 from exness_streams.engine.listener import CellListener
 from exness_streams.engine.observer import Observer
 from exness_streams.messages import EVENTS_TOPIC
-from exness_streams.transport.cell_log import LogRecord
 from exness_streams.transport.faults import CellReleased
-from exness_streams.transport.kafka_cells import KafkaCellLog
+from exness_streams.transport.interfaces import LogRecord
+from exness_streams.transport.kafka.commits import KafkaCellLog
 
 CHANGELOG = "changelog"
 SLICE = 5
@@ -61,7 +61,7 @@ class Log:
     async def commit(self, partition: int, written: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
         first = len(self.changelog)
         self.changelog += [record for record in written if record.topic == CHANGELOG]
-        self.events += [records.decode_event(r.value) for r in written if r.topic == EVENTS_TOPIC and r.value]
+        self.events += [codec.decode_event(r.value) for r in written if r.topic == EVENTS_TOPIC and r.value]
         self.offset = next_offset
         await (asyncio.sleep(0) if self.gate is None else self.gate.wait())
         return list(range(first, first + len(written)))
@@ -86,11 +86,11 @@ def deposit(offset: int) -> Read:
         command_id=f"c{offset}", account_id="ann", time_ms=1, starting_balance=Decimal(0), quote_age_ms_max=5_000,
         amount=Decimal(1),
     )  # fmt: skip
-    return Read(offset, records.encode(command))
+    return Read(offset, codec.encode(command))
 
 
 def quiet(offset: int) -> Read:
-    return Read(offset, records.encode(PriceFrame(1, ())))
+    return Read(offset, codec.encode(PriceFrame(1, ())))
 
 
 class Worker:
@@ -112,7 +112,7 @@ class Worker:
 
     @property
     def cash(self) -> Decimal:
-        row = records.decode_row(self.log.table.entries[records.row_key("ann")])
+        row = codec.decode_row(self.log.table.entries[codec.row_key("ann")])
         assert row.is_conserved
         return row.cash
 
@@ -188,9 +188,9 @@ async def test_a_row_from_a_later_record_is_a_fault_and_nobody_goes_on_with_that
     """Two holders of one cell have written: the earlier record must not be applied on top."""
     worker = Worker(Log())
     await worker.host.fold(0, [deposit(0)])
-    row = records.decode_row(worker.log.table.entries[records.row_key("ann")])
+    row = codec.decode_row(worker.log.table.entries[codec.row_key("ann")])
     ahead = msgspec.structs.replace(row, applied_offset=7)
-    worker.log.table.entries[records.row_key("ann")] = records.encode(ahead)
+    worker.log.table.entries[codec.row_key("ann")] = codec.encode(ahead)
     with pytest.raises(JournalFault, match=r"account ann .*record 7.*record 1") as fault:
         await worker.host.fold(0, [deposit(1)])
     assert "\n" not in str(fault.value)
@@ -217,7 +217,7 @@ async def test_a_history_that_leaves_and_comes_back_during_a_batch_takes_each_ev
     cell_log: Any = log
     host = HistoryHost(table, cell_log, pace_s=0.0)
     host.load(0, events_start=0, events_end=100)
-    batch = [Read(n, records.encode(event)) for n, event in enumerate(deposited(n, str(n)) for n in range(1, 21))]
+    batch = [Read(n, codec.encode(event)) for n, event in enumerate(deposited(n, str(n)) for n in range(1, 21))]
     old = asyncio.create_task(host.fold(0, batch))
     for _ in range(turns):
         await asyncio.sleep(0)
@@ -227,7 +227,7 @@ async def test_a_history_that_leaves_and_comes_back_during_a_batch_takes_each_ev
     await asyncio.gather(old, host.fold(0, batch))
     head = host.head(0, "demo")
     assert (head.sequence, head.points.end, log.offset) == (20, 20, 20)
-    meta = records.decode_meta(log.table.entries[records.META_KEY])
+    meta = codec.decode_meta(log.table.entries[codec.META_KEY])
     assert (meta.accounts, meta.taken) == (1, 20)
 
 
@@ -326,7 +326,7 @@ async def test_kafka_tells_of_a_release_and_of_a_new_fence_before_anything_else(
     async def nothing_committed(*_: Any) -> dict[int, int]:
         return {}
 
-    monkeypatch.setattr("exness_streams.transport.kafka_cells.committed_offsets", nothing_committed)
+    monkeypatch.setattr("exness_streams.transport.kafka.commits.committed_offsets", nothing_committed)
     cells = UnstartedCellLog()
     table: Any = LogTable(CHANGELOG)
     commits = TableCommits(table, cells)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from exness_streams.processes import _is_news
-from exness_streams.stopping import EXIT_FORCED, Stopping, given_up, unless
+from exness_streams.processes.run import _is_news
+from exness_streams.processes.stopping import EXIT_FORCED, Stopping, given_up, unless
 from exness_streams.transport.faults import LogFault
 
 GIVE_UP_S = 30.0
@@ -82,7 +82,7 @@ def test_a_loop_that_is_blocked_does_not_hold_it_up() -> None:
 
 
 async def test_a_task_that_swallows_a_cancellation_is_cancelled_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exness_streams.stopping.CANCEL_AGAIN_S", 0.01)
+    monkeypatch.setattr("exness_streams.processes.stopping.CANCEL_AGAIN_S", 0.01)
     swallowed = 0
 
     async def stubborn() -> None:

@@ -12,10 +12,10 @@ import msgspec
 import pytest
 from test_stream_market import payloads
 
-from exness_streams.api import stream_hub
-from exness_streams.api.stream_hub import StreamHub
-from exness_streams.api.stream_messages import Form, close_frame, encoded, text_frame
-from exness_streams.api.stream_reader import BEHIND_BYTES, UNREAD_BYTES_MAX, Reader
+from exness_streams.api.stream import hub as stream_hub
+from exness_streams.api.stream.hub import StreamHub
+from exness_streams.api.stream.messages import Form, close_frame, encoded, text_frame
+from exness_streams.api.stream.reader import BEHIND_BYTES, UNREAD_BYTES_MAX, Reader
 from exness_streams.domain.events import Deposited
 from exness_streams.domain.quotes import Quote
 

@@ -8,8 +8,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exness_streams.api.stream_market import MarketBoard
-from exness_streams.api.stream_messages import close_frame, text_frame
+from exness_streams.api.stream.market import MarketBoard
+from exness_streams.api.stream.messages import close_frame, text_frame
 from exness_streams.domain.quotes import Quote
 
 SYMBOLS = ("A_USDC", "B_USDC", "C_USDC")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from exness_streams.domain.ticks import TickFault
-from exness_streams.engine.ticks import note_sequences, read_tick
+from exness_streams.market_data.ticks import note_sequences, read_tick
 
 NOW_MS = 1_790_000_000_000
 SOL = b"SOL_USDC"

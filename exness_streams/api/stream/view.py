@@ -1,0 +1,132 @@
+"""GET /ws: a snapshot of an account, then its events and the market as they come (docs/architecture.md)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+from aiohttp import WSMsgType, web
+
+from exness_streams.api.commands import CommandDesk
+from exness_streams.api.errors import ApiError, invalid_request
+from exness_streams.api.forwarding import Forwarding
+from exness_streams.api.requests import account_of
+from exness_streams.api.stream.hub import HEARTBEAT_MS, MOVING, StreamHub
+from exness_streams.api.stream.messages import (
+    ConnectionMessage,
+    Form,
+    PongMessage,
+    StreamErrorMessage,
+    client_frame_decoder,
+    encoded_as,
+)
+from exness_streams.api.stream.reader import SERVICE_RESTART, TRY_AGAIN_LATER, Reader, part, upgrade
+from exness_streams.api.stream.relay import StreamRelay
+from exness_streams.api.views import presenter
+from exness_streams.domain.cell import Cell
+
+if TYPE_CHECKING:
+    from exness_streams.engine.engine import Engine
+
+RESYNC_PAUSE_S = 0.25
+"""After a snapshot that a client asked for, its next frame is read only then: a snapshot may be large."""
+
+
+class StreamRequest(NamedTuple):
+    """What a client connects for."""
+
+    account_id: str
+    form: Form
+
+
+class StreamViews:
+    """The live stream. Readers of accounts owned elsewhere are served by way of this worker, too."""
+
+    def __init__(self, desk: CommandDesk, forwarding: Forwarding, hub: StreamHub | None = None) -> None:
+        self.hub = StreamHub(desk.engine) if hub is None else hub
+        self._desk = desk
+        self._forwarding = forwarding
+        self._relay = StreamRelay(self.hub, forwarding)
+
+    def attach(self, engine: Engine) -> None:
+        """Follow the cells, and begin and end with the web server."""
+        engine.cells.listener = self.hub
+        web_app = engine.app.web.web_app
+        web_app.on_startup.extend([self.hub.start, self._relay.start])
+        web_app.on_shutdown.extend([self.hub.stop, self._relay.stop])
+
+    async def connect(self, request: web.Request) -> web.StreamResponse:
+        """GET /ws"""
+        asked = self._read(request)
+        if self._desk.engine.app.should_stop:
+            raise ApiError(503, "NOT_READY", "this worker is stopping: ask another")
+        owner = self._forwarding.owner_elsewhere(request, asked.account_id)
+        if owner is not None:
+            return await self._relay.serve(request, *owner, asked.account_id, asked.form)
+        return await self._serve(request, asked)
+
+    def _read(self, request: web.Request) -> StreamRequest:
+        if not web.WebSocketResponse().can_prepare(request):
+            raise ApiError(
+                426, "UPGRADE_REQUIRED", "connect with a WebSocket, version 13", None, {"Upgrade": "websocket"}
+            )
+        account_id = account_of(request)
+        named = request.query.get("account")
+        if named is not None:
+            # As if it came in the header, which a browser can't set on a WebSocket: one place knows what is allowed.
+            headers = request.headers.copy()
+            headers["X-Account"] = named
+            account_id = account_of(request.clone(headers=headers))
+        numbers = request.query.get("numbers", "number")
+        if numbers not in ("number", "string"):
+            raise invalid_request("numbers", "number or string")
+        return StreamRequest(account_id, "string" if numbers == "string" else "number")
+
+    async def _serve(self, request: web.Request, asked: StreamRequest) -> web.StreamResponse:
+        self._desk.cell_of(asked.account_id)  # complains before the upgrade, while an answer can say why
+        response, transport = await upgrade(request)
+        reader = Reader(transport, asked.account_id, self._desk.engine.partition_of(asked.account_id), asked.form)
+        try:
+            self._begin(reader)
+            async for message in response:
+                if not reader.closing:
+                    await self._answer(reader, message.data if message.type is WSMsgType.TEXT else "")
+        finally:
+            self.hub.gone(reader)
+        await part(response, request, reader)
+        return response
+
+    def _begin(self, reader: Reader) -> None:
+        """Everything up to the first event, in one step of the event loop."""
+        reader.say(ConnectionMessage(message="Connected to Exness Streams", heartbeat_ms=HEARTBEAT_MS))
+        cell = self._desk.engine.cells.cell(reader.partition)
+        if full := self.hub.no_room_for(reader.account_id):
+            self.hub.dismiss(reader, TRY_AGAIN_LATER, full)
+        elif cell is None or self._desk.engine.app.should_stop:
+            self.hub.dismiss(reader, SERVICE_RESTART, MOVING)
+        else:
+            self.hub.follow(reader, *self._snapshot(reader, cell))
+
+    def _snapshot(self, reader: Reader, cell: Cell) -> tuple[bytes, int]:
+        row = self._desk.row_of(cell, reader.account_id)
+        state = presenter.state_message(row, cell.quotes, self._desk.engine.settings.margin_call_level)
+        return encoded_as("state", state, reader.form), state.sequence
+
+    async def _answer(self, reader: Reader, text: str) -> None:
+        try:
+            asked = client_frame_decoder.decode(text).type
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            known = 'a frame must be {"type":"resync"} or {"type":"ping"}'
+            reader.say(StreamErrorMessage(error="INVALID_REQUEST", message=known))
+        else:
+            if asked == "ping":
+                reader.say(PongMessage())
+            else:
+                cell = self._desk.engine.cells.cell(reader.partition)
+                if cell is None:
+                    self.hub.dismiss(reader, SERVICE_RESTART, MOVING)
+                    return
+                self.hub.snapshot(reader, *self._snapshot(reader, cell))
+                await asyncio.sleep(RESYNC_PAUSE_S)
+        self.hub.is_too_slow(reader)

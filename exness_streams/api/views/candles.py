@@ -1,0 +1,69 @@
+"""Candles for charts, answered by the worker that keeps them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from exness_streams.api.commands import json_response
+from exness_streams.api.errors import ApiError, invalid_request
+from exness_streams.domain.candles import INTERVALS_S
+from exness_streams.domain.rejections import Rejection, RejectionCode
+from exness_streams.engine.candle_reader import LIMIT_MAX
+from exness_streams.engine.history import NotOwned
+from exness_streams.messages import CandleMessage, CandlesMessage
+
+if TYPE_CHECKING:
+    from exness_streams.engine.engine import Engine
+
+LIMIT_DEFAULT = 500
+INTERVAL_DEFAULT = "1m"
+FIELDS = ("symbol", "interval", "limit")
+
+_SYMBOL = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_DIGITS = re.compile(r"[0-9]{1,6}")
+
+
+class CandleViews:
+    """The route that reads candles."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def candles(self, request: web.Request) -> web.Response:
+        """GET /api/v1/candles"""
+        for name in request.query:
+            if name not in FIELDS:
+                raise invalid_request(name[:64], f"left out: here the query takes {', '.join(FIELDS)}")
+            if len(request.query.getall(name)) > 1:
+                raise invalid_request(name, "given once")
+        symbol = self._symbol(request.query.get("symbol", ""))
+        interval = request.query.get("interval", INTERVAL_DEFAULT)
+        if interval not in INTERVALS_S:
+            raise invalid_request("interval", f"one of {', '.join(INTERVALS_S)}")
+        limit = _limit(request.query.get("limit", str(LIMIT_DEFAULT)))
+        if not self._engine.app.tables.actives_ready:
+            raise ApiError(503, "NOT_READY", "the platform is starting: it is reading what was kept before")
+        try:
+            found = await self._engine.candle_reader.newest(symbol, interval, limit)
+        except NotOwned:
+            raise ApiError(503, "REBALANCING", "the candles are moving to another worker") from None
+        return json_response(CandlesMessage(symbol, interval, [CandleMessage(*candle) for candle in found]))
+
+    def _symbol(self, text: str) -> str:
+        if not _SYMBOL.fullmatch(text):
+            raise invalid_request("symbol", "an instrument, as SOL_USDC, or its base asset")
+        terms = self._engine.catalogue.find(text)
+        if terms is None:
+            allowed = self._engine.catalogue.assets
+            words = f"symbol must be one of {', '.join(allowed)}"
+            raise ApiError.of(Rejection(RejectionCode.UNKNOWN_ASSET, words, {"allowed": allowed}))
+        return terms.symbol
+
+
+def _limit(text: str) -> int:
+    if not _DIGITS.fullmatch(text) or not 1 <= int(text) <= LIMIT_MAX:
+        raise invalid_request("limit", f"a whole number from 1 to {LIMIT_MAX}")
+    return int(text)

@@ -1,0 +1,116 @@
+"""The banner, the instruments, and what a supervisor asks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from exness_streams import __version__
+from exness_streams.api.commands import json_response
+from exness_streams.api.views.presenter import market_message
+
+if TYPE_CHECKING:
+    from exness_streams.domain.quotes import Quote
+    from exness_streams.engine.engine import Engine
+
+
+class PublicViews:
+    """The routes that concern no account."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def banner(self, request: web.Request) -> web.Response:
+        """GET /, for programs; a browser gets the page"""
+        return json_response(
+            {
+                "name": "Exness Streams",
+                "version": __version__,
+                "message": "A leveraged-trading platform as a stream-processing application",
+                "endpoints": {
+                    "state": "GET /api/v1/state",
+                    "open": "POST /api/v1/positions/open",
+                    "close": "POST /api/v1/positions/close",
+                    "closeAll": "POST /api/v1/positions/close-all",
+                    "modify": "POST /api/v1/positions/modify",
+                    "placeOrder": "POST /api/v1/orders/place",
+                    "cancelOrder": "POST /api/v1/orders/cancel",
+                    "deposit": "POST /api/v1/account/deposit",
+                    "reset": "POST /api/v1/account/reset",
+                    "trades": "GET /api/v1/trades",
+                    "equity": "GET /api/v1/equity",
+                    "markets": "GET /api/v1/markets",
+                    "candles": "GET /api/v1/candles",
+                    "stream": "GET /ws",
+                    "openapi": "GET /api/v1/openapi.json",
+                    "live": "GET /livez",
+                    "ready": "GET /readyz",
+                    "metrics": "GET /metrics",
+                },
+            }
+        )
+
+    async def markets(self, request: web.Request) -> web.Response:
+        """GET /api/v1/markets"""
+        engine = self._engine
+        now_ms, age_ms_max = int(time.time() * 1000), engine.settings.max_quote_age_ms
+        quotes = engine.cells.quotes
+        messages, limits = [], engine.settings.limits()
+        for terms in engine.catalogue:
+            quote = quotes.get(terms.symbol)
+            messages.append(
+                market_message(terms, quote, limits, is_fresh=quote is not None and quote.is_fresh(now_ms, age_ms_max))
+            )
+        return json_response({"markets": messages, "feed": engine.feed_status()})
+
+    async def live(self, request: web.Request) -> web.Response:
+        """GET /livez: answers while the process does; restart it when this fails."""
+        return json_response({"status": "ok"})
+
+    async def ready(self, request: web.Request) -> web.Response:
+        """GET /readyz: 503 while requests can't be served; without usable prices they can, but it is degraded."""
+        engine = self._engine
+        reasons = []
+        if engine.fault is not None:
+            reasons.append(str(engine.fault))
+        elif not engine.app.tables.actives_ready:
+            reasons.append("tables are being recovered")
+        elif not engine.cells.is_ready:
+            reasons.append(f"{engine.cells.lag} journal records are still to be folded")
+        feed = engine.feed_status()
+        is_unready = bool(reasons)
+        if feed["status"] != "connected":
+            reasons.append(
+                f"the feed of prices is {feed['status']}" + (f": {why}" if (why := feed.get("reason")) else "")
+            )
+        reasons += self._reasons_not_to_trade()
+        if refused := engine.upkeep_fault():
+            reasons.append(f"the daily checkpoint is refused: {refused}")
+        status = "unready" if is_unready else "degraded" if reasons else "ok"
+        body = {"status": status, "reasons": reasons, "feed": feed}
+        return json_response(body, 503 if is_unready else 200, {"Retry-After": "1"} if is_unready else None)
+
+    def _reasons_not_to_trade(self) -> list[str]:
+        engine = self._engine
+        symbols = [terms.symbol for terms in engine.catalogue]
+        now_ms, age_ms_max = int(time.time() * 1000), engine.settings.max_quote_age_ms
+        return reasons_not_to_trade(symbols, engine.cells.quotes, now_ms, age_ms_max)
+
+
+def reasons_not_to_trade(
+    symbols: Iterable[str], quotes: Mapping[str, Quote], now_ms: int, age_ms_max: int
+) -> list[str]:
+    """Why orders at the market are refused for lack of a price, each reason with its symbols; empty when none is."""
+    refused: dict[str, list[str]] = {}
+    for symbol in symbols:
+        quote = quotes.get(symbol)
+        if quote is None:
+            refused.setdefault("no quote has arrived yet", []).append(symbol)
+        elif not quote.is_fresh(now_ms, age_ms_max):
+            refused.setdefault(f"the newest quote is older than {age_ms_max} ms", []).append(symbol)
+        elif not quote.is_two_sided:
+            refused.setdefault("a side of the book is empty", []).append(symbol)
+    return [f"{', '.join(named)}: {reason}" for reason, named in refused.items()]

@@ -1,0 +1,249 @@
+"""What an account has done: its closed trades, page by page or all as CSV, and the course of its balance.
+
+Histories are built from `trading-events` and so come a moment after the state; a first page waits for what its
+account has already done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import re
+from collections.abc import AsyncIterator, Callable
+from typing import Any, NamedTuple, get_args
+
+from aiohttp import web
+
+from exness_streams.api.commands import CommandDesk, json_response
+from exness_streams.api.errors import ApiError, invalid_request
+from exness_streams.api.requests import account_of
+from exness_streams.api.views import csv_trades
+from exness_streams.api.views.chunked_answer import BrokenOff, send_pieces
+from exness_streams.domain.account_history import HistoryHead, Trade
+from exness_streams.domain.events import CloseReason
+from exness_streams.engine.history import READ_MAX, HistoryHost, NotOwned, NotWhole
+from exness_streams.messages import EquityMessage, EquityPoint, TradeMessage, TradesMessage
+
+LIMIT_MAX = 500
+TRADES_DEFAULT = 50
+POINTS_DEFAULT = 500
+
+CATCH_UP_S = 1.0
+"""How long a first page waits for events that are still on their way. After that it shows what is there."""
+
+REASONS: tuple[str, ...] = get_args(CloseReason)
+
+_DIGITS = re.compile(r"[0-9]{1,6}")
+_SYMBOL = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_CURSOR = re.compile(rb"before:([0-9]{1,12})")
+
+
+class Query(NamedTuple):
+    """What is asked for. before: the number that a cursor stands for. symbol, reason: only those trades."""
+
+    limit: int
+    before: int | None = None
+    symbol: str | None = None
+    reason: str | None = None
+
+    def includes(self, trade: Trade) -> bool:
+        """Whether a trade is asked for."""
+        return self.symbol in (None, trade.symbol) and self.reason in (None, trade.reason)
+
+
+class _History(NamedTuple):
+    """An account's history as it stands at the request."""
+
+    host: HistoryHost
+    partition: int
+    account_id: str
+    head: HistoryHead
+
+    def trades(self, first: int, end: int) -> list[tuple[int, Trade]]:
+        """As HistoryHost's."""
+        return self.host.trades(self.partition, self.account_id, first, end)
+
+    @property
+    def began_anew(self) -> bool:
+        """Whether the account was reset since the request."""
+        return self.host.head(self.partition, self.account_id).trades.since != self.head.trades.since
+
+
+class HistoryViews:
+    """The routes that read histories."""
+
+    def __init__(self, desk: CommandDesk) -> None:
+        self._desk = desk
+
+    async def trades(self, request: web.Request) -> web.StreamResponse:
+        """GET /api/v1/trades"""
+        account_id = account_of(request)
+        if csv_trades.is_wanted(",".join(request.headers.getall("Accept", []))):
+            return await self._trades_as_csv(request, account_id)
+        query = read_query(request, TRADES_DEFAULT, "limit", "cursor", "symbol", "reason")
+        try:
+            history = await self._history(account_id, query)
+            page, cursor = await _page(history, query)
+        except NotOwned as error:
+            raise _not_now(error) from None
+        message = TradesMessage(
+            trades=[trade_message(trade) for trade in page], next_cursor=cursor, sequence=history.head.sequence
+        )
+        return json_response(message, headers={"Vary": "Accept"})
+
+    async def _trades_as_csv(self, request: web.Request, account_id: str) -> web.StreamResponse:
+        query = read_query(request, LIMIT_MAX, "symbol", "reason")
+        headers = {
+            "Content-Type": f"{csv_trades.MEDIA_TYPE}; charset=utf-8; header=present",
+            "Content-Disposition": f'attachment; filename="trades-{account_id}.csv"',
+            "Vary": "Accept",
+        }
+        try:
+            history = await self._history(account_id, query)
+        except NotOwned as error:
+            raise _not_now(error) from None
+        if request.method == "HEAD":
+            return web.Response(headers=headers)
+        return await send_pieces(request, self._csv(history, query), headers)
+
+    async def _csv(self, history: _History, query: Query) -> AsyncIterator[bytes]:
+        """Every trade there is at the request, newest first."""
+        yield csv_trades.header_line()
+        first, end = history.head.trades_from, history.head.trades.end
+        while end > first:
+            begin = max(first, end - READ_MAX)
+            try:
+                found = history.trades(begin, end)
+                if history.began_anew or self._desk.engine.app.should_stop:
+                    raise BrokenOff("the account was reset, or the worker stops")
+            except NotOwned as moved:
+                raise BrokenOff("the account is moving to another worker") from moved
+            if lines := csv_trades.trade_lines(trade_message(trade) for _, trade in found if query.includes(trade)):
+                yield lines
+            end = begin
+            await asyncio.sleep(0)  # the client may be faster than we are: others want the event loop, too
+
+    async def equity(self, request: web.Request) -> web.Response:
+        """GET /api/v1/equity"""
+        query = read_query(request, POINTS_DEFAULT, "limit", "cursor")
+        try:
+            history = await self._history(account_of(request), query)
+            end = _end(history.head.points.end, query)
+            first = max(history.head.points_from, end - query.limit)
+            found = history.host.points(history.partition, history.account_id, first, end)
+        except NotOwned as error:
+            raise _not_now(error) from None
+        message = EquityMessage(
+            points=[EquityPoint(point.time_ms, point.balance) for point in found],
+            next_cursor=_cursor_of(first) if first > history.head.points_from else None,
+            sequence=history.head.sequence,
+        )
+        return json_response(message)
+
+    async def _history(self, account_id: str, query: Query) -> _History:
+        """The account's history; for a first page, with all that the account's row has seen. 503, or NotOwned."""
+        cell, host = self._desk.cell_of(account_id), self._desk.engine.history
+        if query.before is None:
+            row = cell.account(account_id)
+            await host.wait_for(cell.partition, account_id, 0 if row is None else row.sequence, CATCH_UP_S)
+        return _History(host, cell.partition, account_id, host.head(cell.partition, account_id))
+
+
+async def _page(history: _History, query: Query) -> tuple[list[Trade], str | None]:
+    """The newest trades that are asked for, and the cursor of those before them. NotOwned."""
+    first, end = history.head.trades_from, _end(history.head.trades.end, query)
+    found: list[tuple[int, Trade]] = []
+    is_filtered = query.symbol is not None or query.reason is not None
+    while end > first and len(found) <= query.limit:  # one more than asked for tells whether there are older ones
+        wanted = READ_MAX if is_filtered else min(READ_MAX, query.limit + 1 - len(found))
+        begin = max(first, end - wanted)
+        found += [(number, trade) for number, trade in history.trades(begin, end) if query.includes(trade)]
+        end = begin
+        await asyncio.sleep(0)
+    page = found[: query.limit]
+    return [trade for _, trade in page], _cursor_of(page[-1][0]) if len(found) > query.limit else None
+
+
+def _end(newest: int, query: Query) -> int:
+    return newest if query.before is None else min(newest, query.before)
+
+
+def _not_now(error: NotOwned) -> ApiError:
+    if isinstance(error, NotWhole):
+        return ApiError(503, "NOT_READY", "the account's history was lost and is being built anew from its events")
+    return ApiError(503, "REBALANCING", "the account is moving to another worker")
+
+
+def trade_message(trade: Trade) -> TradeMessage:
+    """A trade as the API shows it."""
+    return TradeMessage(
+        trade_id=trade.trade_id,
+        position_id=trade.position_id,
+        asset=trade.asset,
+        symbol=trade.symbol,
+        type=trade.side,
+        quantity=trade.quantity,
+        leverage=trade.leverage,
+        entry_price=trade.entry_price,
+        close_price=trade.close_price,
+        realized_pnl=trade.realized_pnl,
+        fee=trade.fee,
+        reason=trade.reason,
+        opened_at=trade.opened_ms,
+        closed_at=trade.closed_ms,
+        duration_ms=max(0, trade.closed_ms - trade.opened_ms),
+    )
+
+
+def read_query(request: web.Request, default_limit: int, *names: str) -> Query:
+    """The query's fields, of those named. 400 for another, a repeated or a malformed one."""
+    for name in request.query:
+        if name not in names:
+            raise invalid_request(name[:64], f"left out: here the query takes {', '.join(names)}")
+        if len(request.query.getall(name)) > 1:
+            raise invalid_request(name, "given once")
+    given: dict[str, Any] = {_FIELD_OF.get(name, name): _READERS[name](text) for name, text in request.query.items()}
+    return Query(**{"limit": default_limit, **given})
+
+
+def _limit(text: str) -> int:
+    if not _DIGITS.fullmatch(text) or not 1 <= int(text) <= LIMIT_MAX:
+        raise invalid_request("limit", f"a whole number from 1 to {LIMIT_MAX}")
+    return int(text)
+
+
+def _cursor_of(number: int) -> str:
+    return base64.urlsafe_b64encode(b"before:%d" % number).rstrip(b"=").decode()
+
+
+def _before(text: str) -> int:
+    try:
+        read = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (ValueError, binascii.Error):
+        read = b""
+    found = _CURSOR.fullmatch(read)
+    if found is None or _cursor_of(int(found[1])) != text:
+        raise invalid_request("cursor", "the nextCursor of an earlier answer")
+    return int(found[1])
+
+
+def _symbol(text: str) -> str:
+    if not _SYMBOL.fullmatch(text):
+        raise invalid_request("symbol", "an instrument, as in the trades")
+    return text
+
+
+def _reason(text: str) -> str:
+    if text not in REASONS:
+        raise invalid_request("reason", f"one of {', '.join(REASONS)}")
+    return text
+
+
+_FIELD_OF = {"cursor": "before"}
+_READERS: dict[str, Callable[[str], Any]] = {
+    "limit": _limit,
+    "cursor": _before,
+    "symbol": _symbol,
+    "reason": _reason,
+}

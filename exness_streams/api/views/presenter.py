@@ -1,0 +1,219 @@
+"""From the domain's values to the public messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from exness_streams.domain.account import AccountRow, PendingOrder, Position, value_account
+from exness_streams.domain.codec import CloseResult, PositionsClosed
+from exness_streams.domain.events import (
+    AccountReset,
+    Deposited,
+    OrderCancelled,
+    OrderExpired,
+    OrderFilled,
+    OrderPlaced,
+    PositionClosed,
+    PositionModified,
+    PositionOpened,
+    Remainder,
+)
+from exness_streams.domain.formulas import profit
+from exness_streams.domain.instruments import Limits, Terms, base_of
+from exness_streams.domain.money import ZERO, money_arithmetic, to_money
+from exness_streams.domain.quotes import Quote
+from exness_streams.messages import (
+    AccountMessage,
+    BalanceMessage,
+    CloseAllMessage,
+    CloseAllResult,
+    CloseMessage,
+    MarketMessage,
+    OrderMessage,
+    PositionMessage,
+    StateMessage,
+)
+
+
+def position_message(position: Position, mark_price: Decimal | None) -> PositionMessage:
+    """A position valued at a mark price; without one its PnL is shown as 0."""
+    return PositionMessage(
+        position_id=position.position_id,
+        asset=position.asset,
+        symbol=position.symbol,
+        type=position.side,
+        margin=position.margin,
+        leverage=position.leverage,
+        slippage=position.slippage,
+        entry_price=position.entry_price,
+        quantity=position.quantity,
+        unrealized_pnl=ZERO if mark_price is None else position.unrealized_pnl(mark_price),
+        timestamp=position.opened_ms,
+        mark_price=mark_price,
+        liquidation_price=position.liquidation_price,
+        stop_loss=position.stop_loss,
+        take_profit=position.take_profit,
+        fee=position.fee,
+    )
+
+
+def order_message(order: PendingOrder, status: str = "open") -> OrderMessage:
+    """A pending order, or what became of it."""
+    return OrderMessage(
+        order_id=order.order_id,
+        market=order.symbol,
+        asset=order.asset,
+        kind=order.kind,
+        type=order.side,
+        side="buy" if order.side == "long" else "sell",
+        price=order.price,
+        quantity=order.quantity,
+        margin=order.margin,
+        leverage=order.leverage,
+        reserved_margin=order.held,
+        stop_loss=order.stop_loss,
+        take_profit=order.take_profit,
+        expires_at=order.expires_ms,
+        status=status,
+        timestamp=order.placed_ms,
+    )
+
+
+def state_message(row: AccountRow, quotes: Mapping[str, Quote], margin_call_level: Decimal) -> StateMessage:
+    """An account with its positions at the newest quotes. margin_call_level: percent."""
+    with money_arithmetic():
+        positions = []
+        for position in row.positions.values():
+            quote = quotes.get(position.symbol)
+            positions.append(position_message(position, None if quote is None else quote.mark_price(position.side)))
+        orders = [order_message(order) for order in row.orders.values()]
+    return StateMessage(
+        balances={"USD": row.cash, "SOL": ZERO},
+        positions=positions,
+        orders=orders,
+        account=account_message(row, quotes, margin_call_level),
+        sequence=row.sequence,
+    )
+
+
+def account_message(row: AccountRow, quotes: Mapping[str, Quote], margin_call_level: Decimal) -> AccountMessage:
+    """An account's figures at the newest quotes."""
+    value = value_account(row, quotes)
+    return AccountMessage(
+        account_id=row.account_id,
+        balance=value.balance,
+        equity=value.equity,
+        used_margin=value.used_margin,
+        free_margin=value.free_margin,
+        margin_level=value.margin_level,
+        margin_call=value.margin_level is not None and value.margin_level <= margin_call_level,
+        unrealized_pnl=value.unrealized_pnl,
+        realized_pnl=row.realized_pnl,
+        fees=row.fees,
+        deposited=row.deposited,
+        starting_balance=row.starting_balance,
+    )
+
+
+def standing_message(event: PositionOpened | PositionModified) -> PositionMessage:
+    """The answer to an open or a change: the position as it was in that moment."""
+    with money_arithmetic():
+        return position_message(event.position, event.mark_price)
+
+
+def order_event_message(event: OrderPlaced | OrderFilled | OrderCancelled | OrderExpired) -> OrderMessage:
+    """The order that an event is about, with what became of it."""
+    status = {OrderPlaced: "open", OrderFilled: "filled", OrderCancelled: "cancelled", OrderExpired: "expired"}
+    with money_arithmetic():
+        return order_message(event.order, status[type(event)])
+
+
+def closed_message(event: PositionClosed) -> CloseMessage:
+    """The answer to a close."""
+    return CloseMessage(
+        message="Position closed" if event.remaining is None else "Position closed in part",
+        position_id=event.position_id,
+        quantity=event.quantity,
+        realized_pnl=event.realized_pnl,
+        close_price=event.close_price,
+        fee=event.fee,
+        position=_rest_message(event, event.remaining) if event.remaining else None,
+    )
+
+
+def _rest_message(event: PositionClosed, left: Remainder) -> PositionMessage:
+    with money_arithmetic():
+        loss_capped = max(profit(event.side, event.entry_price, left.mark_price, left.quantity), -left.margin)
+    return PositionMessage(
+        position_id=event.position_id,
+        asset=event.asset,
+        symbol=event.symbol,
+        type=event.side,
+        margin=left.margin,
+        leverage=event.leverage,
+        slippage=left.slippage,
+        entry_price=event.entry_price,
+        quantity=left.quantity,
+        unrealized_pnl=loss_capped,
+        timestamp=event.opened_at,
+        mark_price=left.mark_price,
+        liquidation_price=left.liquidation_price,
+        stop_loss=left.stop_loss,
+        take_profit=left.take_profit,
+        fee=left.fee,
+    )
+
+
+def close_all_message(outcome: PositionsClosed) -> CloseAllMessage:
+    """The answer to a close-all."""
+    results = [_close_all_result(result) for result in outcome.results]
+    closed = sum(result.closed for result in results)
+    with money_arithmetic():
+        realized = to_money(sum((result.realized_pnl for result in results if result.realized_pnl is not None), ZERO))
+    return CloseAllMessage(
+        message=f"{closed} of {len(results)} positions closed", realized_pnl=realized, results=results
+    )
+
+
+def _close_all_result(result: CloseResult) -> CloseAllResult:
+    outcome = result.outcome
+    if isinstance(outcome, PositionClosed):
+        return CloseAllResult(
+            position_id=result.position_id,
+            closed=True,
+            realized_pnl=outcome.realized_pnl,
+            close_price=outcome.close_price,
+            fee=outcome.fee,
+        )
+    return CloseAllResult(
+        position_id=result.position_id, closed=False, error=outcome.code.value, message=outcome.message
+    )
+
+
+def balance_message(event: Deposited | AccountReset) -> BalanceMessage:
+    """The answer to a deposit or a reset."""
+    message = f"{event.amount} USD deposited" if isinstance(event, Deposited) else "Account reset"
+    return BalanceMessage(message=message, balance=event.balance, sequence=event.sequence)
+
+
+def market_message(terms: Terms, quote: Quote | None, limits: Limits, *, is_fresh: bool) -> MarketMessage:
+    """An instrument with its terms and its newest quote."""
+    return MarketMessage(
+        symbol=terms.symbol,
+        asset=base_of(terms.symbol),
+        price=quote.price if quote else None,
+        bid=quote.bid if quote else None,
+        ask=quote.ask if quote else None,
+        volume=quote.volume if quote else None,
+        timestamp=quote.time_ms if quote else None,
+        tradable=quote is not None and is_fresh and quote.is_two_sided,
+        max_leverage=terms.leverage_max,
+        min_margin=terms.margin_min,
+        max_exposure=limits.exposure_max,
+        fee_rate=terms.fee_rate,
+        maintenance_margin_rate=terms.maintenance_margin_rate,
+        spread_rate=terms.spread_rate,
+        tick_size=terms.tick_size,
+        step_size=terms.step_size,
+    )

@@ -1,0 +1,255 @@
+"""The audit on the embedded log: fold the journal again, from the start or a checkpoint, and compare every entry.
+
+audit/kafka.py is its counterpart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import rocksdict
+
+from exness_streams.audit.checkpoints import (
+    Header,
+    changelog_of,
+    committed_entries,
+    find_checkpoints,
+    read_checkpoint,
+    write_checkpoint,
+)
+from exness_streams.audit.replay import Replay, put
+from exness_streams.domain import codec
+from exness_streams.domain.money import money_arithmetic
+from exness_streams.domain.state_hash import state_hash
+from exness_streams.messages import JOURNAL_TOPIC
+from exness_streams.transport.embedded.reader import LogReader, Snapshot
+from exness_streams.transport.table import MARK_KEY
+
+OnProgress = Callable[[int, int], None]
+"""Called with (records folded, records in all)."""
+
+PROGRESS_RECORDS = 1_000
+
+_OFFSET_KEY = b"__faust\0offset__"
+
+
+class CellAudit(NamedTuple):
+    """What the audit of one cell found.
+
+    began_at, ended_at: journal offsets. replayed_hash, table_hash: equal when all is well.
+    differences: one line each. table: what was compared with.
+    """
+
+    partition: int
+    began_at: int
+    ended_at: int
+    accounts: int
+    replayed_hash: str
+    table_hash: str
+    differences: list[str]
+    table: str
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether replay and table agree and money is conserved."""
+        return not self.differences and self.replayed_hash == self.table_hash
+
+
+def audit_all(
+    log_dir: Path,
+    tables_dir: Path,
+    checkpoints_dir: Path,
+    group: str,
+    on_progress: OnProgress = lambda done, total: None,
+) -> list[CellAudit]:
+    """Audit every cell. LogFault when the log can't be read, ValueError when the journal can't be replayed."""
+    return [audit for audit, _ in _audited(log_dir, tables_dir, checkpoints_dir, group, on_progress)]
+
+
+class CheckpointRefused(Exception):
+    """A cell differs from its journal: what it holds is not made the beginning of later audits. str() is one line."""
+
+
+def checkpoint_all(
+    log_dir: Path,
+    tables_dir: Path,
+    directory: Path,
+    group: str,
+    on_progress: OnProgress = lambda done, total: None,
+) -> list[Header]:
+    """Audit every cell, and write what the replay gives as its checkpoint. Nothing is written when one differs.
+
+    CheckpointRefused, LogFault, and ValueError when the journal can't be replayed.
+    """
+    proven: list[tuple[int, int, dict[bytes, bytes]]] = []
+    for audit, replay in _audited(log_dir, tables_dir, directory, group, on_progress):
+        if not audit.is_clean:
+            first = audit.differences[0] if audit.differences else "the state hashes differ"
+            raise CheckpointRefused(
+                f"cell {audit.partition} differs from its journal ({len(audit.differences)} differences; the first: "
+                f"{first}): no checkpoint is written and nothing of the journal is trimmed. "
+                "`exness-streams audit` shows them all"
+            )
+        proven.append((audit.partition, audit.ended_at, replay.entries))
+    return [write_checkpoint(directory, partition, offset, entries) for partition, offset, entries in proven]
+
+
+def _audited(
+    log_dir: Path, tables_dir: Path, checkpoints_dir: Path, group: str, on_progress: OnProgress
+) -> Iterator[tuple[CellAudit, Replay]]:
+    """The audit of every cell, in turn, and its replay."""
+    # RocksDB is opened before the log is looked at: the changelog then has all that RocksDB lacks.
+    reader = LogReader(log_dir)
+    with reader.snapshot() as snapshot:
+        count = snapshot.topics().get(JOURNAL_TOPIC, 0)
+    stored = {partition: _stored_entries(tables_dir, partition) for partition in range(count)}
+    with reader.snapshot() as snapshot:
+        for partition in range(count):
+            yield _audit_cell(snapshot, group, partition, stored[partition], checkpoints_dir, on_progress)
+
+
+def _audit_cell(
+    snapshot: Snapshot,
+    group: str,
+    partition: int,
+    stored: dict[bytes, bytes] | None,
+    checkpoints_dir: Path,
+    on_progress: OnProgress,
+) -> tuple[CellAudit, Replay]:
+    end, committed = committed_entries(snapshot, group, partition)
+    replay = _replay(snapshot, partition, end, checkpoints_dir, on_progress)
+    if stored is None:
+        table, name = committed, "the log's table (no local one is there)"
+    else:
+        table, name = _caught_up(stored, snapshot, group, partition), "the local table and the log's"
+    found = compared(replay, end, table, name)
+    if table is not committed:
+        found.differences.extend(compared(replay, end, committed, name).differences)
+    return found, replay
+
+
+def compared(replay: Replay, ended_at: int, table: dict[bytes, bytes], name: str) -> CellAudit:
+    """What a replay up to `ended_at` and a table of that name have in common, and whether money is conserved.
+
+    What the table says of itself (its Meta) is compared with what was found; a table of 0.1.0 says nothing.
+    """
+    meta, table = _meta_apart(table)
+    differences = _differences(replay.entries, table)
+    accounts = taken = 0
+    for key, value in replay.entries.items():
+        if key.startswith(codec.ROW_PREFIX):
+            accounts += 1
+            row = codec.decode_row(value)
+            taken += row.applied_offset + 1
+            with money_arithmetic():
+                if not row.is_conserved:
+                    differences.append(f"account {row.account_id}: money is not conserved")
+    if meta is not None and ((meta.accounts, meta.taken) != (accounts, taken) or meta.next_offset < ended_at):
+        differences.append(
+            f"the table says that it stands at record {meta.next_offset} with {meta.accounts} accounts, which have "
+            f"taken {meta.taken}; replay gives {ended_at}, {accounts} and {taken}"
+        )
+    return CellAudit(
+        replay.partition,
+        replay.began_at,
+        ended_at,
+        accounts,
+        state_hash(replay.entries.items()),
+        state_hash(table.items()),
+        differences,
+        name,
+    )
+
+
+def _meta_apart(table: dict[bytes, bytes]) -> tuple[codec.Meta | None, dict[bytes, bytes]]:
+    stored = table.get(codec.META_KEY)
+    entries = {key: value for key, value in table.items() if key != codec.META_KEY}
+    return None if stored is None else codec.decode_meta(stored), entries
+
+
+def _replay(snapshot: Snapshot, partition: int, end: int, checkpoints_dir: Path, on_progress: OnProgress) -> Replay:
+    tp = (JOURNAL_TOPIC, partition)
+    began_at, entries = starting_point(snapshot.start(tp), end, find_checkpoints(checkpoints_dir, partition), partition)
+    replay = Replay(partition, began_at, entries)
+    for record in snapshot.records(tp, began_at):
+        if record.offset >= end:
+            break
+        replay.fold(record.offset, record.value)
+        if record.offset % PROGRESS_RECORDS == 0:
+            on_progress(record.offset - began_at, end - began_at)
+    replay.apply()
+    on_progress(end - began_at, end - began_at)
+    check_reached(replay, end)
+    return replay
+
+
+def check_reached(replay: Replay, end: int) -> None:
+    """ValueError when the journal ended before `end`."""
+    if replay.next_offset != end:
+        raise ValueError(
+            f"partition {replay.partition}: the journal ends at {replay.next_offset}, but was folded up to {end}"
+        )
+
+
+def starting_point(
+    start: int, end: int, checkpoints: Sequence[tuple[int, Path]], partition: int
+) -> tuple[int, dict[bytes, bytes]]:
+    """The offset and entries to replay from: the journal's beginning, else the oldest checkpoint.
+
+    start: the first record that the journal still has. end: up to where it was folded. ValueError when there is
+    none between them, or a damaged one.
+    """
+    if start == 0:
+        return 0, {}
+    for offset, path in checkpoints:
+        if start <= offset <= end:
+            return offset, read_checkpoint(path)[1]
+    raise ValueError(
+        f"partition {partition}: the journal begins at record {start} and no checkpoint stands between it and {end}, "
+        "so there is nothing to replay from"
+    )
+
+
+def _stored_entries(tables_dir: Path, partition: int) -> dict[bytes, bytes] | None:
+    """The local RocksDB table; None where there is none."""
+    found = sorted(tables_dir.glob(f"**/accounts-{partition}.db"))
+    if not found:
+        return None
+    options = rocksdict.Options(raw_mode=True)
+    try:
+        table = rocksdict.Rdict(str(found[-1]), options=options, access_type=rocksdict.AccessType.read_only())
+        try:
+            entries = dict(table.items())
+            entries.pop(MARK_KEY, None)
+            return entries
+        finally:
+            table.close()
+    except Exception as error:  # rocksdict has no exception of its own
+        raise ValueError(
+            f"the table {found[-1]} can't be read ({error}): move the tables directory away; the next start rebuilds it"
+        ) from error
+
+
+def _caught_up(stored: dict[bytes, bytes], snapshot: Snapshot, group: str, partition: int) -> dict[bytes, bytes]:
+    """The local table as a start would make it: with the changelog's records that came after it."""
+    entries = dict(stored)
+    offset = int(entries.pop(_OFFSET_KEY, b"-1"))
+    for record in snapshot.records((changelog_of(group), partition), offset + 1):
+        if record.key is None:
+            continue
+        put(entries, record.key, record.value)
+    return entries
+
+
+def _differences(replayed: dict[bytes, bytes], table: dict[bytes, bytes]) -> list[str]:
+    return [
+        f"{key.decode()}: replay gives {_shown(replayed.get(key))}, table has {_shown(table.get(key))}"
+        for key in sorted(replayed.keys() | table.keys())
+        if replayed.get(key) != table.get(key)
+    ]
+
+
+def _shown(value: bytes | None) -> str:
+    return "nothing" if value is None else value.decode(errors="replace")[:200]

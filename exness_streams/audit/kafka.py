@@ -1,0 +1,181 @@
+"""The audit on Kafka, and checkpoints there; both may run beside workers.
+
+The cut. A cell commits its entries to the changelog, its events and the journal's next offset in one transaction,
+but the brokers make that visible topic by topic, so the group's offset and the changelog may be read one
+transaction apart. Hence the order in which they are read:
+
+1. the group's offset N: what the journal had before it was folded and committed;
+2. the changelog's decided end: behind every transaction that had begun by then, so behind those of 1, and
+   between two transactions, so that none is torn;
+3. the journal's end M: whatever the changelog has up to 2 was folded from records before it.
+
+The changelog up to 2 is therefore the state at one offset from N to M. The replay goes on from N, record by record,
+until it gives exactly that state. When it never does, the audit has failed, and the nearest is shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from exness_streams.audit.checkpoints import Header, changelog_of, find_checkpoints, read_checkpoint, write_checkpoint
+from exness_streams.audit.embedded import (
+    PROGRESS_RECORDS,
+    CellAudit,
+    OnProgress,
+    check_reached,
+    compared,
+    starting_point,
+)
+from exness_streams.audit.replay import Replay, StateSearch, put
+from exness_streams.domain.codec import META_KEY
+from exness_streams.messages import JOURNAL_TOPIC
+from exness_streams.transport.faults import LogFault
+from exness_streams.transport.kafka.reader import KafkaReader, kafka_reader
+from exness_streams.transport.kafka.topics import KafkaCluster
+
+SETTLE_S_MAX = 15.0
+POLL_S = 0.1
+TABLE = "the changelog"
+
+
+class CellDiffers(ValueError):
+    """A cell of which no checkpoint can be made. str() is one line."""
+
+
+class _Cut(NamedTuple):
+    """A cell's entries as the changelog had them, which belong to an offset from folded_min to folded_max."""
+
+    journal_start: int
+    folded_min: int
+    folded_max: int
+    entries: dict[bytes, bytes]
+
+
+async def audit_cluster(
+    cluster: KafkaCluster, group: str, checkpoints_dir: Path, on_progress: OnProgress = lambda done, total: None
+) -> list[CellAudit]:
+    """Audit every cell. LogFault when Kafka can't be read, ValueError when the journal can't be replayed."""
+    async with kafka_reader(cluster) as reader:
+        auditor = _Auditor(reader, group, checkpoints_dir, on_progress)
+        return [(await auditor.audit(partition))[0] for partition in range(await _cells(reader, cluster))]
+
+
+async def checkpoint_cluster(
+    cluster: KafkaCluster, group: str, checkpoints_dir: Path, on_progress: OnProgress = lambda done, total: None
+) -> list[Header]:
+    """Audit every cell from its newest checkpoint on, and write another; those that the journal has left behind go.
+
+    Raises as audit_cluster; CellDiffers for a cell whose audit fails (those before it have theirs).
+    """
+    written: list[Header] = []
+    async with kafka_reader(cluster) as reader:
+        auditor = _Auditor(reader, group, checkpoints_dir, on_progress, from_newest=True)
+        for partition in range(await _cells(reader, cluster)):
+            found, replay = await auditor.audit(partition)
+            if not found.is_clean:
+                raise CellDiffers(f"cell {partition} gets no checkpoint, since its table and journal differ: audit it")
+            written.append(write_checkpoint(checkpoints_dir, partition, found.ended_at, replay.entries))
+            start, _ = await reader.bounds(JOURNAL_TOPIC, partition)
+            for offset, path in find_checkpoints(checkpoints_dir, partition):
+                if offset < start:
+                    path.unlink()
+    return written
+
+
+async def _cells(reader: KafkaReader, cluster: KafkaCluster) -> int:
+    count = await reader.partition_count(JOURNAL_TOPIC)
+    if not count:
+        raise LogFault(
+            f"there is no topic {JOURNAL_TOPIC} at {', '.join(cluster.addresses)}: start an engine worker once, "
+            "or correct KAFKA_BROKERS"
+        )
+    return count
+
+
+class _Auditor:
+    def __init__(
+        self,
+        reader: KafkaReader,
+        group: str,
+        checkpoints_dir: Path,
+        on_progress: OnProgress,
+        *,
+        from_newest: bool = False,
+    ) -> None:
+        self._reader = reader
+        self._group = group
+        self._checkpoints_dir = checkpoints_dir
+        self._on_progress = on_progress
+        self._from_newest = from_newest
+
+    async def audit(self, partition: int) -> tuple[CellAudit, Replay]:
+        """What was found of a cell, and its replay: at the offset that the audit ended at."""
+        cut = await self._cut(partition)
+        replay = Replay(partition, *self._start(partition, cut))
+        ended_at = await self._replay(replay, cut)
+        found = compared(replay, ended_at, cut.entries, TABLE)
+        if found.is_clean and not await self._is_committed(partition, ended_at):
+            found.differences.append(
+                f"the table is that of journal record {ended_at}, but the group's offset stays before it"
+            )
+        return found, replay
+
+    def _start(self, partition: int, cut: _Cut) -> tuple[int, dict[bytes, bytes]]:
+        checkpoints = find_checkpoints(self._checkpoints_dir, partition)
+        if self._from_newest:
+            for offset, path in reversed(checkpoints):
+                if cut.journal_start <= offset <= cut.folded_min:
+                    return offset, read_checkpoint(path)[1]
+        return starting_point(cut.journal_start, cut.folded_min, checkpoints, partition)
+
+    async def _cut(self, partition: int) -> _Cut:
+        reader, changelog = self._reader, changelog_of(self._group)
+        folded_min = await reader.group_offset(self._group, JOURNAL_TOPIC, partition) or 0
+        entries: dict[bytes, bytes] = {}
+        if await reader.partition_count(changelog) > partition:
+            end = await reader.decided_end(changelog, partition)
+            start, _ = await reader.bounds(changelog, partition)
+
+            def take(record: Any) -> bool:
+                put(entries, record.key, record.value)
+                return False
+
+            await reader.read(changelog, partition, start, end, take)
+        journal_start, folded_max = await reader.bounds(JOURNAL_TOPIC, partition)
+        return _Cut(journal_start, folded_min, folded_max, entries)
+
+    async def _replay(self, replay: Replay, cut: _Cut) -> int:
+        """Replay to where the cut is, or comes nearest. Returns the offset."""
+        first, last = replay.began_at, cut.folded_max
+
+        def fold(record: Any) -> bool:
+            replay.fold(record.offset, record.value)
+            if record.offset % PROGRESS_RECORDS == 0:
+                self._on_progress(record.offset - first, last - first)
+            return False
+
+        await self._reader.read(JOURNAL_TOPIC, replay.partition, first, min(cut.folded_min, last), fold)
+        check_reached(replay, cut.folded_min)
+        search = StateSearch(replay, {key: value for key, value in cut.entries.items() if key != META_KEY})
+
+        def look(record: Any) -> bool:
+            search.fold(record.offset, record.value)
+            return search.is_found
+
+        if not search.is_found:
+            await self._reader.read(JOURNAL_TOPIC, replay.partition, cut.folded_min, last, look)
+            search.rewind()
+        self._on_progress(last - first, last - first)
+        return search.offset
+
+    async def _is_committed(self, partition: int, offset: int) -> bool:
+        """Whether the group has committed an offset; what the changelog has already, it has in a moment."""
+        deadline_s = time.monotonic() + SETTLE_S_MAX
+        while (await self._reader.group_offset(self._group, JOURNAL_TOPIC, partition) or 0) < offset:
+            if time.monotonic() > deadline_s:
+                return False
+            await asyncio.sleep(POLL_S)
+        return True

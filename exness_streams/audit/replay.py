@@ -1,0 +1,108 @@
+"""Folding a cell's journal again, away from the running cell: for the audits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from exness_streams.domain import codec
+from exness_streams.domain.cell import Cell
+
+APPLY_ENTRIES = 1_000
+"""So many changed entries are gathered before they are applied: most are changed again at once."""
+
+
+class Replay:
+    """A cell's entries, moved on from record to record. `entries` is the caller's to give, and changed here.
+
+    Without the Meta, which belongs to a transaction and not to a record.
+    """
+
+    def __init__(self, partition: int, began_at: int, entries: dict[bytes, bytes]) -> None:
+        self.partition = partition
+        self.began_at = began_at
+        self.entries = entries
+        entries.pop(codec.META_KEY, None)
+        self._cell = Cell(partition, entries.get)
+        rows = [codec.decode_row(value) for key, value in entries.items() if key.startswith(codec.ROW_PREFIX)]
+        quotes = {
+            key.removeprefix(codec.QUOTE_PREFIX).decode(): codec.decode_quote(value)
+            for key, value in entries.items()
+            if key.startswith(codec.QUOTE_PREFIX)
+        }
+        self._cell.load(began_at, rows, quotes.items())
+
+    @property
+    def next_offset(self) -> int:
+        """The journal's record that is to be folded next."""
+        return self._cell.next_offset
+
+    def fold(self, offset: int, value: bytes | None) -> None:
+        """Fold one record; its effect is in `entries` after the next `apply`. ValueError when it can't be."""
+        if value is None:
+            raise ValueError(f"partition {self.partition}: record {offset} of the journal has no value")
+        try:
+            self._cell.fold(offset, codec.decode_record(value))
+        except msgspec.MsgspecError as error:
+            raise ValueError(
+                f"partition {self.partition}: record {offset} of the journal can't be folded: {error}"
+            ) from error
+        if len(self._cell.pending) > APPLY_ENTRIES:
+            self.apply()
+
+    def apply(self) -> dict[bytes, bytes | None]:
+        """Bring `entries` up to the last record. Returns what they held before, by key, None for what was not there."""
+        before: dict[bytes, bytes | None] = {}
+        for key, value in self._cell.pending.items():
+            before[key] = self.entries.get(key)
+            put(self.entries, key, value)
+        self._cell.committed()
+        return before
+
+
+class StateSearch:
+    """Where a replay that goes on gives a certain state, and if it never does, where it came nearest."""
+
+    def __init__(self, replay: Replay, wanted: Mapping[bytes, bytes]) -> None:
+        self._replay = replay
+        self._wanted = wanted
+        replay.apply()
+        entries = replay.entries
+        self._differing = {key for key in entries.keys() | wanted.keys() if entries.get(key) != wanted.get(key)}
+        self._differing_least = len(self._differing)
+        self.offset = replay.next_offset
+        self._since: dict[bytes, bytes | None] = {}
+
+    @property
+    def is_found(self) -> bool:
+        """Whether the state at `offset` is the one that is wanted."""
+        return self._differing_least == 0
+
+    def fold(self, offset: int, value: bytes | None) -> None:
+        """Go on by one record. ValueError as Replay's."""
+        replay = self._replay
+        replay.fold(offset, value)
+        for key, former in replay.apply().items():
+            self._since.setdefault(key, former)
+            if replay.entries.get(key) == self._wanted.get(key):
+                self._differing.discard(key)
+            else:
+                self._differing.add(key)
+        if len(self._differing) < self._differing_least:
+            self._differing_least, self.offset = len(self._differing), replay.next_offset
+            self._since.clear()
+
+    def rewind(self) -> None:
+        """Bring the replay's entries back to those at `offset`. The search ends with this."""
+        for key, former in self._since.items():
+            put(self._replay.entries, key, former)
+        self._since.clear()
+
+
+def put(entries: dict[bytes, bytes], key: bytes, value: bytes | None) -> None:
+    """Set an entry, or remove it: None is a tombstone."""
+    if value is None:
+        entries.pop(key, None)
+    else:
+        entries[key] = value

@@ -1,0 +1,199 @@
+"""The composition root: an engine worker with its API, and the platform that `exness-streams run` runs."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
+from typing import Any
+
+from async_timeout import timeout
+
+from exness_streams.api.metrics import CheckpointCollector
+from exness_streams.api.routes import add_routes
+from exness_streams.domain.hosts import is_loopback
+from exness_streams.engine.checkpoint_keeper import CheckpointKeeper
+from exness_streams.engine.engine import Engine, build_engine
+from exness_streams.market_data.feed import BackpackFeed, StatusChange
+from exness_streams.market_data.listings import Listings
+from exness_streams.market_data.past_candles import PastCandles
+from exness_streams.market_data.rest import BackpackRest
+from exness_streams.market_data.service import MarketDataService
+from exness_streams.market_data.source import source_of
+from exness_streams.market_data.ticks import note_sequences
+from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder
+from exness_streams.processes.market_data_metrics import FeedCollector
+from exness_streams.processes.stopping import given_up, unless
+from exness_streams.settings.platform import Settings
+from exness_streams.transport.faults import LogFault
+from exness_streams.transport.faust_mends import bound_addresses
+
+TAIL_TICKS = 10_000
+"""How far back the ticks' topic is searched for the last sequence of each symbol."""
+
+FIRST_PRICE_S = 3.0
+
+WEB_START_S_MAX = 10.0
+
+OnReady = Callable[[], Awaitable[None]]
+OnEnding = Callable[[BaseException | None], None]
+
+
+async def run_app(
+    app: Any,
+    beside: Callable[[], list[Coroutine[Any, Any, None]]],
+    until: asyncio.Event,
+    on_ending: OnEnding = lambda failed: None,
+) -> BaseException | None:
+    """Run a Faust app and coroutines beside it until the event is set or something fails, and stop it all.
+
+    The event is heeded also while the app starts, which may wait for brokers or for a table's recovery. on_ending is
+    called when the stop begins, with what failed. Returns what failed, None when nothing did.
+    """
+    tasks: list[asyncio.Task[None]] = []
+
+    def end_with(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            crashing = asyncio.ensure_future(app.crash(error))
+            crashing.add_done_callback(lambda done: done.exception())
+
+    ended = asyncio.ensure_future(app.wait_for_stopped(until))
+    try:
+        if await unless(ended, app.start()) and app.crash_reason is None:
+            tasks = [asyncio.create_task(one) for one in beside()]
+            for task in tasks:
+                task.add_done_callback(end_with)
+            await app.wait_for_stopped(until)
+    finally:
+        on_ending(app.crash_reason or sys.exc_info()[1])
+        for task in tasks:
+            await given_up(task)
+        await app.stop()
+    failed: BaseException | None = app.crash_reason
+    return failed
+
+
+async def check_bound(app: Any, settings: Settings) -> None:
+    """LogFault when the web server listens elsewhere than the settings say, whoever has told it to."""
+    give_up_at_s = time.monotonic() + WEB_START_S_MAX
+    while not (bound := bound_addresses(app)):
+        if time.monotonic() > give_up_at_s:
+            raise LogFault(f"the web server does not listen on {settings.host}, port {settings.port}")
+        await asyncio.sleep(0.05)
+    for address in bound:
+        if not is_loopback(address[0]) or address[1] != settings.port:
+            raise LogFault(
+                f"the web server listens on {address[0]}, port {address[1]}, and not on {settings.host}, port "
+                f"{settings.port}, as the settings say: options of Faust's own command line may not contradict them"
+            )
+
+
+class EngineWorker:
+    """One engine worker; others may share the accounts with it. rest_url: of the exchange, '' is never asked."""
+
+    def __init__(self, settings: Settings, rest_url: str = "") -> None:
+        self.settings = settings
+        self.engine = build_engine(settings)
+        self.metrics = add_routes(self.engine)
+        self.engine.feed_status = self.feed_status
+        self.rest = BackpackRest(rest_url) if rest_url else None
+        self.listings = Listings(self.rest.fetch_markets, self.engine.catalogue) if self.rest else None
+        self.past = PastCandles(self.rest.fetch_klines, self.engine.candles) if self.rest else None
+
+    def feed_status(self) -> dict[str, Any]:
+        """How the feed is, for /readyz and /markets, judged by the age of the newest quote: the feed is elsewhere."""
+        source = self.engine.cells.source or "unknown"
+        quotes = self.engine.cells.quotes.values()
+        if not quotes:
+            return {"status": "unknown", "reason": "no quote has arrived yet", "source": source}
+        now_ms, age_ms_max = int(time.time() * 1000), self.settings.max_quote_age_ms
+        if any(quote.is_fresh(now_ms, age_ms_max) for quote in quotes):
+            return {"status": "connected", "reason": "", "source": source}
+        age_ms = now_ms - max(quote.time_ms for quote in quotes)
+        if age_ms < 0:
+            reason = f"the newest quote is {-age_ms} ms ahead of this machine's clock"
+            return {"status": "stale", "reason": reason, "source": source}
+        return {"status": "stale", "reason": f"the newest quote is {age_ms} ms old", "source": source}
+
+    async def run(
+        self, until: asyncio.Event, on_ready: OnReady, on_ending: OnEnding = lambda failed: None
+    ) -> BaseException | None:
+        """Run until the event is set, or something fails; as run_app."""
+        return await run_app(self.engine.app, lambda: self.beside(on_ready), until, on_ending)
+
+    def beside(self, on_ready: OnReady) -> list[Coroutine[Any, Any, None]]:
+        """What runs beside the app."""
+        about_markets = [part.run() for part in (self.listings, self.past) if part is not None]
+        return [check_bound(self.engine.app, self.settings), self._announce(on_ready), *about_markets]
+
+    async def _announce(self, on_ready: OnReady) -> None:
+        await self.engine.cells.ready.wait()
+        # What the announcement proposes should work: wait for a first price, but not for an exchange that is away.
+        with suppress(asyncio.TimeoutError):
+            async with timeout(FIRST_PRICE_S):
+                await self.engine.cells.priced.wait()
+        if self.listings is not None:
+            await self.listings.tried.wait()
+        await on_ready()
+
+
+class LogPublisher:
+    """Publishes market updates on the embedded log."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._transport = engine.app.transport
+
+    def publish(self, message: MarketDataMessage) -> None:
+        """Append one update. When the log has failed the app ends itself with the log's own words."""
+        appended = self._transport.log.append(
+            MARKET_UPDATES_TOPIC, 0, message.symbol.encode(), json_encoder.encode(message), message.timestamp
+        )
+        appended.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def last_sequences(self) -> Mapping[str, int]:
+        """The newest sequence of each symbol among the last ticks."""
+        log, tp = self._transport.log, (MARKET_UPDATES_TOPIC, 0)
+        if log.partitions(MARKET_UPDATES_TOPIC) is None:
+            return {}
+        newest: dict[str, int] = {}
+        offset = max(log.start(tp), log.end(tp) - TAIL_TICKS)
+        while records := await log.read(tp, offset, TAIL_TICKS, 1 << 22):
+            note_sequences(records, newest)
+            offset = records[-1].offset + 1
+        return newest
+
+
+class Platform(EngineWorker):
+    """Everything in one process: the engine on the embedded log, and the market data service."""
+
+    def __init__(self, settings: Settings, feed_url: str, rest_url: str = "") -> None:
+        super().__init__(settings, rest_url)
+        self.feed = BackpackFeed(feed_url, settings.instruments)
+        self._feed_change: StatusChange | None = None
+        self.feed.observe(self._on_feed_change)
+        self.source = source_of(feed_url)
+        self.market_data = MarketDataService(self.feed, LogPublisher(self.engine), self.source)
+        self.metrics.register(FeedCollector(self.market_data))
+        self.checkpoints = CheckpointKeeper(self.engine)
+        self.engine.upkeep_fault = lambda: self.checkpoints.refused
+        self.metrics.register(CheckpointCollector(self.checkpoints))
+
+    def _on_feed_change(self, change: StatusChange) -> None:
+        self._feed_change = change
+
+    def feed_status(self) -> dict[str, Any]:
+        """How the feed is: it runs in this process."""
+        change = self._feed_change
+        return {
+            "status": self.feed.status.value,
+            "reason": "" if change is None else change.reason,
+            "since": None if change is None else change.time_ms,
+            "skewMs": self.feed.skew_ms,
+            "source": self.source,
+        }
+
+    def beside(self, on_ready: OnReady) -> list[Coroutine[Any, Any, None]]:
+        """What runs beside the app: the feed, and the upkeep of the journal."""
+        return [*super().beside(on_ready), self.market_data.run(), self.checkpoints.run()]

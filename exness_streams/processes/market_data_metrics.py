@@ -1,0 +1,121 @@
+"""The metrics of the market data service, and the small web server of a process that only ingests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+from prometheus_client.core import CounterMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from exness_streams import __version__
+from exness_streams.api.aiohttp_mends import refuse_other_aiohttp
+from exness_streams.api.commands import json_response
+from exness_streams.api.door import Door
+from exness_streams.api.errors import error_middleware
+from exness_streams.api.metrics import WorkHistograms, counter, exposition, faust_metrics, gauge, process_registry
+from exness_streams.market_data.service import MarketDataService
+
+if TYPE_CHECKING:
+    from exness_streams.processes.market_data_worker import MarketDataWorker
+
+SHUTDOWN_S = 1.0
+
+
+class FeedCollector(Collector):
+    """The feed of this process, and what was published of it."""
+
+    def __init__(self, service: MarketDataService) -> None:
+        self._service = service
+
+    def collect(self) -> Iterator[Metric]:
+        now = self._service.metrics()
+        yield gauge("exness_feed_connected", "1 while data flows", now.status == "connected")
+        yield counter("exness_feed_reconnects", "Connections after the first", now.reconnects)
+        yield counter("exness_feed_failed_attempts", "Connections that could not be made", now.failed_attempts)
+        yield _labelled("exness_feed_ticks", "Market updates handed to the log", "symbol", now.published)
+        yield _labelled("exness_feed_ignored", "Frames ignored, by reason", "reason", now.ignored)
+        yield counter("exness_feed_ahead", "Frames that claimed to be of the future, and count as of now", now.ahead)
+        yield _labelled("exness_feed_errors", "Error frames of the exchange, by its code", "code", now.errors)
+        yield gauge("exness_feed_silent_symbols", "Wanted symbols without a ticker lately", len(now.silent_symbols))
+        if now.last_tick_ms is not None:
+            yield gauge(
+                "exness_feed_last_tick_age_seconds",
+                "Local clock minus the event time of the newest market update",
+                time.time() - now.last_tick_ms / 1000,
+            )
+            yield gauge("exness_feed_skew_seconds", "Local clock minus event time as it arrived", now.skew_ms / 1000)
+
+
+def _labelled(name: str, meaning: str, label: str, counts: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(name, meaning, labels=[label])
+    for value, count in counts.items():
+        family.add_metric([value], count)
+    return family
+
+
+class _WorkerCollector(Collector):
+    def __init__(self, worker: MarketDataWorker) -> None:
+        self._worker = worker
+
+    def collect(self) -> Iterator[Metric]:
+        worker = self._worker
+        yield InfoMetricFamily("exness_build", "The program", {"version": __version__})
+        yield gauge("exness_feed_leader", "1 in the process that ingests", worker.leads.is_set())
+        yield gauge("exness_feed_waiting_records", "Updates that wait for a transaction", worker.publisher.waiting)
+        yield gauge("exness_ready", "1 when it ingests, or could take over", worker.joined.is_set())
+        yield from faust_metrics(worker.app)
+
+
+class MarketDataViews:
+    """The routes of a market data process."""
+
+    def __init__(self, worker: MarketDataWorker) -> None:
+        self._worker = worker
+
+    async def live(self, request: web.Request) -> web.Response:
+        """GET /livez: answers while the process does; restart it when this fails."""
+        return json_response({"status": "ok"})
+
+    async def ready(self, request: web.Request) -> web.Response:
+        """GET /readyz: 503 until it ingests or could take over; prices that do not come only degrade the leader."""
+        worker = self._worker
+        reasons = [] if worker.joined.is_set() else ["not (yet) a member of the consumer group"]
+        leads, status = worker.leads.is_set(), worker.feed.status.value
+        is_unready = bool(reasons)
+        if leads and status != "connected":
+            reasons.append(f"the feed of prices is {status}")
+        if leads and (silent := sorted(worker.feed.silent_symbols)):
+            reasons.append(f"{', '.join(silent)}: the exchange sends no prices")
+        body: dict[str, Any] = {
+            "status": "unready" if is_unready else "degraded" if reasons else "ok",
+            "reasons": reasons,
+            "role": "leader" if leads else "standby",
+            "feed": {"status": status, "source": worker.source},
+        }
+        return json_response(body, 503 if is_unready else 200, {"Retry-After": "1"} if is_unready else None)
+
+
+@asynccontextmanager
+async def watched(worker: MarketDataWorker) -> AsyncIterator[None]:
+    """Serve /metrics, /livez and /readyz of a market data process on its host and port. OSError."""
+    refuse_other_aiohttp()
+    registry = process_registry()
+    registry.register(FeedCollector(worker.service))
+    registry.register(_WorkerCollector(worker))
+    worker.publisher.observer = WorkHistograms(registry).of("ticks")
+    views = MarketDataViews(worker)
+    web_app = web.Application(middlewares=[error_middleware, Door(worker.settings.own_hosts).middleware])
+    web_app.router.add_get("/metrics", exposition(registry))
+    web_app.router.add_get("/livez", views.live)
+    web_app.router.add_get("/readyz", views.ready)
+    runner = web.AppRunner(web_app, access_log=None, shutdown_timeout=SHUTDOWN_S)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, worker.settings.host, worker.settings.port).start()
+        yield
+    finally:
+        await runner.cleanup()

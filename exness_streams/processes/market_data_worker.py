@@ -1,0 +1,229 @@
+"""The market data service on Kafka: of several processes one ingests, the others stand by.
+
+Faust elects the leader. The leader's updates go out in transactions under one transactional id: taking over
+fences the former leader at the brokers, so one that was paused and wakes up publishes nothing, and sequence
+numbers of a symbol only grow in the topic.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import faust
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from exness_streams.domain.outside_text import without_secrets
+from exness_streams.engine.observer import Observer
+from exness_streams.market_data.feed import BackpackFeed
+from exness_streams.market_data.service import MarketDataService
+from exness_streams.market_data.source import Source, check_topic, source_of
+from exness_streams.market_data.ticks import note_sequences, note_sources
+from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder
+from exness_streams.processes.stopping import given_up
+from exness_streams.settings.kafka import KafkaSettings
+from exness_streams.transport.faults import LogFault, LogFenced
+from exness_streams.transport.faust_environment import NO_ENVIRONMENT
+from exness_streams.transport.faust_mends import refuse_other_faust
+from exness_streams.transport.interfaces import LogRecord
+from exness_streams.transport.kafka.aiokafka_mends import refuse_other_aiokafka
+from exness_streams.transport.kafka.commits import KafkaCellLog
+from exness_streams.transport.kafka.topics import KafkaCluster, KafkaTopic, declare_topics
+from exness_streams.transport.recovery import HEARTBEATS, TableManager
+
+log = logging.getLogger(__name__)
+
+APP_ID = "exness-market-data"
+DAY_MS = 24 * 3600 * 1000
+TAIL_TICKS = 10_000
+TAIL_S_MAX = 10.0
+RETRY_S = 2.0
+FAILED_LATELY_S = 60.0
+
+
+class KafkaPublisher:
+    """Publishes market updates in batches, one transaction each. For one leader at a time."""
+
+    def __init__(self, cluster: KafkaCluster, source: Source) -> None:
+        self._cluster = cluster
+        self._source = source
+        # A cell log with one cell: its fence is what makes this process the only publisher.
+        self._log = KafkaCellLog(cluster, MARKET_UPDATES_TOPIC, APP_ID)
+        self._waiting: list[LogRecord] = []
+        self._woken = asyncio.Event()
+        self._published = 0
+        self.observer = Observer()
+
+    def publish(self, message: MarketDataMessage) -> None:
+        """Hand one update over; it goes out with whatever else waits."""
+        key, value = message.symbol.encode(), json_encoder.encode(message)
+        self._waiting.append(LogRecord(MARKET_UPDATES_TOPIC, key, value, 0, message.timestamp))
+        self._woken.set()
+
+    @property
+    def waiting(self) -> int:
+        """Updates that are not in a transaction yet."""
+        return len(self._waiting)
+
+    async def last_sequences(self) -> Mapping[str, int]:
+        """Fence the former leader, then read the newest sequence of each symbol. OtherSource, LogFault."""
+        self._waiting.clear()
+        await self._log.fence([0])
+        sources: Counter[str] = Counter()
+        newest = await _newest_sequences(self._cluster, sources)
+        check_topic(sources, self._source)
+        return newest
+
+    async def run(self) -> None:
+        """Write what is published, until cancelled. LogFault when another process has taken over."""
+        try:
+            while True:
+                await self._woken.wait()
+                self._woken.clear()
+                batch, self._waiting = self._waiting, []
+                if batch:
+                    self._published += len(batch)
+                    begun_s = time.monotonic()
+                    await self._log.commit(0, batch, self._published)
+                    self.observer.batch(MARKET_UPDATES_TOPIC, len(batch))
+                    self.observer.transaction(len(batch), time.monotonic() - begun_s)
+        finally:
+            await self._log.close()
+
+
+async def _newest_sequences(cluster: KafkaCluster, sources: Counter[str]) -> dict[str, int]:
+    consumer = AIOKafkaConsumer(
+        **cluster.client_settings,
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+    )
+    newest: dict[str, int] = {}
+    try:
+        await consumer.start()
+        tp = TopicPartition(MARKET_UPDATES_TOPIC, 0)
+        consumer.assign([tp])
+        begin, end = (await consumer.beginning_offsets([tp]))[tp], (await consumer.end_offsets([tp]))[tp]
+        consumer.seek(tp, max(begin, end - TAIL_TICKS))
+        deadline_s = asyncio.get_running_loop().time() + TAIL_S_MAX
+        while await consumer.position(tp) < end and asyncio.get_running_loop().time() < deadline_s:
+            for records in (await consumer.getmany(tp, timeout_ms=200)).values():
+                note_sequences(records, newest)
+                note_sources(records, sources)
+    except (KafkaError, OSError) as error:
+        raise cluster.unreachable(error) from error
+    finally:
+        await consumer.stop()
+    return newest
+
+
+class MarketDataWorker:
+    """One of the market data processes."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        refuse_other_aiokafka()
+        refuse_other_faust()
+        self.settings = settings
+        credentials = settings.security().credentials()
+        self.cluster = KafkaCluster(settings.kafka_brokers, credentials)
+        settings.tables_dir.mkdir(parents=True, exist_ok=True)
+        self.app: Any = faust.App(
+            APP_ID,
+            **NO_ENVIRONMENT,
+            broker=settings.broker_url,
+            broker_credentials=credentials,
+            broker_session_timeout=settings.session_timeout_s,
+            broker_heartbeat_interval=settings.session_timeout_s / HEARTBEATS,
+            consumer_group_instance_id=settings.worker_name,
+            datadir=str(settings.tables_dir),
+            topic_replication_factor=settings.replication_factor,
+            topic_disable_leader=False,
+            stream_wait_empty=False,
+            stream_recovery_delay=0.0,
+            web_enabled=False,
+            TableManager=TableManager,
+        )
+        self.feed = BackpackFeed(settings.backpack_ws_url, settings.instruments)
+        self.source = source_of(settings.backpack_ws_url)
+        self.publisher = KafkaPublisher(self.cluster, self.source)
+        self.service = MarketDataService(self.feed, self.publisher, self.source)
+        self.leads = asyncio.Event()
+        self.joined = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._failed_at_s = -FAILED_LATELY_S
+        self.app.on_partitions_assigned.connect(self._on_assigned, weak=False)
+        self.app.on_partitions_revoked.connect(self._on_revoked, weak=False)
+
+    async def _on_assigned(self, *_: Any, **__: Any) -> None:
+        self.joined.set()
+        self._changed.set()
+
+    async def _on_revoked(self, *_: Any, **__: Any) -> None:
+        self.joined.clear()
+        self._changed.set()
+
+    async def declare(self) -> None:
+        """Make the topic when it is missing. LogFault when there is another one, OtherSource when it is another's."""
+        topic = KafkaTopic(MARKET_UPDATES_TOPIC, 1, self.settings.replication_factor, retention_ms=DAY_MS)
+        await declare_topics(self.cluster, [topic])
+        # Before it leads: that would fence the one that ingests the right prices.
+        sources: Counter[str] = Counter()
+        await _newest_sequences(self.cluster, sources)
+        check_topic(sources, self.source)
+
+    async def lead(self) -> None:
+        """Ingest while this process is the leader. Runs for ever."""
+        ingesting: asyncio.Task[None] | None = None
+        try:
+            while True:
+                self._changed.clear()
+                leads = bool(self.app.is_leader())
+                if leads and ingesting is None:
+                    if not self._failed_lately():
+                        log.info("leading: ingesting %s", without_secrets(self.settings.backpack_ws_url))
+                    ingesting = asyncio.create_task(self._ingest())
+                elif not leads and ingesting is not None:
+                    log.info("standing by: another process leads")
+                    await given_up(ingesting)
+                    ingesting = None
+                (self.leads.set if leads else self.leads.clear)()
+                changed = asyncio.create_task(self._changed.wait())
+                await asyncio.wait({changed, ingesting} if ingesting else {changed}, return_when="FIRST_COMPLETED")
+                changed.cancel()
+                if ingesting is not None and ingesting.done():
+                    await self._after(ingesting)
+                    ingesting = None
+        finally:
+            if ingesting is not None:
+                await given_up(ingesting)
+
+    def _failed_lately(self) -> bool:
+        """Whether the outage was told already."""
+        return time.monotonic() - self._failed_at_s < FAILED_LATELY_S
+
+    async def _after(self, ended: asyncio.Task[None]) -> None:
+        """Kafka may be away for a while; anything else, a takeover by another process above all, ends this one."""
+        fault = ended.exception()
+        if fault is None or isinstance(fault, LogFenced) or not isinstance(fault, LogFault):
+            ended.result()
+            return
+        if not self._failed_lately():
+            log.warning("ingesting stopped, and begins again when Kafka answers: %s", fault)
+        self._failed_at_s = time.monotonic()
+        await asyncio.sleep(RETRY_S)
+        self._changed.set()
+
+    async def _ingest(self) -> None:
+        tasks = {asyncio.create_task(self.service.run()), asyncio.create_task(self.publisher.run())}
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                await given_up(task)

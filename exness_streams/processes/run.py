@@ -1,0 +1,240 @@
+"""How each long-running command runs: event loop, signals, logging, and what it says when it is ready.
+
+Faust takes a while to import, so the workers are imported when they are run: not for every --help.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import gc
+import logging
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+
+from exness_streams import __version__
+from exness_streams.domain.outside_text import without_secrets
+from exness_streams.market_data.source import OtherSource, claim_source, source_of
+from exness_streams.processes.log_repeats import Repeats
+from exness_streams.processes.stopping import Stopping, unless
+from exness_streams.settings.kafka import KafkaSettings, load_kafka_settings
+from exness_streams.settings.names import refuse_unknown_variables
+from exness_streams.settings.platform import ConfigError, Settings
+from exness_streams.simulator.newest_prices import newest_prices
+from exness_streams.simulator.server import BackpackSimulator
+from exness_streams.transport.faults import LogFault
+
+T = TypeVar("T")
+
+
+def run_loop(main_coroutine: Coroutine[object, object, T]) -> T:
+    """Run to the end on the fastest loop there is."""
+    # Long callbacks share the interpreter with the log's writer thread: let it have its turn sooner.
+    sys.setswitchinterval(0.0005)
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main_coroutine)
+    return uvloop.run(main_coroutine)
+
+
+Failed = BaseException | None
+
+
+def run_process(stopping: Stopping, main: Callable[[asyncio.Event], Coroutine[object, object, Failed]]) -> Failed:
+    """Run a process that works until it is told to stop; `main` gets the event that tells it. Returns what failed.
+
+    What is left to be done when it ends is bounded, too: tasks, threads, the interpreter.
+    """
+
+    async def run() -> Failed:
+        failed: Failed = None
+        try:
+            failed = await main(stopping.event())
+        except (LogFault, OtherSource, OSError) as error:
+            failed = error
+        finally:
+            stopping.limit(as_reason(failed or sys.exc_info()[1]))
+        return failed
+
+    return run_loop(run())
+
+
+def as_reason(failed: Failed) -> str:
+    """Why a stop has begun, for the line that is printed should it hang."""
+    return "stopped" if failed is None else in_words(failed)
+
+
+async def run_platform(
+    settings: Settings, simulator: BackpackSimulator | None, console: Console, stopping: Stopping, until: asyncio.Event
+) -> Failed:
+    """Everything in one process. Returns what failed. LogFault, OtherSource, OSError."""
+    from exness_streams.processes.engine_worker import Platform
+
+    try:
+        claim_source(settings.data_dir, "simulated" if simulator else source_of(settings.backpack_ws_url))
+        if simulator is not None:
+            simulator.resume(newest_prices(settings.log_dir, simulator.symbols))
+            await simulator.start()
+            platform = Platform(settings, simulator.url, simulator.rest_url)
+        else:
+            platform = Platform(settings, settings.backpack_ws_url, settings.backpack_rest_url)
+
+        async def on_ready() -> None:
+            put_start_up_aside()
+            _say_what_runs(settings, simulator, console)
+
+        return await platform.run(until, on_ready, lambda failed: stopping.limit(as_reason(failed)))
+    finally:
+        if simulator is not None:
+            await simulator.stop()
+
+
+async def run_engine(settings: KafkaSettings, console: Console, stopping: Stopping, until: asyncio.Event) -> Failed:
+    """One engine worker on Kafka. Returns what failed. LogFault, OSError."""
+    from exness_streams.processes.engine_worker import EngineWorker
+
+    worker = EngineWorker(settings, settings.backpack_rest_url)
+
+    async def on_ready() -> None:
+        put_start_up_aside()
+        brokers = ", ".join(settings.kafka_brokers)
+        console.print(f"[bold green]engine {settings.worker_name} is ready[/] on Kafka at {brokers}")
+        console.print(f"  page     {settings.own_url} (any worker answers for any account)")
+        console.print(f"  API      {settings.own_url}/api/v1/state")
+
+    return await worker.run(until, on_ready, lambda failed: stopping.limit(as_reason(failed)))
+
+
+def faust_app() -> Any:
+    """One engine worker on Kafka for Faust's own command line. A wrong setting ends that in one line, exit code 2."""
+    from exness_streams.processes.engine_worker import EngineWorker, check_bound
+    from exness_streams.processes.faust_worker import BoundedWorker
+
+    try:
+        refuse_unknown_variables()
+        engine = EngineWorker(load_kafka_settings()).engine
+    except (ConfigError, LogFault) as error:
+        wrong = click.ClickException(str(error))
+        wrong.exit_code = 2
+        raise wrong from None
+    engine.app.conf.Worker = BoundedWorker
+
+    async def settle() -> None:
+        await engine.cells.ready.wait()
+        put_start_up_aside()
+
+    async def check_door() -> None:
+        try:
+            await check_bound(engine.app, engine.settings)
+        except LogFault as fault:
+            await engine.app.crash(fault)
+
+    engine.app.task(settle)
+    engine.app.task(check_door)
+    return engine.app
+
+
+async def run_market_data(
+    settings: KafkaSettings, console: Console, stopping: Stopping, until: asyncio.Event
+) -> Failed:
+    """One market data process on Kafka. Returns what failed. LogFault, OSError."""
+    from exness_streams.processes.engine_worker import run_app
+    from exness_streams.processes.market_data_metrics import watched
+    from exness_streams.processes.market_data_worker import MarketDataWorker
+
+    worker = MarketDataWorker(settings)
+    # Several may run on one machine, and none needs a port for its work: so only where one is given.
+    is_watched = "port" in settings.model_fields_set
+    async with watched(worker) if is_watched else nullcontext():
+        if not await unless(until.wait(), worker.declare()):
+            return None
+        brokers = ", ".join(settings.kafka_brokers)
+        console.print(f"[bold green]market data {settings.worker_name} is running[/] on Kafka at {brokers}")
+        console.print(f"  feed     {without_secrets(settings.backpack_ws_url)} for {', '.join(settings.instruments)}")
+        metrics = f"{settings.own_url}/metrics" if is_watched else "set PORT for them"
+        console.print(f"  metrics  {metrics}", soft_wrap=True)
+        ending = lambda failed: stopping.limit(as_reason(failed))  # noqa: E731
+        return await run_app(worker.app, lambda: [worker.lead()], until, ending)
+
+
+async def serve_simulator(simulator: BackpackSimulator, console: Console, until: asyncio.Event) -> Failed:
+    """The simulator alone. OSError."""
+    await simulator.start()
+    try:
+        console.print(f"[bold green]Backpack simulator[/] on {simulator.url} (seed {simulator.seed})", soft_wrap=True)
+        urls = f"BACKPACK_WS_URL={simulator.url} BACKPACK_REST_URL={simulator.rest_url}"
+        console.print(f"  try      {urls} exness-streams run", soft_wrap=True)
+        await until.wait()
+    finally:
+        await simulator.stop()
+    return None
+
+
+def put_start_up_aside() -> None:
+    """What start-up has made lives as long as the process.
+
+    Put aside, it no longer makes each full collection a long pause (docs/benchmarks.md).
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def _say_what_runs(settings: Settings, simulator: BackpackSimulator | None, console: Console) -> None:
+    url = settings.own_url
+    feed = f"simulated prices (seed {simulator.seed})" if simulator else without_secrets(settings.backpack_ws_url)
+    console.print(f"[bold green]Exness Streams {__version__} is running[/]")
+    console.print(f"  page     {url}", soft_wrap=True)
+    console.print(f"  API      {url}/api/v1/state", soft_wrap=True)
+    console.print(f"  feed     {feed} for {', '.join(settings.instruments)}", soft_wrap=True)
+    console.print(f"  data     {settings.data_dir.absolute()} (embedded log; survives restarts)", soft_wrap=True)
+    console.print("  try      exness-streams open SOL long --margin 1000 --leverage 2")
+    console.print(
+        f"""  or       curl -X POST {url}/api/v1/positions/open -H 'Content-Type: application/json' """
+        """-d '{"margin":1000,"asset":"SOL","type":"long","leverage":2,"currentPrice":150}'""",
+        soft_wrap=True,
+        markup=False,
+    )
+    console.print("  stop     Ctrl-C")
+    if simulator is None:
+        other = f"{settings.data_dir}-simulated"  # this directory is Backpack's from now on
+        console.print(f"  offline? exness-streams run --feed simulated --data-dir {other}", soft_wrap=True)
+
+
+def in_words(error: BaseException) -> str:
+    """A fault as one line."""
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return f"{error.strerror}: choose another PORT, or stop what uses it"
+    text = str(error)
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+_TOLD_LAST = ("Crashed reason=%r", "Drain messages raised: %r")
+"""How Faust's records end that tell of what has crashed the app; it is the last line of the command, too."""
+
+
+def quiet_logging() -> None:
+    """Our own news, and everybody's warnings, on standard error."""
+    logging.basicConfig(
+        level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    logging.getLogger("exness_streams").setLevel(logging.INFO)
+    # Faust's services log each of their steps under the module of their class.
+    for name in ("exness_streams.transport", "exness_streams.engine.engine"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_is_news)
+        handler.addFilter(Repeats())
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a log record says more than the last line of the command will: what crashes the app is told there."""
+    if record.exc_info and record.exc_info[0] is not None and record.exc_info[0].__name__ == "ServiceStopped":
+        return False  # with this, Faust's recovery tells itself that the app is stopping; nobody waits to hear it
+    told_last = str(record.msg).endswith(_TOLD_LAST)
+    return not (told_last and any(isinstance(argument, LogFault) for argument in record.args or ()))

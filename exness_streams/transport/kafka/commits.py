@@ -1,0 +1,270 @@
+"""The commit protocol on Kafka: a transactional producer for each cell, and the market agent's plain one.
+
+Starting a producer with a cell's transactional id ends its former owner's: whatever that one still sends is
+refused by the brokers. So a worker that was paused, and wakes up as a stranger, cannot write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import (
+    InvalidProducerEpoch,
+    InvalidProducerIdMapping,
+    InvalidTxnState,
+    KafkaError,
+    ProducerFenced,
+)
+from async_timeout import timeout
+
+from exness_streams.transport.faults import CellReleased, LogClosed, LogFault, LogFenced
+from exness_streams.transport.interfaces import LogRecord, tell_nobody
+from exness_streams.transport.kafka.aiokafka_mends import RETRY_BACKOFF_MS, fatal_error, patience
+from exness_streams.transport.kafka.batches import BATCH_BYTES_MAX, delivered, enqueue
+from exness_streams.transport.kafka.offsets import committed_offsets
+from exness_streams.transport.kafka.topics import CONNECT_S_MAX, KafkaCluster
+
+TRANSACTION_TIMEOUT_MS = 10_000
+COMMIT_S_MAX = 30.0
+RELEASE_S_MAX = 3.0
+ABORT_S_MAX = 3.0
+
+FENCED = (ProducerFenced, InvalidProducerEpoch, InvalidProducerIdMapping, InvalidTxnState)
+
+
+class _FencedCell:
+    """A cell that is owned here: its producer, and one transaction at a time."""
+
+    def __init__(self, producer: Any, name: str, committed: int | None) -> None:
+        self.producer = producer
+        self.name = name
+        self.committed = committed
+        self.busy = asyncio.Lock()
+        self.fault: LogFault | None = None
+
+    async def commit(
+        self, records: Sequence[LogRecord], partition: int, offsets: dict[TopicPartition, int], group: str
+    ) -> Sequence[int]:
+        """As CellLog's. After a failure that could not be rolled back, every call fails."""
+        async with self.busy:
+            if self.fault is not None:
+                raise self.fault.for_waiter(False)
+            deciding = False
+            try:
+                await self.producer.begin_transaction()
+                patience.topics.update(record.topic for record in records)
+                sent = await enqueue(self.producer, records, partition)
+                await self.producer.send_offsets_to_transaction(offsets, group)
+                written = await delivered(sent, len(records))
+                deciding = True
+                await self.producer.commit_transaction()
+            except BaseException as error:
+                fault = self._fault(error, written=None if deciding else False)
+                if deciding or not await self._rolled_back():
+                    self.fault = fault
+                if isinstance(error, (KafkaError, AssertionError, LogFault, OSError)):
+                    raise fault from error
+                raise
+            return written
+
+    async def _rolled_back(self) -> bool:
+        """Abort. When that fails the broker does, once the transaction is overdue or the cell another's."""
+        try:
+            async with timeout(ABORT_S_MAX):
+                await self.producer.abort_transaction()
+        except (KafkaError, AssertionError, OSError, asyncio.TimeoutError):
+            return False
+        return True
+
+    def _fault(self, error: BaseException, written: bool | None) -> LogFault:
+        # The producer tells the reason once; what is called afterwards only hears that it is too late.
+        cause = fatal_error(self.producer) or error
+        if isinstance(cause, FENCED):
+            return LogFenced(
+                f"{self.name} was taken over by another worker, or its transaction took more than "
+                f"{TRANSACTION_TIMEOUT_MS / 1000:.0f} s: this worker must start again",
+                written=written,
+            )
+        if isinstance(cause, LogFault):
+            return cause.for_waiter(written)
+        words = str(cause) or type(cause).__name__
+        return LogFault(f"{self.name} could not be committed to Kafka: {words}", written=written)
+
+
+class KafkaCellLog:
+    """CellLog on Kafka, for an input topic and a consumer group (which is also the app's id).
+
+    The transport fences and releases its cells as partitions come and go.
+    """
+
+    def __init__(self, cluster: KafkaCluster, topic: str, group: str) -> None:
+        self._cluster = cluster
+        self.topic = topic
+        self._group = group
+        self._cells: dict[int, _FencedCell] = {}
+        self.on_release: Callable[[Iterable[int]], None] = tell_nobody
+
+    async def fence(self, partitions: Iterable[int]) -> None:
+        """Become the only writer of these cells, and learn how far they had come. LogFault."""
+        wanted = sorted(set(partitions))
+        await self.release(wanted)
+        starting = [asyncio.ensure_future(self._start_producer(partition)) for partition in wanted]
+        try:
+            producers = await asyncio.gather(*starting)
+            # Only now: the former owner's last transaction is decided, and it can begin no other.
+            committed = await committed_offsets(self._cluster, self._group, self.topic, wanted) if wanted else {}
+        except BaseException:  # a worker that stops in the middle of a takeover cancels it
+            for one in starting:
+                one.cancel()
+            started = await asyncio.gather(*starting, return_exceptions=True)
+            await asyncio.gather(*(_stop(one) for one in started if not isinstance(one, BaseException)))
+            raise
+        for partition, producer in zip(wanted, producers, strict=True):
+            name = f"partition {partition} of {self.topic}"
+            self._cells[partition] = _FencedCell(producer, name, committed.get(partition))
+
+    async def _start_producer(self, partition: int) -> Any:
+        producer = AIOKafkaProducer(
+            **self._cluster.client_settings,
+            transactional_id=f"{self._group}-{self.topic}-{partition}",  # an app may have more than one input
+            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+            retry_backoff_ms=RETRY_BACKOFF_MS,
+            max_batch_size=BATCH_BYTES_MAX,
+            linger_ms=0,
+        )
+        try:
+            async with timeout(CONNECT_S_MAX):
+                await producer.start()
+        except (KafkaError, OSError, asyncio.TimeoutError) as error:
+            await _stop(producer)
+            raise self._cluster.unreachable(error) from error
+        except asyncio.CancelledError:
+            await _stop(producer)
+            raise
+        return producer
+
+    async def commit(self, partition: int, records: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
+        """LogFenced when the cell is another worker's; CellReleased when it was released, or never fenced."""
+        cell = self._cells.get(partition)
+        if cell is None:
+            raise CellReleased(f"partition {partition} of {self.topic} is not this worker's (any more)")
+        offsets = {TopicPartition(self.topic, partition): next_offset}
+        try:
+            async with timeout(COMMIT_S_MAX):
+                written = await cell.commit(records, partition, offsets, self._group)
+        except asyncio.TimeoutError as error:
+            raise LogFault(f"Kafka did not commit {cell.name} within {COMMIT_S_MAX:.0f} s", written=None) from error
+        cell.committed = next_offset
+        return written
+
+    async def release(self, partitions: Iterable[int]) -> None:
+        """Let the transactions in flight finish (3 s at most), and give the cells up."""
+        numbers = list(partitions)
+        self.on_release(numbers)
+        released = [self._cells.pop(partition) for partition in numbers if partition in self._cells]
+        await asyncio.gather(*(self._give_up(cell) for cell in released))
+
+    async def _give_up(self, cell: _FencedCell) -> None:
+        cell.fault = cell.fault or CellReleased(f"{cell.name} was given up")  # for those that wait for their turn
+        try:
+            async with timeout(RELEASE_S_MAX):
+                await cell.busy.acquire()
+        except asyncio.TimeoutError:
+            pass  # the next owner's fence decides the transaction
+        else:
+            cell.busy.release()
+        await _stop(cell.producer)
+
+    async def close(self) -> None:
+        """Give all cells up."""
+        await self.release(list(self._cells))
+
+    def committed(self, partition: int) -> int | None:
+        """The input's next offset as last committed, by whichever worker. CellReleased when the cell is not fenced."""
+        cell = self._cells.get(partition)
+        if cell is None:
+            raise CellReleased(f"partition {partition} of {self.topic} is not this worker's (any more)")
+        return cell.committed
+
+
+class KafkaFrameLog:
+    """FrameLog on Kafka: a plain idempotent producer, since the journal's offsets must have no gaps.
+
+    Frames are in the journal before the ticks' offset moves, so a restart may frame ticks a second time: those below
+    `replay_end`. Faust commits that offset with its others, unless the ticks have a CellLog, whose commits move it.
+    """
+
+    def __init__(self, cluster: KafkaCluster, topic: str) -> None:
+        self._cluster = cluster
+        self.topic = topic
+        self._producer: Any = None
+        self._starting = asyncio.Lock()
+        self._next_offsets: dict[int, int] = {}
+        self._replay_ends: dict[int, int] = {}
+
+    def assigned(self, ends: dict[int, int]) -> None:
+        """Partitions of the ticks' topic are this worker's: where they end now."""
+        self._next_offsets.clear()
+        self._replay_ends.update(ends)
+
+    async def append(self, records: Sequence[LogRecord], partition: int, next_offset: int) -> None:
+        """Returns once all records are durable. LogFault: some of them may be."""
+        try:
+            async with self._starting:
+                if self._producer is None:
+                    self._producer = await self._start_producer()
+            sent = await enqueue(self._producer, records, None)
+            await delivered(sent, len(records))
+        except (KafkaError, OSError) as error:
+            words = str(error) or type(error).__name__
+            raise LogFault(f"frames could not be written to Kafka: {words}", written=None) from error
+        self._next_offsets[partition] = next_offset
+
+    async def _start_producer(self) -> Any:
+        producer = AIOKafkaProducer(
+            **self._cluster.client_settings,
+            enable_idempotence=True,
+            acks="all",
+            max_batch_size=BATCH_BYTES_MAX,
+            linger_ms=0,
+        )
+        try:
+            async with timeout(CONNECT_S_MAX):
+                await producer.start()
+        except (KafkaError, OSError, asyncio.TimeoutError) as error:
+            await _stop(producer)
+            raise self._cluster.unreachable(error) from error
+        return producer
+
+    def next_offset(self, partition: int) -> int | None:
+        """The ticks' offset that may be committed now; None when nothing was framed since the assignment."""
+        return self._next_offsets.get(partition)
+
+    def framed_end(self, partition: int) -> int:
+        return 0
+
+    def replay_end(self, partition: int) -> int:
+        """LogClosed when the partition was never this worker's."""
+        end = self._replay_ends.get(partition)
+        if end is None:
+            raise LogClosed(f"partition {partition} of {self.topic} is not this worker's")
+        return end
+
+    async def close(self) -> None:
+        """Stop the producer."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await _stop(producer)
+
+
+async def _stop(producer: Any) -> None:
+    """Stop a producer, without waiting long for brokers that are gone."""
+    try:
+        async with timeout(RELEASE_S_MAX):
+            await producer.stop()
+    except (KafkaError, OSError, asyncio.TimeoutError) as error:
+        logging.getLogger(__name__).warning("a Kafka producer did not stop in order: %r", error)

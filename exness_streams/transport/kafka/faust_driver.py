@@ -1,0 +1,364 @@
+"""The Faust transport `fenced-kafka://host:port`: Faust's own Kafka driver, with batches and fenced cells."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cached_property
+from typing import Any, ClassVar
+
+from aiokafka.errors import KafkaError
+from aiokafka.partitioner import DefaultPartitioner
+from faust.exceptions import ProducerSendError
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from mode import Service
+
+from exness_streams.transport.batching import BatchingConsumer, Wakeup
+from exness_streams.transport.faults import LogFault
+from exness_streams.transport.kafka.aiokafka_mends import (
+    assignment_of,
+    close_connections,
+    has_fatal_error,
+    leave_when_stopped,
+    poll_records_max,
+    read_committed,
+)
+from exness_streams.transport.kafka.commits import KafkaCellLog, KafkaFrameLog
+from exness_streams.transport.kafka.offsets import data_ends
+from exness_streams.transport.kafka.topics import KafkaCluster, KafkaTopic, declare_topics
+
+__all__ = ["Consumer", "KafkaCellLog", "KafkaFrameLog", "Producer", "Transport"]
+
+FETCH_WAIT_MS_MAX = 100
+"""How long a broker holds a fetch that finds nothing. A partition that is ready meanwhile waits for its end."""
+
+
+STOP_S_MAX = 15.0
+"""How long the consumer's thread may take to end; a rebalance that is under way must end first."""
+
+
+class FetchEnd:
+    """Ends one fetch in the consumer's thread; may be set before that fetch has begun."""
+
+    def __init__(self, thread_loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = thread_loop
+        self._event = asyncio.Event()
+
+    def set(self) -> None:
+        """From any thread."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._event.set)
+
+    async def wait(self) -> None:
+        """In the consumer's thread."""
+        await self._event.wait()
+
+
+class FetchWakeup(Wakeup):
+    """A Wakeup that also ends the fetch under way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetch: FetchEnd | None = None
+
+    def set(self) -> None:
+        super().set()
+        if self.fetch is not None:
+            self.fetch.set()
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # faust is untyped here
+    """Reads only what was committed, lets a fetch be ended, and leaves its group when it stops."""
+
+    shutdown_timeout = STOP_S_MAX
+
+    async def on_thread_stop(self) -> None:
+        if self._consumer is not None:
+            leave_when_stopped(self._consumer)
+        try:
+            await super().on_thread_stop()
+        except asyncio.CancelledError:
+            # aiokafka's own, from a fetch that it cancels while that waits for its broker. It would end this thread
+            # in silence, and who stops it would wait for nothing.
+            await close_connections(self._consumer)
+
+    def _stopped_set(self) -> None:
+        if not self.thread_loop.is_closed():  # the thread may have ended first
+            super()._stopped_set()
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        read_committed(consumer, FETCH_WAIT_MS_MAX)
+        return consumer
+
+    async def fetch(self, active: set[TP] | None, timeout_s: float, end: FetchEnd) -> Mapping[Any, list[Any]]:
+        """Records by partition; nothing when `end` was set first."""
+        consumer = self._ensure_consumer()
+        records: Mapping[Any, list[Any]] = await self.call_thread(self._fetch_until, consumer, active, timeout_s, end)
+        return records
+
+    async def _fetch_until(self, consumer: Any, active: Any, timeout_s: float, end: FetchEnd) -> Mapping[Any, Any]:
+        fetch = asyncio.ensure_future(
+            self._fetch_records(consumer, active, timeout=timeout_s, max_records=poll_records_max(consumer))
+        )
+        ended = asyncio.ensure_future(end.wait())
+        try:
+            await asyncio.wait({fetch, ended}, return_when=asyncio.FIRST_COMPLETED)
+            # aiokafka takes records and returns them in one step: a fetch that is not done has taken none.
+            if not fetch.done():
+                fetch.cancel()
+                await asyncio.wait({fetch})
+            return {} if fetch.cancelled() else fetch.result()
+        finally:
+            ended.cancel()
+            fetch.cancel()
+
+    async def seek_on_thread(self, tp: TP, offset: int) -> None:
+        """aiokafka's own seek is for its own thread only."""
+        await self.call_thread(self._ensure_consumer().seek, driver.ensure_aiokafka_TP(tp), offset)
+
+
+class Consumer(BatchingConsumer, driver.Consumer):  # type: ignore[misc]
+    """Faust's Kafka consumer with batches; cells are fenced before it takes their partitions over."""
+
+    transport: Transport
+    _thread: ConsumerThread
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.wakeup: FetchWakeup = FetchWakeup()
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    # -- assignment
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        # The thread waits for this, and what stops here waits for the thread, which then answers no more.
+        await self.wait_for_stopped(self._on_assigned(assigned, generation_id))
+
+    async def _on_assigned(self, assigned: set[TP], generation_id: int) -> None:
+        try:
+            await self._take_over(assigned)
+        except LogFault as fault:
+            await self.app.crash(fault)  # aiokafka would drop it, and go on
+            return
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    async def on_stop(self) -> None:
+        # Before the group is left: the next owner's fence then meets no transaction.
+        await asyncio.gather(*(cells.close() for cells in self.transport.cell_logs.values()))
+        if not self._thread.thread_loop.is_closed():  # else what failed has ended the thread: nobody can commit
+            await super().on_stop()
+
+    async def _take_over(self, assigned: set[TP]) -> None:
+        for topic, cells in self.transport.cell_logs.items():
+            await cells.fence(tp.partition for tp in assigned if tp.topic == topic)
+        for topic, frames in self.transport.frame_logs.items():
+            ends = await super().highwaters(*(tp for tp in assigned if tp.topic == topic))
+            frames.assigned({tp.partition: end for tp, end in ends.items()})
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        for topic, cells in self.transport.cell_logs.items():
+            await cells.release(tp.partition for tp in revoked if tp.topic == topic)
+        await super().on_partitions_revoked(revoked)
+
+    # -- records
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> dict[TP, list[Any]]:
+        end = FetchEnd(self._thread.thread_loop)
+        self.wakeup.fetch = end
+        try:
+            records = await self._thread.fetch(active_partitions, timeout, end)
+        finally:
+            self.wakeup.fetch = None
+        return {TP(tp.topic, tp.partition): found for tp, found in records.items()}
+
+    def stop_flow(self) -> None:
+        super().stop_flow()
+        self.wakeup.set()
+
+    async def _give_back(self) -> None:
+        try:
+            await super()._give_back()
+        except KafkaError as error:
+            # In the middle of a rebalance: recovery seeks when it is over, before the flow goes on.
+            self.log.info("Did not seek: %r", error)
+
+    # -- positions
+
+    async def _seek(self, partition: TP, offset: int) -> None:
+        await self._thread.seek_on_thread(partition, offset)
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        sought: Mapping[TP, int] = await super().seek_to_committed()
+        # aiokafka leaves the others where they are, perhaps behind records that were fetched and given back.
+        fresh = [tp for tp, offset in sought.items() if not offset and not self._is_changelog_tp(tp)]
+        if fresh and self.app.conf.consumer_auto_offset_reset == "earliest":
+            await self._thread.seek_to_beginning(*fresh)
+        return sought
+
+    def highwater(self, tp: TP) -> int:
+        try:
+            end = super().highwater(tp)
+        except (AssertionError, AttributeError):  # the partition was revoked a moment ago, in the other thread
+            end = None
+        return end if end is not None else 0
+
+    async def highwaters(self, *partitions: TP) -> Mapping[TP, int]:
+        changelogs = [tp for tp in partitions if self._is_changelog_tp(tp)]
+        others = [tp for tp in partitions if not self._is_changelog_tp(tp)]
+        ends: dict[TP, int] = dict(await super().highwaters(*others)) if others else {}
+        if changelogs:
+            # Recovery waits for the record before the end: a transaction's marker would never come.
+            ends.update(await data_ends(self.transport.cluster, changelogs))
+        return ends
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Faust's, which knows only its own commits and single records: what commits for itself it would call stuck.
+
+        engine/stalls.py looks at those. Changelogs stand still, and unread, as long as a table is written here.
+        """
+        if tp.topic not in getattr(self.app, "self_committed_topics", ()) and not self._is_changelog_tp(tp):
+            super().verify_event_path(now, tp)
+
+    def _is_behind(self, tp: TP) -> bool:
+        # Faust's own way to it. Between two assignments, in the other thread, there is none.
+        consumer = self._thread._consumer
+        assignment = None if consumer is None else assignment_of(consumer)
+        if assignment is None:
+            return False
+        state = assignment.state_value(driver.ensure_aiokafka_TP(tp))
+        if state is None or not state.has_valid_position or state.highwater is None:
+            return False
+        return bool(state.position < state.highwater)
+
+    def key_partition(self, topic: str, key: bytes | None, partition: int | None = None) -> int | None:
+        return partition if partition is not None else self.transport.key_partition(topic, key)
+
+    # -- offsets
+
+    def _new_offset(self, tp: TP) -> int | None:
+        offset = super()._new_offset(tp)
+        frames = self.transport.frame_logs.get(tp.topic)
+        if frames is None or tp.topic in self.transport.cell_logs:
+            return offset
+        return frames.next_offset(tp.partition)
+
+
+class Producer(driver.Producer):  # type: ignore[misc]
+    """Faust's Kafka producer, idempotent: a record whose acknowledgement got lost is not appended a second time.
+
+    It starts before the consumer and stops after it, and closes the logs then.
+    """
+
+    transport: Transport
+
+    async def on_start(self) -> None:
+        try:
+            await super().on_start()
+        except (KafkaError, OSError) as error:
+            raise self.transport.cluster.unreachable(error) from error
+
+    async def on_stop(self) -> None:
+        await self.transport.close()
+        await super().on_stop()
+
+    def _settings_extra(self) -> Mapping[str, Any]:
+        return {"acks": "all", "enable_idempotence": True}
+
+    async def send(self, *args: Any, **kwargs: Any) -> Awaitable[Any]:
+        """As Faust's; LogFault when it fails, and from the future when it is unknown whether it has."""
+        try:
+            sent = await super().send(*args, **kwargs)
+        except ProducerSendError as error:
+            raise LogFault(f"Kafka takes no record: {error}") from error
+        return asyncio.ensure_future(self._delivered(sent))
+
+    async def _delivered(self, sent: Awaitable[Any]) -> Any:
+        try:
+            return await sent
+        except KafkaError as error:
+            fault = LogFault(f"Kafka did not acknowledge a record: {error}", written=None)
+            if has_fatal_error(self._producer):
+                await self.app.crash(fault)  # it would refuse all that follow
+            raise fault from error
+
+    def key_partition(self, topic: str, key: bytes) -> TP:
+        return TP(topic, self.transport.key_partition(topic, key))
+
+
+class Transport(driver.Transport):  # type: ignore[misc]
+    """Kafka for one app. URL: `fenced-kafka://host:port`, several of them separated by `;`."""
+
+    Consumer: ClassVar[type[Consumer]] = Consumer
+    Producer: ClassVar[type[Producer]] = Producer
+
+    fault: ClassVar[LogFault | None] = None
+    """None: the brokers are another matter, and each part of this worker says itself what it meets with them."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cell_logs: dict[str, KafkaCellLog] = {}
+        self.frame_logs: dict[str, KafkaFrameLog] = {}
+        self._partitions: dict[str, int] = {}
+
+    @cached_property
+    def cluster(self) -> KafkaCluster:
+        """The brokers, and the app's credentials for them."""
+        return KafkaCluster(tuple(driver.server_list(self.url, self.default_port)), self.app.conf.broker_credentials)
+
+    @cached_property
+    def partitioner(self) -> Callable[..., int]:
+        """(key, all partitions, available ones) -> partition: Kafka's murmur2, unless the app has its own."""
+        chosen: Callable[..., int] = self.app.conf.producer_partitioner or DefaultPartitioner()
+        return chosen
+
+    def cell_log(self, topic: str) -> KafkaCellLog:
+        """The CellLog of an input topic in the app's own consumer group: one, whose cells follow the assignment."""
+        return self.cell_logs.setdefault(topic, KafkaCellLog(self.cluster, topic, self.app.conf.id))
+
+    def frame_log(self, topic: str) -> KafkaFrameLog:
+        """The FrameLog of the ticks' topic in the app's own consumer group: one, that follows the assignment."""
+        return self.frame_logs.setdefault(topic, KafkaFrameLog(self.cluster, topic))
+
+    def partitions(self, topic: str) -> int:
+        """A declared topic's number of partitions. LogFault for another topic."""
+        count = self._partitions.get(topic)
+        if count is None:
+            raise LogFault(f"topic {topic} is not declared by this app")
+        return count
+
+    def key_partition(self, topic: str, key: bytes | None) -> int:
+        """The partition of a key, as Kafka's clients choose it (murmur2)."""
+        partitions = list(range(self.partitions(topic)))
+        return self.partitioner(key, partitions, partitions)
+
+    async def declare(self, topic: KafkaTopic) -> None:
+        """Make a topic, or check the one there is. LogFault when it is another than is wanted."""
+        await declare_topics(self.cluster, [topic])
+        self._partitions[topic.name] = topic.partitions
+
+    async def _really_create_topic(
+        self,
+        owner: Service,
+        client: Any,
+        topic: str,
+        partitions: int,
+        replication: int,
+        *,
+        config: Mapping[str, Any] | None = None,
+        retention: int | None = None,
+        compacting: bool | None = None,
+        **_: Any,
+    ) -> None:
+        # Faust's own takes an existing topic as it is, whatever its partitions.
+        given = retention or int((config or {}).get("retention.ms", -1))
+        retention_ms = given if given > 0 else None
+        await self.declare(KafkaTopic(topic, partitions, int(replication), bool(compacting), retention_ms))
+
+    async def close(self) -> None:
+        """Give all cells up, and stop the frames' producers."""
+        logs: list[KafkaCellLog | KafkaFrameLog] = [*self.cell_logs.values(), *self.frame_logs.values()]
+        await asyncio.gather(*(log.close() for log in logs))

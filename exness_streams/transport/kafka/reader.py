@@ -1,0 +1,127 @@
+"""Reading a cluster's topics from beside the workers: for the audit and the checkpoints."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from async_timeout import timeout
+
+from exness_streams.transport.faults import LogFault
+from exness_streams.transport.kafka.offsets import ANSWER_S_MAX, committed_offsets
+from exness_streams.transport.kafka.topics import CONNECT_S_MAX, KafkaCluster
+
+POLL_S = 0.02
+
+
+class KafkaReader:
+    """What is committed, and up to where. One partition is read at a time. Methods raise LogFault."""
+
+    def __init__(self, cluster: KafkaCluster, committed: Any, uncommitted: Any) -> None:
+        """committed, uncommitted: started aiokafka consumers of either isolation level, for the ends of partitions."""
+        self._cluster = cluster
+        self._committed = committed
+        self._uncommitted = uncommitted
+
+    async def partition_count(self, topic: str) -> int:
+        """0 where there is no such topic; asking does not make it."""
+        async with self._cluster.admin() as admin:
+            with _told(topic):
+                described = await admin.describe_topics()
+        return next((len(one["partitions"]) for one in described if one["topic"] == topic and not one["error_code"]), 0)
+
+    async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        """The first offset that is kept, and the one after the last committed."""
+        tp = TopicPartition(topic, partition)
+        with _told(topic):
+            starts = await self._committed.beginning_offsets([tp])
+            ends = await self._committed.end_offsets([tp])
+        return starts[tp], ends[tp]
+
+    async def group_offset(self, group: str, topic: str, partition: int) -> int | None:
+        """The next offset as last committed by a group; None when nothing was."""
+        return (await committed_offsets(self._cluster, group, topic, [partition])).get(partition)
+
+    async def decided_end(self, topic: str, partition: int) -> int:
+        """Where a partition with one transactional writer can be cut between two transactions.
+
+        All transactions that had written anything to it before the call are decided by then, and before that
+        offset. Waits for the one in flight.
+        """
+        tp = TopicPartition(topic, partition)
+        deadline_s = time.monotonic() + ANSWER_S_MAX
+        with _told(topic):
+            written = (await self._uncommitted.end_offsets([tp]))[tp]
+            while True:
+                # To a reader of what is committed, the end is the first record of the transaction in flight.
+                decided: int = (await self._committed.end_offsets([tp]))[tp]
+                if decided >= written:
+                    return decided
+                if time.monotonic() > deadline_s:
+                    raise LogFault(f"a transaction on partition {partition} of {topic} stays undecided: try again")
+                await asyncio.sleep(POLL_S)
+
+    async def read(self, topic: str, partition: int, first: int, end: int, take: Callable[[Any], bool]) -> None:
+        """Give `take` the committed records from `first` to before `end`, in order, until it returns True.
+
+        They are aiokafka's ConsumerRecords.
+        """
+        if first >= end:
+            return
+        tp = TopicPartition(topic, partition)
+        # A consumer for each reading: aiokafka's may never stop when it was assigned another partition just before.
+        async with _started(self._cluster, "read_committed") as consumer:
+            consumer.assign([tp])
+            consumer.seek(tp, first)
+            position, moved_at_s = first, time.monotonic()
+            while position < end:
+                with _told(topic):
+                    found = (await consumer.getmany(tp, timeout_ms=100)).get(tp, [])
+                    async with timeout(ANSWER_S_MAX):
+                        reached = await consumer.position(tp)
+                if reached > position:  # by markers alone, too
+                    position, moved_at_s = reached, time.monotonic()
+                elif time.monotonic() - moved_at_s > ANSWER_S_MAX:
+                    raise LogFault(
+                        f"Kafka does not go on giving records of {topic}: look at the brokers, and try again"
+                    )
+                if any(take(record) for record in found if record.offset < end):
+                    return
+
+
+@asynccontextmanager
+async def kafka_reader(cluster: KafkaCluster) -> AsyncIterator[KafkaReader]:
+    """A reader that is connected. KafkaUnreachable."""
+    async with _started(cluster, "read_committed") as committed, _started(cluster, "read_uncommitted") as uncommitted:
+        yield KafkaReader(cluster, committed, uncommitted)
+
+
+@asynccontextmanager
+async def _started(cluster: KafkaCluster, isolation_level: str) -> AsyncIterator[Any]:
+    consumer = AIOKafkaConsumer(
+        **cluster.client_settings, isolation_level=isolation_level, enable_auto_commit=False, auto_offset_reset="none"
+    )
+    try:
+        try:
+            async with timeout(CONNECT_S_MAX):
+                await consumer.start()
+        except (KafkaError, OSError, asyncio.TimeoutError) as error:
+            raise cluster.unreachable(error) from error
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+@contextmanager
+def _told(topic: str) -> Iterator[None]:
+    try:
+        yield
+    except OffsetOutOfRangeError as error:
+        raise LogFault(f"records of {topic} were removed while they were being read: try again") from error
+    except (KafkaError, OSError, asyncio.TimeoutError) as error:
+        raise LogFault(f"{topic} can't be read from Kafka: {error or 'no answer'}") from error

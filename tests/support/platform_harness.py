@@ -1,0 +1,170 @@
+"""A whole platform in this process, in a thread of its own, and a client that sends anything at all."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import http.client
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from exness_streams.processes.engine_worker import Platform
+from exness_streams.settings.platform import load_settings
+from exness_streams.simulator.server import BackpackSimulator
+
+GIVE_UP_S = 60.0
+POLL_S = 0.01
+STARTED = (("SOL_USDC", "150.00", "150.10"), ("BTC_USDC", "65000.0", "65010.0"), ("ETH_USDC", "3500.00", "3501.00"))
+
+OPEN = "/api/v1/positions/open"
+CLOSE = "/api/v1/positions/close"
+STATE = "/api/v1/state"
+
+
+class Reply(NamedTuple):
+    """An answer as it came."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body with its numbers as they are written."""
+        return json.loads(self.body, parse_float=Decimal, parse_int=Decimal)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody uses now, below those that the system gives to outgoing connections."""
+    first = 10_000 + os.getpid() % 10_000
+    for port in range(first, first + 2_000):
+        with socket.socket() as candidate:
+            candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):
+                candidate.bind(("127.0.0.1", port))
+                return port
+    raise RuntimeError("no free port")
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    """What the condition gives once it is true. TimeoutError when it never is."""
+    give_up_at_s = time.monotonic() + GIVE_UP_S
+    while time.monotonic() < give_up_at_s:
+        if found := condition():
+            return found
+        time.sleep(POLL_S)
+    raise TimeoutError("it never came true")
+
+
+class PlatformThread:
+    """A platform on simulated prices. Its prices stand still until a test moves them."""
+
+    def __init__(self, data_dir: Path, **settings: Any) -> None:
+        self.port = free_port()
+        self.settings = load_settings(data_dir=data_dir, port=self.port, **settings)
+        self.platform: Platform | None = None
+        self.failed: BaseException | None = None
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._until = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="platform")
+
+    def start(self) -> PlatformThread:
+        """Start it, and wait until all markets can be traded on. Raises what ended it instead."""
+        # In one process the handle of a table, and RocksDB's lock with it, lives until it is collected: a platform that
+        # was here before may still hold them.
+        gc.collect()
+        self._thread.start()
+        until(lambda: self._ready.is_set() or not self._thread.is_alive())
+        if not self._ready.is_set():
+            raise self.failed or RuntimeError("the platform has ended")
+        for symbol, bid, ask in STARTED:
+            self.set_price(symbol, bid, ask)
+        return self
+
+    def stop(self) -> None:
+        """Stop it and wait. Raises what made it fail."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._until.set)
+            self._thread.join(GIVE_UP_S)
+        if self.failed is not None:
+            raise self.failed
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run something in the platform's event loop."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(GIVE_UP_S)
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call something in the platform's event loop."""
+
+        async def call() -> Any:
+            return function(*arguments)
+
+        return self.run(call())
+
+    def set_price(self, symbol: str, bid: str | None, ask: str | None) -> None:
+        """Set the book of a market, and wait until orders would fill at it."""
+        wanted = [None if price is None else Decimal(price) for price in (bid, ask)]
+
+        def is_there() -> bool:
+            market = next(m for m in self.get("/api/v1/markets").json["markets"] if m["symbol"] == symbol)
+            return [market["bid"], market["ask"]] == wanted
+
+        self.call(self.simulator.set_price, symbol, *wanted, Decimal(bid or ask or "1"))
+        until(is_there)
+
+    def get(self, path: str, account: str = "demo") -> Reply:
+        """GET a path."""
+        return self.send("GET", path, headers={"X-Account": account})
+
+    def post(self, path: str, body: Any, account: str = "demo", key: str | None = None) -> Reply:
+        """POST a body as JSON."""
+        headers = {"X-Account": account, "Content-Type": "application/json"}
+        if key is not None:
+            headers["Idempotency-Key"] = key
+        return self.send("POST", path, json.dumps(body).encode(), headers)
+
+    def state(self, account: str = "demo") -> Any:
+        """GET /api/v1/state."""
+        return self.get(STATE, account).json
+
+    def send(self, method: str, path: str, content: bytes = b"", headers: dict[str, str] | None = None) -> Reply:
+        """Send anything: header values as latin-1, the body as it is."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=GIVE_UP_S)
+        try:
+            connection.request(method, path, content, headers or {})
+            response = connection.getresponse()
+            return Reply(response.status, dict(response.headers), response.read())
+        finally:
+            connection.close()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self.failed = self._loop.run_until_complete(self._serve())
+        except Exception as error:
+            self.failed = error
+        finally:
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.close()
+
+    async def _serve(self) -> BaseException | None:
+        symbols = self.settings.instruments
+        async with BackpackSimulator(symbols, rate=0, ticker_interval_s=0.1, close_grace_s=1) as simulator:
+            self.simulator = simulator
+            self.platform = Platform(self.settings, simulator.url, simulator.rest_url)
+
+            async def on_ready() -> None:
+                while not simulator.subscriptions:  # noqa: ASYNC110 - the simulator has no event for it
+                    await asyncio.sleep(POLL_S)
+                self._ready.set()
+
+            return await self.platform.run(self._until, on_ready)

@@ -1,0 +1,236 @@
+"""The market agent's work: what becomes of a batch of ticks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+import pytest
+from trading_samples import terms
+
+from exness_streams.domain.candles import CandleFold
+from exness_streams.domain.codec import decode_record
+from exness_streams.domain.frames import PriceFrame
+from exness_streams.domain.instruments import Catalogue
+from exness_streams.domain.ticks import TickFault
+from exness_streams.engine.framer import Framer
+from exness_streams.messages import JOURNAL_TOPIC, MarketDataMessage, json_encoder
+from exness_streams.transport.faults import LogFault
+from exness_streams.transport.interfaces import LogRecord
+
+
+class Tick(NamedTuple):
+    offset: int
+    value: bytes | None
+
+
+class KeptFrames:
+    """A FrameLog that keeps what it is given."""
+
+    def __init__(self, replay_end: int = 0, framed_end: int = 0) -> None:
+        self.appended: list[tuple[Sequence[LogRecord], int, int]] = []
+        self._replay_end = replay_end
+        self._framed_end = framed_end
+
+    async def append(self, records: Sequence[LogRecord], partition: int, next_offset: int) -> None:
+        self.appended.append((records, partition, next_offset))
+
+    def framed_end(self, partition: int) -> int:
+        return self._framed_end
+
+    def replay_end(self, partition: int) -> int:
+        return self._replay_end
+
+    def frames(self) -> list[PriceFrame]:
+        decoded = [decode_record(record.value or b"") for records, _, _ in self.appended for record in records]
+        return [frame for frame in decoded if isinstance(frame, PriceFrame)]
+
+
+def tick(offset: int, bid: str, *, symbol: str = "SOL_USDC", price: str = "150", sequence: int | None = None) -> Tick:
+    number = offset + 1 if sequence is None else sequence
+    message = MarketDataMessage(symbol, Decimal(price), 1_000 + number, number, None, Decimal(bid), Decimal(bid) + 1)
+    return Tick(offset, json_encoder.encode(message))
+
+
+async def test_a_batch_is_one_frame_in_every_cell_and_moves_the_offset() -> None:
+    kept = KeptFrames()
+    await Framer(kept, cells=3, pace_ms=0).frame(0, [tick(7, "150"), tick(8, "149"), tick(9, "151")])
+    [(records, partition, next_offset)] = kept.appended
+    assert [(record.topic, record.partition) for record in records] == [(JOURNAL_TOPIC, n) for n in range(3)]
+    assert len({record.value for record in records}) == 1
+    assert (partition, next_offset) == (0, 10)
+    [symbol] = kept.frames()[0].symbols
+    assert symbol.last.bid == 151
+    assert [step.price for step in symbol.bid_lows] == [150, 149]
+
+
+async def test_ticks_that_may_have_been_framed_before_go_one_a_frame() -> None:
+    kept = KeptFrames(replay_end=2)
+    await Framer(kept, cells=1, pace_ms=0).frame(0, [tick(n, str(150 + n)) for n in range(4)])
+    assert [frame.symbols[0].last.sequence for frame in kept.frames()] == [1, 2, 4]
+
+
+class KeptCandles:
+    """A keeper of candles that notes how far ticks are framed."""
+
+    def __init__(self) -> None:
+        self.fold = CandleFold(["SOL_USDC"])
+        self.framed_to = -1
+
+    def framed(self, fold: CandleFold, next_offset: int) -> None:
+        assert fold is self.fold
+        self.framed_to = next_offset
+
+
+async def test_ticks_that_were_framed_are_read_again_for_the_candles_alone() -> None:
+    kept, candles = KeptFrames(framed_end=2), KeptCandles()
+    framer = Framer(kept, cells=1, pace_ms=0, candles=candles)
+    await framer.frame(0, [tick(n, "150", price=str(100 + n)) for n in range(2)])
+    assert not kept.appended
+    assert candles.framed_to == 2
+    await framer.frame(0, [tick(n, "150", price=str(100 + n)) for n in range(2, 4)])
+    assert [frame.symbols[0].last.sequence for frame in kept.frames()] == [4]
+    assert candles.framed_to == 4
+    live = candles.fold.live("SOL_USDC")
+    assert live is not None
+    assert (live.observed.first, live.observed.last, live.observed.sequence) == (100, 103, 4)
+
+
+async def test_candles_hear_of_frames_only_when_they_are_durable() -> None:
+    class Failing(KeptFrames):
+        async def append(self, records: Sequence[LogRecord], partition: int, next_offset: int) -> None:
+            raise LogFault("no")
+
+    candles = KeptCandles()
+    with pytest.raises(LogFault):
+        await Framer(Failing(), cells=1, pace_ms=0, candles=candles).frame(0, [tick(0, "150")])
+    assert candles.framed_to == -1
+
+
+async def test_a_batch_that_moves_nothing_writes_nothing() -> None:
+    kept = KeptFrames()
+    framer = Framer(kept, cells=1, pace_ms=0)
+    await framer.frame(0, [tick(0, "150")])
+    await framer.frame(0, [tick(1, "150")])
+    assert len(kept.appended) == 1
+    await framer.frame(0, [tick(2, "150.5")])
+    assert kept.appended[-1][2] == 3
+
+
+async def test_the_house_spread_is_in_the_journal_for_every_tick_of_its_symbol_alone() -> None:
+    catalogue = Catalogue([terms("SOL_USDC", spread="0.01"), terms("ETH_USDC")])
+    kept = KeptFrames()
+    batch = [tick(0, "150"), tick(1, "149"), tick(2, "151"), tick(3, "3500", symbol="ETH_USDC")]
+    await Framer(kept, cells=1, pace_ms=0, catalogue=catalogue).frame(0, batch)
+    [frame] = kept.frames()
+    ether, solana = frame.symbols
+    assert (ether.last.bid, ether.last.ask) == (3500, 3501)
+    assert (solana.last.bid, solana.last.ask) == (Decimal("150.245"), Decimal("152.76"))
+    assert solana.last.price == 150
+    assert [step.price for step in solana.bid_lows] == [Decimal("149.25"), Decimal("148.255")]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        b"",
+        b"not json",
+        b'{"symbol":"SOL_USDC"}',
+        b'{"symbol":"SOL_USDC","price":0,"timestamp":1,"sequence":1}',
+        b'{"symbol":"SOL_USDC","price":-1,"timestamp":1,"sequence":1}',
+        b'{"symbol":"SOL_USDC","price":"NaN","timestamp":1,"sequence":1}',
+        b'{"symbol":"SOL_USDC","price":150,"timestamp":1,"sequence":1,"volume":"NaN"}',
+        b'{"symbol":"SOL_USDC","price":150,"timestamp":1,"sequence":1,"volume":1e500000}',
+    ],
+)
+async def test_what_is_no_market_update_is_ignored_and_counted(value: bytes | None) -> None:
+    kept = KeptFrames()
+    framer = Framer(kept, cells=1, pace_ms=0)
+    await framer.frame(0, [Tick(0, value), tick(1, "150")])
+    assert framer.counters["malformed"] == 1
+    assert [frame.symbols[0].last.bid for frame in kept.frames()] == [150]
+
+
+class SlowFrames(KeptFrames):
+    """A FrameLog whose first append waits; how far ticks are framed is known once it is over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.proceed = asyncio.Event(), asyncio.Event()
+
+    async def append(self, records: Sequence[LogRecord], partition: int, next_offset: int) -> None:
+        self.begun.set()
+        await self.proceed.wait()
+        await super().append(records, partition, next_offset)
+        self._framed_end = next_offset
+
+
+@pytest.mark.parametrize("turns", range(1, 6))
+async def test_a_batch_whose_partition_was_lost_between_its_slices_is_not_framed(
+    monkeypatch: pytest.MonkeyPatch, turns: int
+) -> None:
+    """Nor do its ticks turn up in the next holder's frames, in front of older ones."""
+    monkeypatch.setattr("exness_streams.engine.framer.SLICE_TICKS_MAX", 1)
+    kept = KeptFrames()
+    framer = Framer(kept, cells=1, pace_ms=0)
+    stale = asyncio.create_task(framer.frame(0, [tick(n, str(200 + n)) for n in range(10)]))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    framer.drop()
+    await stale
+    assert (kept.appended, framer.next_offsets) == ([], {})
+    await framer.frame(0, [tick(0, "200"), tick(1, "201")])
+    [symbol] = kept.frames()[0].symbols
+    assert [step.price for step in symbol.bid_highs] == [200]
+    assert framer.next_offsets == {0: 2}
+
+
+async def test_the_next_holder_waits_for_the_frames_that_the_former_is_writing() -> None:
+    """Else it would frame those ticks again, in frames that straddle what cells have seen."""
+    kept, ticks = SlowFrames(), [tick(n, str(200 + n)) for n in range(4)]
+    framer = Framer(kept, cells=1, pace_ms=0)
+    stale = asyncio.create_task(framer.frame(0, ticks[:3]))
+    await kept.begun.wait()
+    framer.drop()
+    fresh = asyncio.create_task(framer.frame(0, ticks))
+    await asyncio.sleep(0)
+    assert not fresh.done()
+    kept.proceed.set()
+    await asyncio.gather(stale, fresh)
+    assert [frame.symbols[0].last.sequence for frame in kept.frames()] == [3, 4]
+    assert framer.next_offsets == {0: 4}
+
+
+@pytest.mark.parametrize(
+    ("book", "fault"),
+    [
+        ('"bid":110,"ask":100', TickFault.CROSSED_BOOK),
+        ('"bid":0,"ask":100', TickFault.BAD_BOOK),
+        ('"bid":"Infinity"', TickFault.BAD_BOOK),
+        ('"bid":110,"ask":1e-999999', TickFault.BAD_BOOK),
+    ],
+)
+async def test_a_book_that_is_none_leaves_no_book_standing_and_is_said_once(
+    caplog: pytest.LogCaptureFixture, book: str, fault: TickFault
+) -> None:
+    kept = KeptFrames()
+    framer = Framer(kept, cells=1, pace_ms=0)
+    await framer.frame(0, [tick(0, "150")])
+    for n in range(1, 3):
+        value = f'{{"symbol":"SOL_USDC","price":152,"timestamp":1005,"sequence":{n + 1},{book}}}'
+        await framer.frame(0, [Tick(n, value.encode())])
+    last = kept.frames()[-1].symbols[0].last
+    assert (last.price, last.bid, last.ask) == (152, None, None)
+    assert framer.faults == {fault: 2}
+    assert caplog.text.count(fault.value) == 1
+
+
+async def test_a_symbol_that_is_not_on_offer_is_not_framed() -> None:
+    kept = KeptFrames()
+    framer = Framer(kept, cells=1, pace_ms=0, catalogue=Catalogue([terms("SOL_USDC")]))
+    await framer.frame(0, [tick(0, "150", symbol="XYZ_USDC"), tick(1, "150")])
+    assert [symbol.symbol for frame in kept.frames() for symbol in frame.symbols] == ["SOL_USDC"]
+    assert framer.faults[TickFault.UNKNOWN_SYMBOL] == 1
