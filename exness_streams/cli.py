@@ -13,9 +13,9 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from exness_streams import __version__
+from exness_streams.processes.logs import quiet_logging
 from exness_streams.processes.run import (
     in_words,
-    quiet_logging,
     run_engine,
     run_loop,
     run_market_data,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -332,14 +331,3 @@ def _add_history_agent(app: EngineApp, histories: HistoryHost, events: Any) -> N
         histories.drop({tp.partition for tp in revoked if tp.topic == EVENTS_TOPIC})
 
     app.on_partitions_revoked.connect(drop_histories, weak=False)
-
-
-def __getattr__(name: str) -> Any:
-    """`app`: the worker that the environment describes, made when `faust -A exness_streams.engine.engine` asks for it.
-
-    It is loaded by name, since the composition root knows the engine, and the engine nothing of the API above it.
-    """
-    if name != "app":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    made = globals()["app"] = importlib.import_module("exness_streams.processes.run").faust_app()
-    return made

@@ -8,23 +8,19 @@ from __future__ import annotations
 import asyncio
 import errno
 import gc
-import logging
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import nullcontext
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import click
 from rich.console import Console
 
 from exness_streams import __version__
 from exness_streams.domain.outside_text import without_secrets
 from exness_streams.market_data.source import OtherSource, claim_source, source_of
-from exness_streams.processes.log_repeats import Repeats
 from exness_streams.processes.stopping import Stopping, unless
-from exness_streams.settings.kafka import KafkaSettings, load_kafka_settings
-from exness_streams.settings.names import refuse_unknown_variables
-from exness_streams.settings.platform import ConfigError, Settings
+from exness_streams.settings.kafka import KafkaSettings
+from exness_streams.settings.platform import Settings
 from exness_streams.simulator.newest_prices import newest_prices
 from exness_streams.simulator.server import BackpackSimulator
 from exness_streams.transport.faults import LogFault
@@ -111,35 +107,6 @@ async def run_engine(settings: KafkaSettings, console: Console, stopping: Stoppi
     return await worker.run(until, on_ready, lambda failed: stopping.limit(as_reason(failed)))
 
 
-def faust_app() -> Any:
-    """One engine worker on Kafka for Faust's own command line. A wrong setting ends that in one line, exit code 2."""
-    from exness_streams.processes.engine_worker import EngineWorker, check_bound
-    from exness_streams.processes.faust_worker import BoundedWorker
-
-    try:
-        refuse_unknown_variables()
-        engine = EngineWorker(load_kafka_settings()).engine
-    except (ConfigError, LogFault) as error:
-        wrong = click.ClickException(str(error))
-        wrong.exit_code = 2
-        raise wrong from None
-    engine.app.conf.Worker = BoundedWorker
-
-    async def settle() -> None:
-        await engine.cells.ready.wait()
-        put_start_up_aside()
-
-    async def check_door() -> None:
-        try:
-            await check_bound(engine.app, engine.settings)
-        except LogFault as fault:
-            await engine.app.crash(fault)
-
-    engine.app.task(settle)
-    engine.app.task(check_door)
-    return engine.app
-
-
 async def run_market_data(
     settings: KafkaSettings, console: Console, stopping: Stopping, until: asyncio.Event
 ) -> Failed:
@@ -212,29 +179,3 @@ def in_words(error: BaseException) -> str:
         return f"{error.strerror}: choose another PORT, or stop what uses it"
     text = str(error)
     return text.splitlines()[0] if text else type(error).__name__
-
-
-_TOLD_LAST = ("Crashed reason=%r", "Drain messages raised: %r")
-"""How Faust's records end that tell of what has crashed the app; it is the last line of the command, too."""
-
-
-def quiet_logging() -> None:
-    """Our own news, and everybody's warnings, on standard error."""
-    logging.basicConfig(
-        level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    logging.getLogger("exness_streams").setLevel(logging.INFO)
-    # Faust's services log each of their steps under the module of their class.
-    for name in ("exness_streams.transport", "exness_streams.engine.engine"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(_is_news)
-        handler.addFilter(Repeats())
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a log record says more than the last line of the command will: what crashes the app is told there."""
-    if record.exc_info and record.exc_info[0] is not None and record.exc_info[0].__name__ == "ServiceStopped":
-        return False  # with this, Faust's recovery tells itself that the app is stopping; nobody waits to hear it
-    told_last = str(record.msg).endswith(_TOLD_LAST)
-    return not (told_last and any(isinstance(argument, LogFault) for argument in record.args or ()))

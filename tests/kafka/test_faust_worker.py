@@ -1,4 +1,4 @@
-"""`faust -A exness_streams.engine.engine worker`: the same engine worker, by Faust's own command line."""
+"""`faust -A exness_streams.app worker`: the same engine worker, by Faust's own command line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engine_process import OPEN, ORDER, Client, EngineProcess, prices
 from kafka_harness import KafkaHarness
 from platform_process import environment
 
-FAUST = ["-m", "faust", "-A", "exness_streams.engine.engine", "worker"]
+FAUST = ["-m", "faust", "-A", "exness_streams.app", "worker"]
 
 
 @pytest.fixture

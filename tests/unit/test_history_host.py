@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from log_table import LogTable
-from test_trades import closed, deposited
+from test_account_history import closed, deposited
 
 from exness_streams.domain import account_history
 from exness_streams.domain.codec import META_KEY, Meta, decode_meta, encode

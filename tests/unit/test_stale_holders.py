@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 from log_table import LogTable
-from test_trades import deposited
+from test_account_history import deposited
 
 from exness_streams.domain import codec
 from exness_streams.domain.cell import Reply

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from exness_streams.processes.run import _is_news
+from exness_streams.processes.logs import _is_news
 from exness_streams.processes.stopping import EXIT_FORCED, Stopping, given_up, unless
 from exness_streams.transport.faults import LogFault
 

@@ -23,17 +23,6 @@ IMPURE = {
     "random", "secrets", "socket", "subprocess", "sys", "tempfile", "threading", "time", "uuid",
 }  # fmt: skip
 
-FLOORS = {
-    "cli": 6,
-    "processes": 5, "terminal": 5,
-    "api": 4,
-    "engine": 3, "simulator": 3,
-    "market_data": 2, "audit": 2, "settings": 2, "client": 2,
-    "transport": 1, "messages": 1,
-    "domain": 0,
-}  # fmt: skip
-"""A room imports lower floors, and rooms beside it."""
-
 
 def name_of(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
@@ -53,22 +42,9 @@ def imports_of(tree: ast.Module) -> Iterator[str]:
             yield from (f"{module}.{alias.name}" for alias in node.names) if module == "exness_streams" else [module]
 
 
-def ours(tree: ast.Module) -> set[str]:
-    """The parts and top modules of the package that a module imports."""
-    found = {name.split(".")[1] for name in imports_of(tree) if name.startswith("exness_streams.")}
-    return found - {"__version__"}
-
-
 def test_the_package_was_found() -> None:
     assert len(DOMAIN) >= 10
     assert PACKAGE / "domain" / "cell.py" in DOMAIN
-
-
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_imports_point_one_way(path: Path) -> None:
-    room = path.relative_to(PACKAGE).with_suffix("").parts[0]
-    if room != "__init__":
-        assert all(FLOORS[other] <= FLOORS[room] for other in ours(tree_of(path)) - {room})
 
 
 @pytest.mark.parametrize("path", DOMAIN, ids=name_of)
