@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from test_forwarding import serving, worker
+from forwarding_worker import serving, worker
 
 from exness_streams.api.errors import error_middleware
 from exness_streams.api.views.chunked_answer import BrokenOff, send_pieces

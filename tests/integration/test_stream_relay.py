@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import WSMsgType, web
-from test_forwarding import serving
+from forwarding_worker import serving
 
 from exness_streams.api.door import Door
 from exness_streams.api.errors import ApiError, error_middleware

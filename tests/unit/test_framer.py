@@ -8,11 +8,9 @@ from decimal import Decimal
 from typing import NamedTuple
 
 import pytest
+from kept_frames import KeptCandles, KeptFrames
 from trading_samples import terms
 
-from exness_streams.domain.candles import CandleFold
-from exness_streams.domain.codec import decode_record
-from exness_streams.domain.frames import PriceFrame
 from exness_streams.domain.instruments import Catalogue
 from exness_streams.domain.ticks import TickFault
 from exness_streams.engine.framer import Framer
@@ -24,28 +22,6 @@ from exness_streams.transport.interfaces import LogRecord
 class Tick(NamedTuple):
     offset: int
     value: bytes | None
-
-
-class KeptFrames:
-    """A FrameLog that keeps what it is given."""
-
-    def __init__(self, replay_end: int = 0, framed_end: int = 0) -> None:
-        self.appended: list[tuple[Sequence[LogRecord], int, int]] = []
-        self._replay_end = replay_end
-        self._framed_end = framed_end
-
-    async def append(self, records: Sequence[LogRecord], partition: int, next_offset: int) -> None:
-        self.appended.append((records, partition, next_offset))
-
-    def framed_end(self, partition: int) -> int:
-        return self._framed_end
-
-    def replay_end(self, partition: int) -> int:
-        return self._replay_end
-
-    def frames(self) -> list[PriceFrame]:
-        decoded = [decode_record(record.value or b"") for records, _, _ in self.appended for record in records]
-        return [frame for frame in decoded if isinstance(frame, PriceFrame)]
 
 
 def tick(offset: int, bid: str, *, symbol: str = "SOL_USDC", price: str = "150", sequence: int | None = None) -> Tick:
@@ -70,18 +46,6 @@ async def test_ticks_that_may_have_been_framed_before_go_one_a_frame() -> None:
     kept = KeptFrames(replay_end=2)
     await Framer(kept, cells=1, pace_ms=0).frame(0, [tick(n, str(150 + n)) for n in range(4)])
     assert [frame.symbols[0].last.sequence for frame in kept.frames()] == [1, 2, 4]
-
-
-class KeptCandles:
-    """A keeper of candles that notes how far ticks are framed."""
-
-    def __init__(self) -> None:
-        self.fold = CandleFold(["SOL_USDC"])
-        self.framed_to = -1
-
-    def framed(self, fold: CandleFold, next_offset: int) -> None:
-        assert fold is self.fold
-        self.framed_to = next_offset
 
 
 async def test_ticks_that_were_framed_are_read_again_for_the_candles_alone() -> None:

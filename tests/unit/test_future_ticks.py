@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 import pytest
-from test_framer import KeptCandles, KeptFrames
+from kept_frames import KeptCandles, KeptFrames
 
 from exness_streams.domain.candles import CandleFold, LiveMinute, Observed
 from exness_streams.domain.cell import Cell

@@ -3,80 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
+from account_events import closed, deposited
+from history_log import CHANGELOG, Log, Read, batch, worker
 from log_table import LogTable
-from test_account_history import closed, deposited
 
 from exness_streams.domain import account_history
-from exness_streams.domain.codec import META_KEY, Meta, decode_meta, encode
+from exness_streams.domain.codec import META_KEY, Meta, decode_meta
 from exness_streams.domain.events import Event
 from exness_streams.engine.history import HistoryFault, HistoryHost, NotOwned, NotWhole
 from exness_streams.messages import EVENTS_TOPIC
 from exness_streams.transport.faults import CellReleased, LogFault, LogFenced
 from exness_streams.transport.interfaces import LogRecord
 
-CHANGELOG = "history-changelog"
 GIVE_UP_S = 30.0
-
-
-class Read(NamedTuple):
-    offset: int
-    value: bytes | None
-
-
-def batch(*events: Event, offset: int = 0) -> list[Read]:
-    return [Read(offset + n, encode(event)) for n, event in enumerate(events)]
 
 
 def of(account_id: str, *sequences: int) -> list[Event]:
     return [closed(sequence, account_id=account_id) for sequence in sequences]
-
-
-class Log:
-    """A log, and the table that follows it. Whoever commits is told what `fails` says, before or after the fact."""
-
-    def __init__(self) -> None:
-        self.changelog: list[LogRecord] = []
-        self.next_offset: int | None = None
-        self.transactions: list[list[LogRecord]] = []
-        self.fails: LogFault | None = None
-        self.proceed = asyncio.Event()
-        self.proceed.set()
-        self.begun = asyncio.Event()
-
-    async def fence(self, partitions: Iterable[int]) -> None:
-        raise AssertionError("the transport fences")
-
-    async def release(self, partitions: Iterable[int]) -> None:
-        raise AssertionError("the transport releases")
-
-    async def commit(self, partition: int, records: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
-        self.begun.set()
-        await self.proceed.wait()
-        if self.fails is not None and self.fails.written is False:
-            raise self.fails
-        assert all(record.topic == CHANGELOG for record in records)
-        first = len(self.changelog)
-        self.changelog += records
-        self.transactions.append(list(records))
-        self.next_offset = next_offset
-        if self.fails is not None:
-            raise self.fails
-        return list(range(first, len(self.changelog)))
-
-    def committed(self, partition: int) -> int | None:
-        return self.next_offset
-
-
-def worker(log: Log, *, start: int = 0, end: int = 1_000, pace_s: float = 0.0) -> HistoryHost:
-    """A process that has just taken partition 0 over."""
-    table: Any = LogTable(CHANGELOG, log.changelog)
-    host = HistoryHost(table, log, pace_s=pace_s)
-    host.load(0, events_start=start, events_end=end)
-    return host
 
 
 def trade_ids(host: HistoryHost, account_id: str = "demo") -> list[str]:

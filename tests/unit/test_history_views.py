@@ -7,8 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from test_account_history import closed, reset
-from test_history_host import Log, batch, worker
+from account_events import closed, reset
+from history_log import Log, batch, worker
 
 from exness_streams.api.views.chunked_answer import BrokenOff
 from exness_streams.api.views.history import HistoryViews, Query, _History, _page

@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from account_events import deposited
 from log_table import LogTable
-from test_account_history import deposited
 
 from exness_streams.domain import codec
 from exness_streams.domain.cell import Reply

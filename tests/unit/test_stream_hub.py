@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from test_stream_market import payloads
+from websocket_frames import payloads
 
 from exness_streams.api.stream import hub as stream_hub
 from exness_streams.api.stream.hub import StreamHub

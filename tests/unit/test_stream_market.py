@@ -7,6 +7,7 @@ from decimal import Decimal
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
+from websocket_frames import payloads
 
 from exness_streams.api.stream.market import MarketBoard
 from exness_streams.api.stream.messages import close_frame, text_frame
@@ -17,21 +18,6 @@ SYMBOLS = ("A_USDC", "B_USDC", "C_USDC")
 
 def quote(sequence: int) -> Quote:
     return Quote(sequence, sequence, Decimal(sequence), Decimal(sequence) - 1, None)
-
-
-def payloads(frames: bytes) -> list[bytes]:
-    """Of short or middling unmasked text frames."""
-    found = []
-    while frames:
-        assert frames[0] == 0x81
-        length, head = frames[1], 2
-        if length == 126:
-            length, head = int.from_bytes(frames[2:4], "big"), 4
-        elif length == 127:
-            length, head = int.from_bytes(frames[2:10], "big"), 10
-        found.append(frames[head : head + length])
-        frames = frames[head + length :]
-    return found
 
 
 def shown(frames: bytes) -> dict[str, int]:

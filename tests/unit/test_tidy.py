@@ -13,6 +13,8 @@ import exness_streams
 PACKAGE = Path(exness_streams.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 DOMAIN = [path for path in FILES if path.is_relative_to(PACKAGE / "domain")]
+TESTS = Path(__file__).parents[1]
+TEST_FILES = sorted(TESTS.rglob("*.py"))
 
 LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
@@ -88,3 +90,12 @@ def test_only_the_command_line_prints(path: Path) -> None:
         return
     for node in ast.walk(tree_of(path)):
         assert not (isinstance(node, ast.Name) and node.id == "print"), f"{name_of(path)}:{node.lineno}"
+
+
+@pytest.mark.parametrize("path", TEST_FILES, ids=lambda path: path.relative_to(TESTS).as_posix())
+def test_what_tests_share_lies_in_support(path: Path) -> None:
+    """A test module is run, not imported: by another one it would run its fixtures and samples from there."""
+    modules = {name.split(".")[0] for name in imports_of(tree_of(path))}
+    assert not {name for name in modules if name.startswith("test_") or name in ("conftest", "tests")}
+    if path.parent.name == "support":
+        assert ast.get_docstring(tree_of(path)), "a first line says what is in it"

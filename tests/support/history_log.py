@@ -1,0 +1,70 @@
+"""A log of one account's events, and a process that makes histories of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from log_table import LogTable
+
+from exness_streams.domain.codec import encode
+from exness_streams.domain.events import Event
+from exness_streams.engine.history import HistoryHost
+from exness_streams.transport.faults import LogFault
+from exness_streams.transport.interfaces import LogRecord
+
+CHANGELOG = "history-changelog"
+
+
+class Read(NamedTuple):
+    offset: int
+    value: bytes | None
+
+
+def batch(*events: Event, offset: int = 0) -> list[Read]:
+    return [Read(offset + n, encode(event)) for n, event in enumerate(events)]
+
+
+class Log:
+    """A log, and the table that follows it. Whoever commits is told what `fails` says, before or after the fact."""
+
+    def __init__(self) -> None:
+        self.changelog: list[LogRecord] = []
+        self.next_offset: int | None = None
+        self.transactions: list[list[LogRecord]] = []
+        self.fails: LogFault | None = None
+        self.proceed = asyncio.Event()
+        self.proceed.set()
+        self.begun = asyncio.Event()
+
+    async def fence(self, partitions: Iterable[int]) -> None:
+        raise AssertionError("the transport fences")
+
+    async def release(self, partitions: Iterable[int]) -> None:
+        raise AssertionError("the transport releases")
+
+    async def commit(self, partition: int, records: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
+        self.begun.set()
+        await self.proceed.wait()
+        if self.fails is not None and self.fails.written is False:
+            raise self.fails
+        assert all(record.topic == CHANGELOG for record in records)
+        first = len(self.changelog)
+        self.changelog += records
+        self.transactions.append(list(records))
+        self.next_offset = next_offset
+        if self.fails is not None:
+            raise self.fails
+        return list(range(first, len(self.changelog)))
+
+    def committed(self, partition: int) -> int | None:
+        return self.next_offset
+
+
+def worker(log: Log, *, start: int = 0, end: int = 1_000, pace_s: float = 0.0) -> HistoryHost:
+    """A process that has just taken partition 0 over."""
+    table: Any = LogTable(CHANGELOG, log.changelog)
+    host = HistoryHost(table, log, pace_s=pace_s)
+    host.load(0, events_start=start, events_end=end)
+    return host
