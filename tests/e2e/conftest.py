@@ -14,8 +14,9 @@ import pytest
 if importlib.util.find_spec("playwright"):  # chromium.py says what is missing
     from chromium import DESKTOP, Trader, find_chromium
     from platform_harness import PlatformThread
-    from platform_process import PlatformProcess, free_port
+    from platform_process import PlatformProcess
     from playwright.sync_api import Browser, sync_playwright
+    from ports import free_port
 
     Visit = Callable[..., Trader]
     _numbers = itertools.count(1)

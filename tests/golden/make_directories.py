@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
-from platform_process import PlatformProcess, free_port, run_cli
+from platform_process import PlatformProcess, run_cli
+from ports import free_port
 
 HERE = Path(__file__).parent
 ACCOUNTS = ("demo", "alice", "bob-7", "X_1")

@@ -119,6 +119,7 @@ def test_the_first_answer_is_given_again(platform: PlatformThread, name: str) ->
         asked.check_again(platform)
 
 
+@pytest.mark.long
 def test_also_after_a_restart(tmp_path: Path) -> None:
     asked: list[Asked] = []
     for again in (False, True):

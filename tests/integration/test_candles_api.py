@@ -97,6 +97,7 @@ def test_what_is_asked_wrongly_is_told(platform: PlatformThread, query: str, cod
     assert reply.json["message"].startswith(words)
 
 
+@pytest.mark.long
 def test_candles_survive_a_restart_and_go_on(tmp_path: Path) -> None:
     first = PlatformThread(tmp_path).start()
     try:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from platform_harness import OPEN, PlatformThread, free_port, until
+from platform_harness import OPEN, PlatformThread, until
+from ports import free_port
 
 from exness_streams.processes.engine_worker import Platform
 from exness_streams.settings.platform import load_settings

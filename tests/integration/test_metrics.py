@@ -12,7 +12,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
-from platform_harness import CLOSE, OPEN, STATE, PlatformThread, free_port, until
+from platform_harness import CLOSE, OPEN, STATE, PlatformThread, until
+from ports import free_port
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from platform_harness import free_port, until
+from platform_harness import until
+from ports import free_port
 
 from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder
 from exness_streams.transport.embedded.log import EmbeddedLog

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from broker import Broker, free_ports
+from broker import Broker
 from engine_process import OPEN, ORDER, Client, EngineProcess, prices
 from kafka_harness import KafkaHarness
 from platform_process import environment
+from ports import free_ports
 
 FAUST = ["-m", "faust", "-A", "exness_streams.app", "worker"]
 

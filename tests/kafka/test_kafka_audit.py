@@ -11,10 +11,11 @@ from typing import Any
 import aiohttp
 import pytest
 import trading_samples as samples
-from broker import Broker, free_ports
+from broker import Broker
 from engine_process import OPEN, ORDER, PARTITIONS, Client, EngineProcess, prices
 from kafka_harness import KafkaHarness
 from platform_process import run_cli
+from ports import free_ports
 
 from exness_streams.audit import kafka as audit_kafka
 from exness_streams.audit.checkpoints import changelog_of, find_checkpoints

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from broker import PASSWORD, USER, Broker, fetch_jars, free_ports
+from broker import PASSWORD, USER, Broker, fetch_jars
 from engine_process import EngineProcess
 from platform_process import run_cli
+from ports import free_ports
 
 EXTENSIONS = """\
 [server]

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 from broker import Broker
-from platform_process import GIVE_UP_S, environment, free_port
+from platform_process import GIVE_UP_S, environment
+from ports import free_port
 
 MAIN = "from exness_streams.cli import main; main()"
 STOPS = 6

@@ -12,10 +12,11 @@ from typing import Any
 import faust
 import pytest
 from aiokafka.errors import KafkaError, RequestTimedOutError
-from broker import PASSWORD, USER, Broker, free_ports
+from broker import PASSWORD, USER, Broker
 from faust.transport.drivers import TRANSPORTS
 from faust.types import TP
 from kafka_harness import KafkaHarness
+from ports import free_ports
 from transport_conformance import TransportConformance
 from transport_harness import (
     GIVE_UP_S,

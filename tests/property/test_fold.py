@@ -27,6 +27,7 @@ def index_lists(index: TriggerIndex) -> dict[object, list[object]]:
     return {name: sorted(triggers) for name, triggers in index._lists.items() if triggers}
 
 
+@pytest.mark.long
 @many
 @given(histories, st.sampled_from([1, 2, 3, 1000]), echo_lists)
 def test_frames_and_fold_do_what_the_naive_reference_does(history: History, cut_every: int, echoes: list[int]) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from platform_process import PlatformProcess, free_port, run_cli
+from platform_process import PlatformProcess, run_cli
+from ports import free_port
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 ARCHIVES = sorted(GOLDEN.glob("*/*.tar.xz"))

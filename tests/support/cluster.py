@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from broker import Broker, free_ports
+from broker import Broker
 from platform_process import environment
+from ports import free_ports
 
 ENGINES = 3
 MARKET_DATA = 2

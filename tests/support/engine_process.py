@@ -18,8 +18,9 @@ from typing import Any
 
 import aiohttp
 from aiokafka import AIOKafkaProducer
-from broker import Broker, free_ports
+from broker import Broker
 from platform_process import environment
+from ports import free_ports
 
 from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder
 

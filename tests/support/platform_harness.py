@@ -6,15 +6,14 @@ import asyncio
 import gc
 import http.client
 import json
-import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from ports import free_port
 
 from exness_streams.processes.engine_worker import Platform
 from exness_streams.settings.platform import load_settings
@@ -40,18 +39,6 @@ class Reply(NamedTuple):
     def json(self) -> Any:
         """The body with its numbers as they are written."""
         return json.loads(self.body, parse_float=Decimal, parse_int=Decimal)
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody uses now, below those that the system gives to outgoing connections."""
-    first = 10_000 + os.getpid() % 10_000
-    for port in range(first, first + 2_000):
-        with socket.socket() as candidate:
-            candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with suppress(OSError):
-                candidate.bind(("127.0.0.1", port))
-                return port
-    raise RuntimeError("no free port")
 
 
 def until(condition: Callable[[], Any]) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,20 +16,6 @@ GIVE_UP_S = 60.0
 POLL_S = 0.02
 
 _MAIN = "from exness_streams.cli import main; main()"
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody uses now, below those that the system gives to outgoing connections."""
-    first = 20_000 + os.getpid() % 10_000
-    for port in range(first, first + 2_000):
-        with socket.socket() as candidate:
-            candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                candidate.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise RuntimeError("no free port")
 
 
 def environment(**variables: str) -> dict[str, str]:

@@ -369,6 +369,7 @@ class TransportConformance:
             await until_committed(harness, "automatic", "t", 50)
         assert seen == list(range(50))
 
+    @pytest.mark.long
     async def test_a_million_records_in_order(self, harness: Harness) -> None:
         count, chunk = 1_000_000, 20_000
         await harness.declare("ticks", 1)
