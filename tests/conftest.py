@@ -5,16 +5,19 @@ A command that is run in the tests' own process leaves its signals alone, and do
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
 from session_guard import SessionGuard
-from worker_shares import longest_first, share_of, workers
+from worker_shares import folder_of, longest_first, share_of, workers
 
 from exness_streams.processes.stopping import Stopping
 
 # Modules of shared tests get pytest's readable assertions, too.
 pytest.register_assert_rewrite("kafka_harness", "log_harness", "transport_conformance", "transport_harness")
+
+KAFKA_S_MAX = 1200
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -41,6 +44,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if hasattr(config, "workerinput"):  # of a worker
         longest_first(items)
+    for item in items:
+        if folder_of(item.nodeid) == "kafka":  # the first of them waits for Maven and the broker
+            item.add_marker(pytest.mark.timeout(KAFKA_S_MAX))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI nothing is skipped: what is missing there is a fault of CI's."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") and reporter is not None and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        session.shouldfail = "in CI nothing may be skipped"
 
 
 class StoppingInATest(Stopping):

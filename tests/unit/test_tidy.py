@@ -99,3 +99,13 @@ def test_what_tests_share_lies_in_support(path: Path) -> None:
     assert not {name for name in modules if name.startswith("test_") or name in ("conftest", "tests")}
     if path.parent.name == "support":
         assert ast.get_docstring(tree_of(path)), "a first line says what is in it"
+
+
+def test_the_version_stands_in_one_place() -> None:
+    """exness_streams/__init__.py: the build reads it there, and so do the API, the metrics and the command line."""
+    root = TESTS.parent
+    assert 'dynamic = ["version"]' in (root / "pyproject.toml").read_text("utf-8")
+    quoted = f'"{exness_streams.__version__}"'
+    named = ("pyproject.toml", "package.json", "docker/Dockerfile", "docker/compose.yaml")
+    sources = [path for path in FILES if path != PACKAGE / "__init__.py"] + [root / name for name in named]
+    assert not [path for path in sources if quoted in path.read_text("utf-8")]
