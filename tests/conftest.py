@@ -9,6 +9,7 @@ import os
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from session_guard import SessionGuard
 from worker_shares import folder_of, longest_first, share_of, workers
 
@@ -18,6 +19,10 @@ from exness_streams.processes.stopping import Stopping
 pytest.register_assert_rewrite("kafka_harness", "log_harness", "transport_conformance", "transport_harness")
 
 KAFKA_S_MAX = 1200
+
+# No test asserts a time: neither an example's, nor how long it took to think of it.
+settings.register_profile("untimed", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -10,7 +10,7 @@ from history_run import EXPOSURE_MAX, OPEN_MAX, STARTING_BALANCE, Run, loaded_ce
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from naive_view import naive_run
-from strategies import Timed, histories, without_entries
+from random_histories import Timed, histories, without_entries
 
 from exness_streams.domain import cell as cell_module
 from exness_streams.domain.commands import IdempotencyKey

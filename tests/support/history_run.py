@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from naive_rules import Effect, NaiveAccount, NaiveOrder, NaivePosition
 from naive_view import Ticks, check_row, close_all_text, fraction, item_of, naive_order, naive_position, told
-from strategies import (
+from random_histories import (
     ACCOUNTS,
     SYMBOLS,
     Buy,
