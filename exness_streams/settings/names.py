@@ -29,5 +29,5 @@ def refuse_unknown_variables(environment: Mapping[str, str] = os.environ) -> Non
     for name in sorted(environment):
         if name.upper().startswith(PREFIX) and name.upper() not in known:
             near = get_close_matches(name.upper().removeprefix(PREFIX), full_names, n=1, cutoff=ALIKE_MIN)
-            hint = f"did you mean {full_names[near[0]]}?" if near else "the README lists the settings"
+            hint = f"did you mean {full_names[near[0]]}?" if near else "docs/settings.md lists the settings"
             raise ConfigError(f"{ascii(name)[1:-1]} is not a setting; {hint}")

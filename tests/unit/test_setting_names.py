@@ -24,8 +24,8 @@ def test_every_setting_is_known_to_every_command(name: str) -> None:
         ("EXNESS_KAFKA_SASL_USERNAME", "did you mean EXNESS_KAFKA_USERNAME?"),
         ("EXNESS_PORT", "did you mean PORT?"),
         ("EXNESS_KAFKA_BROKERS", "did you mean KAFKA_BROKERS?"),
-        ("EXNESS_", "the README lists the settings"),
-        ("EXNESS_QQQQQQQQQQQQQQQQQQQQQQQQQQQQ", "the README lists the settings"),
+        ("EXNESS_", "docs/settings.md lists the settings"),
+        ("EXNESS_QQQQQQQQQQQQQQQQQQQQQQQQQQQQ", "docs/settings.md lists the settings"),
         ("EXNESS_\n", "EXNESS_\\n is not a setting"),
     ],
 )
