@@ -1,6 +1,6 @@
 """Durable orders on Kafka beside the embedded log, in one run: one client's latency, and 64 clients of 1, 2, 3 workers.
 
-Needs Java and Maven (tests/kafka/broker.py). Broker, feed, workers and clients are processes of their own on this
+Needs Java and Maven (tests/support/broker.py). Broker, feed, workers and clients are processes of their own on this
 machine, so workers beyond the first share its cores with them.
 """
 

@@ -1,6 +1,6 @@
 """Time without service on Kafka: a worker is killed, or told to stop, while clients of all accounts trade.
 
-Needs Java and Maven (tests/kafka/broker.py). Three engine workers, two market data processes, the simulator and the
+Needs Java and Maven (tests/support/broker.py). Three engine workers, two market data processes, the simulator and the
 broker are processes of this machine. Every client repeats what was not answered, with its key, at any worker, after
 0.2 s; time without service is the longest that one of the accounts went without an answer. An auditor checks every
 answer.

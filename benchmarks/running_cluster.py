@@ -1,6 +1,6 @@
 """A Kafka broker, prices and engine workers, each a process of its own, for kafka_orders.py.
 
-The broker is the one of the tests (tests/kafka/broker.py): one node, fetched by Maven once.
+The broker is the one of the tests (tests/support/broker.py): one node, fetched by Maven once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every route in one place. What each takes and answers stands in openapi_routes.py: a new row needs one there."""
+"""Every route in one place. What each takes and answers is in openapi/routes.py: a new row needs one there."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Isolated margin: PnL, fees and the liquidation price.
 
-Inside the money context (money.money_arithmetic). Formulas: SPEC.md section 5.
+Inside the money context (money.money_arithmetic). Formulas: docs/trading-rules.md, Margin and liquidation.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The commit protocol (DESIGN.md), for whatever folds a topic into a table: first the log, then RocksDB."""
+"""How a fold of a topic into a table is committed: first the log, then RocksDB.
+
+The protocol: docs/architecture.md, The path of an order.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An engine worker: the Faust app with its topics, table and agents. worker.py adds the views."""
+"""An engine worker: the Faust app with its topics, table and agents. processes/engine_worker.py adds the views."""
 
 from __future__ import annotations
 

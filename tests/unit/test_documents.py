@@ -23,6 +23,7 @@ FENCED = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`\n]+)`")
 FILE = re.compile(r"(?<![\w./*-])[\w./-]+\.(?:py|js|css|yaml|toml)(?![\w/])")
+NAMED_IN_SOURCE = re.compile(r"(?<![\w./*{-])[\w][\w./-]*\.(?:py|md)(?![\w/])")
 HEADING = re.compile(r"^#+ +(.+?)\s*$", re.MULTILINE)
 DOCUMENT_NAMED = re.compile(r"(docs/[\w./-]+\.md)(?:, ([A-Z][\w ]+))?")
 
@@ -98,8 +99,27 @@ def test_files_are_found_in_text() -> None:
     assert FILE.findall(text) == ["engine/framer.py", "backpack.py", "exness_streams/messages.py"]
 
 
-def test_every_document_that_the_source_names_exists() -> None:
-    """An error that sends its reader to a heading, or a docstring that names a document."""
+SOURCES = [
+    path
+    for folder, ending in (
+        ("exness_streams", "py"),
+        ("exness_streams/web/js", "js"),
+        ("benchmarks", "py"),
+        ("tools", "py"),
+    )
+    for path in sorted((ROOT / folder).rglob(f"*.{ending}"))
+]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_every_file_that_a_source_names_exists(path: Path, files: frozenset[str]) -> None:
+    """Comments and docstrings that send their reader to another file."""
+    for name in NAMED_IN_SOURCE.findall(path.read_text("utf-8")):
+        assert is_named(name, files), f"{name} does not exist"
+
+
+def test_every_heading_that_the_source_names_exists() -> None:
+    """An error or a docstring that sends its reader to a document, and to a heading in it."""
     named = 0
     for path in sorted((ROOT / "exness_streams").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):

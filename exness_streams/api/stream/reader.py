@@ -31,7 +31,7 @@ DRAIN_STALL_S = 10.0
 class Reader:
     """Frames for the socket go straight into its transport, whose buffer is the one queue; nothing here waits.
 
-    sequence: of the newest event sent. market_version: of the market data sent (stream_market.py).
+    sequence: of the newest event sent. market_version: of the market data sent (stream/market.py).
     """
 
     __slots__ = ("_transport", "account_id", "closing", "form", "heartbeat_at_s", "market_version", "partition",

@@ -1,5 +1,5 @@
 /**
- * The server's formulas (domain/margin.py, domain/account.py), to the last digit: tests/page/vectors.json.
+ * The server's formulas (domain/formulas.py, domain/account.py), to the last digit: tests/page/vectors.json.
  */
 
 import { Decimal, HUNDRED, ONE, ZERO, largerOf } from './decimal.js';
