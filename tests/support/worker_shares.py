@@ -14,8 +14,8 @@ FOLDERS = ("kafka", "simulation", "property", "e2e", "integration", "unit")
 ALONE = ("simulation", "property")
 """Each of their tests may run on any worker. Elsewhere a file's tests share what its fixtures have started."""
 
-ONE_WORKER = ("kafka",)
-"""They share one broker."""
+ONE_WORKER = ("kafka", "e2e")
+"""They share one broker; two browsers at once would slow each other down."""
 
 
 def workers(config: pytest.Config) -> int:

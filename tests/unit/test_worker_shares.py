@@ -18,6 +18,7 @@ SUPPORT = Path(__file__).parents[1] / "support"
     ("one", "other", "share"),
     [
         ("tests/kafka/test_cluster.py::test_a", "tests/kafka/test_kafka_audit.py::test_b", True),
+        ("tests/e2e/test_page_chart.py::test_a", "tests/e2e/test_page_lives.py::test_b", True),
         ("tests/integration/test_api.py::test_a", "tests/integration/test_api.py::test_b[a::b/c]", True),
         ("tests/integration/test_api.py::test_a", "tests/integration/test_feed.py::test_a", False),
         ("tests/simulation/test_kill.py::test_a", "tests/simulation/test_kill.py::test_b", False),
