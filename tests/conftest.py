@@ -18,7 +18,7 @@ from exness_streams.processes.stopping import Stopping
 # Modules of shared tests get pytest's readable assertions, too.
 pytest.register_assert_rewrite("kafka_harness", "log_harness", "transport_conformance", "transport_harness")
 
-KAFKA_S_MAX = 1200
+LONG_S_MAX = 1800
 
 # No test asserts a time: neither an example's, nor how long it took to think of it.
 settings.register_profile("untimed", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -50,8 +50,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if hasattr(config, "workerinput"):  # of a worker
         longest_first(items)
     for item in items:
-        if folder_of(item.nodeid) == "kafka":  # the first of them waits for Maven and the broker
-            item.add_marker(pytest.mark.timeout(KAFKA_S_MAX))
+        # The first of Kafka's waits for Maven and the broker.
+        if folder_of(item.nodeid) == "kafka" or item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.timeout(LONG_S_MAX))
 
 
 @pytest.hookimpl(trylast=True)
