@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from broker import Broker, BrokerMissing, fetch_jars
+from kafka_harness import KafkaHarness
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +25,11 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
         yield broker
     finally:
         broker.kill()
+
+
+@pytest.fixture
+async def harness(tmp_path: Path, broker: Broker) -> AsyncIterator[KafkaHarness]:
+    harness = KafkaHarness(tmp_path, broker)
+    await harness.open()
+    yield harness
+    await harness.close()

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
 import pytest
-from broker import Broker
 from engine_process import OPEN, ORDER, Client, EngineProcess, prices
 from kafka_harness import KafkaHarness
 from platform_process import environment
 from ports import free_ports
 
 FAUST = ["-m", "faust", "-A", "exness_streams.app", "worker"]
-
-
-@pytest.fixture
-async def harness(tmp_path: Path, broker: Broker) -> AsyncIterator[KafkaHarness]:
-    harness = KafkaHarness(tmp_path, broker)
-    await harness.open()
-    yield harness
-    await harness.close()
 
 
 async def test_fausts_command_starts_an_engine_worker(harness: KafkaHarness) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import aiohttp
 import pytest
 import trading_samples as samples
-from broker import Broker
 from engine_process import OPEN, ORDER, PARTITIONS, Client, EngineProcess, prices
 from kafka_harness import KafkaHarness
 from platform_process import run_cli
@@ -32,14 +31,6 @@ from exness_streams.transport.kafka.commits import KafkaCellLog
 
 CHANGELOG = changelog_of(APP_ID)
 FORGED = b"outcome/bob/forged"
-
-
-@pytest.fixture
-async def harness(tmp_path: Path, broker: Broker) -> AsyncIterator[KafkaHarness]:
-    harness = KafkaHarness(tmp_path, broker)
-    await harness.open()
-    yield harness
-    await harness.close()
 
 
 async def audit(harness: KafkaHarness) -> list[CellAudit]:

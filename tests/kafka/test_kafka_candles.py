@@ -7,14 +7,11 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
-import pytest
 from aiokafka import AIOKafkaProducer
-from broker import Broker
 from engine_process import GIVE_UP_S, POLL_S, EngineProcess
 from kafka_harness import KafkaHarness
 
@@ -28,14 +25,6 @@ SETTINGS = {"EXNESS_SESSION_TIMEOUT_S": "6", "BACKPACK_REST_URL": "http://127.0.
 
 Prices = list[tuple[int, Decimal]]
 """(time in seconds, price) of ticks."""
-
-
-@pytest.fixture
-async def harness(tmp_path: Path, broker: Broker) -> AsyncIterator[KafkaHarness]:
-    harness = KafkaHarness(tmp_path, broker)
-    await harness.open()
-    yield harness
-    await harness.close()
 
 
 async def publish(address: str, ticks: Prices) -> None:

@@ -7,14 +7,10 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from decimal import Decimal
-from pathlib import Path
 
 import aiohttp
-import pytest
-from broker import Broker
 from engine_process import CLOSE, GIVE_UP_S, OPEN, ORDER, PARTITIONS, Client, EngineProcess, prices
 from kafka_harness import KafkaHarness
 
@@ -25,14 +21,6 @@ from exness_streams.transport.kafka.commits import KafkaCellLog
 
 ACCOUNTS = [f"a{number}" for number in range(6)]
 CHANGELOG = f"{APP_ID}-history-changelog"
-
-
-@pytest.fixture
-async def harness(tmp_path: Path, broker: Broker) -> AsyncIterator[KafkaHarness]:
-    harness = KafkaHarness(tmp_path, broker)
-    await harness.open()
-    yield harness
-    await harness.close()
 
 
 def worker(harness: KafkaHarness, name: str) -> EngineProcess:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
-from broker import Broker
 from engine_process import PARTITIONS, EngineProcess
 from kafka_harness import KafkaHarness
 
@@ -18,14 +14,6 @@ from exness_streams.transport.interfaces import LogRecord
 from exness_streams.transport.kafka.commits import KafkaCellLog
 
 CHANGELOG = changelog_of(APP_ID)
-
-
-@pytest.fixture
-async def harness(tmp_path: Path, broker: Broker) -> AsyncIterator[KafkaHarness]:
-    harness = KafkaHarness(tmp_path, broker)
-    await harness.open()
-    yield harness
-    await harness.close()
 
 
 @pytest.mark.parametrize(

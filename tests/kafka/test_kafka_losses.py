@@ -8,7 +8,6 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -16,7 +15,6 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.protocol.admin import DeleteGroupsRequest
-from broker import Broker
 from engine_process import OPEN, ORDER, PARTITIONS, Client, EngineProcess, prices
 from kafka_harness import KafkaHarness
 
@@ -34,14 +32,6 @@ NON_EMPTY_GROUP = 68
 """Kafka's error code; aiokafka has no name for it."""
 
 GROUP_RESTS_S_MAX = 30.0
-
-
-@pytest.fixture
-async def harness(tmp_path: Path, broker: Broker) -> AsyncIterator[KafkaHarness]:
-    harness = KafkaHarness(tmp_path, broker)
-    await harness.open()
-    yield harness
-    await harness.close()
 
 
 class Shop:

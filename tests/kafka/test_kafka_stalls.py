@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from contextlib import suppress
-from pathlib import Path
 
 import aiohttp
-import pytest
-from broker import Broker
 from engine_process import GIVE_UP_S, POLL_S, Client, EngineProcess, prices
 from kafka_harness import KafkaHarness
 
@@ -29,14 +25,6 @@ IMPATIENT = {
     "EXNESS_STALLED_AFTER_S": "1",
     "BACKPACK_REST_URL": "",
 }
-
-
-@pytest.fixture
-async def harness(tmp_path: Path, broker: Broker) -> AsyncIterator[KafkaHarness]:
-    harness = KafkaHarness(tmp_path, broker)
-    await harness.open()
-    yield harness
-    await harness.close()
 
 
 async def test_a_healthy_engine_calls_nothing_stuck(harness: KafkaHarness) -> None:

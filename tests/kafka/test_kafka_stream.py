@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import aiohttp
-import pytest
-from broker import Broker
 from engine_process import GIVE_UP_S, POLL_S, Client, EngineProcess, prices
 from kafka_harness import KafkaHarness
 from stream_client import Book, Json, StreamClient, stream
 
 ACCOUNTS = [f"a{number}" for number in range(6)]
-
-
-@pytest.fixture
-async def harness(tmp_path: Path, broker: Broker) -> AsyncIterator[KafkaHarness]:
-    harness = KafkaHarness(tmp_path, broker)
-    await harness.open()
-    yield harness
-    await harness.close()
 
 
 async def metric(worker: EngineProcess, session: aiohttp.ClientSession, name: str) -> float:

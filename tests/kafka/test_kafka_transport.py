@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 import faust
 import pytest
 from aiokafka.errors import KafkaError, RequestTimedOutError
-from broker import PASSWORD, USER, Broker
+from broker import PASSWORD, USER
 from faust.transport.drivers import TRANSPORTS
 from faust.types import TP
 from kafka_harness import KafkaHarness
@@ -41,14 +40,6 @@ from exness_streams.transport.kafka.offsets import data_ends
 from exness_streams.transport.kafka.security import SASL_MECHANISMS, KafkaSecurity
 from exness_streams.transport.kafka.topics import KafkaCluster, KafkaTopic, KafkaUnreachable, declare_topics
 from exness_streams.transport.table import CellTable
-
-
-@pytest.fixture
-async def harness(tmp_path: Path, broker: Broker) -> AsyncIterator[KafkaHarness]:
-    harness = KafkaHarness(tmp_path, broker)
-    await harness.open()
-    yield harness
-    await harness.close()
 
 
 class TestConformance(TransportConformance):
