@@ -10,6 +10,7 @@ import asyncio
 import os
 import signal
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -22,6 +23,9 @@ EXIT_FORCED = 3
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+SAME_WISH_S = 0.5
+"""So long after the first signal another one is no second wish: supervisors signal a process and its group at once."""
+
 SAY_S_MAX = 1.0
 CANCEL_AGAIN_S = 5.0
 
@@ -29,16 +33,23 @@ CANCEL_AGAIN_S = 5.0
 class Stopping:
     """What ends this process, and how long that may take.
 
-    The first SIGINT or SIGTERM asks for a stop, a second one ends the process at once. Once a stop has begun, for
-    whatever reason, the process is gone after `grace_s`: by itself, or with a line on standard error and EXIT_FORCED.
-    exit: ends the process without asking anybody.
+    The first SIGINT or SIGTERM asks for a stop, one that comes more than SAME_WISH_S later ends the process at once.
+    Once a stop has begun, for whatever reason, the process is gone after `grace_s`: by itself, or with a line on
+    standard error and EXIT_FORCED. exit: ends the process without asking anybody. clock_s: runs on steadily.
     """
 
-    def __init__(self, *, grace_s: float = GRACE_S, exit: Callable[[int], Any] = os._exit) -> None:
+    def __init__(
+        self,
+        *,
+        grace_s: float = GRACE_S,
+        exit: Callable[[int], Any] = os._exit,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._grace_s = grace_s
         self._exit = exit
         self._lock = threading.Lock()
-        self._asked_by = ""
+        self._clock_s = clock_s
+        self._asked_at_s: float | None = None
         self._tell: list[Callable[[], None]] = []
         self._reason: str | None = None
 
@@ -54,11 +65,14 @@ class Stopping:
 
     def signalled(self, name: str) -> None:
         """A signal has come. In any thread."""
+        now_s = self._clock_s()
         with self._lock:
-            first, self._asked_by = not self._asked_by, self._asked_by or name
-            told = list(self._tell)
-        if not first:
-            self.force(f"ended at once by a second signal ({name})")
+            first_s, told = self._asked_at_s, list(self._tell)
+            if first_s is None:
+                self._asked_at_s = now_s
+        if first_s is not None:
+            if now_s - first_s > SAME_WISH_S:
+                self.force(f"ended at once by a second signal ({name})")
             return
         self.limit(f"asked to stop by {name}")
         for tell in told:
@@ -68,7 +82,7 @@ class Stopping:
         """Have `tell` called, in another thread, with the first signal; at once when it has come already."""
         with self._lock:
             self._tell.append(tell)
-            asked = bool(self._asked_by)
+            asked = self._asked_at_s is not None
         if asked:
             tell()
 

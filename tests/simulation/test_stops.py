@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -73,6 +74,7 @@ def started(command: list[str], **variables: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
 
 
@@ -120,6 +122,25 @@ def test_a_process_without_a_broker_stops_at_any_moment(command: list[str], tmp_
         code, output = ended(process)
         assert code in (0, -signal.SIGTERM), output
         assert "Traceback" not in output
+
+
+SIMULATE = ["simulate-backpack", "--port", "0"]
+
+
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("command", [["run", "--feed", "simulated"], SIMULATE], ids=["run", "simulate-backpack"])
+def test_a_supervisor_may_signal_the_process_and_its_group(
+    command: list[str], first: signal.Signals, tmp_path: Path
+) -> None:
+    """As `timeout`, systemd and a container's init do, and Ctrl-C in a shell whose child passes it on."""
+    process = started([MAIN, *command], PORT=str(free_port()), EXNESS_DATA_DIR=str(tmp_path / "data"))
+    assert process.stdout is not None
+    assert process.stdout.readline()  # it runs
+    process.send_signal(first)
+    process.send_signal(signal.SIGTERM)
+    os.killpg(process.pid, first)
+    code, output = ended(process)
+    assert code == 0, output
 
 
 @pytest.mark.parametrize(("code", "says"), [(BLOCKED, "asked to stop by SIGTERM"), (CRASHING, "the disk is full")])

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from exness_streams.processes.logs import _is_news
-from exness_streams.processes.stopping import EXIT_FORCED, Stopping, given_up, unless
+from exness_streams.processes.stopping import EXIT_FORCED, SAME_WISH_S, Stopping, given_up, unless
 from exness_streams.transport.faults import LogFault
 
 GIVE_UP_S = 30.0
@@ -40,14 +40,29 @@ def test_a_stop_that_hangs_is_cut_off_with_a_line(capfd: pytest.CaptureFixture[s
     assert capfd.readouterr().err == said
 
 
-def test_a_second_signal_ends_at_once(capfd: pytest.CaptureFixture[str]) -> None:
-    ended = Exit()
-    stopping = Stopping(grace_s=GIVE_UP_S, exit=ended)
+@pytest.mark.parametrize("after_s", [SAME_WISH_S + 0.01, 2.0, 3_600.0])
+def test_a_second_signal_ends_at_once(capfd: pytest.CaptureFixture[str], after_s: float) -> None:
+    ended, now_s = Exit(), 100.0
+    stopping = Stopping(grace_s=GIVE_UP_S, exit=ended, clock_s=lambda: now_s)
     stopping.signalled("SIGTERM")
     assert not ended.codes
+    now_s += after_s
     stopping.signalled("SIGINT")
     assert ended.codes == [EXIT_FORCED]
     assert "second signal (SIGINT)" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("names", [("SIGTERM", "SIGTERM"), ("SIGINT", "SIGTERM"), ("SIGINT", "SIGINT", "SIGINT")])
+def test_signals_that_come_together_are_one_wish(capfd: pytest.CaptureFixture[str], names: tuple[str, ...]) -> None:
+    ended, now_s, told = Exit(), 100.0, []
+    stopping = Stopping(grace_s=GIVE_UP_S, exit=ended, clock_s=lambda: now_s)
+    stopping.when_asked(lambda: told.append(now_s))
+    for name in names:
+        stopping.signalled(name)
+        now_s += SAME_WISH_S / (len(names) - 1)
+    assert told == [100.0]
+    assert not ended.codes
+    assert not capfd.readouterr().err
 
 
 def test_also_one_that_is_asked_too_late_is_told() -> None:
