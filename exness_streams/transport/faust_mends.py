@@ -21,6 +21,7 @@ _BY_OWNER: dict[str, tuple[str, ...]] = {
     "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread": (
         "_consumer", "_create_worker_consumer", "_ensure_consumer", "_fetch_records", "_stopped_set",
     ),
+    "mode.threads:ServiceThread": ("_start_thread", "_shutdown", "_thread_running"),
     "faust.transport.drivers.aiokafka:Consumer": ("_thread", "_new_consumer_thread"),
     "faust.transport.drivers.aiokafka:Producer": ("_producer", "_settings_extra"),
     "faust.transport.drivers.aiokafka:Transport": ("_really_create_topic",),

@@ -21,6 +21,9 @@ FETCH_S_MAX = 300.0
 START_S_MAX = 60.0
 STOP_S_MAX = 30.0
 
+FARS = 6
+"""How many listeners there are for workers behind a proxy."""
+
 USER, PASSWORD = "trader", "not-a-secret"
 """Who may use the SASL listener."""
 
@@ -28,11 +31,11 @@ PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
-listeners=PLAINTEXT://127.0.0.1:{port},SASL://127.0.0.1:{sasl_port}{secured},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL://127.0.0.1:{sasl_port}{secured}
+listeners=PLAINTEXT://127.0.0.1:{port},SASL://127.0.0.1:{sasl_port}{secured}{far},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL://127.0.0.1:{sasl_port}{secured}{far_told}
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,SECURED:SASL_SSL
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,SECURED:SASL_SSL{far_kinds}
 listener.name.sasl.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
 listener.name.sasl.plain.sasl.jaas.config={login}.plain.PlainLoginModule required user_{user}="{password}";
 listener.name.sasl.scram-sha-256.sasl.jaas.config={login}.scram.ScramLoginModule required;
@@ -65,6 +68,8 @@ class Broker:
     """One broker on 127.0.0.1, on free ports that it keeps over restarts.
 
     keystore: PEM, its key and certificate; with one it also has a listener for SASL over TLS, on `tls_port`.
+    far: (port, port of the proxy) pairs. Who connects to the first is told to come by the second, where nobody listens
+    unless a test has a proxy there.
     """
 
     def __init__(self, directory: Path, jars: Path, keystore: Path | None = None) -> None:
@@ -72,12 +77,16 @@ class Broker:
         self._classpath = f"{jars}/*"
         self._process: subprocess.Popen[bytes] | None = None
         self.port, self.sasl_port, self.tls_port, controller_port = free_ports(4)
+        self.far = list(zip(free_ports(FARS), free_ports(FARS), strict=True))
         self._properties = directory / "server.properties"
         self._properties.write_text(
             (PROPERTIES if keystore is None else PROPERTIES + TLS_PROPERTIES).format(
                 port=self.port,
                 sasl_port=self.sasl_port,
                 secured="" if keystore is None else f",SECURED://127.0.0.1:{self.tls_port}",
+                far="".join(f",FAR{n}://127.0.0.1:{port}" for n, (port, _) in enumerate(self.far)),
+                far_told="".join(f",FAR{n}://127.0.0.1:{proxy}" for n, (_, proxy) in enumerate(self.far)),
+                far_kinds="".join(f",FAR{n}:PLAINTEXT" for n in range(FARS)),
                 keystore=keystore,
                 controller_port=controller_port,
                 data=directory / "data",

@@ -63,12 +63,18 @@ class EngineProcess:
     async def wait_ready(self) -> None:
         """Until GET /readyz gives 200. RuntimeError when the process has ended, or is not ready for very long."""
         give_up_at_s = time.monotonic() + GIVE_UP_S
-        while not await asyncio.to_thread(self._is_ready):
+        while not await asyncio.to_thread(self.is_ready):
             if self._process.poll() is not None or time.monotonic() > give_up_at_s:
                 raise RuntimeError(f"the engine is not ready (exit {self._process.returncode}):\n{self.said()}")
             await asyncio.sleep(POLL_S)
 
-    def _is_ready(self) -> bool:
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self._process.poll()
+
+    def is_ready(self) -> bool:
+        """What GET /readyz says."""
         try:
             with urllib.request.urlopen(self.url + "/readyz", timeout=5):
                 return True

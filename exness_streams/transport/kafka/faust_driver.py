@@ -9,114 +9,21 @@ from typing import Any, ClassVar
 
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import DefaultPartitioner
+from async_timeout import timeout
 from faust.exceptions import ProducerSendError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode import Service
 
-from exness_streams.transport.batching import BatchingConsumer, Wakeup
+from exness_streams.transport.batching import BatchingConsumer
 from exness_streams.transport.faults import LogFault
-from exness_streams.transport.kafka.aiokafka_mends import (
-    assignment_of,
-    close_connections,
-    has_fatal_error,
-    leave_when_stopped,
-    poll_records_max,
-    read_committed,
-)
+from exness_streams.transport.kafka.aiokafka_mends import assignment_of, has_fatal_error
 from exness_streams.transport.kafka.commits import KafkaCellLog, KafkaFrameLog
+from exness_streams.transport.kafka.consumer_thread import ConsumerThread, FetchEnd, FetchWakeup
 from exness_streams.transport.kafka.offsets import data_ends
-from exness_streams.transport.kafka.topics import KafkaCluster, KafkaTopic, declare_topics
+from exness_streams.transport.kafka.topics import CONNECT_S_MAX, KafkaCluster, KafkaTopic, declare_topics
 
 __all__ = ["Consumer", "KafkaCellLog", "KafkaFrameLog", "Producer", "Transport"]
-
-FETCH_WAIT_MS_MAX = 100
-"""How long a broker holds a fetch that finds nothing. A partition that is ready meanwhile waits for its end."""
-
-
-STOP_S_MAX = 15.0
-"""How long the consumer's thread may take to end; a rebalance that is under way must end first."""
-
-
-class FetchEnd:
-    """Ends one fetch in the consumer's thread; may be set before that fetch has begun."""
-
-    def __init__(self, thread_loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = thread_loop
-        self._event = asyncio.Event()
-
-    def set(self) -> None:
-        """From any thread."""
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._event.set)
-
-    async def wait(self) -> None:
-        """In the consumer's thread."""
-        await self._event.wait()
-
-
-class FetchWakeup(Wakeup):
-    """A Wakeup that also ends the fetch under way."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fetch: FetchEnd | None = None
-
-    def set(self) -> None:
-        super().set()
-        if self.fetch is not None:
-            self.fetch.set()
-
-
-class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # faust is untyped here
-    """Reads only what was committed, lets a fetch be ended, and leaves its group when it stops."""
-
-    shutdown_timeout = STOP_S_MAX
-
-    async def on_thread_stop(self) -> None:
-        if self._consumer is not None:
-            leave_when_stopped(self._consumer)
-        try:
-            await super().on_thread_stop()
-        except asyncio.CancelledError:
-            # aiokafka's own, from a fetch that it cancels while that waits for its broker. It would end this thread
-            # in silence, and who stops it would wait for nothing.
-            await close_connections(self._consumer)
-
-    def _stopped_set(self) -> None:
-        if not self.thread_loop.is_closed():  # the thread may have ended first
-            super()._stopped_set()
-
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        read_committed(consumer, FETCH_WAIT_MS_MAX)
-        return consumer
-
-    async def fetch(self, active: set[TP] | None, timeout_s: float, end: FetchEnd) -> Mapping[Any, list[Any]]:
-        """Records by partition; nothing when `end` was set first."""
-        consumer = self._ensure_consumer()
-        records: Mapping[Any, list[Any]] = await self.call_thread(self._fetch_until, consumer, active, timeout_s, end)
-        return records
-
-    async def _fetch_until(self, consumer: Any, active: Any, timeout_s: float, end: FetchEnd) -> Mapping[Any, Any]:
-        fetch = asyncio.ensure_future(
-            self._fetch_records(consumer, active, timeout=timeout_s, max_records=poll_records_max(consumer))
-        )
-        ended = asyncio.ensure_future(end.wait())
-        try:
-            await asyncio.wait({fetch, ended}, return_when=asyncio.FIRST_COMPLETED)
-            # aiokafka takes records and returns them in one step: a fetch that is not done has taken none.
-            if not fetch.done():
-                fetch.cancel()
-                await asyncio.wait({fetch})
-            return {} if fetch.cancelled() else fetch.result()
-        finally:
-            ended.cancel()
-            fetch.cancel()
-
-    async def seek_on_thread(self, tp: TP, offset: int) -> None:
-        """aiokafka's own seek is for its own thread only."""
-        await self.call_thread(self._ensure_consumer().seek, driver.ensure_aiokafka_TP(tp), offset)
 
 
 class Consumer(BatchingConsumer, driver.Consumer):  # type: ignore[misc]
@@ -257,8 +164,9 @@ class Producer(driver.Producer):  # type: ignore[misc]
 
     async def on_start(self) -> None:
         try:
-            await super().on_start()
-        except (KafkaError, OSError) as error:
+            async with timeout(CONNECT_S_MAX):
+                await super().on_start()
+        except (KafkaError, OSError, asyncio.TimeoutError) as error:
             raise self.transport.cluster.unreachable(error) from error
 
     async def on_stop(self) -> None:

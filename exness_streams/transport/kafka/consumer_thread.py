@@ -1,0 +1,190 @@
+"""The thread in which aiokafka's consumer lives: asked from the main loop, and told apart from one that has ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from aiokafka.errors import KafkaError
+from async_timeout import timeout
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from exness_streams.transport.batching import Wakeup
+from exness_streams.transport.faults import LogFault
+from exness_streams.transport.kafka.aiokafka_mends import (
+    close_connections,
+    leave_when_stopped,
+    poll_records_max,
+    read_committed,
+    seen,
+)
+from exness_streams.transport.kafka.topics import CONNECT_S_MAX
+
+FETCH_WAIT_MS_MAX = 100
+"""How long a broker holds a fetch that finds nothing. A partition that is ready meanwhile waits for its end."""
+
+
+LEAVE_S_MAX = 8.0
+"""How long the consumer may take to leave its group; a rebalance that is under way must end first."""
+
+STOP_S_MAX = LEAVE_S_MAX + 2.0
+"""How long its thread may take to end."""
+
+
+class ThreadEnded(KafkaError):  # type: ignore[misc]  # aiokafka is untyped here
+    """Nobody answers any more. Who waited need not tell of it: the end itself crashes the app, unless it was asked for.
+
+    mode takes a RuntimeError with these words for the end of a task, and for no fault.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("Event loop is closed")
+
+
+class FetchEnd:
+    """Ends one fetch in the consumer's thread; may be set before that fetch has begun."""
+
+    def __init__(self, thread_loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = thread_loop
+        self._event = asyncio.Event()
+
+    def set(self) -> None:
+        """From any thread."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._event.set)
+
+    async def wait(self) -> None:
+        """In the consumer's thread."""
+        await self._event.wait()
+
+
+class FetchWakeup(Wakeup):
+    """A Wakeup that also ends the fetch under way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetch: FetchEnd | None = None
+
+    def set(self) -> None:
+        super().set()
+        if self.fetch is not None:
+            self.fetch.set()
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # faust is untyped here
+    """Reads only what was committed, lets a fetch be ended, and leaves its group when it stops."""
+
+    shutdown_timeout = STOP_S_MAX
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._asked: set[asyncio.Future[Any]] = set()
+        self._has_ended = False
+        super().__init__(*args, **kwargs)
+
+    async def on_start(self) -> None:
+        try:
+            async with timeout(CONNECT_S_MAX):
+                await super().on_start()
+        except (KafkaError, OSError, asyncio.TimeoutError) as error:
+            raise self.transport.cluster.unreachable(error) from error
+
+    async def on_thread_stop(self) -> None:
+        if self._consumer is not None:
+            leave_when_stopped(self._consumer)
+        try:
+            async with timeout(LEAVE_S_MAX):
+                await super().on_thread_stop()
+        except (asyncio.CancelledError, asyncio.TimeoutError):
+            # A broker that does not answer holds a stop up no longer. And aiokafka's own cancellation, of a fetch that
+            # waits for its broker, would end this thread in silence.
+            if self._consumer is not None:
+                await close_connections(self._consumer)
+
+    # -- its end
+
+    def _start_thread(self) -> None:
+        try:
+            super()._start_thread()
+        except (asyncio.CancelledError, LogFault):
+            pass  # the app crashes with it, which tells of it
+        finally:
+            with suppress(RuntimeError):  # that loop is closed: nobody waits there
+                self.parent_loop.call_soon_threadsafe(self._on_ended)
+
+    def _on_ended(self) -> None:
+        """However the thread has ended: what it was asked gets no answer, and who waits for its end has waited."""
+        self._has_ended = True
+        self._shutdown.set()
+        for asked in self._asked:
+            if not asked.done():
+                asked.set_exception(ThreadEnded())
+        if not self.app.should_stop:
+            fault = LogFault("the connection to Kafka has ended unasked: this worker must start again")
+            self._crashing = asyncio.ensure_future(self.app.crash(fault))
+
+    async def crash(self, exc: BaseException) -> None:
+        """mode's. It tells who waits for the start, and asyncio complains when nobody waits any more."""
+        starting = self._thread_running
+        await super().crash(exc)
+        if starting is not None:
+            with suppress(RuntimeError):
+                self.parent_loop.call_soon_threadsafe(seen, starting)
+
+    def on_crash(self, msg: str, *fmt: Any, **kwargs: Any) -> None:
+        """mode's, which prints a traceback: also of a fault that has its own words."""
+        if not any(isinstance(argument, LogFault) for argument in fmt):
+            super().on_crash(msg, *fmt, **kwargs)
+
+    async def call_thread(self, fun: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
+        """mode's. ThreadEnded when the thread ends first; mode would wait for ever."""
+        if self._has_ended:
+            raise ThreadEnded
+        asked = self.parent_loop.create_future()
+        self._asked.add(asked)
+        try:
+            await self.method_queue.call(asked, fun, *args, **kwargs)
+            return await asked
+        except RuntimeError as error:
+            if self.thread_loop.is_closed():  # a moment before we hear of it
+                raise ThreadEnded from error
+            raise
+        finally:
+            self._asked.discard(asked)
+
+    def _stopped_set(self) -> None:
+        if not self.thread_loop.is_closed():  # the thread may have ended first
+            super()._stopped_set()
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        read_committed(consumer, FETCH_WAIT_MS_MAX)
+        return consumer
+
+    async def fetch(self, active: set[TP] | None, timeout_s: float, end: FetchEnd) -> Mapping[Any, list[Any]]:
+        """Records by partition; nothing when `end` was set first."""
+        consumer = self._ensure_consumer()
+        records: Mapping[Any, list[Any]] = await self.call_thread(self._fetch_until, consumer, active, timeout_s, end)
+        return records
+
+    async def _fetch_until(self, consumer: Any, active: Any, timeout_s: float, end: FetchEnd) -> Mapping[Any, Any]:
+        fetch = asyncio.ensure_future(
+            self._fetch_records(consumer, active, timeout=timeout_s, max_records=poll_records_max(consumer))
+        )
+        ended = asyncio.ensure_future(end.wait())
+        try:
+            await asyncio.wait({fetch, ended}, return_when=asyncio.FIRST_COMPLETED)
+            # aiokafka takes records and returns them in one step: a fetch that is not done has taken none.
+            if not fetch.done():
+                fetch.cancel()
+                await asyncio.wait({fetch})
+            return {} if fetch.cancelled() else fetch.result()
+        finally:
+            ended.cancel()
+            fetch.cancel()
+
+    async def seek_on_thread(self, tp: TP, offset: int) -> None:
+        """aiokafka's own seek is for its own thread only."""
+        await self.call_thread(self._ensure_consumer().seek, driver.ensure_aiokafka_TP(tp), offset)

@@ -1,0 +1,198 @@
+"""The thread of aiokafka's consumer: however it ends, nobody waits for it for ever, and an end unasked is told."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka.errors import KafkaConnectionError
+from async_timeout import timeout
+from mode import Service
+
+from exness_streams.transport.faults import LogFault
+from exness_streams.transport.kafka import consumer_thread
+from exness_streams.transport.kafka.consumer_thread import ConsumerThread, ThreadEnded
+from exness_streams.transport.kafka.topics import KafkaCluster, KafkaUnreachable
+
+GIVE_UP_S = 30.0
+
+
+class App:
+    """What the thread needs of a Faust app."""
+
+    def __init__(self) -> None:
+        self.should_stop = False
+        self.crashed_by: list[BaseException] = []
+        self.conf = SimpleNamespace(
+            producer_partitioner=None, stream_processing_timeout=300.0, broker_commit_livelock_soft_timeout=300.0
+        )
+
+    async def crash(self, reason: BaseException) -> None:
+        self.crashed_by.append(reason)
+
+
+class Client:
+    """aiokafka's consumer. start, stop: what it does then."""
+
+    def __init__(self, start: Callable[[], Awaitable[None]], stop: Callable[[], Awaitable[None]]) -> None:
+        self.start, self.stop = start, stop
+        self.closed = threading.Event()
+        self._client = SimpleNamespace(close=self._close)
+        self._coordinator = SimpleNamespace(_group_instance_id="name")
+
+    async def _close(self) -> None:
+        self.closed.set()
+
+
+async def nothing() -> None:
+    pass
+
+
+async def never() -> None:
+    await asyncio.sleep(3_600)
+
+
+async def cancelled() -> None:
+    raise asyncio.CancelledError
+
+
+class Thread(ConsumerThread):
+    def __init__(self, app: App, client: Client) -> None:
+        self._made = client
+        transport = SimpleNamespace(app=app, cluster=KafkaCluster(("broker:1",)))
+        consumer = SimpleNamespace(transport=transport, app=app, RebalanceListener=lambda thread: None)
+        super().__init__(consumer, loop=asyncio.get_running_loop())
+
+    def _create_consumer(self, loop: asyncio.AbstractEventLoop) -> Any:
+        return self._made
+
+
+@asynccontextmanager
+async def running(
+    start: Callable[[], Awaitable[None]] = nothing, stop: Callable[[], Awaitable[None]] = nothing
+) -> AsyncIterator[tuple[Thread, App, Client]]:
+    app, client = App(), Client(start, stop)
+    thread = Thread(app, client)
+    try:
+        await thread.start()
+        yield thread, app, client
+    finally:
+        app.should_stop = True
+        if thread.should_stop:  # it has ended, or is about to
+            await until_ended(thread)
+        else:
+            await thread.stop()
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:  # mode's, of the main loop
+            task.cancel()
+
+
+def end(thread: Thread) -> None:
+    """Nobody asked for it, and nothing is said: a cancellation that comes from nowhere."""
+    for task in asyncio.all_tasks(thread.thread_loop):
+        thread.thread_loop.call_soon_threadsafe(task.cancel)
+
+
+async def until_ended(thread: Thread) -> None:
+    for _ in range(int(GIVE_UP_S / 0.01)):
+        if thread._has_ended:
+            return
+        await asyncio.sleep(0.01)
+    raise TimeoutError
+
+
+async def test_it_answers_and_stops() -> None:
+    async with running() as (thread, app, client):
+
+        async def answer() -> str:
+            return threading.current_thread().name
+
+        assert await thread.call_thread(answer) != threading.current_thread().name
+    assert not app.crashed_by
+    assert client._coordinator._group_instance_id is None, "it leaves its group"
+
+
+async def test_who_waits_for_an_answer_when_it_ends_is_told_and_so_is_who_asks_later() -> None:
+    async with running() as (thread, app, _):
+        asked = threading.Event()
+
+        async def hang() -> None:
+            asked.set()
+            await never()
+
+        waiting = asyncio.ensure_future(thread.call_thread(hang))
+        assert await asyncio.to_thread(asked.wait, GIVE_UP_S)
+        end(thread)
+        with pytest.raises((ThreadEnded, asyncio.CancelledError)):
+            await asyncio.wait_for(waiting, GIVE_UP_S)
+        await until_ended(thread)
+        with pytest.raises(ThreadEnded):
+            await asyncio.wait_for(thread.call_thread(hang), GIVE_UP_S)
+        await asyncio.sleep(0)
+        (fault,) = app.crashed_by
+        assert isinstance(fault, LogFault)
+        assert "\n" not in str(fault)
+
+
+async def test_a_stop_after_it_has_ended_waits_for_nothing() -> None:
+    async with running() as (thread, _, _):
+        end(thread)
+        await until_ended(thread)
+        await asyncio.wait_for(thread.stop(), GIVE_UP_S)
+
+
+@pytest.mark.parametrize("stop", [never, cancelled])
+async def test_a_broker_that_does_not_answer_holds_up_no_stop(
+    stop: Callable[[], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer_thread, "LEAVE_S_MAX", 0.05)
+    async with running(stop=stop) as (thread, app, client):
+        app.should_stop = True
+        await asyncio.wait_for(thread.stop(), GIVE_UP_S)
+        assert client.closed.is_set()
+        assert not app.crashed_by
+
+
+async def refused() -> None:
+    raise KafkaConnectionError("refused")
+
+
+@pytest.mark.parametrize("start", [never, refused])
+async def test_a_broker_that_does_not_answer_ends_the_start_in_one_line(
+    start: Callable[[], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer_thread, "CONNECT_S_MAX", 0.05)
+    async with timeout(GIVE_UP_S):
+        app, client = App(), Client(start, nothing)
+        thread = Thread(app, client)
+        with suppress(KafkaUnreachable):  # mode raises it unless the thread was faster
+            await thread.start()
+        await until_ended(thread)
+    assert isinstance(thread.crash_reason, KafkaUnreachable)
+    assert "broker:1" in str(thread.crash_reason)
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+
+
+async def test_the_end_of_the_thread_crashes_the_app_once_and_not_by_those_who_waited() -> None:
+    async with running() as (thread, app, _):
+
+        async def ask() -> None:
+            await thread.call_thread(never)
+
+        service = Service()
+        await service.start()
+        waiting = service.add_future(ask())
+        await asyncio.sleep(0.05)
+        end(thread)
+        await until_ended(thread)
+        await asyncio.wait([waiting], timeout=GIVE_UP_S)
+        late = service.add_future(ask())
+        await asyncio.wait([late], timeout=GIVE_UP_S)
+        assert service.crash_reason is None
+        assert len(app.crashed_by) == 1
+        await service.stop()
