@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from exness_streams.api import presenter
+from exness_streams.api.api_view import ApiView
 from exness_streams.api.bodies import Request
 from exness_streams.api.errors import ApiError
 from exness_streams.api.requests import Body, account_of, idempotency_of, read_body
-from exness_streams.api.views import presenter
 from exness_streams.domain.account import AccountRow, new_account
 from exness_streams.domain.cell import Cell, is_transient, repeat_of
 from exness_streams.domain.checks import check_terms, refuse_stale
@@ -140,6 +141,14 @@ class CommandDesk:
                 504, "OUTCOME_UNKNOWN", f"{fault}: repeat the request with the same Idempotency-Key to learn it"
             ) from fault
         return answer(reply.outcome, repeated=reply.repeated)
+
+
+class DeskView(ApiView):
+    """A view that needs the desk."""
+
+    def __init__(self, app: Any, web_server: Any, desk: CommandDesk) -> None:
+        super().__init__(app, web_server)
+        self._desk = desk
 
 
 def answer(outcome: Outcome, *, repeated: bool) -> web.Response:

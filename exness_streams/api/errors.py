@@ -67,32 +67,40 @@ def error_response(error: ApiError) -> web.Response:
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+def answer_to_failure(request: web.Request, failure: Exception) -> web.Response:
+    """Every way of failing in the one shape. Called where it is caught; raises what is no failure, as a redirect."""
+    match failure:
+        case ApiError():
+            return error_response(failure)
+        case web.HTTPException():
+            if failure.status < 400:
+                raise failure
+            code = _CODE_OF_STATUS.get(failure.status) or HTTPStatus(failure.status).name
+            response = error_response(ApiError(failure.status, code, _sentence(request, failure)))
+            if "Allow" in failure.headers:
+                response.headers["Allow"] = failure.headers["Allow"]
+            return response
+        case web.RequestPayloadError():
+            return error_response(invalid_request("body", f"readable: {in_one_line(failure)}"))
+        case ConnectionError() | aiohttp.ClientConnectionError():
+            # Nobody is there to read this, and nothing is wrong here.
+            log.debug("%s %s: the client is gone: %r", request.method, in_one_line(request.path), failure)
+            return error_response(
+                ApiError(499, "CLIENT_GONE", "the connection was closed before the request was whole")
+            )
+        case LogFault():
+            return error_response(ApiError(503, "NOT_READY", f"the request was not taken: {in_one_line(failure)}"))
+    log.error("%s %s failed", request.method, in_one_line(request.path), exc_info=failure)
+    return error_response(ApiError(500, "INTERNAL", "an unexpected fault; the log of the server has it"))
+
+
 @web.middleware
 async def error_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turns every way of failing into the one shape."""
+    """Shapes what fails outside of the views: no such route or method, a stranger at the door."""
     try:
         return await handler(request)
-    except ApiError as error:
-        return error_response(error)
-    except web.HTTPException as error:
-        if error.status < 400:
-            raise
-        code = _CODE_OF_STATUS.get(error.status) or HTTPStatus(error.status).name
-        response = error_response(ApiError(error.status, code, _sentence(request, error)))
-        if "Allow" in error.headers:
-            response.headers["Allow"] = error.headers["Allow"]
-        return response
-    except web.RequestPayloadError as error:
-        return error_response(invalid_request("body", f"readable: {in_one_line(error)}"))
-    except (ConnectionError, aiohttp.ClientConnectionError) as gone:
-        # Nobody is there to read this, and nothing is wrong here.
-        log.debug("%s %s: the client is gone: %r", request.method, in_one_line(request.path), gone)
-        return error_response(ApiError(499, "CLIENT_GONE", "the connection was closed before the request was whole"))
-    except LogFault as fault:
-        return error_response(ApiError(503, "NOT_READY", f"the request was not taken: {in_one_line(fault)}"))
-    except Exception:
-        log.exception("%s %s failed", request.method, in_one_line(request.path))
-        return error_response(ApiError(500, "INTERNAL", "an unexpected fault; the log of the server has it"))
+    except Exception as failure:
+        return answer_to_failure(request, failure)
 
 
 async def expect_continue(request: web.Request) -> web.StreamResponse | None:

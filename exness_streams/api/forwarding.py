@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from aiohttp import web
 
+from exness_streams.api.chunked_answer import send_pieces
 from exness_streams.api.errors import ApiError, Handler
 from exness_streams.api.requests import account_of
-from exness_streams.api.views.chunked_answer import send_pieces
 from exness_streams.messages import JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 
 if TYPE_CHECKING:

@@ -25,6 +25,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from exness_streams import __version__
+from exness_streams.api.api_view import ApiView
 from exness_streams.api.errors import Handler
 from exness_streams.api.forwarding import FORWARDED
 from exness_streams.api.stream.hub import STREAM_MESSAGES, StreamHub
@@ -60,6 +61,17 @@ def process_registry() -> CollectorRegistry:
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
     return registry
+
+
+class MetricsView(ApiView):
+    """GET /metrics: Prometheus' text, or OpenMetrics when it is asked for."""
+
+    def __init__(self, app: Any, web_server: Any, registry: CollectorRegistry) -> None:
+        super().__init__(app, web_server)
+        self._answer = exposition(registry)
+
+    async def get(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request)
 
 
 def exposition(registry: CollectorRegistry) -> Handler:
@@ -137,6 +149,7 @@ class ApiMetrics:
 
     def __init__(self, registry: CollectorRegistry, *, is_shared: bool) -> None:
         self._is_shared = is_shared
+        self._known: dict[tuple[str, str, str], Histogram] = {}
         self._duration = Histogram(
             "exness_api_request_duration_seconds",
             "Time to answer; outcome is the status of a success, else the error's code",
@@ -163,7 +176,11 @@ class ApiMetrics:
         resource = request.match_info.route.resource
         route = "unmatched" if resource is None else resource.canonical
         via = "worker" if self._is_shared and FORWARDED in request.headers else "client"
-        self._duration.labels(route, outcome, via).observe(time.perf_counter() - begun_s)
+        labels = (route, outcome, via)
+        one = self._known.get(labels)
+        if one is None:  # looking it up in the histogram costs as much as observing
+            one = self._known[labels] = self._duration.labels(*labels)
+        one.observe(time.perf_counter() - begun_s)
 
 
 class _Failure(msgspec.Struct):

@@ -12,9 +12,20 @@ REQUESTS_END_S = 3.0
 
 
 class WebServer(Web):  # type: ignore[misc]  # faust is untyped here
-    """Cuts off what is not answered soon after the worker was told to stop."""
+    """Cuts off what is not answered soon after the worker was told to stop, and has no pages but the app's own."""
+
+    default_blueprints = production_blueprints = debug_blueprints = optional_blueprints = ()
 
     def __init__(self, app: Any, **kwargs: Any) -> None:
         super().__init__(app, **kwargs)
         # A body is taken as it is: one that says it is packed is refused (api/requests.py), and never unpacked.
         self._runner = AppRunner(self.web_app, access_log=None, shutdown_timeout=REQUESTS_END_S, auto_decompress=False)
+
+    def route(self, pattern: str, handler: Any, cors_options: Any = None) -> None:
+        """Faust's, for views: one may say how the header Expect is answered, and is called without a wrapper.
+
+        Pages of other sites are the door's (api/door.py): there are no CORS options here.
+        """
+        expect_handler = getattr(handler, "expect_handler", None)
+        for method in sorted(handler.get_methods()):
+            self.web_app.router.add_route(method, pattern, handler.dispatch, expect_handler=expect_handler)

@@ -14,15 +14,25 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
+from exness_streams.api.api_view import here, mount
 from exness_streams.api.errors import error_middleware
-from exness_streams.api.views.page import CHART_LIBRARY, SECURITY_HEADERS, WEB_DIR, Page, add_page, prefers_html
+from exness_streams.api.views.page import (
+    CHART_LIBRARY,
+    FILES_PATH,
+    SECURITY_HEADERS,
+    WEB_DIR,
+    Page,
+    RootView,
+    prefers_html,
+)
+from exness_streams.engine.engine import EngineApp
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
 
 Client = TestClient[web.Request, web.Application]
 
 
-async def banner(request: web.Request) -> web.Response:
+def banner() -> web.Response:
     return web.json_response({"name": "banner"})
 
 
@@ -37,8 +47,11 @@ def page() -> Page:
 
 @pytest.fixture
 async def client(page: Page) -> AsyncIterator[Client]:
-    web_app = web.Application(middlewares=[error_middleware])
-    add_page(web_app, page, banner)
+    app = EngineApp("page", broker="memory://")
+    web_app = app.web.web_app
+    web_app.middlewares.append(error_middleware)
+    web_app.router.add_get(FILES_PATH, page.file)
+    mount(app, "/", here, RootView, page, banner)
     async with TestClient(TestServer(web_app)) as client:
         yield client
 

@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 from forwarding_worker import serving, worker
 
+from exness_streams.api.chunked_answer import BrokenOff, send_pieces
 from exness_streams.api.errors import error_middleware
-from exness_streams.api.views.chunked_answer import BrokenOff, send_pieces
 
 PIECE = b"x" * 65_536
 PIECES_MAX = 4_096
@@ -115,7 +115,7 @@ async def test_a_cell_that_moves_while_its_owner_is_silent_cuts_the_answer() -> 
 
 
 async def test_a_client_that_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exness_streams.api.views.chunked_answer.WRITE_S_MAX", 0.2)
+    monkeypatch.setattr("exness_streams.api.chunked_answer.WRITE_S_MAX", 0.2)
     owner = Owner(PIECES_MAX)
     async with client_of(owner, forwarded=False) as get, get() as answer:
         await still(owner)

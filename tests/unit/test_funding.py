@@ -20,7 +20,7 @@ from trading_samples import (
     terms,
 )
 
-from exness_streams.api.views.presenter import account_message
+from exness_streams.api.presenter import account_message
 from exness_streams.domain.cell import is_transient
 from exness_streams.domain.codec import PositionsClosed
 from exness_streams.domain.events import AccountReset, Deposited, PositionClosed

@@ -10,8 +10,8 @@ import pytest
 from account_events import closed, reset
 from history_log import Log, batch, worker
 
-from exness_streams.api.views.chunked_answer import BrokenOff
-from exness_streams.api.views.history import HistoryViews, Query, _History, _page
+from exness_streams.api.chunked_answer import BrokenOff
+from exness_streams.api.views.history import Query, TradesView, _History, _page
 from exness_streams.engine.history import READ_MAX, HistoryHost, NotOwned
 
 TRADES = 5 * READ_MAX // 2
@@ -28,9 +28,9 @@ def history_of(host: HistoryHost) -> _History:
     return _History(host, 0, "demo", host.head(0, "demo"))
 
 
-def views_of(*, should_stop: bool = False) -> HistoryViews:
+def views_of(*, should_stop: bool = False) -> TradesView:
     desk: Any = SimpleNamespace(engine=SimpleNamespace(app=SimpleNamespace(should_stop=should_stop)))
-    return HistoryViews(desk)
+    return TradesView(None, None, desk)
 
 
 async def test_others_get_their_turn_between_the_pieces() -> None:

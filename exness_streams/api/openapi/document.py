@@ -12,6 +12,7 @@ import msgspec
 from aiohttp import web
 
 from exness_streams import __version__
+from exness_streams.api.api_view import ApiView
 from exness_streams.api.errors import ApiError
 from exness_streams.api.openapi.routes import JSON, MEANINGS, ROUTE_TEXTS, TAGS, RouteText
 from exness_streams.domain.rejections import Rejection, RejectionCode
@@ -40,9 +41,11 @@ here answers 404 `NOT_FOUND`, a method that is not here 405 `METHOD_NOT_ALLOWED`
 `100-continue` 417 `EXPECTATION_FAILED`, in the one shape of all errors."""
 
 
-async def serve_openapi(request: web.Request) -> web.Response:
+class OpenApiView(ApiView):
     """GET /api/v1/openapi.json"""
-    return web.Response(body=_encoded(), content_type=JSON)
+
+    async def get(self, request: web.Request) -> web.Response:
+        return web.Response(body=_encoded(), content_type=JSON)
 
 
 @cache

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 from aiohttp import WSMsgType, web
 
+from exness_streams.api import presenter
 from exness_streams.api.commands import CommandDesk
 from exness_streams.api.errors import ApiError, invalid_request
 from exness_streams.api.forwarding import Forwarding
@@ -23,7 +24,6 @@ from exness_streams.api.stream.messages import (
 )
 from exness_streams.api.stream.reader import SERVICE_RESTART, TRY_AGAIN_LATER, Reader, part, upgrade
 from exness_streams.api.stream.relay import StreamRelay
-from exness_streams.api.views import presenter
 from exness_streams.domain.cell import Cell
 
 if TYPE_CHECKING:

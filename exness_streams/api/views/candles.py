@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from exness_streams.api.api_view import ApiView
 from exness_streams.api.commands import json_response
 from exness_streams.api.errors import ApiError, invalid_request
 from exness_streams.domain.candles import INTERVALS_S
@@ -26,14 +27,14 @@ _SYMBOL = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DIGITS = re.compile(r"[0-9]{1,6}")
 
 
-class CandleViews:
-    """The route that reads candles."""
+class CandlesView(ApiView):
+    """GET /api/v1/candles"""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, app: Any, web_server: Any, engine: Engine) -> None:
+        super().__init__(app, web_server)
         self._engine = engine
 
-    async def candles(self, request: web.Request) -> web.Response:
-        """GET /api/v1/candles"""
+    async def get(self, request: web.Request) -> web.Response:
         for name in request.query:
             if name not in FIELDS:
                 raise invalid_request(name[:64], f"left out: here the query takes {', '.join(FIELDS)}")

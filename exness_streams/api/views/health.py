@@ -4,57 +4,59 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from exness_streams import __version__
+from exness_streams.api.api_view import ApiView
 from exness_streams.api.commands import json_response
-from exness_streams.api.views.presenter import market_message
+from exness_streams.api.presenter import market_message
 
 if TYPE_CHECKING:
     from exness_streams.domain.quotes import Quote
     from exness_streams.engine.engine import Engine
 
 
-class PublicViews:
-    """The routes that concern no account."""
+def banner() -> web.Response:
+    """What `/` tells programs; a browser gets the page."""
+    return json_response(
+        {
+            "name": "Exness Streams",
+            "version": __version__,
+            "message": "A leveraged-trading platform as a stream-processing application",
+            "endpoints": {
+                "state": "GET /api/v1/state",
+                "open": "POST /api/v1/positions/open",
+                "close": "POST /api/v1/positions/close",
+                "closeAll": "POST /api/v1/positions/close-all",
+                "modify": "POST /api/v1/positions/modify",
+                "placeOrder": "POST /api/v1/orders/place",
+                "cancelOrder": "POST /api/v1/orders/cancel",
+                "deposit": "POST /api/v1/account/deposit",
+                "reset": "POST /api/v1/account/reset",
+                "trades": "GET /api/v1/trades",
+                "equity": "GET /api/v1/equity",
+                "markets": "GET /api/v1/markets",
+                "candles": "GET /api/v1/candles",
+                "stream": "GET /ws",
+                "openapi": "GET /api/v1/openapi.json",
+                "live": "GET /livez",
+                "ready": "GET /readyz",
+                "metrics": "GET /metrics",
+            },
+        }
+    )
 
-    def __init__(self, engine: Engine) -> None:
+
+class MarketsView(ApiView):
+    """GET /api/v1/markets"""
+
+    def __init__(self, app: Any, web_server: Any, engine: Engine) -> None:
+        super().__init__(app, web_server)
         self._engine = engine
 
-    async def banner(self, request: web.Request) -> web.Response:
-        """GET /, for programs; a browser gets the page"""
-        return json_response(
-            {
-                "name": "Exness Streams",
-                "version": __version__,
-                "message": "A leveraged-trading platform as a stream-processing application",
-                "endpoints": {
-                    "state": "GET /api/v1/state",
-                    "open": "POST /api/v1/positions/open",
-                    "close": "POST /api/v1/positions/close",
-                    "closeAll": "POST /api/v1/positions/close-all",
-                    "modify": "POST /api/v1/positions/modify",
-                    "placeOrder": "POST /api/v1/orders/place",
-                    "cancelOrder": "POST /api/v1/orders/cancel",
-                    "deposit": "POST /api/v1/account/deposit",
-                    "reset": "POST /api/v1/account/reset",
-                    "trades": "GET /api/v1/trades",
-                    "equity": "GET /api/v1/equity",
-                    "markets": "GET /api/v1/markets",
-                    "candles": "GET /api/v1/candles",
-                    "stream": "GET /ws",
-                    "openapi": "GET /api/v1/openapi.json",
-                    "live": "GET /livez",
-                    "ready": "GET /readyz",
-                    "metrics": "GET /metrics",
-                },
-            }
-        )
-
-    async def markets(self, request: web.Request) -> web.Response:
-        """GET /api/v1/markets"""
+    async def get(self, request: web.Request) -> web.Response:
         engine = self._engine
         now_ms, age_ms_max = int(time.time() * 1000), engine.settings.max_quote_age_ms
         quotes = engine.cells.quotes
@@ -66,12 +68,22 @@ class PublicViews:
             )
         return json_response({"markets": messages, "feed": engine.feed_status()})
 
-    async def live(self, request: web.Request) -> web.Response:
-        """GET /livez: answers while the process does; restart it when this fails."""
+
+class LiveView(ApiView):
+    """GET /livez: answers while the process does; restart it when this fails."""
+
+    async def get(self, request: web.Request) -> web.Response:
         return json_response({"status": "ok"})
 
-    async def ready(self, request: web.Request) -> web.Response:
-        """GET /readyz: 503 while requests can't be served; without usable prices they can, but it is degraded."""
+
+class ReadyView(ApiView):
+    """GET /readyz: 503 while requests can't be served; without usable prices they can, but it is degraded."""
+
+    def __init__(self, app: Any, web_server: Any, engine: Engine) -> None:
+        super().__init__(app, web_server)
+        self._engine = engine
+
+    async def get(self, request: web.Request) -> web.Response:
         engine = self._engine
         reasons = []
         if engine.fault is not None:

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple, get_args
 
 from aiohttp import web
 
-from exness_streams.api.commands import CommandDesk, json_response
+from exness_streams.api.chunked_answer import BrokenOff, send_pieces
+from exness_streams.api.commands import CommandDesk, DeskView, json_response
 from exness_streams.api.errors import ApiError, invalid_request
 from exness_streams.api.requests import account_of
 from exness_streams.api.views import csv_trades
-from exness_streams.api.views.chunked_answer import BrokenOff, send_pieces
 from exness_streams.domain.account_history import HistoryHead, Trade
 from exness_streams.domain.events import CloseReason
 from exness_streams.engine.history import READ_MAX, HistoryHost, NotOwned, NotWhole
@@ -70,20 +70,16 @@ class _History(NamedTuple):
         return self.host.head(self.partition, self.account_id).trades.since != self.head.trades.since
 
 
-class HistoryViews:
-    """The routes that read histories."""
+class TradesView(DeskView):
+    """GET /api/v1/trades"""
 
-    def __init__(self, desk: CommandDesk) -> None:
-        self._desk = desk
-
-    async def trades(self, request: web.Request) -> web.StreamResponse:
-        """GET /api/v1/trades"""
+    async def get(self, request: web.Request) -> web.StreamResponse:
         account_id = account_of(request)
         if csv_trades.is_wanted(",".join(request.headers.getall("Accept", []))):
             return await self._trades_as_csv(request, account_id)
         query = read_query(request, TRADES_DEFAULT, "limit", "cursor", "symbol", "reason")
         try:
-            history = await self._history(account_id, query)
+            history = await _history_of(self._desk, account_id, query)
             page, cursor = await _page(history, query)
         except NotOwned as error:
             raise _not_now(error) from None
@@ -100,7 +96,7 @@ class HistoryViews:
             "Vary": "Accept",
         }
         try:
-            history = await self._history(account_id, query)
+            history = await _history_of(self._desk, account_id, query)
         except NotOwned as error:
             raise _not_now(error) from None
         if request.method == "HEAD":
@@ -124,11 +120,14 @@ class HistoryViews:
             end = begin
             await asyncio.sleep(0)  # the client may be faster than we are: others want the event loop, too
 
-    async def equity(self, request: web.Request) -> web.Response:
-        """GET /api/v1/equity"""
+
+class EquityView(DeskView):
+    """GET /api/v1/equity"""
+
+    async def get(self, request: web.Request) -> web.Response:
         query = read_query(request, POINTS_DEFAULT, "limit", "cursor")
         try:
-            history = await self._history(account_of(request), query)
+            history = await _history_of(self._desk, account_of(request), query)
             end = _end(history.head.points.end, query)
             first = max(history.head.points_from, end - query.limit)
             found = history.host.points(history.partition, history.account_id, first, end)
@@ -141,13 +140,14 @@ class HistoryViews:
         )
         return json_response(message)
 
-    async def _history(self, account_id: str, query: Query) -> _History:
-        """The account's history; for a first page, with all that the account's row has seen. 503, or NotOwned."""
-        cell, host = self._desk.cell_of(account_id), self._desk.engine.history
-        if query.before is None:
-            row = cell.account(account_id)
-            await host.wait_for(cell.partition, account_id, 0 if row is None else row.sequence, CATCH_UP_S)
-        return _History(host, cell.partition, account_id, host.head(cell.partition, account_id))
+
+async def _history_of(desk: CommandDesk, account_id: str, query: Query) -> _History:
+    """The account's history; for a first page, with all that the account's row has seen. 503, or NotOwned."""
+    cell, host = desk.cell_of(account_id), desk.engine.history
+    if query.before is None:
+        row = cell.account(account_id)
+        await host.wait_for(cell.partition, account_id, 0 if row is None else row.sequence, CATCH_UP_S)
+    return _History(host, cell.partition, account_id, host.head(cell.partition, account_id))
 
 
 async def _page(history: _History, query: Query) -> tuple[list[Trade], str | None]:

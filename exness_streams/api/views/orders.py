@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from exness_streams.api.bodies import CancelRequest, PlaceRequest
-from exness_streams.api.commands import CommandDesk
+from exness_streams.api.commands import DeskView
 from exness_streams.api.errors import ApiError
 from exness_streams.api.requests import Body
 from exness_streams.domain.checks import order_not_found
@@ -15,14 +15,10 @@ from exness_streams.domain.commands import CancelOrder, PlaceOrder
 from exness_streams.domain.money import ONE, ZERO
 
 
-class OrderViews:
-    """The routes that change pending orders."""
+class PlaceView(DeskView):
+    """POST /api/v1/orders/place"""
 
-    def __init__(self, desk: CommandDesk) -> None:
-        self._desk = desk
-
-    async def place(self, request: web.Request) -> web.Response:
-        """POST /api/v1/orders/place"""
+    async def post(self, request: web.Request) -> web.Response:
         body = await self._desk.body_of(request, PlaceRequest)
         fields = _place_fields(body)
         incoming = self._desk.take(request, body)
@@ -32,8 +28,11 @@ class OrderViews:
         command = PlaceOrder(**incoming.base, **fields, terms=terms)
         return await self._desk.settle(incoming, command, terms.symbol)
 
-    async def cancel(self, request: web.Request) -> web.Response:
-        """POST /api/v1/orders/cancel"""
+
+class CancelView(DeskView):
+    """POST /api/v1/orders/cancel"""
+
+    async def post(self, request: web.Request) -> web.Response:
         body = await self._desk.body_of(request, CancelRequest)
         order_id = body.text("orderId")
         incoming = self._desk.take(request, body)

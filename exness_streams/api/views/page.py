@@ -10,20 +10,22 @@ import hashlib
 import html
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from aiohttp import web
 
-from exness_streams.api.errors import Handler
+from exness_streams.api.api_view import ApiView
 
 log = logging.getLogger(__name__)
 
 WEB_DIR = Path(__file__).parents[2] / "web"
 CHART_LIBRARY = "vendor/lightweight-charts.standalone.production.mjs"
+
+FILES_PATH = "/web/{tail:.+}"
 
 _INDEX = "index.html"
 _PREFIX = re.compile(r"([0-9a-f]{16})/(.+)")
@@ -109,24 +111,19 @@ class Page:
         is_kept = named is not None and named.group(1) == self.digest
         return _answer(request, found, f"public, max-age={_YEAR_S}, immutable" if is_kept else "no-cache")
 
-    def root(self, banner: Handler) -> Handler:
-        """GET /: the page for who asks for HTML, the banner for programs."""
 
-        async def answer(request: web.Request) -> web.StreamResponse:
-            if prefers_html(request.headers.get("Accept", "")):
-                response: web.StreamResponse = _answer(request, self.index, "no-cache")
-            else:
-                response = await banner(request)
-            response.headers["Vary"] = "Accept"
-            return response
+class RootView(ApiView):
+    """GET /: the page for who asks for HTML, the banner for programs."""
 
-        return answer
+    def __init__(self, app: Any, web_server: Any, page: Page, banner: Callable[[], web.Response]) -> None:
+        super().__init__(app, web_server)
+        self._page, self._banner = page, banner
 
-
-def add_page(web_app: web.Application, page: Page, banner: Handler) -> None:
-    """Mount the page. banner: answers `/` to programs."""
-    web_app.router.add_get("/", page.root(banner))
-    web_app.router.add_get("/web/{tail:.+}", page.file)
+    async def get(self, request: web.Request) -> web.Response:
+        wants_page = prefers_html(request.headers.get("Accept", ""))
+        response = _answer(request, self._page.index, "no-cache") if wants_page else self._banner()
+        response.headers["Vary"] = "Accept"
+        return response
 
 
 def prefers_html(accept: str) -> bool:

@@ -7,11 +7,11 @@ from decimal import Decimal
 import msgspec
 from aiohttp import web
 
+from exness_streams.api import presenter
 from exness_streams.api.bodies import CloseAllRequest, CloseRequest, ModifyRequest, OpenRequest
-from exness_streams.api.commands import CommandDesk, Incoming, json_response
+from exness_streams.api.commands import CommandDesk, DeskView, Incoming, json_response
 from exness_streams.api.errors import ApiError, invalid_request
 from exness_streams.api.requests import Body, account_of
-from exness_streams.api.views import presenter
 from exness_streams.domain.account import Position
 from exness_streams.domain.cell import Cell
 from exness_streams.domain.checks import position_not_found
@@ -20,21 +20,20 @@ from exness_streams.domain.money import HUNDRED, MONEY_PLACES, ONE, ZERO
 from exness_streams.domain.quotes import Side
 
 
-class TradingViews:
-    """The routes that read or change positions."""
+class StateView(DeskView):
+    """GET /api/v1/state"""
 
-    def __init__(self, desk: CommandDesk) -> None:
-        self._desk = desk
-
-    async def state(self, request: web.Request) -> web.Response:
-        """GET /api/v1/state"""
+    async def get(self, request: web.Request) -> web.Response:
         account_id = account_of(request)
         cell = self._desk.cell_of(account_id)
         level = self._desk.engine.settings.margin_call_level
         return json_response(presenter.state_message(self._desk.row_of(cell, account_id), cell.quotes, level))
 
-    async def open(self, request: web.Request) -> web.Response:
-        """POST /api/v1/positions/open"""
+
+class OpenView(DeskView):
+    """POST /api/v1/positions/open"""
+
+    async def post(self, request: web.Request) -> web.Response:
         body = await self._desk.body_of(request, OpenRequest)
         margin = body.number("margin")
         asset = body.text("asset", 64)
@@ -61,8 +60,11 @@ class TradingViews:
         )
         return await self._desk.settle(incoming, command, terms.symbol)
 
-    async def close(self, request: web.Request) -> web.Response:
-        """POST /api/v1/positions/close"""
+
+class CloseView(DeskView):
+    """POST /api/v1/positions/close"""
+
+    async def post(self, request: web.Request) -> web.Response:
         body = await self._desk.body_of(request, CloseRequest)
         position_id = body.text("positionId")
         reference, slippage = _price_guard(body)
@@ -73,31 +75,37 @@ class TradingViews:
         incoming = self._desk.take(request, body)
         if incoming.repeat is not None:
             return incoming.repeat
-        position = self._position(incoming.cell, incoming.account_id, position_id)
+        position = _position(self._desk, incoming.cell, incoming.account_id, position_id)
         if position is None and not incoming.has_key:
             raise ApiError.of(position_not_found(position_id))
         # A key has to be remembered: a position of this id may be opened before the request is repeated, or just now.
         command = ClosePosition(
             **incoming.base,
             position_id=position_id,
-            reference_price=self._closing_reference(incoming, position, reference, slippage),
+            reference_price=_closing_reference(incoming, position, reference, slippage),
             slippage_percent=slippage,
             quantity=quantity,
             percentage=percentage,
-            margin_min=self._margin_min(position),
+            margin_min=_margin_min(self._desk, position),
         )
         return await self._desk.settle(incoming, command, None if position is None else position.symbol)
 
-    async def close_all(self, request: web.Request) -> web.Response:
-        """POST /api/v1/positions/close-all"""
+
+class CloseAllView(DeskView):
+    """POST /api/v1/positions/close-all"""
+
+    async def post(self, request: web.Request) -> web.Response:
         body = await self._desk.body_of(request, CloseAllRequest)
         incoming = self._desk.take(request, body)
         if incoming.repeat is not None:
             return incoming.repeat
         return await self._desk.settle(incoming, CloseAllPositions(**incoming.base))
 
-    async def modify(self, request: web.Request) -> web.Response:
-        """POST /api/v1/positions/modify"""
+
+class ModifyView(DeskView):
+    """POST /api/v1/positions/modify"""
+
+    async def post(self, request: web.Request) -> web.Response:
         body = await self._desk.body_of(request, ModifyRequest)
         position_id = body.text("positionId")
         names = [name for name in ("stopLoss", "takeProfit") if body.mentions(name)]
@@ -107,7 +115,7 @@ class TradingViews:
         incoming = self._desk.take(request, body)
         if incoming.repeat is not None:
             return incoming.repeat
-        position = self._position(incoming.cell, incoming.account_id, position_id)
+        position = _position(self._desk, incoming.cell, incoming.account_id, position_id)
         if position is None and not incoming.has_key:
             raise ApiError.of(position_not_found(position_id))
         command = ModifyPosition(
@@ -119,20 +127,23 @@ class TradingViews:
         needs_market = position is not None and any(price is not None for price in prices.values())
         return await self._desk.settle(incoming, command, position.symbol if position and needs_market else None)
 
-    def _closing_reference(
-        self, incoming: Incoming, position: Position | None, reference: Decimal | None, slippage: Decimal | None
-    ) -> Decimal | None:
-        if position is None:
-            return reference
-        buys_as: Side = "short" if position.side == "long" else "long"
-        return _reference(reference, slippage, incoming.cell, position.symbol, buys_as)
 
-    def _margin_min(self, position: Position | None) -> Decimal:
-        terms = None if position is None else self._desk.engine.catalogue.find(position.symbol)
-        return ONE if terms is None else terms.margin_min
+def _closing_reference(
+    incoming: Incoming, position: Position | None, reference: Decimal | None, slippage: Decimal | None
+) -> Decimal | None:
+    if position is None:
+        return reference
+    buys_as: Side = "short" if position.side == "long" else "long"
+    return _reference(reference, slippage, incoming.cell, position.symbol, buys_as)
 
-    def _position(self, cell: Cell, account_id: str, position_id: str) -> Position | None:
-        return self._desk.row_of(cell, account_id).positions.get(position_id)
+
+def _margin_min(desk: CommandDesk, position: Position | None) -> Decimal:
+    terms = None if position is None else desk.engine.catalogue.find(position.symbol)
+    return ONE if terms is None else terms.margin_min
+
+
+def _position(desk: CommandDesk, cell: Cell, account_id: str, position_id: str) -> Position | None:
+    return desk.row_of(cell, account_id).positions.get(position_id)
 
 
 def _price_guard(body: Body) -> tuple[Decimal | None, Decimal | None]:
