@@ -25,7 +25,8 @@ from exness_streams.domain.money import money_arithmetic
 from exness_streams.domain.state_hash import state_hash
 from exness_streams.messages import JOURNAL_TOPIC
 from exness_streams.transport.embedded.reader import LogReader, Snapshot
-from exness_streams.transport.table import MARK_KEY
+from exness_streams.transport.table import OWN_KEYS
+from exness_streams.transport.table_store import entries_from
 
 OnProgress = Callable[[int, int], None]
 """Called with (records folded, records in all)."""
@@ -221,9 +222,7 @@ def _stored_entries(tables_dir: Path, partition: int) -> dict[bytes, bytes] | No
     try:
         table = rocksdict.Rdict(str(found[-1]), options=options, access_type=rocksdict.AccessType.read_only())
         try:
-            entries = dict(table.items())
-            entries.pop(MARK_KEY, None)
-            return entries
+            return {key: value for key, value in entries_from(table) if key not in OWN_KEYS}
         finally:
             table.close()
     except Exception as error:  # rocksdict has no exception of its own

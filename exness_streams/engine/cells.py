@@ -50,6 +50,17 @@ class JournalFault(LogFault):
     """A cell can't go on from the journal it finds. str() is one line: what is wrong, and the way out."""
 
 
+class TableLacks(JournalFault):
+    """Entries are lost. A table that was kept, beside its log, is built anew; else the log itself lacks them.
+
+    lacks: goes on after "the table ...".
+    """
+
+    def __init__(self, message: str, lacks: str) -> None:
+        super().__init__(message)
+        self.lacks = lacks
+
+
 class ReadRecord(Protocol):
     """A record as the transport's batches hold it."""
 
@@ -72,7 +83,7 @@ class CellHost:
     """Every cell that this process owns."""
 
     def __init__(self, table: CellTable, cell_log: CellLog, on_reply: OnReply) -> None:
-        self._table = table
+        self.table = table
         self._cell_log = cell_log
         self._commits = TableCommits(table, cell_log)
         self._on_reply = on_reply
@@ -94,7 +105,7 @@ class CellHost:
         it stands. LogFault.
         """
         lease = self._commits.lease(partition)
-        committed, meta = self._cell_log.committed(partition), meta_of(self._table, partition)
+        committed, meta = self._cell_log.committed(partition), meta_of(self.table, partition)
         if meta is None or meta.next_offset <= (committed or 0):
             return
         log.warning(
@@ -109,14 +120,14 @@ class CellHost:
     def load(self, partition: int, *, journal_start: int, journal_end: int) -> None:
         """Take a cell over from its committed entries.
 
-        JournalFault when the journal does not continue them, or when they are not all there.
+        JournalFault when the journal does not continue them, TableLacks when they are not all there.
         """
         if partition in self._cells:
             self.drop([partition])  # who followed it would miss what was folded in between
         committed = self._cell_log.committed(partition)
         next_offset = committed if committed is not None else 0
-        empty = is_empty(self._table, partition, (codec.ROW_PREFIX, codec.QUOTE_PREFIX))
-        self._check_whole(partition, lost_by_offset(self._table, partition, committed, empty=empty))
+        empty = is_empty(self.table, partition, (codec.ROW_PREFIX, codec.QUOTE_PREFIX))
+        self._check_whole(partition, lost_by_offset(self.table, partition, committed, empty=empty))
         if next_offset > journal_end:
             raise JournalFault(
                 f"partition {partition} of the journal ends at {journal_end}, but accounts were built from it up to "
@@ -133,12 +144,12 @@ class CellHost:
                 f"it stands, since it was last written by 0.1.0. Restore the offset, or the brokers' topic of offsets, "
                 "from a backup (docs/operations.md, Lost state): another offset would execute requests again"
             )
-        cell = Cell(partition, lambda key: self._table.entry(partition, key))
+        cell = Cell(partition, lambda key: self.table.entry(partition, key))
         try:
             cell.load(next_offset, self._rows(partition), self._quotes(partition))
         except ValueError as error:
-            raise JournalFault(f"{error}. {RESTORE}") from error
-        self._check_whole(partition, lost_by_count(meta_of(self._table, partition), cell.meta))
+            raise TableLacks(f"{error}. {RESTORE}", f"does not hold together: {error}") from error
+        self._check_whole(partition, lost_by_count(meta_of(self.table, partition), cell.meta))
         self._check_outcomes(partition)
         self._cells[partition] = cell
         self._leases[partition] = self._commits.lease(partition)
@@ -147,27 +158,27 @@ class CellHost:
 
     def _check_outcomes(self, partition: int) -> None:
         """Each row says how many outcomes are remembered for it: they are counted when a table was built anew."""
-        if partition not in self._table.unproven:
+        if partition not in self.table.unproven:
             return
         expected = sum(outcomes_expected(row.outcomes) for row in self._rows(partition))
         for prefix in (codec.SLOT_PREFIX, codec.OUTCOME_PREFIX):
-            found = self._table.count(partition, prefix)
+            found = self.table.count(partition, prefix)
             if found != expected:
                 self._check_whole(
                     partition, f"holds {found} answers of requests with a key, and lacks some of {expected}"
                 )
-        self._table.prove(partition)
+        self.table.prove(partition)
 
     def _check_whole(self, partition: int, lost: str | None) -> None:
         if lost is not None:
-            raise JournalFault(f"partition {partition} of {self._table.changelog_name} {lost}. {RESTORE}")
+            raise TableLacks(f"partition {partition} of {self.table.changelog_name} {lost}. {RESTORE}", lost)
 
     def _rows(self, partition: int) -> Iterable[AccountRow]:
-        for _, value in self._table.scan(partition, codec.ROW_PREFIX):
+        for _, value in self.table.scan(partition, codec.ROW_PREFIX):
             yield codec.decode_row(value)
 
     def _quotes(self, partition: int) -> Iterable[tuple[str, Quote]]:
-        for key, value in self._table.scan(partition, codec.QUOTE_PREFIX):
+        for key, value in self.table.scan(partition, codec.QUOTE_PREFIX):
             yield key.removeprefix(codec.QUOTE_PREFIX).decode(), codec.decode_quote(value)
 
     def loaded(self) -> None:

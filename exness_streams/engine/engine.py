@@ -19,13 +19,14 @@ from exness_streams.engine.candles import CandleHost
 from exness_streams.engine.cells import CellHost
 from exness_streams.engine.framer import Framer
 from exness_streams.engine.gateway import Gateway
-from exness_streams.engine.history import HistoryFault, HistoryHost
-from exness_streams.engine.losses import RESTORE, check_kept
+from exness_streams.engine.history import HistoryHost
+from exness_streams.engine.loading import Loading
+from exness_streams.engine.losses import check_kept
 from exness_streams.engine.stalls import StallWatch, standings
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 from exness_streams.settings.kafka import KafkaSettings
 from exness_streams.settings.platform import Settings
-from exness_streams.transport.faults import CellReleased, LogFault
+from exness_streams.transport.faults import LogFault, TableFault
 from exness_streams.transport.faust_environment import NO_ENVIRONMENT, ignored_variables
 from exness_streams.transport.faust_mends import refuse_other_faust
 from exness_streams.transport.kafka.aiokafka_mends import refuse_other_aiokafka
@@ -42,7 +43,6 @@ BODY_BYTES_MAX = 16 * 1024
 SMALL_CACHE_BYTES = 8 << 20
 """Of each partition of histories, and of the candles: what is read of them is mostly their newest part."""
 
-REBALANCE_LOOK_S = 0.02
 STOP_ANSWER_S_MAX = 1.0
 """How long a stop waits for the outcomes of the commands under way."""
 
@@ -150,9 +150,21 @@ def build_engine(settings: Settings) -> Engine:
     app.before_stop = before_stop
     for kept in (table, candles.table, history.table):
         kept.check_kept = partial(check_kept, kept)
+        if not isinstance(settings, KafkaSettings):
+            kept.lineage = app.transport
     engine = Engine(settings, app, table, cells, gateway, framer, catalogue, history, candles, CandleReader(candles))
+    for kept in (table, candles.table, history.table):
+        kept.on_fault = partial(_end_with, engine)
     _add_agents(engine)
     return engine
+
+
+def _end_with(engine: Engine, fault: TableFault) -> None:
+    """A table's files fail: whoever asked may be a client, so the worker ends. While they are loaded, the loading does
+    what there is to do."""
+    if engine.is_ready:
+        crashing = asyncio.ensure_future(engine.app.crash(fault))
+        crashing.add_done_callback(lambda done: done.exception())
 
 
 def _small_table(app: EngineApp, name: str, partitions: int) -> CellTable:
@@ -238,62 +250,16 @@ def _add_agents(engine: Engine) -> None:
             await cells.fold(event.message.partition, event.value)
             await manual.ack(event)
 
-    async def load_cells() -> None:
-        # Faust drops what a recovery callback raises.
-        generation, rebalanced_at_s = app.consumer_generation_id, app.rebalanced_at_s
-        try:
-            journals = await _bounds(app, JOURNAL_TOPIC, table)
-            told = await _bounds(app, EVENTS_TOPIC, engine.history.table)
-            ticked = await _bounds(app, MARKET_UPDATES_TOPIC, engine.candles.table)
-            if app.consumer_generation_id != generation:
-                return  # another rebalance has come: its recovery is not over, and calls again
-            for partition, (start, _) in told.items():
-                await engine.history.mend(partition, events_start=start)
-            for partition in journals:
-                await cells.mend_offset(partition)
-            if app.rebalanced_at_s != rebalanced_at_s:
-                raise CellReleased("another rebalance has begun")
-            for partition, (start, end) in told.items():  # from here on in one step
-                engine.history.load(partition, events_start=start, events_end=end)
-            for partition, (start, _) in ticked.items():
-                engine.candles.load(partition, ticks_start=start)
-            for partition, (start, end) in journals.items():
-                cells.load(partition, journal_start=start, journal_end=end)
-            cells.loaded()
-        except CellReleased:
-            # The next rebalance has begun. Recovery would go on as if this one were over: it is held until that
-            # one's recovery begins.
-            while app.consumer_generation_id == generation and not app.should_stop:  # noqa: ASYNC110 - Faust's, no event
-                await asyncio.sleep(REBALANCE_LOOK_S)
-        except (LogFault, HistoryFault) as fault:
-            await app.crash(fault)
-        except Exception as error:
-            log.exception("the cells could not be loaded")
-            await app.crash(error)
-
     async def drop_cells(_: Any, revoked: set[TP], **__: Any) -> None:
         gone = {tp.partition for tp in revoked if tp.topic == JOURNAL_TOPIC}
         cells.drop(gone)
         engine.gateway.abandon(gone)
 
-    table.on_recover(load_cells)
+    table.on_recover(Loading(app, cells, engine.history, engine.candles).load)
     app.on_partitions_revoked.connect(drop_cells, weak=False)
     _add_market_agent(app, engine.framer, engine.candles, ticks)
     _add_history_agent(app, engine.history, events)
     app.task(StallWatch(lambda: standings(engine), engine.settings.stalled_after_s).run)
-
-
-async def _bounds(app: EngineApp, topic: str, table: CellTable) -> dict[int, tuple[int, int]]:
-    """(start, end) of the partitions of a topic that are this worker's. LogFault when the table has no changelog."""
-    assigned = sorted(app.assignor.assigned_actives())
-    tps = [tp for tp in assigned if tp.topic == topic]
-    missing = {tp.partition for tp in tps} - {tp.partition for tp in assigned if table.is_changelog(tp)}
-    if missing:
-        where = f"partition {min(missing)} of {table.changelog_name}"
-        raise LogFault(f"{where} is not there any more: the topic was deleted. {RESTORE}")
-    starts = await app.consumer.earliest_offsets(*tps)
-    ends = await app.consumer.highwaters(*tps)
-    return {tp.partition: (starts[tp], ends[tp]) for tp in tps}
 
 
 def _add_market_agent(app: EngineApp, framer: Framer, candles: CandleHost, ticks: Any) -> None:

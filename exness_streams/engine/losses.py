@@ -64,9 +64,14 @@ def lost_by_count(known: Meta | None, found: Meta) -> str | None:
 
 
 def check_kept(table: CellTable, partition: int) -> None:
-    """Refuse a table of another partition before the changelog goes on with it. LogFault."""
+    """Refuse a table of another partition before the changelog goes on with it.
+
+    LogFault; beside its log, where it is put aside, its words go on after "the table ...".
+    """
     meta = meta_of(table, partition)
     if meta is not None and meta.partition != partition:
+        if table.lineage is not None:
+            raise LogFault(f"is that of partition {meta.partition}")
         raise LogFault(
             f"the table kept here as partition {partition} of {table.changelog_name} is that of partition "
             f"{meta.partition}: stop this worker, move its directory away (do not remove it), and start it: its "

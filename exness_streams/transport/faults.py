@@ -47,3 +47,11 @@ class CellReleased(LogClosed):
 
 class LogFenced(LogFault):
     """Another process has taken over what this one was writing."""
+
+
+class TableFault(LogFault):
+    """The local files of a table can't be used. What was acknowledged is in the log."""
+
+
+class TableDamaged(TableFault):
+    """They are not what was written to them."""

@@ -63,3 +63,14 @@ class FrameLog(Protocol):
 
         0 when frames and `framed_end` are one transaction: then no tick is ever framed twice.
         """
+
+
+class Lineage(Protocol):
+    """Of a log that may be replaced by an older copy of itself: whether it goes on from what somebody has read."""
+
+    @property
+    def life(self) -> bytes:
+        """The name of the log's life under way: kept with what is read in it."""
+
+    def continues(self, tp: tuple[str, int], life: bytes, last: int) -> bool:
+        """Whether a partition's records up to `last`, read in a life of that name, are this log's."""

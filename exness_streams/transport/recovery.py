@@ -46,10 +46,20 @@ class Recovery(FaustRecovery):  # type: ignore[misc]
         for tp in tps:
             persisted, table = destination[tp], self.tp_to_table[tp]
             if isinstance(table, CellTable):
+                if persisted is not None and title == "active":
+                    persisted = destination[tp] = self._fitting(table, tp, persisted)
                 table.take_doubts(tp.partition, persisted, starts.get(tp) or 0)
             if title == "active":
                 self._check_end(tp, persisted, self.active_highwaters[tp])
         await super()._build_offsets(consumer, tps, destination, title)
+
+    def _fitting(self, table: CellTable, tp: TP, persisted: int) -> int | None:
+        """Where to go on from: nowhere when what is kept does not fit its log, and was put aside."""
+        why = table.misfit(tp, persisted, self.active_highwaters[tp])
+        if why is None:
+            return persisted
+        table.put_aside(tp.partition, why)
+        return None
 
     async def _build_highwaters(self, consumer: Any, tps: set[TP], destination: Any, title: str) -> None:
         await super()._build_highwaters(consumer, tps, destination, title)

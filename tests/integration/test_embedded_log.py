@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import threading
 import time
 from collections.abc import Sequence
@@ -431,3 +432,23 @@ async def test_a_snapshot_may_start_anywhere(tmp_path: Path) -> None:
 def test_a_reader_of_nothing_says_so(tmp_path: Path) -> None:
     with pytest.raises(LogFault, match="there is no log in"):
         LogReader(tmp_path)
+
+
+async def test_a_copy_of_the_log_has_other_lives(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    with opened(first) as log:
+        log.declare("table", 1, compact=True)
+        begun = log.life
+        assert log.life == begun, "one for each process"
+        await log.append("table", 0, b"k", b"1")
+    shutil.copytree(first, second)
+    with opened(first) as log:
+        assert log.continues(("table", 0), begun, 0)
+        after = log.life
+        assert log.continues(("table", 0), begun, 0)
+        assert not log.continues(("table", 0), begun, 1), "that was written in the next one"
+        await log.append("table", 0, b"k", b"2")
+    with opened(second) as copy:
+        await copy.append("table", 0, b"k", b"another")
+        assert copy.continues(("table", 0), begun, 0)
+        assert not copy.continues(("table", 0), after, 1)

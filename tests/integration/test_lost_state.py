@@ -109,23 +109,3 @@ def test_candles_that_the_log_lost_are_said(data_dir: Path, caplog: pytest.LogCa
     damage(data_dir, CANDLES)
     checked(data_dir).stop()
     assert caplog.text.count("candles are missing") == 1
-
-
-def test_a_log_older_than_its_tables_is_refused_in_our_words(data_dir: Path) -> None:
-    log, older = data_dir / "log", data_dir / "older"
-    shutil.copytree(log, older)
-    deposited_once_more(data_dir)
-    shutil.rmtree(log)
-    older.rename(log)
-    with pytest.raises(Exception, match=r"ends at record \d+, but the table here was built from it up to") as fault:
-        started(data_dir)
-    assert "RocksDB" not in str(fault.value)
-    assert "may be the last copy" in str(fault.value)
-
-
-def deposited_once_more(data_dir: Path) -> None:
-    platform = started(data_dir)
-    try:
-        assert platform.post("/api/v1/account/deposit", {"amount": 1}).status == 200
-    finally:
-        platform.stop()

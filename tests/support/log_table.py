@@ -8,7 +8,9 @@ from exness_streams.transport.interfaces import LogRecord
 
 
 class LogTable:
-    """Recovered from a changelog, record by record. unproven, trimmed: as CellTable's, set by recovery."""
+    """Recovered from a changelog, record by record. unproven, trimmed: as CellTable's, set by recovery. As on Kafka."""
+
+    lineage = None
 
     def __init__(self, changelog_name: str, changelog: Iterable[LogRecord] = ()) -> None:
         self.changelog_name = changelog_name

@@ -286,6 +286,15 @@ class Transport(base.Transport):  # type: ignore[misc]
         """The CellLog of an input topic in the app's own consumer group; usable once the app runs."""
         return EmbeddedCellLog(lambda: self.log, topic, self.app.conf.id)
 
+    @property
+    def life(self) -> bytes:
+        """As Lineage; usable once the app runs."""
+        return self.log.life
+
+    def continues(self, tp: tuple[str, int], life: bytes, last: int) -> bool:
+        """As Lineage."""
+        return self.log.continues(tp, life, last)
+
     def frame_log(self, topic: str) -> EmbeddedFrameLog:
         """The FrameLog of the ticks' topic; usable once the app runs. It does not move the app's own offset."""
         return EmbeddedFrameLog(lambda: self.log, topic, f"{self.app.conf.id}-frames")

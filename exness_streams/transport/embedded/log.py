@@ -16,7 +16,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, ClassVar
 
-from exness_streams.transport.embedded import sqlite_file
+from exness_streams.transport.embedded import lives, sqlite_file
 from exness_streams.transport.embedded.directory_lock import DirectoryLock
 from exness_streams.transport.embedded.gil_pause import Relief
 from exness_streams.transport.embedded.partition import LogState, Partition, cut_to_bytes, record_bytes
@@ -103,6 +103,8 @@ class EmbeddedLog:
         for terms, partitions in by_topic.items():
             self._state.add_topic(terms, partitions)
         self._state.committed = sqlite_file.load_commits(db)
+        self._lives = lives.load(db)
+        self._life: lives.Life | None = None
 
     def close(self) -> None:
         """Give it up; the last holder's close drains the writer and lets other processes in."""
@@ -179,6 +181,25 @@ class EmbeddedLog:
 
     def topic_terms(self, topic: str) -> TopicTerms | None:
         return self._state.topics.get(topic)
+
+    # -- lives
+
+    @property
+    def life(self) -> bytes:
+        """The name of the life under way. It begins, durably, when it is first asked for: before what is built from
+        the compacted topics is gone on with."""
+        if self._life is None:
+            ends = {each.id: each.end for each in self._state.partitions.values() if each.topic.compact}
+            life = lives.next_life(self._lives, ends)
+            forgotten = (life.number - lives.LIVES_KEPT,)
+            self._write_and_wait([Statement(lives.INSERT, lives.row_of(life)), Statement(lives.FORGET, forgotten)])
+            self._lives.append(life)
+            self._life = life
+        return self._life.name.encode()
+
+    def continues(self, tp: TP, life: bytes, last: int) -> bool:
+        """Whether the records up to `last`, as they were in the life of that name, are this log's."""
+        return lives.continues(self._lives, life.decode(errors="replace"), self._partition(tp).id, last)
 
     # -- writing
 

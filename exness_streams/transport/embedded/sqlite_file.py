@@ -9,6 +9,7 @@ from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from exness_streams.transport.embedded import lives
 from exness_streams.transport.faults import DATA_DIR_VARIABLE, LogDamaged, LogFault, LogFull
 
 TP = tuple[str, int]
@@ -133,6 +134,7 @@ def prepare(db: sqlite3.Connection, directory: Path) -> None:
     if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} INSERT INTO format VALUES ({FORMAT}); COMMIT;")
     check_format(db, directory)
+    db.execute(lives.SCHEMA)  # version 0.1.0 had none, and passes over them
 
 
 def check_format(db: sqlite3.Connection, directory: Path) -> None:

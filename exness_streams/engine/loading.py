@@ -1,0 +1,140 @@
+"""What a worker does once its tables are recovered: each is checked against its topic, and taken over.
+
+Beside its log a table that turns out to lack entries, or to be damaged, is put aside and built anew, once. One that was
+just built and lacks entries tells that the log has lost them: that is refused, as it always is on Kafka.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from exness_streams.engine.candles import CandleHost
+from exness_streams.engine.cells import CellHost, TableLacks
+from exness_streams.engine.history import HistoryFault, HistoryHost
+from exness_streams.engine.losses import RESTORE
+from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
+from exness_streams.transport.faults import CellReleased, LogFault, TableDamaged
+from exness_streams.transport.table import CellTable
+
+log = logging.getLogger(__name__)
+
+REBALANCE_LOOK_S = 0.02
+READ_RECORDS = 10_000
+READ_BYTES = 4 << 20
+
+
+class Misfit(Exception):
+    """A table that was kept here does not hold what it should. why: goes on after "the table ..."."""
+
+    def __init__(self, table: CellTable, partition: int, why: str) -> None:
+        super().__init__(why)
+        self.table = table
+        self.partition = partition
+        self.why = why
+
+
+class Loading:
+    """Takes over what was recovered; `load` is called at the end of each recovery."""
+
+    def __init__(self, app: Any, cells: CellHost, history: HistoryHost, candles: CandleHost) -> None:
+        self._app = app
+        self._cells = cells
+        self._history = history
+        self._candles = candles
+
+    async def load(self) -> None:
+        """Take over what is this worker's now. What goes wrong ends the app: Faust drops what a callback raises."""
+        app = self._app
+        generation = app.consumer_generation_id
+        try:
+            while (misfit := await self._try(generation)) is not None:
+                await build_anew(app, *misfit)
+        except CellReleased:
+            # The next rebalance has begun. Recovery would go on as if this one were over: it is held until that
+            # one's recovery begins.
+            while app.consumer_generation_id == generation and not app.should_stop:  # noqa: ASYNC110 - Faust's, no event
+                await asyncio.sleep(REBALANCE_LOOK_S)
+        except (LogFault, HistoryFault) as fault:
+            await app.crash(fault)
+        except Exception as error:
+            log.exception("the cells could not be loaded")
+            await app.crash(error)
+
+    async def _try(self, generation: int) -> tuple[CellTable, int, str] | None:
+        """Which table does not fit, and why; None when all is loaded. No exception: it would hold the table open."""
+        try:
+            await self._load(generation)
+        except Misfit as misfit:
+            return misfit.table, misfit.partition, misfit.why
+        return None
+
+    async def _load(self, generation: int) -> None:
+        app, cells, history, candles = self._app, self._cells, self._history, self._candles
+        rebalanced_at_s = app.rebalanced_at_s
+        journals = await _bounds(app, JOURNAL_TOPIC, cells.table)
+        told = await _bounds(app, EVENTS_TOPIC, history.table)
+        ticked = await _bounds(app, MARKET_UPDATES_TOPIC, candles.table)
+        if app.consumer_generation_id != generation:
+            return  # another rebalance has come: its recovery is not over, and calls again
+        for partition, (start, _) in told.items():
+            with _whole(history.table, partition):
+                await history.mend(partition, events_start=start)
+        for partition in journals:
+            with _whole(cells.table, partition):
+                await cells.mend_offset(partition)
+        if app.rebalanced_at_s != rebalanced_at_s:
+            raise CellReleased("another rebalance has begun")
+        for partition, (start, end) in told.items():  # from here on in one step
+            with _whole(history.table, partition):
+                history.load(partition, events_start=start, events_end=end)
+        for partition, (start, _) in ticked.items():
+            with _whole(candles.table, partition):
+                candles.load(partition, ticks_start=start)
+        for partition, (start, end) in journals.items():
+            with _whole(cells.table, partition):
+                cells.load(partition, journal_start=start, journal_end=end)
+        cells.loaded()
+
+
+@contextmanager
+def _whole(table: CellTable, partition: int) -> Iterator[None]:
+    """Misfit when a table that could be built anew turns out not to be whole."""
+    try:
+        yield
+    except TableDamaged as fault:
+        if table.lineage is None:
+            raise
+        raise Misfit(table, partition, f"is damaged ({fault.__cause__})") from None
+    except TableLacks as fault:
+        if table.lineage is None or partition not in table.kept or partition in table.unproven:
+            raise  # built from this log, and not whole since: another would be the same
+        raise Misfit(table, partition, fault.lacks) from None
+
+
+async def build_anew(app: Any, table: CellTable, partition: int, why: str) -> None:
+    """Put a table aside, and read all of its changelog into another; that lies beside it. LogFault."""
+    table.put_aside(partition, why)
+    log_here, tp = app.transport.log, (table.changelog_name, partition)
+    table.take_doubts(partition, None, log_here.start(tp))
+    offset, end = log_here.start(tp), log_here.end(tp)
+    while offset < end:
+        records = await log_here.read(tp, offset, READ_RECORDS, READ_BYTES)
+        table.write(partition, {record.key: record.value for record in records}, records[-1].offset)
+        offset = records[-1].offset + 1
+
+
+async def _bounds(app: Any, topic: str, table: CellTable) -> dict[int, tuple[int, int]]:
+    """(start, end) of the partitions of a topic that are this worker's. LogFault when the table has no changelog."""
+    assigned = sorted(app.assignor.assigned_actives())
+    tps = [tp for tp in assigned if tp.topic == topic]
+    missing = {tp.partition for tp in tps} - {tp.partition for tp in assigned if table.is_changelog(tp)}
+    if missing:
+        where = f"partition {min(missing)} of {table.changelog_name}"
+        raise LogFault(f"{where} is not there any more: the topic was deleted. {RESTORE}")
+    starts = await app.consumer.earliest_offsets(*tps)
+    ends = await app.consumer.highwaters(*tps)
+    return {tp.partition: (starts[tp], ends[tp]) for tp in tps}
