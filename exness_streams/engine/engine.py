@@ -293,6 +293,13 @@ def _add_history_agent(app: EngineApp, histories: HistoryHost, events: Any) -> N
             await histories.fold(event.message.partition, event.value)
             await manual.ack(event)
 
+    @app.task  # type: ignore[untyped-decorator]
+    async def watch_histories() -> None:
+        try:
+            await histories.run()
+        except Exception as error:
+            await app.crash(error)
+
     async def drop_histories(_: Any, revoked: set[TP], **__: Any) -> None:
         histories.drop({tp.partition for tp in revoked if tp.topic == EVENTS_TOPIC})
 

@@ -2,15 +2,18 @@
 
 The commit protocol is the cells': changed entries and the input's offset in one transaction, then RocksDB. Events
 repeat nothing and skip nothing within an account, so its sequence proves that none was taken twice or lost.
+
+Events are folded as they come and committed at a pace. (Were they left unread for the pace, the consumer would hold
+back what else it fetches from the same broker, orders above all.) What is folded and not committed is in memory only:
+readers do not see it, and whoever takes the partition over folds it again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -23,22 +26,23 @@ from exness_streams.domain import account_history, codec
 from exness_streams.domain.account_history import BalancePoint, EventGap, HistoryHead, Trade
 from exness_streams.domain.codec import META_KEY, Meta
 from exness_streams.engine.commits import Lease, TableCommits
+from exness_streams.engine.history_partition import SLICE_EVENTS_MAX, HistoryPartition, Slice
 from exness_streams.engine.losses import RESTORE, is_empty, lost_by_count, lost_by_offset, meta_of
 from exness_streams.engine.observer import Observer
 from exness_streams.messages import EVENTS_TOPIC
-from exness_streams.transport.batching import Wakeup
 from exness_streams.transport.faults import CellReleased, LogFault
 from exness_streams.transport.interfaces import CellLog
 from exness_streams.transport.table import CellTable
 
 log = logging.getLogger(__name__)
 
-SLICE_EVENTS_MAX = 200
-"""Events of one transaction: a few milliseconds' work, after which others get the event loop."""
+UNCOMMITTED_EVENTS_MAX = 10 * SLICE_EVENTS_MAX
+"""Events of a partition that may be folded and not committed; with so many, the next wait."""
 
 PACE_S = 0.05
 """Time between the transactions of a partition while nobody waits: orders need the log more."""
 
+LOOK_S = 1.0
 REMOVED_AT_ONCE = 1_000
 """Entries of one transaction, when histories begin anew."""
 
@@ -68,51 +72,6 @@ class ReadRecord(Protocol):
     value: bytes | None
 
 
-class _Partition:
-    """Histories of one partition's accounts. may_begin_late: the topic's beginning is gone.
-
-    accounts, taken, rebuilt_to: as in the table's Meta.
-    """
-
-    def __init__(self, meta: Meta, lease: Lease, events_end: int, *, may_begin_late: bool) -> None:
-        self.number = meta.partition
-        self.lease = lease
-        self.next_offset = meta.next_offset
-        self.accounts = meta.accounts
-        self.taken = meta.taken
-        self.rebuilt_to = meta.rebuilt_to
-        self.events_end = events_end
-        self.may_begin_late = may_begin_late
-        self.committed_at_s = -math.inf
-        self.wanted = Wakeup()
-        self.busy = asyncio.Lock()
-        self.waiting: defaultdict[str, list[tuple[int, asyncio.Future[bool]]]] = defaultdict(list)
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether it holds all that was in it before it was lost."""
-        return self.next_offset >= self.rebuilt_to
-
-    def meta(self, next_offset: int) -> Meta:
-        """As it is written with the entries up to an offset."""
-        rebuilt_to = self.rebuilt_to if next_offset < self.rebuilt_to else 0
-        return Meta(self.number, next_offset, self.accounts, self.taken, rebuilt_to)
-
-    def tell(self, account_id: str, sequence: int) -> None:
-        """An account's history has come up to a sequence."""
-        for awaited, reached in self.waiting.get(account_id, ()):
-            if awaited <= sequence and not reached.done():
-                reached.set_result(True)
-
-    def give_up(self) -> None:
-        """Its readers have waited for nothing: it is another worker's now."""
-        for waiters in self.waiting.values():
-            for _, reached in waiters:
-                if not reached.done():
-                    reached.set_result(False)
-        self.wanted.set()
-
-
 class HistoryHost:
     """The histories of the accounts that this process owns."""
 
@@ -121,7 +80,9 @@ class HistoryHost:
         self._cell_log = cell_log
         self._commits = TableCommits(table, cell_log)
         self._pace_s = pace_s
-        self._partitions: dict[int, _Partition] = {}
+        self._partitions: dict[int, HistoryPartition] = {}
+        self._fault: Exception | None = None
+        self._failed = asyncio.Event()
         self.observer = Observer()
 
     # -- partitions
@@ -195,7 +156,7 @@ class HistoryHost:
         meta = msgspec.structs.replace(meta, next_offset=next_offset)
         self.drop([partition])
         lease = self._commits.lease(partition)
-        self._partitions[partition] = _Partition(meta, lease, events_end, may_begin_late=events_start > 0)
+        self._partitions[partition] = HistoryPartition(meta, lease, events_end, may_begin_late=events_start > 0)
 
     def _counted(self, partition: int) -> Meta:
         """What a table without a Meta would say, apart from its offset."""
@@ -226,61 +187,90 @@ class HistoryHost:
         for partition in list(self._partitions.values()):
             yield partition.number, partition.next_offset, partition.events_end
 
+    def uncommitted(self, partition: int) -> int:
+        """Events that are folded and not committed; 0 when the partition is not owned here."""
+        owned = self._partitions.get(partition)
+        return 0 if owned is None else owned.uncommitted
+
     # -- events in
 
     async def fold(self, partition: int, batch: Sequence[ReadRecord]) -> None:
-        """Take a batch of events and commit. HistoryFault when one is missing, LogFault when the log fails."""
+        """Take a batch of events, to be committed soon. Waits only while too many are not committed yet.
+
+        HistoryFault when an event is missing. What ends a commit, run() raises.
+        """
         owned = self._partitions.get(partition)
         if owned is None:
             return  # revoked while the batch waited: its next owner takes it
         self.observer.batch(EVENTS_TOPIC, len(batch))
-        pause_s = owned.committed_at_s + self._pace_s - time.monotonic()
-        if pause_s > 0 and len(batch) < SLICE_EVENTS_MAX and not owned.waiting:
-            await owned.wanted.wait(pause_s)  # what arrives meanwhile is the next batch
         for first in range(0, len(batch), SLICE_EVENTS_MAX):
-            if not self._commits.holds(owned.lease):
-                return  # close() may hold the lock for good
-            try:
+            while owned.uncommitted >= UNCOMMITTED_EVENTS_MAX and self._goes_on(owned):
+                await owned.room.wait(LOOK_S)
+            if not self._goes_on(owned):
+                return
+            self._fold_slice(owned, batch[first : first + SLICE_EVENTS_MAX])
+            if owned.committing is None:
+                owned.committing = asyncio.create_task(self._commit_folded(owned))
+            await asyncio.sleep(0)
+
+    async def run(self) -> None:
+        """Watch the commits, which have no other caller. Ends only by raising what ended one: LogFault, or a defect."""
+        await self._failed.wait()
+        raise self._fault or LogFault("histories can't be committed")
+
+    def _goes_on(self, owned: HistoryPartition) -> bool:
+        return self._fault is None and self._commits.holds(owned.lease)
+
+    async def _commit_folded(self, owned: HistoryPartition) -> None:
+        """Commit until nothing is left. One transaction at a time."""
+        try:
+            while owned.slices and self._goes_on(owned):
+                pause_s = owned.committed_at_s + self._pace_s - time.monotonic()
+                if pause_s > 0 and not owned.is_full and not owned.waiting:
+                    await owned.wanted.wait(pause_s)
+                    if not self._goes_on(owned):
+                        return  # close() may hold the lock for good
                 async with owned.busy:
-                    if not self._commits.holds(owned.lease):
-                        return
-                    await self._fold_slice(owned, batch[first : first + SLICE_EVENTS_MAX])
-            except LogFault as fault:
-                # As for cells: the next owner takes the batch again, to the same effect.
-                if isinstance(fault, CellReleased) or not self._commits.holds(owned.lease):
-                    return
-                raise
+                    if self._goes_on(owned):
+                        await self._commit(owned, owned.slices.popleft())
+        except LogFault as fault:
+            # As for cells: the next owner takes the events again, to the same effect.
+            if not isinstance(fault, CellReleased) and self._commits.holds(owned.lease):
+                self._fail(fault)
+            owned.lease.is_over = True
+        except Exception as error:
+            self._fail(error)
+        finally:
+            owned.committing = None
+            owned.room.set()
 
-    async def _fold_slice(self, owned: _Partition, batch: Sequence[ReadRecord]) -> None:
-        entries: dict[bytes, bytes | None] = {}
-        heads: dict[str, HistoryHead] = {}
+    async def _commit(self, owned: HistoryPartition, part: Slice) -> None:
+        await self._commits.commit(owned.lease, part.entries, [], part.next_offset, self.observer)
+        owned.committed(part)
+
+    def _fail(self, fault: Exception) -> None:
+        self._fault = self._fault or fault
+        self._failed.set()
+
+    def _fold_slice(self, owned: HistoryPartition, batch: Sequence[ReadRecord]) -> None:
+        part = Slice(len(batch), max(owned.folded, batch[-1].offset + 1))
         for record in batch:
-            if record.offset >= owned.next_offset:
-                self._fold_event(owned, record, heads, entries)
-        next_offset = max(owned.next_offset, batch[-1].offset + 1)
-        entries[META_KEY] = codec.encode(owned.meta(next_offset))
-        await self._commits.commit(owned.lease, entries, [], next_offset, self.observer)
-        owned.next_offset, owned.committed_at_s = next_offset, time.monotonic()
-        for account_id, head in heads.items():
-            owned.tell(account_id, head.sequence)
+            if record.offset >= owned.folded:
+                self._fold_event(owned, record, part)
+        owned.add(part)
 
-    def _fold_event(
-        self,
-        owned: _Partition,
-        record: ReadRecord,
-        heads: dict[str, HistoryHead],
-        entries: dict[bytes, bytes | None],
-    ) -> None:
+    def _fold_event(self, owned: HistoryPartition, record: ReadRecord, part: Slice) -> None:
         where = f"record {record.offset} of partition {owned.number} of {EVENTS_TOPIC}"
         try:
             if record.value is None:
                 raise ValueError("it has no value")
             event = codec.decode_event(record.value)
-            head = heads.get(event.account_id) or self._head(owned.number, event.account_id)
-            folded = account_history.fold_event(head, event, entries, may_begin_late=owned.may_begin_late)
-            heads[event.account_id] = folded
-            owned.accounts += head.sequence == 0
-            owned.taken += folded.sequence - head.sequence
+            account_id = event.account_id
+            head = part.heads.get(account_id) or owned.heads.get(account_id) or self._head(owned.number, account_id)
+            folded = account_history.fold_event(head, event, part.entries, may_begin_late=owned.may_begin_late)
+            part.heads[account_id] = folded
+            part.accounts += head.sequence == 0
+            part.taken += folded.sequence - head.sequence
         except EventGap as gap:
             raise HistoryFault(f"{where}: {gap}; those between are lost. Restore the log from a backup") from gap
         except (ValueError, msgspec.MsgspecError) as error:
@@ -336,7 +326,7 @@ class HistoryHost:
         )
         return [account_history.decode_point(value) for value in found if value is not None]
 
-    def _owned(self, partition: int) -> _Partition:
+    def _owned(self, partition: int) -> HistoryPartition:
         owned = self._partitions.get(partition)
         if owned is None:
             raise NotOwned(f"partition {partition} of {EVENTS_TOPIC} is not this worker's")

@@ -43,7 +43,10 @@ class Standing(NamedTuple):
 def standings(engine: Engine) -> Iterator[Standing]:
     """One for each partition of the inputs that is worked on here."""
     for topic, partition, moved, behind in _progress(engine):
-        yield Standing(topic, partition, moved, behind, engine.app.consumer.is_waiting(TP(topic, partition)))
+        is_waiting = engine.app.consumer.is_waiting(TP(topic, partition))
+        if topic == EVENTS_TOPIC:
+            is_waiting |= engine.history.uncommitted(partition) > 0  # they were taken, and wait for the log
+        yield Standing(topic, partition, moved, behind, is_waiting)
 
 
 def _progress(engine: Engine) -> Iterator[tuple[str, int, tuple[int, ...], int]]:

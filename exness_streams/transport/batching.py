@@ -21,6 +21,10 @@ SINGLES_AT_ONCE = 200
 """Single records given out before the sources are looked at again: some 20 ms of Faust's time."""
 
 
+AHEAD_BYTES_MAX = 1 << 20
+"""Of a partition's records that were fetched and not given out: with so many it is not fetched any further."""
+
+
 class Wakeup:
     """Ends one waiter's wait; a call of `set` before the wait is kept. For one event loop."""
 
@@ -85,10 +89,13 @@ class BatchMessage(ConsumerMessage):  # type: ignore[misc]  # faust is untyped h
 class BatchingConsumer(Consumer):  # type: ignore[misc]
     """A mixin to go before the driver's Consumer.
 
-    At most one batch of a partition is in flight: the partition is fetched again once that Message is
-    acknowledged, so whatever arrives meanwhile becomes the next batch. Source partitions are held back until
-    recovery has sought them and let the flow go on. (Faust resumes them before it seeks, and clears its
-    queues after: what is read in between is read twice, or lost.)
+    At most one batch of a partition is in flight: the next is given out once that Message is acknowledged, and is
+    whatever has arrived meanwhile. A driver that `reads_ahead` fetches it meanwhile, too. (aiokafka has one consumer
+    for all partitions, and holds back every fetch from a broker, for up to 100 ms, while one partition has records
+    that nobody took: a frame's pace or a cell's transaction would make all other cells wait.)
+
+    Source partitions are held back until recovery has sought them and let the flow go on. (Faust resumes them before
+    it seeks, and clears its queues after: what is read in between is read twice, or lost.)
 
     A changelog comes record by record, and is given out a little at a time: a worker that has just become a standby
     has thousands to read, in a fetch that may begin before its sources are released, and its cells would stand
@@ -98,11 +105,14 @@ class BatchingConsumer(Consumer):  # type: ignore[misc]
     resumed.
     """
 
+    reads_ahead = False
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.wakeup = Wakeup()
         # Weak: Faust waits for messages taken and not acknowledged, until the garbage collector has them.
         self._in_flight: dict[TP, weakref.ref[BatchMessage]] = {}
-        self._waiting: dict[TP, list[Any]] = {}  # single records that were fetched and not given out yet
+        self._waiting: dict[TP, list[Any]] = {}  # records that were fetched and not given out yet
+        self._ahead_bytes: dict[TP, int] = {}  # how large those of batched partitions are
         self._seeks: Counter[TP] = Counter()
         self._sought = False
         self._sources_released = False
@@ -114,9 +124,20 @@ class BatchingConsumer(Consumer):  # type: ignore[misc]
         return tp.topic in getattr(self.app, "batched_topics", ())
 
     def _fetchable(self, active: set[TP]) -> set[TP]:
-        """The active partitions that have no batch in flight, nothing waiting, and are not held back."""
-        busy = self._in_flight.keys() | self._waiting.keys()
+        """The active partitions that are not held back and have no batch in flight, or not too much read ahead."""
+        if self.reads_ahead:
+            busy = {tp for tp in self._waiting if self._ahead_bytes.get(tp, AHEAD_BYTES_MAX) >= AHEAD_BYTES_MAX}
+        else:
+            busy = self._in_flight.keys() | self._waiting.keys()
         return {tp for tp in active if tp not in busy and (self._sources_released or self._is_changelog_tp(tp))}
+
+    def _givable(self, active: set[TP] | None) -> dict[TP, list[Any]]:
+        """What waits, and may be given out now."""
+        return {
+            tp: found
+            for tp, found in self._waiting.items()
+            if tp not in self._in_flight and (active is None or tp in active)
+        }
 
     async def _wait_next_records(self, timeout: float) -> tuple[Mapping[TP, list[Any]] | None, set[TP] | None]:
         # Faust's own sleeps a whole second when no partition is active.
@@ -128,6 +149,8 @@ class BatchingConsumer(Consumer):  # type: ignore[misc]
             await self.wait(self.can_resume_flow)
         active: set[TP] = self._get_active_partitions()
         fetchable = self._fetchable(active)
+        if self._givable(active):
+            timeout = 0.0
         if fetchable:
             return await self._getmany(fetchable, timeout), active
         if timeout:
@@ -151,7 +174,7 @@ class BatchingConsumer(Consumer):  # type: ignore[misc]
     # -- from records to messages
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
-        records, active = await self._wait_next_records(0.0 if self._waiting else timeout)
+        records, active = await self._wait_next_records(timeout)
         # Only what comes between here and the last record makes the rest stale: the fetch itself may have
         # waited through a whole rebalance, and brought the first records after it.
         generation = self.app.consumer_generation_id
@@ -172,16 +195,28 @@ class BatchingConsumer(Consumer):  # type: ignore[misc]
 
     def _in_turn(self, records: Mapping[TP, list[Any]], active: set[TP] | None) -> Any:
         """Batches first, since they cost least; then single records, from each partition in turn."""
-        batches = {tp: found for tp, found in records.items() if found and self._is_batched(tp)}
+        fresh = {tp: found for tp, found in records.items() if found}
+        for tp in [tp for tp in fresh if self._is_batched(tp) and (tp in self._in_flight or tp in self._waiting)]:
+            self._keep(tp, fresh.pop(tp))
+        found_now = {**self._givable(active), **fresh}
+        batches = {tp: found for tp, found in found_now.items() if self._is_batched(tp)}
+        for tp in batches:
+            self._waiting.pop(tp, None)
+            self._ahead_bytes.pop(tp, None)
         yield from batches.items()
-        singles = {tp: found for tp, found in self._waiting.items() if active is None or tp in active}
-        singles |= {tp: found for tp, found in records.items() if found and tp not in batches}
+        singles = {tp: found for tp, found in found_now.items() if tp not in batches}
         share = max(1, SINGLES_AT_ONCE // max(1, len(singles)))
         for tp, found in singles.items():
             self._waiting.pop(tp, None)
             if len(found) > share:
                 self._waiting[tp] = found[share:]
         yield from self.scheduler.iterate({tp: found[:share] for tp, found in singles.items()})
+
+    def _keep(self, tp: TP, found: list[Any]) -> None:
+        """For the batch after the one in flight."""
+        self._waiting.setdefault(tp, []).extend(found)
+        size = sum(len(record.value or b"") for record in found)
+        self._ahead_bytes[tp] = self._ahead_bytes.get(tp, 0) + size
 
     def _deliver(self, tp: TP, found: Any) -> ConsumerMessage:
         """The Message for a batched partition's records, or for another one's single record."""
@@ -205,13 +240,16 @@ class BatchingConsumer(Consumer):  # type: ignore[misc]
         current = self._in_flight.get(batch.tp)
         if current is not None and current() is batch:  # not one from before a seek or a rebalance
             del self._in_flight[batch.tp]
-            self.wakeup.set()
+            # Read ahead, it is in the fetch under way: to end that one would win nothing.
+            if not self.reads_ahead or batch.tp in self._waiting:
+                self.wakeup.set()
 
     def _forget_batches(self, tps: Sequence[TP] | None = None) -> None:
         """After a seek or a revocation: what was fetched before it no longer counts. None: all partitions."""
         for tp in [*self._in_flight, *self._waiting] if tps is None else tps:
             self._in_flight.pop(tp, None)
             self._waiting.pop(tp, None)
+            self._ahead_bytes.pop(tp, None)
         for tp in self.assignment() if tps is None else tps:
             self._seeks[tp] += 1
         self.wakeup.set()
@@ -241,7 +279,7 @@ class BatchingConsumer(Consumer):  # type: ignore[misc]
 
     def is_waiting(self, tp: TP) -> bool:
         """Whether records of a batched partition wait: some that are being worked on, or some that nobody has taken."""
-        return tp in self._in_flight or self._is_behind(tp)
+        return tp in self._in_flight or tp in self._waiting or self._is_behind(tp)
 
     def _is_behind(self, tp: TP) -> bool:
         """The driver's: whether the partition has records that were not fetched. What it knows; nobody is asked."""

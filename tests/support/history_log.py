@@ -68,3 +68,22 @@ def worker(log: Log, *, start: int = 0, end: int = 1_000, pace_s: float = 0.0) -
     host = HistoryHost(table, log, pace_s=pace_s)
     host.load(0, events_start=start, events_end=end)
     return host
+
+
+async def take(host: HistoryHost, events: Sequence[Read]) -> None:
+    """Fold a batch, and see it committed; or raise what run() does."""
+    await host.fold(0, events)
+    watching = asyncio.ensure_future(host.run())
+    try:
+        while not watching.done() and next(host.progress())[1] <= events[-1].offset:
+            await turns(1)
+        if watching.done():
+            watching.result()
+    finally:
+        watching.cancel()
+
+
+async def turns(count: int = 20) -> None:
+    """Let all that can go on go on."""
+    for _ in range(count):
+        await asyncio.sleep(0)

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 from account_events import closed, deposited
-from history_log import CHANGELOG, Log, Read, batch, worker
+from history_log import CHANGELOG, Log, Read, batch, take, turns, worker
 from log_table import LogTable
 
 from exness_streams.domain import account_history
 from exness_streams.domain.codec import META_KEY, Meta, decode_meta
 from exness_streams.domain.events import Event
-from exness_streams.engine.history import HistoryFault, HistoryHost, NotOwned, NotWhole
+from exness_streams.engine.history import UNCOMMITTED_EVENTS_MAX, HistoryFault, HistoryHost, NotOwned, NotWhole
+from exness_streams.engine.history_partition import SLICE_EVENTS_MAX
 from exness_streams.messages import EVENTS_TOPIC
 from exness_streams.transport.faults import CellReleased, LogFault, LogFenced
 from exness_streams.transport.interfaces import LogRecord
@@ -34,7 +35,7 @@ def trade_ids(host: HistoryHost, account_id: str = "demo") -> list[str]:
 async def test_a_batch_is_one_transaction_with_its_offset() -> None:
     log = Log()
     host = worker(log)
-    await host.fold(0, batch(closed(1), *of("bob", 1, 2), closed(2), offset=5))
+    await take(host, batch(closed(1), *of("bob", 1, 2), closed(2), offset=5))
     assert len(log.transactions) == 1
     assert log.next_offset == 9
     assert trade_ids(host) == ["0-2-0", "0-1-0"]
@@ -46,7 +47,7 @@ async def test_a_batch_is_one_transaction_with_its_offset() -> None:
 async def test_a_large_batch_is_cut() -> None:
     log = Log()
     host = worker(log)
-    await host.fold(0, batch(*(closed(n, str(n)) for n in range(1, 1_001))))
+    await take(host, batch(*(closed(n, str(n)) for n in range(1, 1_001))))
     assert len(log.transactions) == 5
     assert host.head(0, "demo").trades.end == 1_000
     assert list(host.progress()) == [(0, 1_000, 1_000)]
@@ -56,14 +57,14 @@ async def test_a_crash_after_the_transaction_loses_and_doubles_nothing() -> None
     """The table lacks what was committed; the next start has it from the changelog, and reads on behind it."""
     log = Log()
     host = worker(log)
-    await host.fold(0, batch(closed(1)))
+    await take(host, batch(closed(1)))
     log.fails = LogFault("the process died", written=None)
     with pytest.raises(LogFault):
-        await host.fold(0, batch(closed(2), offset=1))
+        await take(host, batch(closed(2), offset=1))
     assert trade_ids(host) == ["0-1-0"]
     log.fails = None
     later = worker(log)
-    await later.fold(0, batch(closed(3), offset=2))
+    await take(later, batch(closed(3), offset=2))
     assert trade_ids(later) == ["0-3-0", "0-2-0", "0-1-0"]
 
 
@@ -72,11 +73,11 @@ async def test_a_crash_before_the_transaction_has_the_batch_taken_again() -> Non
     host = worker(log)
     log.fails = LogFenced("taken over", written=False)
     with pytest.raises(LogFenced):
-        await host.fold(0, batch(closed(1)))
+        await take(host, batch(closed(1)))
     assert trade_ids(host) == []
     log.fails = None
     later = worker(log)
-    await later.fold(0, batch(closed(1), closed(2)))
+    await take(later, batch(closed(1), closed(2)))
     assert trade_ids(later) == ["0-2-0", "0-1-0"]
 
 
@@ -84,10 +85,10 @@ async def test_what_was_taken_is_not_taken_again() -> None:
     """By its offset, and, should the same event stand at another one, by its sequence."""
     log = Log()
     host = worker(log)
-    await host.fold(0, batch(closed(1), closed(2)))
-    await host.fold(0, batch(closed(1), closed(2), closed(3)))
+    await take(host, batch(closed(1), closed(2)))
+    await take(host, batch(closed(1), closed(2), closed(3)))
     assert log.next_offset == 3
-    await host.fold(0, batch(closed(2), closed(3), offset=3))
+    await take(host, batch(closed(2), closed(3), offset=3))
     assert log.next_offset == 5
     assert trade_ids(host) == ["0-3-0", "0-2-0", "0-1-0"]
     changed = [[record.key for record in records if record.key != META_KEY] for records in log.transactions]
@@ -115,7 +116,7 @@ async def test_lost_or_damaged_events_end_it_in_one_line(events: list[Read], wor
 
 async def test_a_topic_that_lost_its_beginning_is_taken_as_it_is() -> None:
     host = worker(Log(), start=40)
-    await host.fold(0, batch(closed(7), closed(8), offset=40))
+    await take(host, batch(closed(7), closed(8), offset=40))
     assert trade_ids(host) == ["0-8-0", "0-7-0"]
     with pytest.raises(HistoryFault):
         await host.fold(0, batch(closed(10), offset=42))
@@ -141,15 +142,20 @@ async def test_a_partition_given_up_is_its_next_owners() -> None:
     host = worker(log)
     log.fails = CellReleased("another worker's")
     await host.fold(0, batch(closed(1)))  # a moment before we hear of it
+    await turns()
     log.fails = LogFenced("another worker's", written=False)
+    host.load(0, events_start=0, events_end=1)
+    log.begun.clear()
     log.proceed.clear()
-    folding = asyncio.ensure_future(host.fold(0, batch(closed(1))))
+    await host.fold(0, batch(closed(1)))
     await log.begun.wait()
     host.drop([0])
     log.proceed.set()
-    await folding
     await host.fold(0, batch(closed(1)))
+    await turns()
     assert log.transactions == []
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(host.run(), 0.001)
     for read in (lambda: host.head(0, "demo"), lambda: host.trades(0, "demo", 0, 1), lambda: host.points(0, "a", 0, 1)):
         with pytest.raises(NotOwned):
             read()
@@ -157,48 +163,121 @@ async def test_a_partition_given_up_is_its_next_owners() -> None:
         await host.wait_for(0, "demo", 1, GIVE_UP_S)
 
 
-async def test_events_wait_for_the_pace_and_not_when_somebody_waits() -> None:
+async def test_events_are_taken_at_once_and_committed_at_the_pace() -> None:
+    """A batch left unread would hold back all that the consumer fetches."""
     log = Log()
     host = worker(log, pace_s=3_600.0)
-    await host.fold(0, batch(closed(1)))
-    folding = asyncio.ensure_future(host.fold(0, batch(closed(2), offset=1)))
-    await asyncio.sleep(0)
+    await take(host, batch(closed(1)))
+    for n in range(2, 50):
+        await asyncio.wait_for(host.fold(0, batch(closed(n), offset=n - 1)), GIVE_UP_S)
+    await turns()
     assert len(log.transactions) == 1
-    reading = asyncio.ensure_future(host.wait_for(0, "demo", 2, GIVE_UP_S))
-    assert await reading is True
-    await folding
-    assert trade_ids(host) == ["0-2-0", "0-1-0"]
+    assert host.uncommitted(0) == 48
+    assert trade_ids(host) == ["0-1-0"], "nobody reads what is not committed"
+    assert next(host.progress())[1] == 1
+    assert await host.wait_for(0, "demo", 49, GIVE_UP_S) is True
+    assert len(log.transactions) == 2
+    assert len(trade_ids(host)) == 49
+    assert host.uncommitted(0) == host.uncommitted(7) == 0
+
+
+async def test_while_a_transaction_is_under_way_events_go_on_being_taken() -> None:
+    log = Log()
+    host = worker(log)
+    log.proceed.clear()
+    await host.fold(0, batch(closed(1)))
+    await log.begun.wait()
+    await asyncio.wait_for(host.fold(0, batch(closed(2), closed(3), offset=1)), GIVE_UP_S)
+    log.proceed.set()
+    await take(host, batch(closed(4), offset=3))
+    assert trade_ids(host) == [f"0-{n}-0" for n in (4, 3, 2, 1)]
+
+
+async def test_what_is_not_committed_is_bounded() -> None:
+    log = Log()
+    host = worker(log)
+    log.proceed.clear()
+    taking = asyncio.ensure_future(host.fold(0, batch(*(closed(n) for n in range(1, 2 * UNCOMMITTED_EVENTS_MAX + 1)))))
+    await log.begun.wait()
+    await turns(2_000)
+    assert not taking.done()
+    assert log.transactions == []
+    log.proceed.set()
+    await asyncio.wait_for(taking, GIVE_UP_S)
+    assert await host.wait_for(0, "demo", 2 * UNCOMMITTED_EVENTS_MAX, GIVE_UP_S)
+    assert len(log.transactions) == 2 * UNCOMMITTED_EVENTS_MAX // SLICE_EVENTS_MAX
+
+
+@pytest.mark.parametrize("given_up", [True, False])
+async def test_who_waits_for_room_is_let_go(given_up: bool) -> None:
+    log = Log()
+    host = worker(log)
+    log.proceed.clear()
+    taking = asyncio.ensure_future(host.fold(0, batch(*(closed(n) for n in range(1, 3 * UNCOMMITTED_EVENTS_MAX)))))
+    await log.begun.wait()
+    await turns(2_000)
+    if given_up:
+        host.drop([0])
+    else:
+        log.fails = LogFault("no", written=False)
+        log.proceed.set()
+    await asyncio.wait_for(taking, GIVE_UP_S)
+    assert log.transactions == []
+
+
+async def test_a_batch_that_cannot_be_taken_whole_is_not_taken_in_part() -> None:
+    log = Log()
+    host = worker(log, pace_s=3_600.0)
+    await take(host, batch(closed(1)))
+    await host.fold(0, batch(closed(2), offset=1))
+    with pytest.raises(HistoryFault):
+        await host.fold(0, batch(closed(3), closed(5), offset=2))
+    assert await host.wait_for(0, "demo", 2, GIVE_UP_S)
+    assert (log.next_offset, trade_ids(host)) == (2, ["0-2-0", "0-1-0"])
 
 
 async def test_a_backlog_does_not_wait_for_the_pace() -> None:
     log = Log()
     host = worker(log, pace_s=3_600.0)
-    await host.fold(0, batch(closed(1)))
-    backlog = batch(*(closed(n) for n in range(2, 402)), offset=1)
-    await asyncio.wait_for(host.fold(0, backlog), GIVE_UP_S)
+    await take(host, batch(closed(1)))
+    await asyncio.wait_for(take(host, batch(*(closed(n) for n in range(2, 402)), offset=1)), GIVE_UP_S)
     assert len(log.transactions) == 3
 
 
 async def test_a_partition_given_up_at_its_pace_is_let_go() -> None:
     log = Log()
     host = worker(log, pace_s=3_600.0)
-    await host.fold(0, batch(closed(1)))
-    folding = asyncio.ensure_future(host.fold(0, batch(closed(2), offset=1)))
-    await asyncio.sleep(0)
+    await take(host, batch(closed(1)))
+    await host.fold(0, batch(closed(2), offset=1))
+    await turns()
     host.drop([0])
-    await asyncio.wait_for(folding, GIVE_UP_S)
+    await turns()
     assert len(log.transactions) == 1
+    assert asyncio.all_tasks() == {asyncio.current_task()}, "what commits has ended"
+
+
+async def test_a_partition_that_comes_back_is_folded_from_what_was_committed() -> None:
+    """And what was folded before it went is not committed a second time."""
+    log = Log()
+    host = worker(log, pace_s=3_600.0)
+    await take(host, batch(closed(1)))
+    await host.fold(0, batch(closed(2), closed(3), offset=1))
+    host.drop([0])
+    host.load(0, events_start=0, events_end=3)
+    await take(host, batch(closed(2), closed(3), closed(4), offset=1))
+    await turns()
+    assert trade_ids(host) == [f"0-{n}-0" for n in (4, 3, 2, 1)]
+    assert (log.next_offset, len(log.transactions)) == (4, 2)
 
 
 async def test_a_stop_lets_the_transaction_under_way_end_and_begins_none() -> None:
     log = Log()
     host = worker(log)
     log.proceed.clear()
-    folding = asyncio.ensure_future(host.fold(0, batch(*(closed(n) for n in range(1, 401)))))
+    await host.fold(0, batch(*(closed(n) for n in range(1, 401))))
     await log.begun.wait()
     closing = asyncio.ensure_future(host.close())
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await turns()
     assert not closing.done()
     log.proceed.set()
     await asyncio.wait_for(closing, GIVE_UP_S)
@@ -206,19 +285,19 @@ async def test_a_stop_lets_the_transaction_under_way_end_and_begins_none() -> No
     assert account_history.decode_head(table.entries[account_history.head_key("demo")]).sequence == 200, (
         "what was committed is in it"
     )
-    await folding
+    await turns()
     assert len(log.transactions) == 1
 
 
 async def test_a_reader_waits_for_its_account_only() -> None:
     log = Log()
     host = worker(log)
-    await host.fold(0, batch(closed(1)))
+    await take(host, batch(closed(1)))
     assert await host.wait_for(0, "demo", 1, 0.0)
     assert await host.wait_for(0, "nobody", 0, 0.0)
     reading = asyncio.ensure_future(host.wait_for(0, "demo", 3, GIVE_UP_S))
     await asyncio.sleep(0)
-    await host.fold(0, batch(closed(2), *of("bob", 1, 2, 3), offset=1))
+    await take(host, batch(closed(2), *of("bob", 1, 2, 3), offset=1))
     await asyncio.sleep(0)
     assert not reading.done()
     await host.fold(0, batch(closed(3), offset=5))
@@ -238,7 +317,7 @@ async def test_a_reader_waits_no_longer_than_it_wants_or_the_partition_is_here()
 async def test_what_was_removed_meanwhile_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(account_history, "TRADES_KEPT", 2)
     host = worker(Log())
-    await host.fold(0, batch(closed(1), deposited(2, "5"), closed(3), closed(4)))
+    await take(host, batch(closed(1), deposited(2, "5"), closed(3), closed(4)))
     assert [number for number, _ in host.trades(0, "demo", 0, 3)] == [2, 1]
     assert [str(point.balance) for point in host.points(0, "demo", 0, 3)] == ["10000", "5", "10000"]
 
@@ -257,7 +336,7 @@ async def taken(log: Log, *, cuts: Sequence[int] = (2, 3, 5)) -> dict[bytes, byt
     """A table after EVENTS, taken in several transactions."""
     host = worker(log)
     for first, end in zip((0, *cuts), cuts, strict=False):
-        await host.fold(0, batch(*EVENTS[first:end], offset=first))
+        await take(host, batch(*EVENTS[first:end], offset=first))
     return table_of(host).entries
 
 
@@ -319,10 +398,10 @@ async def test_histories_that_are_lost_are_built_anew(damage: Any, caplog: pytes
     for read in ("head", "wait_for"):
         with pytest.raises(NotWhole, match="built anew"):
             _ = host.head(0, "ann") if read == "head" else await host.wait_for(0, "ann", 3, 0.1)
-    await host.fold(0, batch(*EVENTS[:4]))
+    await take(host, batch(*EVENTS[:4]))
     with pytest.raises(NotWhole):
         host.head(0, "ann")
-    await host.fold(0, batch(*EVENTS[4:], offset=4))
+    await take(host, batch(*EVENTS[4:], offset=4))
     assert trade_ids(host, "ann") == ["0-3-0", "0-2-0", "0-1-0"]
     assert table_of(host).entries == whole
     assert trade_ids(await restarted(log), "bob") == ["0-2-0", "0-1-0"]
@@ -351,14 +430,14 @@ async def test_a_crash_while_histories_are_built_anew_begins_again() -> None:
         once.commit = commit  # type: ignore[method-assign]
         try:
             host = await restarted(once)
-            await host.fold(0, batch(*EVENTS[:3]))
-            await host.fold(0, batch(*EVENTS[3:], offset=3))
+            await take(host, batch(*EVENTS[:3]))
+            await take(host, batch(*EVENTS[3:], offset=3))
         except Crash:
             pass
         del once.commit  # type: ignore[attr-defined]
         host = await restarted(once, kept=once.next_offset != 5)
         assert once.next_offset is not None
-        await host.fold(0, batch(*EVENTS))
+        await take(host, batch(*EVENTS))
         assert table_of(host).entries == whole, commits
 
 
@@ -388,7 +467,7 @@ async def test_a_table_of_0_1_0_goes_on_and_counts_from_then() -> None:
     await taken(log)
     without_meta(log)
     host = await restarted(log)
-    await host.fold(0, batch(*of("ann", 4), offset=5))
+    await take(host, batch(*of("ann", 4), offset=5))
     assert decode_meta(table_of(host).entries[META_KEY]) == Meta(0, 6, accounts=2, taken=6)
     assert trade_ids(await restarted(log, end=6), "ann")[0] == "0-4-0"
 

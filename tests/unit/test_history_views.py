@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from account_events import closed, reset
-from history_log import Log, batch, worker
+from history_log import Log, batch, take, worker
 
 from exness_streams.api.chunked_answer import BrokenOff
 from exness_streams.api.views.history import Query, TradesView, _History, _page
@@ -20,7 +20,7 @@ ALL = Query(500)
 
 async def filled(trades: int = TRADES) -> HistoryHost:
     host = worker(Log())
-    await host.fold(0, batch(*(closed(n) for n in range(1, trades + 1))))
+    await take(host, batch(*(closed(n) for n in range(1, trades + 1))))
     return host
 
 

@@ -66,6 +66,7 @@ class StandingBy(BatchingConsumer):
         self.wakeup = Wakeup()
         self._in_flight: dict[TP, Any] = {}
         self._waiting: dict[TP, list[int]] = {}
+        self._ahead_bytes: dict[TP, int] = {}
         self._sources_released = False
         self._seeks: Counter[TP] = Counter()
         self._read_offset: dict[TP, int] = {}

@@ -31,6 +31,7 @@ class Consumer(BatchingConsumer, driver.Consumer):  # type: ignore[misc]
 
     transport: Transport
     _thread: ConsumerThread
+    reads_ahead = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -1,0 +1,149 @@
+"""What is fetched while a batch is in flight, and when it is given out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import pytest
+from faust.types import TP
+from test_recovery import CHANGELOG, JOURNAL, StandingBy
+
+from exness_streams.transport.batching import AHEAD_BYTES_MAX, BatchMessage
+
+OTHER = TP(JOURNAL.topic, 1)
+BOTH = {JOURNAL, OTHER}
+
+
+class Read(NamedTuple):
+    offset: int
+    value: bytes | None = b"x"
+
+
+def records(*offsets: int) -> list[Read]:
+    return [Read(offset) for offset in offsets]
+
+
+class Reading(StandingBy):
+    """Two partitions of a batched topic. `fetches`: what each fetch finds of those that are asked for."""
+
+    def __init__(self, *, reads_ahead: bool) -> None:
+        super().__init__()
+        self.reads_ahead = reads_ahead
+        self.fetches = []
+        self.asked: list[set[TP]] = []
+        self.active = set(BOTH)
+        self._sources_released = True
+        self.given: list[Any] = []
+
+    def assignment(self) -> set[TP]:
+        return set(BOTH)
+
+    def _get_active_partitions(self) -> set[TP]:
+        return self.active
+
+    async def _getmany(self, active: set[TP], timeout: float) -> Mapping[TP, Any]:
+        self.asked.append(set(active))
+        found: Mapping[TP, Any] = self.fetches.pop(0) if self.fetches else {}
+        return {tp: list(some) for tp, some in found.items()}
+
+    def _to_message(self, tp: TP, record: Any) -> Any:
+        return SimpleNamespace(
+            topic=tp.topic, partition=tp.partition, offset=record.offset, timestamp=0.0, timestamp_type=0, headers=[],
+            tp=tp, generation_id=1,
+        )  # fmt: skip
+
+    def _deliver(self, tp: TP, found: Any) -> Any:
+        return super(StandingBy, self)._deliver(tp, found)
+
+    async def turn(self) -> list[tuple[TP, list[int]]]:
+        """One call of getmany; what it gives out stays in flight."""
+        now: list[BatchMessage] = [message async for _, message in self.getmany(timeout=1.0)]
+        self.given += now
+        return [(message.tp, [record.offset for record in message.value]) for message in now]
+
+
+Reading.__abstractmethods__ = frozenset()
+
+
+async def test_a_partition_with_a_batch_in_flight_is_read_ahead() -> None:
+    """What is read is taken from the driver at once, and is the next batch, whole and in order."""
+    consumer = Reading(reads_ahead=True)
+    consumer.fetches = [{JOURNAL: records(1, 2)}, {JOURNAL: records(3), OTHER: records(7)}, {JOURNAL: records(4, 5)}]
+    assert await consumer.turn() == [(JOURNAL, [1, 2])]
+    assert await consumer.turn() == [(OTHER, [7])]
+    assert await consumer.turn() == []
+    assert consumer.asked == [BOTH, BOTH, BOTH]
+    consumer.given[0].acked = True
+    consumer.fetches = [{JOURNAL: records(6)}]
+    assert await consumer.turn() == [(JOURNAL, [3, 4, 5, 6])]
+    assert not consumer._waiting
+    assert not consumer._ahead_bytes
+
+
+async def test_without_reading_ahead_it_is_left_to_the_driver() -> None:
+    consumer = Reading(reads_ahead=False)
+    consumer.fetches = [{JOURNAL: records(1, 2)}, {}]
+    await consumer.turn()
+    await consumer.turn()
+    assert consumer.asked == [BOTH, {OTHER}]
+    consumer.given[0].acked = True
+    await consumer.turn()
+    assert consumer.asked[-1] == BOTH
+
+
+async def test_what_is_read_ahead_is_bounded() -> None:
+    consumer = Reading(reads_ahead=True)
+    half = [Read(n, b"x" * (AHEAD_BYTES_MAX // 2)) for n in range(1, 4)]
+    consumer.fetches = [{JOURNAL: records(0)}, {JOURNAL: half[:1]}, {JOURNAL: half[1:2]}, {OTHER: records(1)}]
+    for _ in range(4):
+        await consumer.turn()
+    assert consumer.asked == [BOTH, BOTH, BOTH, {OTHER}]
+    consumer.given[0].acked = True
+    assert await consumer.turn() == [(JOURNAL, [1, 2])]
+    await consumer.turn()
+    assert consumer.asked[-1] == BOTH
+
+
+@pytest.mark.parametrize("forgotten", [[JOURNAL], None])
+async def test_what_was_read_ahead_of_a_seek_is_forgotten(forgotten: list[TP] | None) -> None:
+    consumer = Reading(reads_ahead=True)
+    consumer.fetches = [{JOURNAL: records(1)}, {JOURNAL: records(2, 3)}]
+    await consumer.turn()
+    await consumer.turn()
+    consumer._forget_batches(forgotten)
+    consumer.given[0].acked = True
+    consumer.fetches = [{JOURNAL: records(1, 2)}]
+    assert await consumer.turn() == [(JOURNAL, [1, 2])]
+
+
+async def test_what_was_read_ahead_of_a_paused_partition_waits_and_nobody_spins() -> None:
+    consumer = Reading(reads_ahead=True)
+    consumer.fetches = [{JOURNAL: records(1)}, {JOURNAL: records(2)}]
+    await consumer.turn()
+    await consumer.turn()
+    consumer.active = {OTHER}
+    consumer.given[0].acked = True
+    assert consumer.is_waiting(JOURNAL)
+    assert not consumer._givable(consumer.active)
+    assert await consumer.turn() == []
+    consumer.active = set(BOTH)
+    assert await consumer.turn() == [(JOURNAL, [2])]
+
+
+async def test_an_acknowledgement_wakes_the_reader_only_for_what_waits() -> None:
+    consumer = Reading(reads_ahead=True)
+    consumer.fetches = [{JOURNAL: records(1), OTHER: records(1)}, {JOURNAL: records(2)}]
+    await consumer.turn()
+    await consumer.turn()
+    assert not consumer.wakeup._is_set
+    by_partition = {message.tp: message for message in consumer.given}
+    by_partition[OTHER].acked = True
+    assert not consumer.wakeup._is_set
+    by_partition[JOURNAL].acked = True
+    assert consumer.wakeup._is_set
+
+
+def test_a_changelog_is_not_batched() -> None:
+    assert not Reading(reads_ahead=True)._is_batched(CHANGELOG)
