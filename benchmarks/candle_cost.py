@@ -13,8 +13,9 @@ from figures import Figure, report
 from running_platform import free_port
 
 from exness_streams.domain.candles import HOUR_S, INTERVALS_S, MINUTE_S, Asked, Bar, CandleFold
+from exness_streams.engine.build import build_engine
 from exness_streams.engine.candle_reader import LIMIT_MAX, CandleReader
-from exness_streams.engine.engine import Engine, build_engine
+from exness_streams.engine.engine import Engine
 from exness_streams.processes.run import run_loop
 from exness_streams.settings.platform import load_settings
 

@@ -16,7 +16,9 @@ from typing import Any
 from figures import Figure, report
 from running_platform import free_port
 
-from exness_streams.engine.engine import APP_ID, DAY_S, build_engine
+from exness_streams.engine.agents import DAY_S
+from exness_streams.engine.build import build_engine
+from exness_streams.engine.engine import APP_ID
 from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder
 from exness_streams.processes.run import run_loop
 from exness_streams.settings.platform import load_settings

@@ -8,13 +8,10 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from exness_streams.audit.checkpoints import SUFFIX, find_checkpoints, read_checkpoint
+from exness_streams.engine.engine import Engine
 from exness_streams.messages import JOURNAL_TOPIC
-
-if TYPE_CHECKING:
-    from exness_streams.engine.engine import Engine
 
 log = logging.getLogger(__name__)
 

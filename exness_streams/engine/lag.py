@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from faust.types import TP
 
+from exness_streams.engine.engine import Engine
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 from exness_streams.transport.faults import LogFault
-
-if TYPE_CHECKING:
-    from exness_streams.engine.engine import Engine
 
 
 class JournalLag(NamedTuple):

@@ -13,17 +13,15 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from faust.types import TP
 
+from exness_streams.engine.engine import Engine
 from exness_streams.engine.history import NotOwned
 from exness_streams.engine.lag import event_lags, journal_lags, tick_lags
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 from exness_streams.transport.faults import LogFault
-
-if TYPE_CHECKING:
-    from exness_streams.engine.engine import Engine
 
 log = logging.getLogger(__name__)
 

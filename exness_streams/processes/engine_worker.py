@@ -14,8 +14,9 @@ from async_timeout import timeout
 from exness_streams.api.metrics import CheckpointCollector
 from exness_streams.api.routes import add_routes
 from exness_streams.domain.hosts import is_loopback
+from exness_streams.engine.build import build_engine
 from exness_streams.engine.checkpoint_keeper import CheckpointKeeper
-from exness_streams.engine.engine import Engine, build_engine
+from exness_streams.engine.engine import Engine
 from exness_streams.market_data.feed import BackpackFeed, StatusChange
 from exness_streams.market_data.listings import Listings
 from exness_streams.market_data.past_candles import PastCandles

@@ -28,6 +28,7 @@ from yarl import URL
 
 from exness_streams.transport.embedded.faust_driver import Consumer, EmbeddedFrameLog, Transport
 from exness_streams.transport.embedded.log import EmbeddedLog
+from exness_streams.transport.embedded.open_log import OpenLog
 from exness_streams.transport.faults import LogFault, LogFull, LogLocked
 from exness_streams.transport.interfaces import CellLog, LogRecord
 from exness_streams.transport.recovery import TableManager
@@ -104,16 +105,21 @@ async def crash_of(app: faust.App) -> BaseException | None:
     return reason
 
 
-class SmallTransport(Transport):
+class SmallLog(OpenLog):
     """On a disk that is soon full."""
 
-    def open_log(self) -> None:
+    def open(self) -> None:
         self._log = EmbeddedLog(self.directory, pages_max=100)
+
+
+def with_small_log(app: Any, directory: Path) -> None:
+    app.transport = Transport([URL(f"embedded://{directory}")], app)
+    app.transport.held = SmallLog(directory, app.conf)
 
 
 async def test_a_full_disk_crashes_the_app(tmp_path: Path, harness: EmbeddedHarness) -> None:
     app = harness.app("full")
-    app.transport = SmallTransport([URL(f"embedded://{tmp_path / 'small'}")], app)
+    with_small_log(app, tmp_path / "small")
     seen = collect_single(app, "t")
     topic = raw_topic(app, "t", 1)
     await app.start()
@@ -126,7 +132,7 @@ async def test_a_full_disk_crashes_the_app(tmp_path: Path, harness: EmbeddedHarn
 
 async def test_a_fault_reaches_the_agent_that_commits(tmp_path: Path, harness: EmbeddedHarness) -> None:
     app = harness.app("full-cell")
-    app.transport = SmallTransport([URL(f"embedded://{tmp_path / 'small'}")], app)
+    with_small_log(app, tmp_path / "small")
     app.self_committed_topics = {"journal"}
     cells, raised = app.transport.cell_log("journal"), []
 

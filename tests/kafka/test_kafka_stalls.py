@@ -14,10 +14,10 @@ BUSY_S, AT_REST_S = 8.0, 4.0
 # Faust's own time-outs can't be set from outside: here they are a second, too.
 ENGINE = [
     "-c",
-    "from exness_streams.engine import app\n"
-    "ours = app._faust_settings\n"
+    "from exness_streams.engine import build\n"
+    "ours = build._faust_settings\n"
     "one_s = {'broker_commit_livelock_soft_timeout': 1.0, 'stream_processing_timeout': 1.0}\n"
-    "app._faust_settings = lambda settings: ours(settings) | one_s\n"
+    "build._faust_settings = lambda settings: ours(settings) | one_s\n"
     "from exness_streams.cli import main; main()",
     "engine",
 ]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from faust.types.settings import Settings as FaustSettings
 
-from exness_streams.engine.engine import build_engine
+from exness_streams.engine.build import build_engine
 from exness_streams.processes.market_data_worker import MarketDataWorker
 from exness_streams.settings.kafka import load_kafka_settings
 from exness_streams.settings.platform import load_settings

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from aiokafka.partitioner import DefaultPartitioner
 from faust.assignor.client_assignment import ClientAssignment
 from faust.transport import base
 from faust.types import TP, AppT, ConsumerMessage
-from mode.utils.times import Seconds, want_seconds
 
 from exness_streams.transport.batching import BatchingConsumer
 from exness_streams.transport.embedded.commits import EmbeddedCellLog, EmbeddedFrameLog
 from exness_streams.transport.embedded.log import EmbeddedLog, Record
+from exness_streams.transport.embedded.open_log import OpenLog
 from exness_streams.transport.embedded.producer import Producer
 from exness_streams.transport.faults import LogFault
 
@@ -42,20 +40,24 @@ class Consumer(BatchingConsumer):
         self._new_data: asyncio.Future[None] | None = None
 
     @property
+    def _held(self) -> OpenLog:
+        return self.transport.held
+
+    @property
     def _log(self) -> EmbeddedLog:
-        return self.transport.log
+        return self._held.log
 
     # -- assignment
 
     async def create_topic(self, topic: str, partitions: int, replication: int, **terms: Any) -> None:
-        self.transport.declare(topic, partitions, **terms)
+        self._held.declare(topic, partitions, **terms)
 
     async def subscribe(self, topics: Iterable[str]) -> None:
         if self.app.should_stop:  # Faust's conductor subscribes once more as it stops
             return
         subscribed: set[TP] = set()
         for topic in topics:
-            count = self.transport.partitions(topic)
+            count = self._held.partitions(topic)
             subscribed |= {TP(topic, number) for number in range(count)}
         # Faust waits for this method's end before it takes an assignment.
         self.add_future(self._assign(subscribed))
@@ -247,40 +249,21 @@ class Transport(base.Transport):  # type: ignore[misc]
         first = url[0] if isinstance(url, list) else url
         if first.host or not Path(first.path).is_absolute() or first.path == "/":
             raise LogFault(f"{first} names no directory: write embedded:///absolute/path")
-        self.directory = Path(first.path)
-        self._log: EmbeddedLog | None = None
-
-    def open_log(self) -> None:
-        """Raises LogLocked when another process has the directory, LogFault when it cannot be opened."""
-        if self._log is None:
-            self._log = EmbeddedLog.open(self.directory)
-
-    def close_log(self) -> None:
-        log, self._log = self._log, None
-        if log is not None:
-            log.close()
-
-    @cached_property
-    def partitioner(self) -> Callable[..., int]:
-        """(key, all partitions, available ones) -> partition: Kafka's murmur2, unless the app has its own."""
-        chosen: Callable[..., int] = self.app.conf.producer_partitioner or DefaultPartitioner()
-        return chosen
+        self.held = OpenLog(Path(first.path), app.conf)
 
     @property
     def fault(self) -> LogFault | None:
         """Why the log no longer works, if so."""
-        return self._log.fault if self._log is not None else None
-
-    @property
-    def is_open(self) -> bool:
-        return self._log is not None
+        return self.held.fault
 
     @property
     def log(self) -> EmbeddedLog:
         """The log, while the app's producer runs."""
-        if self._log is None:
-            raise LogFault(f"the log in {self.directory} is not open: start the app first")
-        return self._log
+        return self.held.log
+
+    def key_partition(self, topic: str, key: bytes | None) -> int:
+        """The partition of a key, as Kafka's clients choose it (murmur2)."""
+        return self.held.key_partition(topic, key)
 
     def cell_log(self, topic: str) -> EmbeddedCellLog:
         """The CellLog of an input topic in the app's own consumer group; usable once the app runs."""
@@ -298,38 +281,3 @@ class Transport(base.Transport):  # type: ignore[misc]
     def frame_log(self, topic: str) -> EmbeddedFrameLog:
         """The FrameLog of the ticks' topic; usable once the app runs. It does not move the app's own offset."""
         return EmbeddedFrameLog(lambda: self.log, topic, f"{self.app.conf.id}-frames")
-
-    def partitions(self, topic: str) -> int:
-        """A topic's number of partitions; a topic that nobody declared gets `topic_partitions` of them."""
-        count = self.log.partitions(topic)
-        if count is None:
-            count = self.app.conf.topic_partitions
-            self.log.declare(topic, count)
-        return count
-
-    def key_partition(self, topic: str, key: bytes | None) -> int:
-        """The partition of a key, as Kafka's clients choose it (murmur2)."""
-        partitions = list(range(self.partitions(topic)))
-        return self.partitioner(key, partitions, partitions)
-
-    def declare(
-        self,
-        topic: str,
-        partitions: int,
-        *,
-        config: Mapping[str, Any] | None = None,
-        retention: Seconds | None = None,
-        compacting: bool | None = None,
-        **_: Any,
-    ) -> None:
-        """Make a topic as Faust describes it. What Faust leaves open stays as it was."""
-        known = self.log.topic_terms(topic)
-        compact = compacting if compacting is not None else known is not None and known.compact
-        if retention is not None:
-            retention_ms: int | None = int(want_seconds(retention) * 1000)
-        elif config and "retention.ms" in config:
-            given = int(config["retention.ms"])
-            retention_ms = None if given < 0 else given
-        else:
-            retention_ms = known.retention_ms if known is not None else None
-        self.log.declare(topic, partitions, compact=compact, retention_ms=retention_ms)

@@ -7,39 +7,40 @@ import time
 from collections.abc import Awaitable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from faust.transport import base
 from faust.types import TP, FutureMessage, RecordMetadata
 from mode import Service
 
+from exness_streams.transport.embedded.open_log import OpenLog
 from exness_streams.transport.faults import LogFault
 from exness_streams.transport.interfaces import LogRecord
-
-if TYPE_CHECKING:
-    from exness_streams.transport.embedded.faust_driver import Transport
 
 
 class Producer(base.Producer):  # type: ignore[misc]
     """Appends to the log. It starts before the consumer and stops after it, so it opens and closes it."""
 
-    transport: Transport
+    @property
+    def _held(self) -> OpenLog:
+        held: OpenLog = self.transport.held
+        return held
 
     async def on_start(self) -> None:
-        self.transport.open_log()
+        self._held.open()
         await super().on_start()
 
     async def on_shutdown(self) -> None:
         await super().on_shutdown()
-        self.transport.close_log()
+        self._held.close()
 
     @Service.task  # type: ignore[untyped-decorator]
     async def _crash_on_log_fault(self) -> None:
-        fault = await self.transport.log.wait_for_fault()
+        fault = await self._held.log.wait_for_fault()
         await self.app.crash(fault)
 
     async def create_topic(self, topic: str, partitions: int, replication: int, **terms: Any) -> None:
-        self.transport.declare(topic, partitions, **terms)
+        self._held.declare(topic, partitions, **terms)
 
     async def send(
         self,
@@ -60,7 +61,7 @@ class Producer(base.Producer):  # type: ignore[misc]
     def send_soon(self, fut: FutureMessage) -> None:
         # What Topic.publish_message does, but now instead of in the buffer's task: so tables' changes and
         # events are on their way in the order of the calls, and `flush` has nothing to give up on.
-        if not self.transport.is_open:
+        if not self._held.is_open:
             super().send_soon(fut)
             return
         message = fut.message
@@ -93,12 +94,12 @@ class Producer(base.Producer):  # type: ignore[misc]
     ) -> asyncio.Future[RecordMetadata]:
         if headers:
             raise LogFault(f"the embedded log keeps no headers, and a record for {topic} has some")
-        count = self.transport.partitions(topic)
+        count = self._held.partitions(topic)
         if partition is None:
-            partition = self.transport.partitioner(key, list(range(count)), list(range(count)))
+            partition = self._held.partitioner(key, list(range(count)), list(range(count)))
         timestamp_s = time.time() if timestamp is None else timestamp
         tp = TP(topic, partition)
-        return self.transport.log.submit(
+        return self._held.log.submit(
             [LogRecord(topic, key, value, partition, int(timestamp_s * 1000))],
             result=lambda offsets: RecordMetadata(topic, partition, tp, offsets[0], timestamp_s, 0),
         )
@@ -108,7 +109,7 @@ class Producer(base.Producer):  # type: ignore[misc]
         await self.buffer.flush()
         # When the log has failed, each record's own future says so.
         with suppress(LogFault):
-            await self.transport.log.drained()
+            await self._held.log.drained()
 
     def key_partition(self, topic: str, key: bytes) -> TP:
-        return TP(topic, self.transport.key_partition(topic, key))
+        return TP(topic, self._held.key_partition(topic, key))

@@ -1,0 +1,107 @@
+"""The topics and agents of an engine worker, and what it does when partitions come and go."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from faust.types import TP
+
+from exness_streams.engine.candles import CandleHost
+from exness_streams.engine.engine import Engine, EngineApp
+from exness_streams.engine.framer import Framer
+from exness_streams.engine.history import HistoryHost
+from exness_streams.engine.loading import Loading
+from exness_streams.engine.stalls import StallWatch, standings
+from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
+from exness_streams.settings.kafka import KafkaSettings
+
+log = logging.getLogger(__name__)
+
+DAY_S = 24 * 3600.0
+JOURNAL_ON_KAFKA_S = 7 * DAY_S
+
+
+def _topic(app: EngineApp, name: str, partitions: int, retention_s: float | None) -> Any:
+    return app.topic(
+        name,
+        key_type=bytes,
+        key_serializer="raw",
+        value_serializer="raw",
+        partitions=partitions,
+        internal=True,
+        config={"retention.ms": -1 if retention_s is None else int(retention_s * 1000)},
+    )
+
+
+def add_agents(engine: Engine) -> None:
+    """Declare the topics and add the agents; what they work with is the engine's."""
+    app, cells, table = engine.app, engine.cells, engine.table
+    partitions = engine.settings.partitions
+    # On the embedded log the journal is trimmed by checkpoints (audit/checkpoints.py), not by age.
+    on_kafka = isinstance(engine.settings, KafkaSettings)
+    journal = _topic(app, JOURNAL_TOPIC, partitions, JOURNAL_ON_KAFKA_S if on_kafka else None)
+    ticks = _topic(app, MARKET_UPDATES_TOPIC, 1, DAY_S)
+    events = _topic(app, EVENTS_TOPIC, partitions, None)
+
+    @app.agent(journal, name="trading", isolated_partitions=True)  # type: ignore[untyped-decorator]
+    async def trading(stream: Any) -> None:
+        manual = stream.noack()
+        async for event in manual.events():
+            await cells.fold(event.message.partition, event.value)
+            await manual.ack(event)
+
+    async def drop_cells(_: Any, revoked: set[TP], **__: Any) -> None:
+        gone = {tp.partition for tp in revoked if tp.topic == JOURNAL_TOPIC}
+        cells.drop(gone)
+        engine.gateway.abandon(gone)
+
+    table.on_recover(Loading(app, cells, engine.history, engine.candles).load)
+    app.on_partitions_revoked.connect(drop_cells, weak=False)
+    _add_market_agent(app, engine.framer, engine.candles, ticks)
+    _add_history_agent(app, engine.history, events)
+    app.task(StallWatch(lambda: standings(engine), engine.settings.stalled_after_s).run)
+
+
+def _add_market_agent(app: EngineApp, framer: Framer, candles: CandleHost, ticks: Any) -> None:
+    @app.agent(ticks, name="market")  # type: ignore[untyped-decorator]
+    async def market(stream: Any) -> None:
+        manual = stream.noack()
+        async for event in manual.events():
+            await framer.frame(event.message.partition, event.value)
+            await manual.ack(event)
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def keep_candles() -> None:
+        try:
+            await candles.run()
+        except Exception as error:
+            await app.crash(error)
+
+    async def drop_ticks(_: Any, revoked: set[TP], **__: Any) -> None:
+        if any(tp.topic == MARKET_UPDATES_TOPIC for tp in revoked):
+            framer.drop()
+            candles.drop()
+
+    app.on_partitions_revoked.connect(drop_ticks, weak=False)
+
+
+def _add_history_agent(app: EngineApp, histories: HistoryHost, events: Any) -> None:
+    @app.agent(events, name="history", isolated_partitions=True)  # type: ignore[untyped-decorator]
+    async def history(stream: Any) -> None:
+        manual = stream.noack()
+        async for event in manual.events():
+            await histories.fold(event.message.partition, event.value)
+            await manual.ack(event)
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def watch_histories() -> None:
+        try:
+            await histories.run()
+        except Exception as error:
+            await app.crash(error)
+
+    async def drop_histories(_: Any, revoked: set[TP], **__: Any) -> None:
+        histories.drop({tp.partition for tp in revoked if tp.topic == EVENTS_TOPIC})
+
+    app.on_partitions_revoked.connect(drop_histories, weak=False)

@@ -1,0 +1,143 @@
+"""How an engine worker is put together: Faust's settings, tables, hosts, agents. processes/ adds views and feeds."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+from typing import Any
+
+from exness_streams.engine.agents import add_agents
+from exness_streams.engine.candle_reader import CandleReader
+from exness_streams.engine.candles import CandleHost
+from exness_streams.engine.cells import CellHost
+from exness_streams.engine.engine import APP_ID, Engine, EngineApp
+from exness_streams.engine.framer import Framer
+from exness_streams.engine.gateway import Gateway
+from exness_streams.engine.history import HistoryHost
+from exness_streams.engine.losses import check_kept
+from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
+from exness_streams.settings.kafka import KafkaSettings
+from exness_streams.settings.platform import Settings
+from exness_streams.transport.faults import TableFault
+from exness_streams.transport.faust_environment import NO_ENVIRONMENT, ignored_variables
+from exness_streams.transport.faust_mends import refuse_other_faust
+from exness_streams.transport.kafka.aiokafka_mends import refuse_other_aiokafka
+from exness_streams.transport.recovery import HEARTBEATS, TableManager
+from exness_streams.transport.table import BLOCK_CACHE_BYTES, CellTable
+
+log = logging.getLogger(__name__)
+
+BODY_BYTES_MAX = 16 * 1024
+SMALL_CACHE_BYTES = 8 << 20
+"""Of each partition of histories, and of the candles: what is read of them is mostly their newest part."""
+
+
+def build_engine(settings: Settings) -> Engine:
+    """A worker, on Kafka with KafkaSettings, on the embedded log with others. Nothing is opened before app.start()."""
+    refuse_other_aiokafka()
+    refuse_other_faust()
+    if ignored := ignored_variables():
+        log.warning("variables of Faust's that change nothing here: %s", ", ".join(ignored))
+    settings.tables_dir.mkdir(parents=True, exist_ok=True)
+    on = _kafka_settings(settings) if isinstance(settings, KafkaSettings) else _embedded_settings(settings)
+    app = EngineApp(APP_ID, **{**NO_ENVIRONMENT, **_faust_settings(settings), **on})
+    table: CellTable = app.Table(
+        "accounts",
+        partitions=settings.partitions,
+        key_type=bytes,
+        value_type=bytes,
+        options={"block_cache_size": BLOCK_CACHE_BYTES},
+    )
+
+    async def append(partition: int, account_id: str, value: bytes) -> asyncio.Future[object]:
+        sent = await app.producer.send(JOURNAL_TOPIC, account_id.encode(), value, partition, None, None)
+        durable: asyncio.Future[object] = asyncio.ensure_future(sent)
+        return durable
+
+    gateway = Gateway(append)
+    cells = CellHost(table, app.transport.cell_log(JOURNAL_TOPIC), gateway.on_reply)
+    catalogue = settings.catalogue()
+    frame_log = app.transport.frame_log(MARKET_UPDATES_TOPIC)
+    symbols = [terms.symbol for terms in catalogue]
+    candles = CandleHost(_small_table(app, "candles", 1), app.transport.cell_log(MARKET_UPDATES_TOPIC), symbols)
+    framer = Framer(frame_log, settings.partitions, settings.frame_pace_ms, catalogue, candles)
+    history = HistoryHost(_small_table(app, "history", settings.partitions), app.transport.cell_log(EVENTS_TOPIC))
+
+    async def before_stop(answer_s_max: float) -> None:
+        await gateway.close(answer_s_max)
+        await asyncio.gather(history.close(), candles.close())  # Faust stops the tables before the agents
+
+    app.before_stop = before_stop
+    for kept in (table, candles.table, history.table):
+        kept.check_kept = partial(check_kept, kept)
+        if not isinstance(settings, KafkaSettings):
+            kept.lineage = app.transport
+    engine = Engine(settings, app, table, cells, gateway, framer, catalogue, history, candles, CandleReader(candles))
+    for kept in (table, candles.table, history.table):
+        kept.on_fault = partial(_end_with, engine)
+    add_agents(engine)
+    return engine
+
+
+def _end_with(engine: Engine, fault: TableFault) -> None:
+    """A table's files fail: whoever asked may be a client, so the worker ends. While they are loaded, the loading does
+    what there is to do."""
+    if engine.is_ready:
+        crashing = asyncio.ensure_future(engine.app.crash(fault))
+        crashing.add_done_callback(lambda done: done.exception())
+
+
+def _small_table(app: EngineApp, name: str, partitions: int) -> CellTable:
+    table: CellTable = app.Table(
+        name,
+        partitions=partitions,
+        key_type=bytes,
+        value_type=bytes,
+        options={"block_cache_size": SMALL_CACHE_BYTES, "write_buffer_size": SMALL_CACHE_BYTES},
+    )
+    return table
+
+
+def _faust_settings(settings: Settings) -> dict[str, Any]:
+    return {
+        "store": "rocksdb://",
+        "datadir": str(settings.tables_dir),
+        "topic_partitions": settings.partitions,
+        "topic_disable_leader": True,
+        "producer_acks": -1,
+        "producer_linger_ms": 0,
+        "agent_supervisor": "mode.CrashingSupervisor",
+        "Table": CellTable,
+        "TableManager": TableManager,
+        "stream_recovery_delay": 0.0,
+        "stream_wait_empty": False,
+        "recovery_consistency_check": True,
+        "consumer_auto_offset_reset": "earliest",
+        "consumer_max_fetch_size": 1 << 20,
+        "broker_commit_interval": 0.5,
+        "canonical_url": settings.own_url,
+        "web_bind": settings.host,
+        "web_host": settings.host,
+        "web_port": settings.port,
+        "web_application_options": {"client_max_size": BODY_BYTES_MAX},
+        "web_tables_enabled": False,
+        "web_router_enabled": False,
+    }
+
+
+def _embedded_settings(settings: Settings) -> dict[str, Any]:
+    return {"broker": f"embedded://{settings.log_dir}"}
+
+
+def _kafka_settings(settings: KafkaSettings) -> dict[str, Any]:
+    return {
+        "broker": settings.broker_url,
+        "broker_credentials": settings.security().credentials(),
+        "broker_session_timeout": settings.session_timeout_s,
+        "broker_heartbeat_interval": settings.session_timeout_s / HEARTBEATS,
+        "consumer_group_instance_id": settings.worker_name,  # a quick restart needs no rebalance
+        "canonical_url": settings.own_url,
+        "topic_replication_factor": settings.replication_factor,
+        "table_standby_replicas": settings.standby_replicas,
+    }
