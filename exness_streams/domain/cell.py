@@ -38,7 +38,7 @@ from exness_streams.domain.orders import cancel_order, expire_order, fill_order,
 from exness_streams.domain.positions import close_position, fill_close, modify_position, open_position
 from exness_streams.domain.quotes import Quote, follows
 from exness_streams.domain.rejections import Rejection, RejectionCode
-from exness_streams.domain.transition import Change, Moment
+from exness_streams.domain.transition import JournalPlace, Transition
 from exness_streams.domain.triggers import Fired, Item, TriggerIndex, TriggerKind, first_exit
 
 OUTCOMES_REMEMBERED = 10_000
@@ -69,7 +69,7 @@ class Folded(NamedTuple):
 
 
 class _Folding:
-    """One record on its way through the cell: the events so far, and the moment of the next."""
+    """One record on its way through the cell: the events so far, and the place of the next."""
 
     def __init__(self, cell: Cell, offset: int, time_ms: int) -> None:
         self.offset, self.time_ms = offset, time_ms
@@ -78,11 +78,11 @@ class _Folding:
         self._touched: set[str] = set()
 
     @property
-    def moment(self) -> Moment:
+    def at(self) -> JournalPlace:
         return self.later(0)
 
-    def later(self, events: int) -> Moment:
-        return Moment(self._cell.partition, self.offset, len(self.events) + events, self.time_ms)
+    def later(self, events: int) -> JournalPlace:
+        return JournalPlace(self._cell.partition, self.offset, len(self.events) + events, self.time_ms)
 
     def row_of(self, account_id: str) -> AccountRow | None:
         """An account's row, None before its first record. ValueError when a record at or after this one made it."""
@@ -104,7 +104,7 @@ class _Folding:
             raise ValueError(f"there is a trigger of account {account_id}, but no such account")
         return row
 
-    def apply(self, row: AccountRow, change: Change) -> AccountRow:
+    def apply(self, row: AccountRow, change: Transition) -> AccountRow:
         """Keep what has changed; the row as it is now."""
         self._cell.put(row, change.row, self.offset)
         self.events.append(change.event)
@@ -203,7 +203,7 @@ class Cell:
     def _expire(self, folding: _Folding) -> None:
         for account_id, order_id in self.expiries.due(folding.time_ms):
             row = folding.known_row(account_id)
-            folding.apply(row, expire_order(row, row.orders[order_id], folding.moment))
+            folding.apply(row, expire_order(row, row.orders[order_id], folding.at))
 
     # Frames
 
@@ -236,7 +236,7 @@ class Cell:
         self, folding: _Folding, account_id: str, position_id: str, price: Decimal, kind: TriggerKind
     ) -> None:
         row = folding.known_row(account_id)
-        folding.apply(row, fill_close(row, row.positions[position_id], price, _REASONS[kind], folding.moment))
+        folding.apply(row, fill_close(row, row.positions[position_id], price, _REASONS[kind], folding.at))
 
     def _fire_entry(self, folding: _Folding, fired: Fired) -> list[tuple[str, str]]:
         row = folding.known_row(fired.account_id)
@@ -275,49 +275,49 @@ class Cell:
     def _decide(self, folding: _Folding, row: AccountRow, command: Command) -> Outcome:
         if isinstance(command, CloseAllPositions):
             return self._close_all(folding, row, command)
-        decided = self._change(row, command, folding.moment)
+        decided = self._change(row, command, folding.at)
         if isinstance(decided, Rejection):
             return decided
         folding.apply(row, decided)
         return decided.event
 
-    def _change(self, row: AccountRow, command: Command, moment: Moment) -> Change | Rejection:
+    def _change(self, row: AccountRow, command: Command, at: JournalPlace) -> Transition | Rejection:
         match command:
             case OpenPosition():
-                return open_position(row, command, self.quotes.get(command.terms.symbol), moment)
+                return open_position(row, command, self.quotes.get(command.terms.symbol), at)
             case PlaceOrder():
-                return place_order(row, command, self.quotes.get(command.terms.symbol), moment)
+                return place_order(row, command, self.quotes.get(command.terms.symbol), at)
             case ClosePosition() | ModifyPosition():
-                return self._change_position(row, command, moment)
+                return self._change_position(row, command, at)
             case CancelOrder():
                 order = row.orders.get(command.order_id)
                 if order is None:
                     return order_not_found(command.order_id)
-                return cancel_order(row, order, "client", moment)
+                return cancel_order(row, order, "client", at)
             case Deposit():
-                return deposit(row, command, moment)
+                return deposit(row, command, at)
             case ResetAccount():
-                return reset_account(row, command, moment)
+                return reset_account(row, command, at)
         raise TypeError(f"no such command: {command!r}")
 
     def _change_position(
-        self, row: AccountRow, command: ClosePosition | ModifyPosition, moment: Moment
-    ) -> Change | Rejection:
+        self, row: AccountRow, command: ClosePosition | ModifyPosition, at: JournalPlace
+    ) -> Transition | Rejection:
         position = row.positions.get(command.position_id)
         if position is None:
             return position_not_found(command.position_id)
         quote = self.quotes.get(position.symbol)
         if isinstance(command, ClosePosition):
-            return close_position(row, position, command, quote, moment)
-        return modify_position(row, position, command, quote, moment)
+            return close_position(row, position, command, quote, at)
+        return modify_position(row, position, command, quote, at)
 
     def _close_all(self, folding: _Folding, row: AccountRow, command: CloseAllPositions) -> PositionsClosed:
         common = {name: getattr(command, name) for name in CommandBase.__struct_fields__}
         results = []
         for name, position in row.positions.items():
             one = ClosePosition(**common, position_id=name)
-            decided = close_position(row, position, one, self.quotes.get(position.symbol), folding.moment)
-            if isinstance(decided, Change):
+            decided = close_position(row, position, one, self.quotes.get(position.symbol), folding.at)
+            if isinstance(decided, Transition):
                 row = folding.apply(row, decided)
                 if not isinstance(decided.event, PositionClosed):
                     raise TypeError(f"closing {name} told of something else: {decided.event!r}")

@@ -31,10 +31,10 @@ from exness_streams.domain.money import ZERO, to_money
 from exness_streams.domain.positions import opened
 from exness_streams.domain.quotes import Quote
 from exness_streams.domain.rejections import Rejection
-from exness_streams.domain.transition import Change, Moment
+from exness_streams.domain.transition import JournalPlace, Transition
 
 
-def place_order(row: AccountRow, command: PlaceOrder, quote: Quote | None, moment: Moment) -> Change | Rejection:
+def place_order(row: AccountRow, command: PlaceOrder, quote: Quote | None, at: JournalPlace) -> Transition | Rejection:
     """Let an order wait for its price with margin and fee held, or say why not."""
     refused = check_terms(command)
     if refused is not None:
@@ -42,7 +42,7 @@ def place_order(row: AccountRow, command: PlaceOrder, quote: Quote | None, momen
     market = market_price(command, command.terms.symbol, quote, buys=command.side == "long")
     if isinstance(market, Rejection):
         return market
-    order = _order_of(command, moment)
+    order = _order_of(command, at)
     terms = command.terms
     liquidation = formulas.liquidation_price(order.side, order.price, order.leverage, terms.maintenance_margin_rate)
     refused = (
@@ -54,20 +54,20 @@ def place_order(row: AccountRow, command: PlaceOrder, quote: Quote | None, momen
     )
     if refused is not None:
         return refused
-    event = OrderPlaced(**moment.head(row), **order_fields(order), balance=row.balance)  # type: ignore[arg-type]
+    event = OrderPlaced(**at.head(row), **order_fields(order), balance=row.balance)  # type: ignore[arg-type]
     placed = msgspec.structs.replace(
         row,
         cash=to_money(row.cash - order.held),
         sequence=row.sequence + 1,
         orders={**row.orders, order.order_id: order},
     )
-    return Change(placed, event)
+    return Transition(placed, event)
 
 
-def _order_of(command: PlaceOrder, moment: Moment) -> PendingOrder:
+def _order_of(command: PlaceOrder, at: JournalPlace) -> PendingOrder:
     terms, margin = command.terms, to_money(command.margin)
     return PendingOrder(
-        order_id=moment.order_id,
+        order_id=at.order_id,
         symbol=terms.symbol,
         asset=command.asset,
         side=command.side,
@@ -80,7 +80,7 @@ def _order_of(command: PlaceOrder, moment: Moment) -> PendingOrder:
         reserved_fee=to_money(margin * command.leverage * terms.fee_rate),
         fee_rate=terms.fee_rate,
         maintenance_margin_rate=terms.maintenance_margin_rate,
-        placed_ms=moment.time_ms,
+        placed_ms=at.time_ms,
         stop_loss=command.stop_loss,
         take_profit=command.take_profit,
         expires_ms=command.expires_ms,
@@ -96,34 +96,34 @@ def _without(row: AccountRow, order: PendingOrder) -> AccountRow:
     )
 
 
-def cancel_order(row: AccountRow, order: PendingOrder, reason: CancelReason, moment: Moment) -> Change:
+def cancel_order(row: AccountRow, order: PendingOrder, reason: CancelReason, at: JournalPlace) -> Transition:
     """Take an order out; what it held is free again."""
     event = OrderCancelled(
-        **moment.head(row),  # type: ignore[arg-type]
+        **at.head(row),  # type: ignore[arg-type]
         **order_fields(order),  # type: ignore[arg-type]
         balance=row.balance,
         reason=reason,
     )
-    return Change(_without(row, order), event)
+    return Transition(_without(row, order), event)
 
 
-def expire_order(row: AccountRow, order: PendingOrder, moment: Moment) -> Change:
+def expire_order(row: AccountRow, order: PendingOrder, at: JournalPlace) -> Transition:
     """Take an order out whose time is over."""
-    event = OrderExpired(**moment.head(row), **order_fields(order), balance=row.balance)  # type: ignore[arg-type]
-    return Change(_without(row, order), event)
+    event = OrderExpired(**at.head(row), **order_fields(order), balance=row.balance)  # type: ignore[arg-type]
+    return Transition(_without(row, order), event)
 
 
 def fill_order(
-    row: AccountRow, order: PendingOrder, price: Decimal, mark: Decimal, moment_of: Callable[[int], Moment]
-) -> list[Change]:
+    row: AccountRow, order: PendingOrder, price: Decimal, mark: Decimal, place_of: Callable[[int], JournalPlace]
+) -> list[Transition]:
     """Turn an order into a position at the price of the tick that reached it.
 
-    mark: what the position could be closed at when it becomes live. moment_of: the moment of the nth change from here.
+    mark: what the position could be closed at when it becomes live. place_of: the place of the nth change from here.
     """
     quantity = formulas.opening_quantity(order.margin, order.leverage, price)
     if quantity <= ZERO:
-        return [cancel_order(row, order, "unfillable", moment_of(0))]
-    first, second = moment_of(0), moment_of(1)
+        return [cancel_order(row, order, "unfillable", place_of(0))]
+    first, second = place_of(0), place_of(1)
     filled = OrderFilled(
         **first.head(row),  # type: ignore[arg-type]
         **order_fields(order),  # type: ignore[arg-type]
@@ -149,4 +149,4 @@ def fill_order(
         take_profit=order.take_profit,
     )
     released = _without(row, order)
-    return [Change(released, filled), opened(released, position, mark, second, order.order_id)]
+    return [Transition(released, filled), opened(released, position, mark, second, order.order_id)]

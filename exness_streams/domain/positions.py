@@ -30,10 +30,12 @@ from exness_streams.domain.events import (
 from exness_streams.domain.money import HUNDRED, ZERO, to_money, to_quantity
 from exness_streams.domain.quotes import Quote
 from exness_streams.domain.rejections import Rejection, RejectionCode
-from exness_streams.domain.transition import Change, Moment
+from exness_streams.domain.transition import JournalPlace, Transition
 
 
-def open_position(row: AccountRow, command: OpenPosition, quote: Quote | None, moment: Moment) -> Change | Rejection:
+def open_position(
+    row: AccountRow, command: OpenPosition, quote: Quote | None, at: JournalPlace
+) -> Transition | Rejection:
     """Fill a market order that opens, or say why not."""
     refused = check_terms(command)
     if refused is not None:
@@ -42,18 +44,18 @@ def open_position(row: AccountRow, command: OpenPosition, quote: Quote | None, m
     if isinstance(entry, Rejection):
         return entry
     quote = cast(Quote, quote)  # market_price refuses an absent one
-    position = _position_of(command, entry, moment)
+    position = _position_of(command, entry, at)
     refused = _refuse_opening(row, command, position, quote)
     if refused is not None:
         return refused
-    return opened(row, position, quote.mark_price(position.side), moment)
+    return opened(row, position, quote.mark_price(position.side), at)
 
 
-def _position_of(command: OpenPosition, entry: Decimal, moment: Moment) -> Position:
+def _position_of(command: OpenPosition, entry: Decimal, at: JournalPlace) -> Position:
     terms, margin = command.terms, to_money(command.margin)
     quantity = formulas.opening_quantity(margin, command.leverage, entry)
     return Position(
-        position_id=moment.position_id,
+        position_id=at.position_id,
         symbol=terms.symbol,
         asset=command.asset,
         side=command.side,
@@ -67,7 +69,7 @@ def _position_of(command: OpenPosition, entry: Decimal, moment: Moment) -> Posit
         fee_rate=terms.fee_rate,
         maintenance_margin_rate=terms.maintenance_margin_rate,
         fee=formulas.fill_fee(quantity, entry, terms.fee_rate),
-        opened_ms=moment.time_ms,
+        opened_ms=at.time_ms,
         slippage=command.slippage_percent,
         stop_loss=command.stop_loss,
         take_profit=command.take_profit,
@@ -94,10 +96,12 @@ def _refuse_opening(row: AccountRow, command: OpenPosition, position: Position, 
     )
 
 
-def opened(row: AccountRow, position: Position, mark: Decimal, moment: Moment, order_id: str | None = None) -> Change:
+def opened(
+    row: AccountRow, position: Position, mark: Decimal, at: JournalPlace, order_id: str | None = None
+) -> Transition:
     """The row with one position more: its margin is held, its fee paid."""
     event = PositionOpened(
-        **moment.head(row),  # type: ignore[arg-type]
+        **at.head(row),  # type: ignore[arg-type]
         **position_fields(position),  # type: ignore[arg-type]
         mark_price=mark,
         balance=to_money(row.balance - position.fee),
@@ -110,12 +114,12 @@ def opened(row: AccountRow, position: Position, mark: Decimal, moment: Moment, o
         sequence=row.sequence + 1,
         positions={**row.positions, position.position_id: position},
     )
-    return Change(changed, event)
+    return Transition(changed, event)
 
 
 def close_position(
-    row: AccountRow, position: Position, command: ClosePosition, quote: Quote | None, moment: Moment
-) -> Change | Rejection:
+    row: AccountRow, position: Position, command: ClosePosition, quote: Quote | None, at: JournalPlace
+) -> Transition | Rejection:
     """Fill a market order that closes a position or a part of it, or say why not."""
     price = market_price(command, position.symbol, quote, buys=position.side == "short")
     if isinstance(price, Rejection):
@@ -126,7 +130,7 @@ def close_position(
     refused = refuse_slippage(command, buys=position.side == "short", fill=price)
     if refused is not None:
         return refused
-    return fill_close(row, position, price, "manual", moment, quantity)
+    return fill_close(row, position, price, "manual", at, quantity)
 
 
 def _closing_quantity(position: Position, command: ClosePosition) -> Decimal | Rejection:
@@ -157,9 +161,9 @@ def fill_close(
     position: Position,
     price: Decimal,
     reason: CloseReason,
-    moment: Moment,
+    at: JournalPlace,
     quantity: Decimal | None = None,
-) -> Change:
+) -> Transition:
     """Close a quantity (or all) of a position at a price.
 
     The loss is capped at the margin of what is closed, the fee at what is left of it.
@@ -178,7 +182,7 @@ def fill_close(
             fee=to_money(position.fee - entry_fee),
         )
     event = PositionClosed(
-        **moment.head(row),  # type: ignore[arg-type]
+        **at.head(row),  # type: ignore[arg-type]
         position_id=position.position_id,
         symbol=position.symbol,
         asset=position.asset,
@@ -207,7 +211,7 @@ def fill_close(
         sequence=row.sequence + 1,
         positions=positions,
     )
-    return Change(closed, event)
+    return Transition(closed, event)
 
 
 def _remainder(rest: Position, mark: Decimal) -> Remainder:
@@ -224,8 +228,8 @@ def _remainder(rest: Position, mark: Decimal) -> Remainder:
 
 
 def modify_position(
-    row: AccountRow, position: Position, command: ModifyPosition, quote: Quote | None, moment: Moment
-) -> Change | Rejection:
+    row: AccountRow, position: Position, command: ModifyPosition, quote: Quote | None, at: JournalPlace
+) -> Transition | Rejection:
     """Set stop loss and take profit anew, or say why not. Only what is set is checked; clearing needs no market."""
     stop_loss = None if command.stop_loss is msgspec.UNSET else command.stop_loss
     take_profit = None if command.take_profit is msgspec.UNSET else command.take_profit
@@ -244,7 +248,7 @@ def modify_position(
         take_profit=position.take_profit if command.take_profit is msgspec.UNSET else take_profit,
     )
     event = PositionModified(
-        **moment.head(row),  # type: ignore[arg-type]
+        **at.head(row),  # type: ignore[arg-type]
         **position_fields(modified),  # type: ignore[arg-type]
         mark_price=position.entry_price if quote is None else quote.mark_price(position.side),
         balance=row.balance,
@@ -253,4 +257,4 @@ def modify_position(
     changed = msgspec.structs.replace(
         row, sequence=row.sequence + 1, positions={**row.positions, position.position_id: modified}
     )
-    return Change(changed, event)
+    return Transition(changed, event)

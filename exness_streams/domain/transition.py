@@ -8,14 +8,14 @@ from exness_streams.domain.account import AccountRow
 from exness_streams.domain.events import Event
 
 
-class Change(NamedTuple):
+class Transition(NamedTuple):
     """A row after one event."""
 
     row: AccountRow
     event: Event
 
 
-class Moment(NamedTuple):
+class JournalPlace(NamedTuple):
     """Where in the journal something happens: ids are made of it. nth: of the record's events, from 0."""
 
     partition: int

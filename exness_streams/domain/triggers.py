@@ -27,17 +27,17 @@ class TriggerKind(IntEnum):
     ENTRY = 3
 
 
-class Watch(NamedTuple):
+class Crossing(NamedTuple):
     """Which price has to move which way: a trigger fires when it is reached or passed."""
 
     watches_bid: bool
     fires_below: bool
 
 
-BID_FALLS = Watch(watches_bid=True, fires_below=True)
-BID_RISES = Watch(watches_bid=True, fires_below=False)
-ASK_FALLS = Watch(watches_bid=False, fires_below=True)
-ASK_RISES = Watch(watches_bid=False, fires_below=False)
+BID_FALLS = Crossing(watches_bid=True, fires_below=True)
+BID_RISES = Crossing(watches_bid=True, fires_below=False)
+ASK_FALLS = Crossing(watches_bid=False, fires_below=True)
+ASK_RISES = Crossing(watches_bid=False, fires_below=False)
 
 _LOSS_OF = {"long": BID_FALLS, "short": ASK_RISES}
 _GAIN_OF = {"long": BID_RISES, "short": ASK_FALLS}
@@ -71,7 +71,7 @@ class Fired(NamedTuple):
     price: Decimal
 
 
-def triggers_of(account_id: str, item: Item) -> Iterator[tuple[Watch, Trigger]]:
+def triggers_of(account_id: str, item: Item) -> Iterator[tuple[Crossing, Trigger]]:
     """The triggers that a position or a pending order puts into the index."""
     if isinstance(item, PendingOrder):
         yield _ENTRY_OF[item.side, item.kind], Trigger(item.price, TriggerKind.ENTRY, account_id, item.order_id)
@@ -79,7 +79,7 @@ def triggers_of(account_id: str, item: Item) -> Iterator[tuple[Watch, Trigger]]:
         yield from _exits_of(account_id, item)
 
 
-def _exits_of(account_id: str, position: Position) -> Iterator[tuple[Watch, Trigger]]:
+def _exits_of(account_id: str, position: Position) -> Iterator[tuple[Crossing, Trigger]]:
     loss, gain, name = _LOSS_OF[position.side], _GAIN_OF[position.side], position.position_id
     if position.liquidation_price > ZERO:
         yield loss, Trigger(position.liquidation_price, TriggerKind.LIQUIDATION, account_id, name)
@@ -93,8 +93,8 @@ def first_exit(position: Position, price: Decimal) -> TriggerKind | None:
     """What closes a position that could be closed at `price` now, None when nothing does."""
     crossed = (
         trigger.kind
-        for watch, trigger in _exits_of("", position)
-        if (price <= trigger.price if watch.fires_below else price >= trigger.price)
+        for crossing, trigger in _exits_of("", position)
+        if (price <= trigger.price if crossing.fires_below else price >= trigger.price)
     )
     return min(crossed, default=None)
 
@@ -105,72 +105,72 @@ def birth_order(item_id: str) -> tuple[int, str]:
 
 
 class TriggerIndex:
-    """All triggers of a cell, by symbol and watch, sorted by price.
+    """All triggers of a cell, by symbol and what they wait for, sorted by price.
 
     Thousands may share one price, a round number: so they are sorted by all that they are, and each one has its own
     place. By the price alone, removing one would mean a search among all that share it.
     """
 
     def __init__(self) -> None:
-        self._lists: dict[tuple[str, Watch], SortedList] = {}
+        self._lists: dict[tuple[str, Crossing], SortedList] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self._lists.values()))
 
     def load(self, items: Iterable[tuple[str, Item]]) -> None:
         """Build the index from (account id, position or order) pairs, faster than adding them one by one."""
-        found: dict[tuple[str, Watch], list[Trigger]] = {}
+        found: dict[tuple[str, Crossing], list[Trigger]] = {}
         for account_id, item in items:
-            for watch, trigger in triggers_of(account_id, item):
-                found.setdefault((item.symbol, watch), []).append(trigger)
+            for crossing, trigger in triggers_of(account_id, item):
+                found.setdefault((item.symbol, crossing), []).append(trigger)
         self._lists = {name: SortedList(triggers) for name, triggers in found.items()}
 
     def add(self, account_id: str, item: Item) -> None:
         """Watch the triggers of a position or an order."""
-        for watch, trigger in triggers_of(account_id, item):
-            triggers = self._lists.get((item.symbol, watch))
+        for crossing, trigger in triggers_of(account_id, item):
+            triggers = self._lists.get((item.symbol, crossing))
             if triggers is None:
-                triggers = self._lists[item.symbol, watch] = SortedList()
+                triggers = self._lists[item.symbol, crossing] = SortedList()
             triggers.add(trigger)
 
     def remove(self, account_id: str, item: Item) -> None:
         """Forget the triggers of a position or an order. ValueError when they are not there."""
-        for watch, trigger in triggers_of(account_id, item):
-            self._lists[item.symbol, watch].remove(trigger)
+        for crossing, trigger in triggers_of(account_id, item):
+            self._lists[item.symbol, crossing].remove(trigger)
 
     def fired_by(self, frame: SymbolFrame, after_sequence: int) -> list[Fired]:
         """What a frame's ticks later than `after_sequence` set off: the first trigger of each item, in order."""
         first: dict[str, Fired] = {}
-        for watch, steps in _staircases(frame):
-            triggers = self._lists.get((frame.symbol, watch))
+        for crossing, steps in _staircases(frame):
+            triggers = self._lists.get((frame.symbol, crossing))
             if not triggers:
                 continue
             later = [step for step in steps if step.sequence > after_sequence]
             if not later:
                 continue
-            for fired in _crossed(triggers, watch, later):
+            for fired in _crossed(triggers, crossing, later):
                 known = first.get(fired.item_id)
                 if known is None or fired < known:
                     first[fired.item_id] = fired
         return sorted(first.values())
 
 
-def _staircases(frame: SymbolFrame) -> Iterator[tuple[Watch, list[Step]]]:
+def _staircases(frame: SymbolFrame) -> Iterator[tuple[Crossing, list[Step]]]:
     last = frame.last
-    for watch, steps in (
+    for crossing, steps in (
         (BID_FALLS, frame.bid_lows),
         (BID_RISES, frame.bid_highs),
         (ASK_FALLS, frame.ask_lows),
         (ASK_RISES, frame.ask_highs),
     ):
-        price = last.bid if watch.watches_bid else last.ask
-        yield watch, [*steps, Step(last.sequence, price)] if price is not None else list(steps)
+        price = last.bid if crossing.watches_bid else last.ask
+        yield crossing, [*steps, Step(last.sequence, price)] if price is not None else list(steps)
 
 
-def _crossed(triggers: SortedList, watch: Watch, steps: Sequence[Step]) -> Iterator[Fired]:
+def _crossed(triggers: SortedList, crossing: Crossing, steps: Sequence[Step]) -> Iterator[Fired]:
     """Each trigger that the steps reach, with the first step that does."""
     # The last quote may lie inside the staircase; as a running extreme the steps are sorted for bisection.
-    sign = -1 if watch.fires_below else 1
+    sign = -1 if crossing.fires_below else 1
     reached: list[Decimal] = []
     climbing: list[Step] = []
     for step in steps:
@@ -179,7 +179,7 @@ def _crossed(triggers: SortedList, watch: Watch, steps: Sequence[Step]) -> Itera
             reached.append(level)
             climbing.append(step)
     extreme = climbing[-1].price
-    if watch.fires_below:
+    if crossing.fires_below:
         hit = triggers.irange(minimum=(extreme,))
     else:
         hit = triggers.irange(maximum=(extreme, len(TriggerKind)))  # after every trigger at that very price

@@ -18,7 +18,7 @@ from exness_streams.domain.money import AMOUNT_MAX, money_arithmetic
 from exness_streams.domain.positions import close_position
 from exness_streams.domain.quotes import Side
 from exness_streams.domain.rejections import RejectionCode
-from exness_streams.domain.transition import Change, Moment
+from exness_streams.domain.transition import JournalPlace, Transition
 
 
 class TestDefectsOfTheOriginal:
@@ -47,9 +47,9 @@ class TestDefectsOfTheOriginal:
         cell = StoredCell(flat(150))
         opened = cell.opened(open_command("long", 1000, 10))
         change = close_position(
-            cell.row(), opened.position, close_command(opened.position_id), flat(100, 2), Moment(0, 2, 0, NOW_MS)
+            cell.row(), opened.position, close_command(opened.position_id), flat(100, 2), JournalPlace(0, 2, 0, NOW_MS)
         )
-        assert isinstance(change, Change)
+        assert isinstance(change, Transition)
         assert isinstance(change.event, PositionClosed)
         assert (change.event.realized_pnl, change.row.cash) == (dec(-1000), dec(9000))
         assert cell.row().positions[opened.position_id].unrealized_pnl(dec(100)) == dec(-1000)
