@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from faust.types import TP
-from test_recovery import CHANGELOG, JOURNAL, StandingBy
+from standing_by import CHANGELOG, JOURNAL, StandingBy
 
 from exness_streams.transport.batching import AHEAD_BYTES_MAX, BatchMessage
 
