@@ -93,8 +93,9 @@ async def running(
 
 def end(thread: Thread) -> None:
     """Nobody asked for it, and nothing is said: a cancellation that comes from nowhere."""
-    for task in asyncio.all_tasks(thread.thread_loop):
-        thread.thread_loop.call_soon_threadsafe(task.cancel)
+    tasks = asyncio.all_tasks(thread.thread_loop)
+    # In one step of that loop: it may be closed before a second one is asked for.
+    thread.thread_loop.call_soon_threadsafe(lambda: [task.cancel() for task in tasks])
 
 
 async def until_ended(thread: Thread) -> None:
