@@ -1,70 +1,106 @@
-"""What clients send: the fields of each route's body, for the checks and for the OpenAPI document.
-
-The values are read field by field in requests.py, which knows how to complain.
-"""
+"""What clients send: the fields of each route's body, how each is read, and how the OpenAPI document shows it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
-from typing import Annotated, Literal
+from functools import cache, partial
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
-from exness_streams.domain.money import AMOUNT_MAX
+from exness_streams.api.errors import invalid_request
+from exness_streams.api.requests import TIME_MS_MAX, Body
+from exness_streams.domain.money import AMOUNT_MAX, HUNDRED, MONEY_PLACES, ZERO
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Side = Literal["long", "short"]
+Reader = Callable[[Body, str], Any]
 
-_MAX = int(AMOUNT_MAX)
 _ABOVE_ZERO = r"^(?=[0-9.]*[1-9])[0-9]{1,12}"
 _FROM_ONE = r"^[1-9][0-9]{0,11}(\.[0-9]{1,18})?$"
 
-# msgspec has no limits of its own for Decimal: these are for the document (patterns: of numbers in strings), while
-# requests.py enforces them.
-Amount = Annotated[
-    Decimal, Meta(extra_json_schema={"minimum": 1e-18, "maximum": _MAX, "pattern": _ABOVE_ZERO + r"(\.[0-9]{1,18})?$"})
-]
-Money = Annotated[
-    Decimal, Meta(extra_json_schema={"minimum": 1e-8, "maximum": _MAX, "pattern": _ABOVE_ZERO + r"(\.[0-9]{1,8})?$"})
-]
-Margin = Annotated[Decimal, Meta(extra_json_schema={"minimum": 1, "maximum": _MAX, "pattern": _FROM_ONE})]
-Leverage = Annotated[Decimal, Meta(extra_json_schema={"minimum": 1, "maximum": _MAX, "pattern": _FROM_ONE})]
-Slippage = Annotated[
-    Decimal,
-    Meta(extra_json_schema={"minimum": 0, "maximum": 100, "pattern": r"^(100|[0-9]{1,2}(\.[0-9]{1,18})?)$"}),
-]
+
+def _read_by(read: Reader, **schema: Any) -> Meta:
+    """How a value is read: msgspec reads no number exactly that may be a string, too. schema: for the document."""
+    return Meta(extra_json_schema=schema or None, extra={"read": read})
+
+
+def _number(pattern: str, minimum: float, maximum: int = int(AMOUNT_MAX), **limits: Any) -> Meta:
+    """A number. pattern: of one in a string. Without limits the fold has them, in its own words."""
+    read = partial(Body.required_number, **limits) if limits else Body.number
+    return _read_by(read, minimum=minimum, maximum=maximum, pattern=pattern)
+
+
+Amount = Annotated[Decimal, _number(_ABOVE_ZERO + r"(\.[0-9]{1,18})?$", 1e-18, above=ZERO)]
+Money = Annotated[Decimal, _number(_ABOVE_ZERO + r"(\.[0-9]{1,8})?$", 1e-8, above=ZERO, places_max=MONEY_PLACES)]
+Margin = Annotated[Decimal, _number(_FROM_ONE, 1)]
+Leverage = Annotated[Decimal, _number(_FROM_ONE, 1)]
+Slippage = Annotated[Decimal, _number(r"^(100|[0-9]{1,2}(\.[0-9]{1,18})?)$", 0, 100, at_least=ZERO, at_most=HUNDRED)]
 Percentage = Annotated[
     Decimal,
-    Meta(
-        extra_json_schema={
-            "minimum": 1e-18,
-            "maximum": 100,
-            "pattern": r"^(100|(?=[0-9.]*[1-9])[0-9]{1,2}(\.[0-9]{1,18})?)$",
-        }
-    ),
+    _number(r"^(100|(?=[0-9.]*[1-9])[0-9]{1,2}(\.[0-9]{1,18})?)$", 1e-18, 100, above=ZERO, at_most=HUNDRED),
 ]
-Asset = Annotated[str, Meta(min_length=1, max_length=64)]
-Identifier = Annotated[str, Meta(min_length=1, max_length=128)]
+Asset = Annotated[str, Meta(min_length=1, max_length=64, extra={"read": partial(Body.text, length_max=64)})]
+Identifier = Annotated[str, Meta(min_length=1, max_length=128, extra={"read": Body.text})]
 TimeMs = Annotated[
-    Decimal,
-    Meta(
-        extra_json_schema={
-            "multipleOf": 1,
-            "minimum": 1,
-            "maximum": 253_402_300_799_999,
-            "pattern": "^[1-9][0-9]{0,13}$",
-        }
-    ),
+    Decimal, _read_by(Body.time_ms, multipleOf=1, minimum=1, maximum=TIME_MS_MAX, pattern="^[1-9][0-9]{0,13}$")
 ]
+
+
+class _Field(NamedTuple):
+    """A field of a body. sent_as: its name in JSON. default: NODEFAULT when it is required."""
+
+    name: str
+    sent_as: str
+    read: Reader
+    default: Any
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """The body of a POST. Numbers may also be sent as strings."""
+    """The body of a POST. Numbers may also be sent as strings. null is as if a field were left out, unless it says."""
 
     @classmethod
     def field_names(cls) -> tuple[str, ...]:
         """As clients spell them."""
         return cls.__struct_encode_fields__
+
+    @classmethod
+    def read(cls, body: Body) -> Self:
+        """The body's fields. 400 for the first wrong one: an unknown one, or in the order they are declared in."""
+        body.only(cls.field_names())
+        values: dict[str, Any] = {}
+        for field in _fields_of(cls):
+            if field.default is msgspec.NODEFAULT or body.has(field.sent_as):
+                values[field.name] = field.read(body, field.sent_as)
+            elif field.default is UNSET and body.mentions(field.sent_as):
+                values[field.name] = None  # clears it
+        asked = cls(**values)
+        asked.check()
+        return asked
+
+    def check(self) -> None:
+        """400 for fields that are right each by itself, and not together."""
+
+
+@cache
+def _fields_of(kind: type[Request]) -> tuple[_Field, ...]:
+    return tuple(
+        _Field(field.name, field.encode_name, _reader_of(field.type), field.default)
+        for field in msgspec.structs.fields(kind)
+    )
+
+
+def _reader_of(kind: Any) -> Reader:
+    if get_origin(kind) is Literal:
+        return partial(Body.choice, allowed=get_args(kind))
+    if get_origin(kind) is Annotated:
+        read: Reader = next(meta.extra["read"] for meta in kind.__metadata__)
+        return read
+    return next(_reader_of(option) for option in get_args(kind) if option not in (type(None), UnsetType))
 
 
 class OpenRequest(Request, frozen=True, kw_only=True):
@@ -92,6 +128,11 @@ class CloseRequest(Request, frozen=True, kw_only=True):
     quantity: Money | None = None
     percentage: Percentage | None = None
 
+    def check(self) -> None:
+        """At most one of quantity and percentage."""
+        if self.quantity is not None and self.percentage is not None:
+            raise invalid_request("quantity", "left out when percentage is given: at most one of the two")
+
 
 class CloseAllRequest(Request, frozen=True, kw_only=True):
     """Close every open position. Takes no fields."""
@@ -101,8 +142,13 @@ class ModifyRequest(Request, frozen=True, kw_only=True):
     """Set stop loss, take profit, or both; null clears, a field that is left out stays."""
 
     position_id: Identifier
-    stop_loss: Amount | msgspec.UnsetType | None = msgspec.UNSET
-    take_profit: Amount | msgspec.UnsetType | None = msgspec.UNSET
+    stop_loss: Amount | UnsetType | None = UNSET
+    take_profit: Amount | UnsetType | None = UNSET
+
+    def check(self) -> None:
+        """At least one of the two."""
+        if self.stop_loss is UNSET and self.take_profit is UNSET:
+            raise invalid_request("stopLoss", "given, or takeProfit: a price, or null to clear it")
 
 
 class PlaceRequest(Request, frozen=True, kw_only=True):

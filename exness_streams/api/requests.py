@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from decimal import Decimal
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import msgspec
 from aiohttp import web
 
-from exness_streams.api.bodies import Request, Side
 from exness_streams.api.errors import ApiError, invalid_request
 from exness_streams.domain.commands import IdempotencyKey
 from exness_streams.domain.money import AMOUNT_MAX, DECIMAL_COMMA, canonical, has_decimal_comma
@@ -38,9 +37,8 @@ class Body:
     def __init__(self, fields: dict[str, msgspec.Raw]) -> None:
         self._fields = {name: bytes(raw) for name, raw in fields.items()}
 
-    def only(self, kind: type[Request]) -> None:
+    def only(self, known: tuple[str, ...]) -> None:
         """400 when there is a field that this route does not know: a misspelt one must not be overlooked."""
-        known = kind.field_names()
         for name in self._fields:
             if name not in known:
                 raise invalid_request(name[:64], f"left out: this route takes {', '.join(known) or 'no fields'}")
@@ -73,18 +71,12 @@ class Body:
                 return word
         raise invalid_request(name, " or ".join(f'"{word}"' for word in allowed))
 
-    def side(self, name: str) -> Side:
-        """A required direction."""
-        return self.choice(name, ("long", "short"))
-
-    def optional_time_ms(self, name: str) -> int | None:
-        """Milliseconds since the epoch that may be missing or null."""
-        if not self.has(name):
-            return None
+    def time_ms(self, name: str) -> Decimal:
+        """Milliseconds since the epoch: a whole number."""
         value = self.number(name)
         if value != value.to_integral_value() or not 0 < value <= TIME_MS_MAX:
             raise invalid_request(name, f"a whole number of ms since the epoch, at most {TIME_MS_MAX}")
-        return int(value)
+        return value
 
     def number(self, name: str) -> Decimal:
         """A required number, exact: a JSON number, or a string that holds one."""
@@ -120,10 +112,6 @@ class Body:
         if -_exponent(value) > places_max:
             raise invalid_request(name, f"a number with at most {places_max} decimal places")
         return value
-
-    def optional_number(self, name: str, **limits: Any) -> Decimal | None:
-        """As required_number, but it may be missing or null."""
-        return self.required_number(name, **limits) if self.has(name) else None
 
     def fingerprint(self, path: str) -> str:
         """Digest of route and fields: equal for a repeat, whatever its white space and order."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
+from exness_streams.api.accounts import Accounts
 from exness_streams.api.aiohttp_mends import refuse_other_aiohttp
 from exness_streams.api.api_view import Way, here, mount
 from exness_streams.api.commands import CommandDesk
@@ -35,8 +37,9 @@ def add_routes(engine: Engine) -> CollectorRegistry:
     web_app.middlewares.append(metrics.middleware)
     web_app.middlewares.append(error_middleware)
     web_app.middlewares.append(Door(engine.settings.own_hosts).middleware)
-    desk, forwarding = CommandDesk(engine), Forwarding(engine)
-    streams = StreamViews(desk, forwarding)
+    forwarding = Forwarding(engine)
+    accounts = Accounts(engine, engine.cells, engine.settings.starting_balance)
+    streams = StreamViews(engine, accounts, forwarding)
     streams.attach(engine)
     registry.register(StreamCollector(streams.hub))
     # Neither is a page of Faust's: its sensors would take a reader's stay for a very long request.
@@ -44,27 +47,41 @@ def add_routes(engine: Engine) -> CollectorRegistry:
     page = Page(engine.settings.margin_call_level, engine.settings.max_quote_age_ms)
     web_app.router.add_get(FILES_PATH, page.file)
     add_public_views(engine, page, registry)
-    add_account_views(engine.app, desk, forwarding.to_owner)
-    mount(engine.app, "/api/v1/candles", forwarding.to_market_owner, CandlesView, engine)
+    add_market_views(engine, forwarding.to_market_owner)
+    add_reading_views(engine, accounts, forwarding.to_owner)
+    desk = CommandDesk(accounts, engine.gateway, engine.settings, engine.catalogue)
+    add_command_views(engine.app, desk, forwarding.to_owner)
     return registry
 
 
 def add_public_views(engine: Engine, page: Page, registry: CollectorRegistry) -> None:
-    """What concerns no account, and every worker answers."""
-    app = engine.app
+    """What every worker answers."""
+    app, settings = engine.app, engine.settings
+    symbols = [terms.symbol for terms in engine.catalogue]
     mount(app, "/", here, RootView, page, banner)
     mount(app, "/livez", here, LiveView)
-    mount(app, "/readyz", here, ReadyView, engine)
+    mount(app, "/readyz", here, ReadyView, engine, engine.cells, _recovery(engine), symbols, settings.max_quote_age_ms)
     mount(app, "/metrics", here, MetricsView, registry)
     mount(app, "/api/v1/openapi.json", here, OpenApiView)
-    mount(app, "/api/v1/markets", here, MarketsView, engine)
+    mount(app, "/api/v1/markets", here, MarketsView, engine.catalogue, engine.cells, engine, settings)
 
 
-def add_account_views(app: EngineApp, desk: CommandDesk, to_owner: Way) -> None:
-    """What the owner of an account answers."""
-    mount(app, "/api/v1/state", to_owner, StateView, desk)
-    mount(app, "/api/v1/trades", to_owner, TradesView, desk)
-    mount(app, "/api/v1/equity", to_owner, EquityView, desk)
+def add_market_views(engine: Engine, to_market_owner: Way) -> None:
+    """What the worker answers that keeps the candles."""
+    candles = engine.candle_reader
+    mount(engine.app, "/api/v1/candles", to_market_owner, CandlesView, engine.catalogue, candles, _recovery(engine))
+
+
+def add_reading_views(engine: Engine, accounts: Accounts, to_owner: Way) -> None:
+    """What the owner of an account answers from what it has."""
+    app, history = engine.app, engine.history
+    mount(app, "/api/v1/state", to_owner, StateView, accounts, engine.settings.margin_call_level)
+    mount(app, "/api/v1/trades", to_owner, TradesView, accounts, history, app)
+    mount(app, "/api/v1/equity", to_owner, EquityView, accounts, history)
+
+
+def add_command_views(app: EngineApp, desk: CommandDesk, to_owner: Way) -> None:
+    """What changes an account, by its owner."""
     mount(app, "/api/v1/positions/open", to_owner, OpenView, desk)
     mount(app, "/api/v1/positions/close", to_owner, CloseView, desk)
     mount(app, "/api/v1/positions/close-all", to_owner, CloseAllView, desk)
@@ -73,3 +90,8 @@ def add_account_views(app: EngineApp, desk: CommandDesk, to_owner: Way) -> None:
     mount(app, "/api/v1/orders/cancel", to_owner, CancelView, desk)
     mount(app, "/api/v1/account/deposit", to_owner, DepositView, desk)
     mount(app, "/api/v1/account/reset", to_owner, ResetView, desk)
+
+
+def _recovery(engine: Engine) -> Callable[[], bool]:
+    """Whether the tables are recovered."""
+    return lambda: bool(engine.app.tables.actives_ready)

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from exness_streams import __version__
 from exness_streams.api.aiohttp_mends import refuse_other_aiohttp
-from exness_streams.api.commands import json_response
+from exness_streams.api.answers import json_response
 from exness_streams.api.door import Door
 from exness_streams.api.errors import error_middleware
 from exness_streams.api.metrics import WorkHistograms, counter, exposition, faust_metrics, gauge, process_registry

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from platform_harness import CLOSE, OPEN, PlatformThread, Reply, until
 
-from exness_streams.api.views import trading
+from exness_streams.api.commands import Incoming
 from exness_streams.messages import CloseAllMessage, OrderMessage, PositionMessage
 
 MODIFY = "/api/v1/positions/modify"
@@ -117,7 +117,7 @@ def test_a_part_of_a_position_that_came_just_now_is_a_part(
 ) -> None:
     """An order may be filled between the look at the account and the fold of a keyed close."""
     name = done(platform.post(OPEN, buy(), account), 201)["positionId"]
-    monkeypatch.setattr(trading, "_position", lambda *_: None)
+    monkeypatch.setattr(Incoming, "position", lambda *_: None)
     closed = done(platform.post(CLOSE, {"positionId": name, "quantity": 1}, account, key="k"))
     assert closed["quantity"] == 1
     worse = {"positionId": name, "slippage": 0, "currentPrice": 151, "percentage": 50}

@@ -80,9 +80,9 @@ async def worker(owner_url: str | None, **limits: int) -> AsyncIterator[Worker]:
     def cell_of(account_id: str) -> None:
         raise ApiError(503, "REBALANCING", "the account is moving to another worker")
 
-    desk: Any = SimpleNamespace(engine=engine, cell_of=cell_of)
+    accounts: Any = SimpleNamespace(cell_of=cell_of)
     hub = StreamHub(engine, **limits)
-    views = StreamViews(desk, Forwarding(engine), hub)
+    views = StreamViews(engine, accounts, Forwarding(engine), hub)
     views.attach(engine)
     web_app.router.add_get("/ws", views.connect)
     async with serving(web_app) as url:

@@ -29,8 +29,8 @@ def history_of(host: HistoryHost) -> _History:
 
 
 def views_of(*, should_stop: bool = False) -> TradesView:
-    desk: Any = SimpleNamespace(engine=SimpleNamespace(app=SimpleNamespace(should_stop=should_stop)))
-    return TradesView(None, None, desk)
+    unused: Any = None
+    return TradesView(None, None, unused, unused, SimpleNamespace(should_stop=should_stop))
 
 
 async def test_others_get_their_turn_between_the_pieces() -> None:

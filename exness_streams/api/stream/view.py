@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import WSMsgType, web
 
 from exness_streams.api import presenter
-from exness_streams.api.commands import CommandDesk
+from exness_streams.api.accounts import Accounts
 from exness_streams.api.errors import ApiError, invalid_request
 from exness_streams.api.forwarding import Forwarding
 from exness_streams.api.requests import account_of
@@ -43,9 +43,12 @@ class StreamRequest(NamedTuple):
 class StreamViews:
     """The live stream. Readers of accounts owned elsewhere are served by way of this worker, too."""
 
-    def __init__(self, desk: CommandDesk, forwarding: Forwarding, hub: StreamHub | None = None) -> None:
-        self.hub = StreamHub(desk.engine) if hub is None else hub
-        self._desk = desk
+    def __init__(
+        self, engine: Engine, accounts: Accounts, forwarding: Forwarding, hub: StreamHub | None = None
+    ) -> None:
+        self.hub = StreamHub(engine) if hub is None else hub
+        self._engine = engine
+        self._accounts = accounts
         self._forwarding = forwarding
         self._relay = StreamRelay(self.hub, forwarding)
 
@@ -59,7 +62,7 @@ class StreamViews:
     async def connect(self, request: web.Request) -> web.StreamResponse:
         """GET /ws"""
         asked = self._read(request)
-        if self._desk.engine.app.should_stop:
+        if self._engine.app.should_stop:
             raise ApiError(503, "NOT_READY", "this worker is stopping: ask another")
         owner = self._forwarding.owner_elsewhere(request, asked.account_id)
         if owner is not None:
@@ -84,9 +87,9 @@ class StreamViews:
         return StreamRequest(account_id, "string" if numbers == "string" else "number")
 
     async def _serve(self, request: web.Request, asked: StreamRequest) -> web.StreamResponse:
-        self._desk.cell_of(asked.account_id)  # complains before the upgrade, while an answer can say why
+        self._accounts.cell_of(asked.account_id)  # complains before the upgrade, while an answer can say why
         response, transport = await upgrade(request)
-        reader = Reader(transport, asked.account_id, self._desk.engine.partition_of(asked.account_id), asked.form)
+        reader = Reader(transport, asked.account_id, self._engine.partition_of(asked.account_id), asked.form)
         try:
             self._begin(reader)
             async for message in response:
@@ -100,17 +103,17 @@ class StreamViews:
     def _begin(self, reader: Reader) -> None:
         """Everything up to the first event, in one step of the event loop."""
         reader.say(ConnectionMessage(message="Connected to Exness Streams", heartbeat_ms=HEARTBEAT_MS))
-        cell = self._desk.engine.cells.cell(reader.partition)
+        cell = self._engine.cells.cell(reader.partition)
         if full := self.hub.no_room_for(reader.account_id):
             self.hub.dismiss(reader, TRY_AGAIN_LATER, full)
-        elif cell is None or self._desk.engine.app.should_stop:
+        elif cell is None or self._engine.app.should_stop:
             self.hub.dismiss(reader, SERVICE_RESTART, MOVING)
         else:
             self.hub.follow(reader, *self._snapshot(reader, cell))
 
     def _snapshot(self, reader: Reader, cell: Cell) -> tuple[bytes, int]:
-        row = self._desk.row_of(cell, reader.account_id)
-        state = presenter.state_message(row, cell.quotes, self._desk.engine.settings.margin_call_level)
+        row = self._accounts.row_of(cell, reader.account_id)
+        state = presenter.state_message(row, cell.quotes, self._engine.settings.margin_call_level)
         return encoded_as("state", state, reader.form), state.sequence
 
     async def _answer(self, reader: Reader, text: str) -> None:
@@ -123,7 +126,7 @@ class StreamViews:
             if asked == "ping":
                 reader.say(PongMessage())
             else:
-                cell = self._desk.engine.cells.cell(reader.partition)
+                cell = self._engine.cells.cell(reader.partition)
                 if cell is None:
                     self.hub.dismiss(reader, SERVICE_RESTART, MOVING)
                     return

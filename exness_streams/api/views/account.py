@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-from aiohttp import web
-
 from exness_streams.api.bodies import DepositRequest, ResetRequest
-from exness_streams.api.commands import DeskView
+from exness_streams.api.commands import CommandView, Incoming
 from exness_streams.domain.commands import Deposit, ResetAccount
-from exness_streams.domain.money import MONEY_PLACES, ZERO
 
 
-class DepositView(DeskView):
+class DepositView(CommandView[DepositRequest]):
     """POST /api/v1/account/deposit"""
 
-    async def post(self, request: web.Request) -> web.Response:
-        body = await self._desk.body_of(request, DepositRequest)
-        amount = body.required_number("amount", above=ZERO, places_max=MONEY_PLACES)
-        incoming = self._desk.take(request, body)
-        if incoming.repeat is not None:
-            return incoming.repeat
-        return await self._desk.settle(incoming, Deposit(**incoming.base, amount=amount))
+    body = DepositRequest
+
+    def command(self, asked: DepositRequest, incoming: Incoming) -> Deposit:
+        """The deposit."""
+        return Deposit(**incoming.base, amount=asked.amount)
 
 
-class ResetView(DeskView):
+class ResetView(CommandView[ResetRequest]):
     """POST /api/v1/account/reset"""
 
-    async def post(self, request: web.Request) -> web.Response:
-        body = await self._desk.body_of(request, ResetRequest)
-        body.choice("confirm", ("RESET",))
-        incoming = self._desk.take(request, body)
-        if incoming.repeat is not None:
-            return incoming.repeat
-        return await self._desk.settle(incoming, ResetAccount(**incoming.base))
+    body = ResetRequest
+
+    def command(self, asked: ResetRequest, incoming: Incoming) -> ResetAccount:
+        """The reset."""
+        return ResetAccount(**incoming.base)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from aiohttp import web
 
+from exness_streams.api.answers import json_response
 from exness_streams.api.api_view import ApiView
-from exness_streams.api.commands import json_response
 from exness_streams.api.errors import ApiError, invalid_request
+from exness_streams.api.ports import Candles
 from exness_streams.domain.candles import INTERVALS_S
+from exness_streams.domain.instruments import Catalogue
 from exness_streams.domain.rejections import Rejection, RejectionCode
 from exness_streams.engine.candle_reader import LIMIT_MAX
 from exness_streams.engine.history import NotOwned
 from exness_streams.messages import CandleMessage, CandlesMessage
-
-if TYPE_CHECKING:
-    from exness_streams.engine.engine import Engine
 
 LIMIT_DEFAULT = 500
 INTERVAL_DEFAULT = "1m"
@@ -30,9 +30,11 @@ _DIGITS = re.compile(r"[0-9]{1,6}")
 class CandlesView(ApiView):
     """GET /api/v1/candles"""
 
-    def __init__(self, app: Any, web_server: Any, engine: Engine) -> None:
+    def __init__(
+        self, app: Any, web_server: Any, catalogue: Catalogue, candles: Candles, is_recovered: Callable[[], bool]
+    ) -> None:
         super().__init__(app, web_server)
-        self._engine = engine
+        self._catalogue, self._candles, self._is_recovered = catalogue, candles, is_recovered
 
     async def get(self, request: web.Request) -> web.Response:
         for name in request.query:
@@ -45,10 +47,10 @@ class CandlesView(ApiView):
         if interval not in INTERVALS_S:
             raise invalid_request("interval", f"one of {', '.join(INTERVALS_S)}")
         limit = _limit(request.query.get("limit", str(LIMIT_DEFAULT)))
-        if not self._engine.app.tables.actives_ready:
+        if not self._is_recovered():
             raise ApiError(503, "NOT_READY", "the platform is starting: it is reading what was kept before")
         try:
-            found = await self._engine.candle_reader.newest(symbol, interval, limit)
+            found = await self._candles.newest(symbol, interval, limit)
         except NotOwned:
             raise ApiError(503, "REBALANCING", "the candles are moving to another worker") from None
         return json_response(CandlesMessage(symbol, interval, [CandleMessage(*candle) for candle in found]))
@@ -56,9 +58,9 @@ class CandlesView(ApiView):
     def _symbol(self, text: str) -> str:
         if not _SYMBOL.fullmatch(text):
             raise invalid_request("symbol", "an instrument, as SOL_USDC, or its base asset")
-        terms = self._engine.catalogue.find(text)
+        terms = self._catalogue.find(text)
         if terms is None:
-            allowed = self._engine.catalogue.assets
+            allowed = self._catalogue.assets
             words = f"symbol must be one of {', '.join(allowed)}"
             raise ApiError.of(Rejection(RejectionCode.UNKNOWN_ASSET, words, {"allowed": allowed}))
         return terms.symbol

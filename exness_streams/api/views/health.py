@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from aiohttp import web
 
 from exness_streams import __version__
+from exness_streams.api.answers import json_response
 from exness_streams.api.api_view import ApiView
-from exness_streams.api.commands import json_response
+from exness_streams.api.ports import Feed, FoldingCells, Health, Quotes, TradingRules
 from exness_streams.api.presenter import market_message
-
-if TYPE_CHECKING:
-    from exness_streams.domain.quotes import Quote
-    from exness_streams.engine.engine import Engine
+from exness_streams.domain.instruments import Catalogue
+from exness_streams.domain.quotes import Quote
 
 
 def banner() -> web.Response:
@@ -52,64 +51,72 @@ def banner() -> web.Response:
 class MarketsView(ApiView):
     """GET /api/v1/markets"""
 
-    def __init__(self, app: Any, web_server: Any, engine: Engine) -> None:
+    def __init__(
+        self, app: Any, web_server: Any, catalogue: Catalogue, market: Quotes, feed: Feed, rules: TradingRules
+    ) -> None:
         super().__init__(app, web_server)
-        self._engine = engine
+        self._catalogue, self._market, self._feed, self._rules = catalogue, market, feed, rules
 
     async def get(self, request: web.Request) -> web.Response:
-        engine = self._engine
-        now_ms, age_ms_max = int(time.time() * 1000), engine.settings.max_quote_age_ms
-        quotes = engine.cells.quotes
-        messages, limits = [], engine.settings.limits()
-        for terms in engine.catalogue:
+        """Every instrument, and how the feed is."""
+        now_ms, age_ms_max = int(time.time() * 1000), self._rules.max_quote_age_ms
+        quotes, limits = self._market.quotes, self._rules.limits()
+        messages = []
+        for terms in self._catalogue:
             quote = quotes.get(terms.symbol)
             messages.append(
                 market_message(terms, quote, limits, is_fresh=quote is not None and quote.is_fresh(now_ms, age_ms_max))
             )
-        return json_response({"markets": messages, "feed": engine.feed_status()})
+        return json_response({"markets": messages, "feed": self._feed.feed_status()})
 
 
 class LiveView(ApiView):
     """GET /livez: answers while the process does; restart it when this fails."""
 
     async def get(self, request: web.Request) -> web.Response:
+        """Always the same."""
         return json_response({"status": "ok"})
 
 
 class ReadyView(ApiView):
     """GET /readyz: 503 while requests can't be served; without usable prices they can, but it is degraded."""
 
-    def __init__(self, app: Any, web_server: Any, engine: Engine) -> None:
+    def __init__(
+        self,
+        app: Any,
+        web_server: Any,
+        health: Health,
+        cells: FoldingCells,
+        is_recovered: Callable[[], bool],
+        symbols: Sequence[str],
+        quote_age_ms_max: int,
+    ) -> None:
         super().__init__(app, web_server)
-        self._engine = engine
+        self._health, self._cells, self._is_recovered = health, cells, is_recovered
+        self._symbols, self._quote_age_ms_max = symbols, quote_age_ms_max
 
     async def get(self, request: web.Request) -> web.Response:
-        engine = self._engine
+        """Status and reasons, the first of them why it is unready."""
         reasons = []
-        if engine.fault is not None:
-            reasons.append(str(engine.fault))
-        elif not engine.app.tables.actives_ready:
+        if self._health.fault is not None:
+            reasons.append(str(self._health.fault))
+        elif not self._is_recovered():
             reasons.append("tables are being recovered")
-        elif not engine.cells.is_ready:
-            reasons.append(f"{engine.cells.lag} journal records are still to be folded")
-        feed = engine.feed_status()
+        elif not self._cells.is_ready:
+            reasons.append(f"{self._cells.lag} journal records are still to be folded")
+        feed = self._health.feed_status()
         is_unready = bool(reasons)
         if feed["status"] != "connected":
             reasons.append(
                 f"the feed of prices is {feed['status']}" + (f": {why}" if (why := feed.get("reason")) else "")
             )
-        reasons += self._reasons_not_to_trade()
-        if refused := engine.upkeep_fault():
+        now_ms = int(time.time() * 1000)
+        reasons += reasons_not_to_trade(self._symbols, self._cells.quotes, now_ms, self._quote_age_ms_max)
+        if refused := self._health.upkeep_fault():
             reasons.append(f"the daily checkpoint is refused: {refused}")
         status = "unready" if is_unready else "degraded" if reasons else "ok"
         body = {"status": status, "reasons": reasons, "feed": feed}
         return json_response(body, 503 if is_unready else 200, {"Retry-After": "1"} if is_unready else None)
-
-    def _reasons_not_to_trade(self) -> list[str]:
-        engine = self._engine
-        symbols = [terms.symbol for terms in engine.catalogue]
-        now_ms, age_ms_max = int(time.time() * 1000), engine.settings.max_quote_age_ms
-        return reasons_not_to_trade(symbols, engine.cells.quotes, now_ms, age_ms_max)
 
 
 def reasons_not_to_trade(

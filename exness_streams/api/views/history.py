@@ -15,14 +15,17 @@ from typing import Any, NamedTuple, get_args
 
 from aiohttp import web
 
+from exness_streams.api.accounts import Accounts
+from exness_streams.api.answers import json_response
+from exness_streams.api.api_view import ApiView
 from exness_streams.api.chunked_answer import BrokenOff, send_pieces
-from exness_streams.api.commands import CommandDesk, DeskView, json_response
 from exness_streams.api.errors import ApiError, invalid_request
+from exness_streams.api.ports import Histories, Stopping
 from exness_streams.api.requests import account_of
 from exness_streams.api.views import csv_trades
 from exness_streams.domain.account_history import HistoryHead, Trade
 from exness_streams.domain.events import CloseReason
-from exness_streams.engine.history import READ_MAX, HistoryHost, NotOwned, NotWhole
+from exness_streams.engine.history import READ_MAX, NotOwned, NotWhole
 from exness_streams.messages import EquityMessage, EquityPoint, TradeMessage, TradesMessage
 
 LIMIT_MAX = 500
@@ -55,13 +58,13 @@ class Query(NamedTuple):
 class _History(NamedTuple):
     """An account's history as it stands at the request."""
 
-    host: HistoryHost
+    host: Histories
     partition: int
     account_id: str
     head: HistoryHead
 
     def trades(self, first: int, end: int) -> list[tuple[int, Trade]]:
-        """As HistoryHost's."""
+        """As the port's."""
         return self.host.trades(self.partition, self.account_id, first, end)
 
     @property
@@ -70,8 +73,12 @@ class _History(NamedTuple):
         return self.host.head(self.partition, self.account_id).trades.since != self.head.trades.since
 
 
-class TradesView(DeskView):
+class TradesView(ApiView):
     """GET /api/v1/trades"""
+
+    def __init__(self, app: Any, web_server: Any, accounts: Accounts, histories: Histories, worker: Stopping) -> None:
+        super().__init__(app, web_server)
+        self._accounts, self._histories, self._worker = accounts, histories, worker
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         account_id = account_of(request)
@@ -79,7 +86,7 @@ class TradesView(DeskView):
             return await self._trades_as_csv(request, account_id)
         query = read_query(request, TRADES_DEFAULT, "limit", "cursor", "symbol", "reason")
         try:
-            history = await _history_of(self._desk, account_id, query)
+            history = await _history_of(self._accounts, self._histories, account_id, query)
             page, cursor = await _page(history, query)
         except NotOwned as error:
             raise _not_now(error) from None
@@ -96,7 +103,7 @@ class TradesView(DeskView):
             "Vary": "Accept",
         }
         try:
-            history = await _history_of(self._desk, account_id, query)
+            history = await _history_of(self._accounts, self._histories, account_id, query)
         except NotOwned as error:
             raise _not_now(error) from None
         if request.method == "HEAD":
@@ -111,7 +118,7 @@ class TradesView(DeskView):
             begin = max(first, end - READ_MAX)
             try:
                 found = history.trades(begin, end)
-                if history.began_anew or self._desk.engine.app.should_stop:
+                if history.began_anew or self._worker.should_stop:
                     raise BrokenOff("the account was reset, or the worker stops")
             except NotOwned as moved:
                 raise BrokenOff("the account is moving to another worker") from moved
@@ -121,13 +128,17 @@ class TradesView(DeskView):
             await asyncio.sleep(0)  # the client may be faster than we are: others want the event loop, too
 
 
-class EquityView(DeskView):
+class EquityView(ApiView):
     """GET /api/v1/equity"""
+
+    def __init__(self, app: Any, web_server: Any, accounts: Accounts, histories: Histories) -> None:
+        super().__init__(app, web_server)
+        self._accounts, self._histories = accounts, histories
 
     async def get(self, request: web.Request) -> web.Response:
         query = read_query(request, POINTS_DEFAULT, "limit", "cursor")
         try:
-            history = await _history_of(self._desk, account_of(request), query)
+            history = await _history_of(self._accounts, self._histories, account_of(request), query)
             end = _end(history.head.points.end, query)
             first = max(history.head.points_from, end - query.limit)
             found = history.host.points(history.partition, history.account_id, first, end)
@@ -141,13 +152,13 @@ class EquityView(DeskView):
         return json_response(message)
 
 
-async def _history_of(desk: CommandDesk, account_id: str, query: Query) -> _History:
+async def _history_of(accounts: Accounts, histories: Histories, account_id: str, query: Query) -> _History:
     """The account's history; for a first page, with all that the account's row has seen. 503, or NotOwned."""
-    cell, host = desk.cell_of(account_id), desk.engine.history
+    cell = accounts.cell_of(account_id)
     if query.before is None:
         row = cell.account(account_id)
-        await host.wait_for(cell.partition, account_id, 0 if row is None else row.sequence, CATCH_UP_S)
-    return _History(host, cell.partition, account_id, host.head(cell.partition, account_id))
+        await histories.wait_for(cell.partition, account_id, 0 if row is None else row.sequence, CATCH_UP_S)
+    return _History(histories, cell.partition, account_id, histories.head(cell.partition, account_id))
 
 
 async def _page(history: _History, query: Query) -> tuple[list[Trade], str | None]:

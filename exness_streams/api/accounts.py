@@ -1,0 +1,32 @@
+"""The accounts that this worker answers for."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from exness_streams.api.errors import ApiError
+from exness_streams.api.ports import Cells, Owner
+from exness_streams.domain.account import AccountRow, new_account
+from exness_streams.domain.cell import Cell
+
+
+class Accounts:
+    """Finds an account's cell and row. starting_balance: USD, of an account without a row."""
+
+    def __init__(self, owner: Owner, cells: Cells, starting_balance: Decimal) -> None:
+        self._owner = owner
+        self._cells = cells
+        self._starting_balance = starting_balance
+
+    def cell_of(self, account_id: str) -> Cell:
+        """The cell of an account. 503 while it can't be served here."""
+        if not self._owner.is_ready:
+            raise ApiError(503, "NOT_READY", "the platform is starting: it is reading what was acknowledged before")
+        cell = self._cells.cell(self._owner.partition_of(account_id))
+        if cell is None:
+            raise ApiError(503, "REBALANCING", "the account is moving to another worker")
+        return cell
+
+    def row_of(self, cell: Cell, account_id: str) -> AccountRow:
+        """An account's row, or the one that it would begin with."""
+        return cell.account(account_id) or new_account(account_id, self._starting_balance)

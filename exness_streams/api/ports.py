@@ -1,0 +1,126 @@
+"""What views need of a worker, each as small as it is used: the parts of an Engine fit, and so do a test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, Protocol
+
+from exness_streams.domain.account_history import BalancePoint, HistoryHead, Trade
+from exness_streams.domain.candles import Candle
+from exness_streams.domain.cell import Cell, Reply
+from exness_streams.domain.commands import Command
+from exness_streams.domain.instruments import Limits
+from exness_streams.domain.quotes import Quote
+from exness_streams.transport.faults import LogFault
+
+
+class Owner(Protocol):
+    """Which cell an account belongs to, and whether this worker may answer for its cells."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether requests can be served."""
+
+    def partition_of(self, account_id: str) -> int:
+        """The cell of an account, whoever owns it."""
+
+
+class Quotes(Protocol):
+    """The market as the cells see it."""
+
+    @property
+    def quotes(self) -> Mapping[str, Quote]:
+        """The newest of each symbol."""
+
+
+class Cells(Protocol):
+    """The cells that are this worker's, with the rows of their accounts."""
+
+    def cell(self, partition: int) -> Cell | None:
+        """None while it is another worker's, or not loaded."""
+
+
+class Journal(Protocol):
+    """Where commands go."""
+
+    async def submit(self, partition: int, command: Command) -> Reply:
+        """Append a command to its account's partition and wait for its outcome. NotWritten or OutcomeUnknown."""
+
+
+class TradingRules(Protocol):
+    """What the platform's settings say of every command."""
+
+    @property
+    def starting_balance(self) -> Decimal:
+        """USD."""
+
+    @property
+    def max_quote_age_ms(self) -> int:
+        """A quote that is older fills nothing."""
+
+    def limits(self) -> Limits:
+        """What an account may hold."""
+
+
+class Histories(Protocol):
+    """What accounts have done. Each raises NotOwned when the partition is another worker's."""
+
+    async def wait_for(self, partition: int, account_id: str, sequence: int, timeout_s: float) -> bool:
+        """Whether an account's history has come up to an event's sequence, at the latest after `timeout_s`."""
+
+    def head(self, partition: int, account_id: str) -> HistoryHead:
+        """How far an account's history has come."""
+
+    def trades(self, partition: int, account_id: str, first: int, end: int) -> list[tuple[int, Trade]]:
+        """The trades numbered first <= number < end, newest first, with their numbers."""
+
+    def points(self, partition: int, account_id: str, first: int, end: int) -> list[BalancePoint]:
+        """The balance points numbered first <= number < end, oldest first."""
+
+
+class Candles(Protocol):
+    """The candles of this worker."""
+
+    async def newest(self, symbol: str, interval: str, limit: int) -> list[Candle]:
+        """The newest candles, oldest first. NotOwned when they are another worker's."""
+
+
+class Stopping(Protocol):
+    """A Faust app, as far as long answers look at it."""
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether the worker was told to end."""
+
+
+class Feed(Protocol):
+    """Where prices come from."""
+
+    @property
+    def feed_status(self) -> Callable[[], dict[str, Any]]:
+        """How it is, for /readyz and /markets."""
+
+
+class Health(Feed, Protocol):
+    """What ails a worker."""
+
+    @property
+    def fault(self) -> LogFault | None:
+        """Why the log takes nothing more."""
+
+    @property
+    def upkeep_fault(self) -> Callable[[], str]:
+        """Why the journal is not trimmed although it should be; empty when it is."""
+
+
+class FoldingCells(Quotes, Protocol):
+    """How far the cells have come."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether all that was acknowledged before is folded."""
+
+    @property
+    def lag(self) -> int:
+        """Records of the journal that are still to be folded before they are ready."""
