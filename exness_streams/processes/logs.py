@@ -8,7 +8,7 @@ import sys
 from exness_streams.processes.log_repeats import Repeats
 from exness_streams.transport.faults import LogFault
 
-_TOLD_LAST = ("Crashed reason=%r", "Drain messages raised: %r")
+_TOLD_LAST = ("Crashed reason=%r", "Error: %r", "Drain messages raised: %r")
 """How Faust's records end that tell of what has crashed the app; it is the last line of the command, too."""
 
 
@@ -22,11 +22,11 @@ def quiet_logging() -> None:
     for name in ("exness_streams.transport", "exness_streams.engine.engine"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for handler in logging.getLogger().handlers:
-        handler.addFilter(_is_news)
+        handler.addFilter(is_news)
         handler.addFilter(Repeats())
 
 
-def _is_news(record: logging.LogRecord) -> bool:
+def is_news(record: logging.LogRecord) -> bool:
     """Whether a log record says more than the last line of the command will: what crashes the app is told there."""
     if record.exc_info and record.exc_info[0] is not None and record.exc_info[0].__name__ == "ServiceStopped":
         return False  # with this, Faust's recovery tells itself that the app is stopping; nobody waits to hear it

@@ -30,7 +30,10 @@ PARTITIONS = 2
 OPEN, CLOSE = "/api/v1/positions/open", "/api/v1/positions/close"
 ORDER = {"margin": 10, "asset": "SOL", "type": "long", "leverage": 2}
 
-ENGINE = ["-c", "from exness_streams.cli import main; main()", "engine"]
+_MAIN = "from exness_streams.cli import main; main()"
+ENGINE = ["-c", _MAIN, "engine"]
+MARKET_DATA = ["-c", _MAIN, "market-data"]
+FAUST = ["-m", "faust", "-A", "exness_streams.app", "worker"]
 
 
 class EngineProcess:

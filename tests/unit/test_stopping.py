@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from exness_streams.processes.logs import _is_news
+from exness_streams.processes.logs import is_news
 from exness_streams.processes.stopping import EXIT_FORCED, SAME_WISH_S, Stopping, given_up, unless
 from exness_streams.transport.faults import LogFault
 
@@ -152,4 +152,4 @@ def record(message: str, *arguments: Any) -> logging.LogRecord:
     ],
 )
 def test_a_warning_that_carries_a_fault_is_printed(message: str, arguments: tuple[Any, ...], is_printed: bool) -> None:
-    assert _is_news(record(message, *arguments)) is is_printed
+    assert is_news(record(message, *arguments)) is is_printed
