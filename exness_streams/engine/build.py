@@ -23,6 +23,7 @@ from exness_streams.transport.faults import TableFault
 from exness_streams.transport.faust_environment import NO_ENVIRONMENT, ignored_variables
 from exness_streams.transport.faust_mends import refuse_other_faust
 from exness_streams.transport.kafka.aiokafka_mends import refuse_other_aiokafka
+from exness_streams.transport.kafka.assignor import NamedAssignor
 from exness_streams.transport.recovery import HEARTBEATS, TableManager
 from exness_streams.transport.table import BLOCK_CACHE_BYTES, CellTable
 
@@ -116,6 +117,7 @@ def _faust_settings(settings: Settings) -> dict[str, Any]:
         "consumer_auto_offset_reset": "earliest",
         "consumer_max_fetch_size": 1 << 20,
         "broker_commit_interval": 0.5,
+        "PartitionAssignor": NamedAssignor,
         "canonical_url": settings.own_url,
         "web_bind": settings.host,
         "web_host": settings.host,
@@ -137,6 +139,7 @@ def _kafka_settings(settings: KafkaSettings) -> dict[str, Any]:
         "broker_session_timeout": settings.session_timeout_s,
         "broker_heartbeat_interval": settings.session_timeout_s / HEARTBEATS,
         "consumer_group_instance_id": settings.worker_name,  # a quick restart needs no rebalance
+        "PartitionAssignor": NamedAssignor,
         "canonical_url": settings.own_url,
         "topic_replication_factor": settings.replication_factor,
         "table_standby_replicas": settings.standby_replicas,

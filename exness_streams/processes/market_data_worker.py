@@ -32,6 +32,7 @@ from exness_streams.transport.faust_environment import NO_ENVIRONMENT
 from exness_streams.transport.faust_mends import refuse_other_faust
 from exness_streams.transport.interfaces import LogRecord
 from exness_streams.transport.kafka.aiokafka_mends import refuse_other_aiokafka
+from exness_streams.transport.kafka.assignor import NamedAssignor
 from exness_streams.transport.kafka.commits import KafkaCellLog
 from exness_streams.transport.kafka.topics import KafkaCluster, KafkaTopic, declare_topics
 from exness_streams.transport.recovery import HEARTBEATS, TableManager
@@ -146,6 +147,7 @@ class MarketDataWorker:
             stream_wait_empty=False,
             stream_recovery_delay=0.0,
             web_enabled=False,
+            PartitionAssignor=NamedAssignor,
             TableManager=TableManager,
         )
         self.feed = BackpackFeed(settings.backpack_ws_url, settings.instruments)

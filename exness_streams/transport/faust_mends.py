@@ -27,7 +27,9 @@ _BY_OWNER: dict[str, tuple[str, ...]] = {
     "faust.transport.drivers.aiokafka:Transport": ("_really_create_topic",),
     "faust.tables.recovery:Recovery": ("_build_offsets", "_build_highwaters"),
     "faust.tables.manager:TableManager": ("_recovery", "_update_channels"),
-    "faust.assignor.partition_assignor:PartitionAssignor": ("_assignment", "_active_tps", "_standby_tps"),
+    "faust.assignor.partition_assignor:PartitionAssignor": (
+        "_assignment", "_active_tps", "_standby_tps", "_decompress", "_url",
+    ),
     "faust.stores.rocksdb:Store": ("_db_for_partition", "_dbs", "_open_for_partition"),
     "faust.tables.base:Collection": ("_new_store_by_url",),
     "faust.topics:Topic": ("_on_published",),

@@ -18,7 +18,7 @@ from stalling_proxy import StallingProxy
 from exness_streams.processes.stopping import EXIT_FORCED
 
 STALLS_S = (9.0, 12.0, 16.0, 20.0)
-STOPS_AFTER_S = (0.0, 8.0, 20.0)
+STOPS_AFTER_S = (0.0, 4.0, 12.0)
 BACK_S_MAX = 60.0
 """How long a worker whose network is back may take to serve again, or to end, on a busy machine."""
 

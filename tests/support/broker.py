@@ -168,6 +168,19 @@ class Broker:
         self.stop()
         self.start()
 
+    def add_user(self, name: str, password: str) -> None:
+        """Who may use the SASL listeners by SCRAM-SHA-256 from now on."""
+        self._alter_user(name, "--add-config", f"SCRAM-SHA-256=[password={password}]")
+
+    def remove_user(self, name: str) -> None:
+        """Connections that it has stay."""
+        self._alter_user(name, "--delete-config", "SCRAM-SHA-256")
+
+    def _alter_user(self, name: str, *change: str) -> None:
+        alter = ["kafka.admin.ConfigCommand", "--bootstrap-server", self.address, "--alter"]
+        command = [*self._java(64), *alter, "--entity-type", "users", "--entity-name", name, *change]
+        subprocess.run(command, check=True, capture_output=True, timeout=START_S_MAX)
+
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.poll() is None:
             os.killpg(self._process.pid, number)  # the leader of its own session, so its pid is the group's

@@ -40,10 +40,17 @@ class Client:
     """aiokafka's consumer. start, stop: what it does then."""
 
     def __init__(self, start: Callable[[], Awaitable[None]], stop: Callable[[], Awaitable[None]]) -> None:
-        self.start, self.stop = start, stop
+        self._on_start, self.stop = start, stop
         self.closed = threading.Event()
         self._client = SimpleNamespace(close=self._close)
-        self._coordinator = SimpleNamespace(_group_instance_id="name")
+        self._coordinator: Any = SimpleNamespace(_group_instance_id="name")
+        self._fetcher: Any = SimpleNamespace()
+
+    async def start(self) -> None:
+        await self._on_start()
+        loop = asyncio.get_running_loop()
+        self.keeps_membership = self._coordinator._coordination_task = loop.create_future()
+        self.fetches = self._fetcher._fetch_task = loop.create_future()
 
     async def _close(self) -> None:
         self.closed.set()
@@ -197,3 +204,55 @@ async def test_the_end_of_the_thread_crashes_the_app_once_and_not_by_those_who_w
         assert service.crash_reason is None
         assert len(app.crashed_by) == 1
         await service.stop()
+
+
+TAKEN_FROM_IT = KafkaConnectionError("the coordinator has gone")
+NAMESAKE = LogFault("another process has this one's name")
+
+
+def wrapped(error: Exception) -> KafkaConnectionError:
+    """As aiokafka wraps it."""
+    outer = KafkaConnectionError(f"Unexpected error during coordination {error!r}")
+    outer.__cause__ = error
+    return outer
+
+
+@pytest.mark.parametrize("which", ["keeps_membership", "fetches"])
+@pytest.mark.parametrize(
+    ("ended", "says"),
+    [
+        (lambda task: task.set_exception(TAKEN_FROM_IT), "the coordinator has gone"),
+        (lambda task: task.set_exception(wrapped(AssertionError())), "AssertionError"),
+        (lambda task: task.set_exception(wrapped(NAMESAKE)), str(NAMESAKE)),
+        (lambda task: task.cancel(), "CancelledError"),
+        (lambda task: task.set_result(None), "this worker must start again"),
+    ],
+    ids=["error", "assertion", "our fault", "cancelled", "returned"],
+)
+async def test_a_consumer_that_cannot_go_on_crashes_the_app(which: str, ended: Callable[[Any], Any], says: str) -> None:
+    async with running() as (thread, app, client):
+        thread.thread_loop.call_soon_threadsafe(ended, getattr(client, which))
+        for _ in range(int(GIVE_UP_S / 0.01)):
+            if app.crashed_by:
+                break
+            await asyncio.sleep(0.01)
+        (fault,) = app.crashed_by
+        assert isinstance(fault, LogFault)
+        assert says in str(fault)
+        assert "\n" not in str(fault)
+
+
+async def test_the_tasks_of_a_consumer_that_is_stopped_end_without_a_word() -> None:
+    async with running() as (thread, app, client):
+
+        async def stop() -> None:
+            client.keeps_membership.set_result(None)
+            client.fetches.cancel()
+            await asyncio.sleep(0)
+
+        client.stop = stop
+        app.should_stop = True
+        await thread.stop()
+        assert client.fetches.cancelled()
+        await asyncio.sleep(0)
+        assert not app.crashed_by

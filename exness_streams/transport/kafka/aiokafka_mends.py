@@ -17,10 +17,12 @@ BOUNDS = ">=0.12,<0.15"
 NEEDED = (
     *(
         Private("aiokafka:AIOKafkaConsumer", name)
-        for name in ("_client", "_coordinator", "_fetch_max_wait_ms", "_isolation_level", "_max_poll_records",
-                     "_subscription")
+        for name in ("_client", "_coordinator", "_fetch_max_wait_ms", "_fetcher", "_isolation_level",
+                     "_max_poll_records", "_subscription")
     ),
     Private("aiokafka.consumer.group_coordinator:GroupCoordinator", "_group_instance_id"),
+    Private("aiokafka.consumer.group_coordinator:GroupCoordinator", "_coordination_task"),
+    Private("aiokafka.consumer.fetcher:Fetcher", "_fetch_task"),
     Private("aiokafka:AIOKafkaProducer", "_txn_manager"),
     Private("aiokafka.producer.transaction_manager:TransactionManager", "is_fatal_error"),
     Private("aiokafka.producer.transaction_manager:TransactionManager", "wait_for_transaction_end"),
@@ -85,8 +87,14 @@ logging.getLogger("aiokafka.producer.sender").addFilter(patience)
 
 
 def _in_one_line(record: logging.LogRecord) -> bool:
-    """An aiokafka producer that loses its broker inside a transaction says so with tracebacks; a commit then fails."""
-    record.exc_info = None
+    """What aiokafka says with a traceback, for one line.
+
+    A producer that loses its broker inside a transaction: a commit then fails. And the end of a consumer's own tasks,
+    which is told by whom it ends.
+    """
+    if isinstance(record.exc_info, tuple) and record.exc_info[1] is not None:
+        error, record.exc_info = record.exc_info[1], None
+        record.msg, record.args = f"{record.getMessage()}: {type(error).__name__} {error}".rstrip(), ()
     return True
 
 
@@ -95,7 +103,8 @@ def _is_not_its_bookkeeping(record: logging.LogRecord) -> bool:
     return "MessageAccumulator._pop_batch" not in record.getMessage()
 
 
-logging.getLogger("aiokafka.producer.sender").addFilter(_in_one_line)
+for name in ("producer.sender", "consumer.group_coordinator", "consumer.fetcher"):
+    logging.getLogger(f"aiokafka.{name}").addFilter(_in_one_line)
 logging.getLogger("asyncio").addFilter(_is_not_its_bookkeeping)
 
 
@@ -120,6 +129,14 @@ def leave_when_stopped(consumer: Any) -> None:
     until their session is over, which is longer than a rebalance takes.
     """
     consumer._coordinator._group_instance_id = None
+
+
+def own_tasks(consumer: Any) -> list[asyncio.Future[Any]]:
+    """Of a started consumer with a group: what keeps it in its group, and what fetches. They end when it is stopped.
+
+    aiokafka tells of an earlier end in the next fetch, and there is none without partitions.
+    """
+    return [consumer._coordinator._coordination_task, consumer._fetcher._fetch_task]
 
 
 async def close_connections(consumer: Any) -> None:

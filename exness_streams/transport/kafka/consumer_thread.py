@@ -17,6 +17,7 @@ from exness_streams.transport.faults import LogFault
 from exness_streams.transport.kafka.aiokafka_mends import (
     close_connections,
     leave_when_stopped,
+    own_tasks,
     poll_records_max,
     read_committed,
     seen,
@@ -32,6 +33,15 @@ LEAVE_S_MAX = 8.0
 
 STOP_S_MAX = LEAVE_S_MAX + 2.0
 """How long its thread may take to end."""
+
+
+def stands_still(error: BaseException | None) -> LogFault:
+    """The fault when a consumer's own task has ended unasked, with an error or without."""
+    cause = error and (error.__cause__ or error)
+    if isinstance(cause, LogFault):
+        return cause
+    words = str(cause).splitlines()[0] if cause and str(cause) else type(cause).__name__
+    return LogFault(f"the consumer of Kafka can't go on: this worker must start again ({words})")
 
 
 class ThreadEnded(KafkaError):  # type: ignore[misc]  # aiokafka is untyped here
@@ -90,6 +100,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fa
                 await super().on_start()
         except (KafkaError, OSError, asyncio.TimeoutError) as error:
             raise self.transport.cluster.unreachable(error) from error
+        for task in own_tasks(self._consumer):
+            task.add_done_callback(self._on_task_ended)
 
     async def on_thread_stop(self) -> None:
         if self._consumer is not None:
@@ -104,6 +116,21 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fa
                 await close_connections(self._consumer)
 
     # -- its end
+
+    def _on_task_ended(self, task: asyncio.Future[Any]) -> None:
+        """Unless the app stops, aiokafka's consumer can't go on: no partition would come to this worker any more."""
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        self._crash_app(stands_still(error))
+
+    def _crash_app(self, fault: LogFault) -> None:
+        """From any thread. Nothing when it stops already: its consumer ends then."""
+
+        def crash() -> None:
+            if not self.app.should_stop:
+                self._crashing = asyncio.ensure_future(self.app.crash(fault))
+
+        with suppress(RuntimeError):  # that loop is closed: the app has ended
+            self.parent_loop.call_soon_threadsafe(crash)
 
     def _start_thread(self) -> None:
         try:
@@ -121,9 +148,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fa
         for asked in self._asked:
             if not asked.done():
                 asked.set_exception(ThreadEnded())
-        if not self.app.should_stop:
-            fault = LogFault("the connection to Kafka has ended unasked: this worker must start again")
-            self._crashing = asyncio.ensure_future(self.app.crash(fault))
+        self._crash_app(LogFault("the connection to Kafka has ended unasked: this worker must start again"))
 
     async def crash(self, exc: BaseException) -> None:
         """mode's. It tells who waits for the start, and asyncio complains when nobody waits any more."""
