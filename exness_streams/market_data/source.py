@@ -28,16 +28,24 @@ def source_of(url: str) -> Source:
 
 
 def claim_source(data_dir: Path, source: Source) -> None:
-    """Mark a data directory as this source's; one without a mark is adopted. OtherSource, OSError."""
+    """Mark a data directory as this source's; one without a mark is adopted. OtherSource, OSError.
+
+    To be done once nothing else can refuse a start, and before the first price is written.
+    """
+    if not check_source(data_dir, source):
+        _write(data_dir / "source", source)
+
+
+def check_source(data_dir: Path, source: Source) -> bool:
+    """Whether a data directory is marked as this source's; False when it has no mark yet. OtherSource, OSError."""
     mark = data_dir / "source"
     try:
         with mark.open("rb") as file:
             known = file.read(_MARK_BYTES_MAX).strip().decode("ascii", "replace")
     except FileNotFoundError:
-        _write(mark, source)
-        return
+        return False
     if known == source:
-        return
+        return True
     if known not in SOURCES:
         raise OtherSource(f"{mark} should say where the prices come from, {' or '.join(SOURCES)}, and does not")
     way_out = "run --feed simulated`" if known == "simulated" else "run --feed backpack` and no BACKPACK_WS_URL"

@@ -22,7 +22,7 @@ from exness_streams.market_data.listings import Listings
 from exness_streams.market_data.past_candles import PastCandles
 from exness_streams.market_data.rest import BackpackRest
 from exness_streams.market_data.service import MarketDataService
-from exness_streams.market_data.source import source_of
+from exness_streams.market_data.source import claim_source, source_of
 from exness_streams.market_data.ticks import note_sequences
 from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder
 from exness_streams.processes.market_data_metrics import FeedCollector
@@ -197,4 +197,9 @@ class Platform(EngineWorker):
 
     def beside(self, on_ready: OnReady) -> list[Coroutine[Any, Any, None]]:
         """What runs beside the app: the feed, and the upkeep of the journal."""
-        return [*super().beside(on_ready), self.market_data.run(), self.checkpoints.run()]
+        return [*super().beside(on_ready), self._publish(), self.checkpoints.run()]
+
+    async def _publish(self) -> None:
+        """Mark the directory as this source's, now that all has started, and let its prices in."""
+        claim_source(self.settings.data_dir, self.source)
+        await self.market_data.run()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import gc
+import socket
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import nullcontext
@@ -17,7 +18,7 @@ from rich.console import Console
 
 from exness_streams import __version__
 from exness_streams.domain.outside_text import without_secrets
-from exness_streams.market_data.source import OtherSource, claim_source, source_of
+from exness_streams.market_data.source import OtherSource, check_source, source_of
 from exness_streams.processes.stopping import Stopping, unless
 from exness_streams.settings.kafka import KafkaSettings
 from exness_streams.settings.platform import Settings
@@ -73,7 +74,8 @@ async def run_platform(
     from exness_streams.processes.engine_worker import Platform
 
     try:
-        claim_source(settings.data_dir, "simulated" if simulator else source_of(settings.backpack_ws_url))
+        check_source(settings.data_dir, "simulated" if simulator else source_of(settings.backpack_ws_url))
+        await check_port(settings)
         if simulator is not None:
             simulator.resume(newest_prices(settings.log_dir, simulator.symbols))
             await simulator.start()
@@ -89,6 +91,16 @@ async def run_platform(
     finally:
         if simulator is not None:
             await simulator.stop()
+
+
+async def check_port(settings: Settings) -> None:
+    """OSError when nobody can listen there: before a first start writes what later ones are bound to."""
+    found = await asyncio.get_running_loop().getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
+    for family, kind, protocol, _, address in found:
+        with socket.socket(family, kind, protocol) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(address)
+            trial.listen()
 
 
 async def run_engine(settings: KafkaSettings, console: Console, stopping: Stopping, until: asyncio.Event) -> Failed:

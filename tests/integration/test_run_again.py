@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -78,3 +79,21 @@ def test_simulated_prices_go_on_and_the_exchange_is_kept_out(tmp_path: Path) -> 
     (line,) = refused.stderr.strip().splitlines()
     assert "EXNESS_DATA_DIR" in line
     assert "run --feed simulated" in line
+
+
+def test_a_start_that_a_taken_port_refuses_leaves_no_mark(tmp_path: Path) -> None:
+    """Nothing of it binds the next start: neither to a source nor to a number of partitions."""
+    port, data_dir = free_port(), tmp_path / "data"
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        for feed in ("simulated", "backpack"):
+            refused = subprocess.run(
+                command("run", "--feed", feed, "--port", port, "--data-dir", data_dir),
+                env=environment() | {"EXNESS_PARTITIONS": "3"},
+                capture_output=True, text=True, timeout=60, check=False,
+            )  # fmt: skip
+            assert refused.returncode == 1
+            (line,) = refused.stderr.strip().splitlines()
+            assert "choose another PORT" in line
+            assert not data_dir.exists() or sorted(data_dir.rglob("*")) == []

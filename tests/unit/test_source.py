@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from exness_streams.market_data.source import OtherSource, Source, check_topic, claim_source, source_of
+from exness_streams.market_data.source import OtherSource, Source, check_source, check_topic, claim_source, source_of
 
 
 @pytest.mark.parametrize(
@@ -63,3 +63,12 @@ def test_most_of_a_topic_says_whose_it_is(counted: dict[str, int]) -> None:
     if counted:
         with pytest.raises(OtherSource, match="holds backpack prices"):
             check_topic(counted, "simulated")
+
+
+def test_to_check_marks_nothing(tmp_path: Path) -> None:
+    assert check_source(tmp_path / "data", "backpack") is False
+    assert not (tmp_path / "data").exists()
+    claim_source(tmp_path / "data", "simulated")
+    assert check_source(tmp_path / "data", "simulated") is True
+    with pytest.raises(OtherSource):
+        check_source(tmp_path / "data", "backpack")
