@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import rocksdict
-
 from exness_streams.audit.checkpoints import (
     Header,
     changelog_of,
@@ -20,20 +18,17 @@ from exness_streams.audit.checkpoints import (
     write_checkpoint,
 )
 from exness_streams.audit.replay import Replay, put
+from exness_streams.audit.tables import check_readable, stored_entries, take_offset
 from exness_streams.domain import codec
 from exness_streams.domain.money import money_arithmetic
 from exness_streams.domain.state_hash import state_hash
 from exness_streams.messages import JOURNAL_TOPIC
 from exness_streams.transport.embedded.reader import LogReader, Snapshot
-from exness_streams.transport.table import OWN_KEYS
-from exness_streams.transport.table_store import entries_from
 
 OnProgress = Callable[[int, int], None]
 """Called with (records folded, records in all)."""
 
 PROGRESS_RECORDS = 1_000
-
-_OFFSET_KEY = b"__faust\0offset__"
 
 
 class CellAudit(NamedTuple):
@@ -65,7 +60,9 @@ def audit_all(
     group: str,
     on_progress: OnProgress = lambda done, total: None,
 ) -> list[CellAudit]:
-    """Audit every cell. LogFault when the log can't be read, ValueError when the journal can't be replayed."""
+    """Audit every cell. LogFault when the log can't be read, ValueError when a table can't, or the journal can't be
+    replayed."""
+    check_readable(tables_dir)
     return [audit for audit, _ in _audited(log_dir, tables_dir, checkpoints_dir, group, on_progress)]
 
 
@@ -105,7 +102,7 @@ def _audited(
     reader = LogReader(log_dir)
     with reader.snapshot() as snapshot:
         count = snapshot.topics().get(JOURNAL_TOPIC, 0)
-    stored = {partition: _stored_entries(tables_dir, partition) for partition in range(count)}
+    stored = {partition: stored_entries(tables_dir, partition) for partition in range(count)}
     with reader.snapshot() as snapshot:
         for partition in range(count):
             yield _audit_cell(snapshot, group, partition, stored[partition], checkpoints_dir, on_progress)
@@ -213,29 +210,11 @@ def starting_point(
     )
 
 
-def _stored_entries(tables_dir: Path, partition: int) -> dict[bytes, bytes] | None:
-    """The local RocksDB table; None where there is none."""
-    found = sorted(tables_dir.glob(f"**/accounts-{partition}.db"))
-    if not found:
-        return None
-    options = rocksdict.Options(raw_mode=True)
-    try:
-        table = rocksdict.Rdict(str(found[-1]), options=options, access_type=rocksdict.AccessType.read_only())
-        try:
-            return {key: value for key, value in entries_from(table) if key not in OWN_KEYS}
-        finally:
-            table.close()
-    except Exception as error:  # rocksdict has no exception of its own
-        raise ValueError(
-            f"the table {found[-1]} can't be read ({error}): move the tables directory away; the next start rebuilds it"
-        ) from error
-
-
 def _caught_up(stored: dict[bytes, bytes], snapshot: Snapshot, group: str, partition: int) -> dict[bytes, bytes]:
     """The local table as a start would make it: with the changelog's records that came after it."""
-    entries = dict(stored)
-    offset = int(entries.pop(_OFFSET_KEY, b"-1"))
-    for record in snapshot.records((changelog_of(group), partition), offset + 1):
+    entries, tp = dict(stored), (changelog_of(group), partition)
+    offset = take_offset(entries, snapshot, tp)
+    for record in snapshot.records(tp, offset + 1):
         if record.key is None:
             continue
         put(entries, record.key, record.value)

@@ -44,7 +44,7 @@ class TableStore(RocksStore):  # type: ignore[misc]  # faust is untyped here
     def _open_for_partition(self, partition: int) -> Any:
         """An open handle. TableFault, or RocksDB's own exception while another process has the files."""
         path: Path = self.partition_path(partition)
-        known = _seen_from_outside(path)
+        known = seen_from_outside(path)
         if known is not None and self.puts_aside:
             self.put_aside(partition, known)
         try:
@@ -200,7 +200,7 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _seen_from_outside(path: Path) -> str | None:
+def seen_from_outside(path: Path) -> str | None:
     """What RocksDB would not say, or hide: beside a missing CURRENT it begins an empty table, and removes the rest."""
     mark = _mark_of(path)
     if mark.exists():

@@ -29,7 +29,9 @@ class Life(NamedTuple):
 
 
 def load(db: sqlite3.Connection) -> list[Life]:
-    """All that are known, the newest last."""
+    """All that are known, the newest last; none in a log that only version 0.1.0 has opened."""
+    if not db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'lives'").fetchone()[0]:
+        return []
     rows = db.execute("SELECT number, name, ends FROM lives ORDER BY number")
     return [
         Life(number, name.decode(), {int(tp): end for tp, end in json.loads(ends).items()})

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from exness_streams.transport.embedded import sqlite_file
+from exness_streams.transport.embedded import lives, sqlite_file
 from exness_streams.transport.embedded.sqlite_file import TP, PartitionRow, Record
 from exness_streams.transport.faults import DATA_DIR_VARIABLE, LogFault
 
@@ -23,6 +23,7 @@ class Snapshot:
             (row.topic.name, row.number): row for row in sqlite_file.load_partitions(db)
         }
         self._commits = sqlite_file.load_commits(db)
+        self._lives = lives.load(db)
 
     def topics(self) -> dict[str, int]:
         """Topic name -> number of partitions."""
@@ -42,6 +43,10 @@ class Snapshot:
     def committed(self, group: str, tp: TP) -> int | None:
         """The next offset that `group` will read; None when it committed nothing."""
         return self._commits.get((group, self._partitions[tp].id))
+
+    def continues(self, tp: TP, life: bytes, last: int) -> bool:
+        """Whether the records up to `last`, as they were in the life of that name, are this log's."""
+        return lives.continues(self._lives, life.decode(errors="replace"), self._partitions[tp].id, last)
 
     def records(self, tp: TP, from_offset: int = 0) -> Iterator[Record]:
         """Records from `from_offset`, or from the start when that is later, in order of offset."""
