@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
 from faust.types import TP
@@ -13,6 +14,7 @@ from exness_streams.engine.framer import Framer
 from exness_streams.engine.history import HistoryHost
 from exness_streams.engine.loading import Loading
 from exness_streams.engine.stalls import StallWatch, standings
+from exness_streams.engine.table_watch import watch_tables
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 from exness_streams.settings.kafka import KafkaSettings
 
@@ -60,6 +62,8 @@ def add_agents(engine: Engine) -> None:
     app.on_partitions_revoked.connect(drop_cells, weak=False)
     _add_market_agent(app, engine.framer, engine.candles, ticks)
     _add_history_agent(app, engine.history, events)
+    if table.lineage is not None:
+        app.task(partial(watch_tables, app, (table, engine.candles.table, engine.history.table)))
     app.task(StallWatch(lambda: standings(engine), engine.settings.stalled_after_s).run)
 
 

@@ -171,6 +171,7 @@ class Platform(EngineWorker):
 
     def __init__(self, settings: Settings, feed_url: str, rest_url: str = "") -> None:
         super().__init__(settings, rest_url)
+        settings.checkpoints_dir.mkdir(parents=True, exist_ok=True)  # backups copy it, empty or not
         self.feed = BackpackFeed(feed_url, settings.instruments)
         self._feed_change: StatusChange | None = None
         self.feed.observe(self._on_feed_change)

@@ -155,6 +155,11 @@ class CellTable(Table):  # type: ignore[misc]
             return str(fault)
         return None
 
+    def look(self) -> None:
+        """TableFault when files that are open were removed or replaced, beside their log: the next start mends it."""
+        if self.lineage is not None:
+            self.data.look()
+
     def put_aside(self, partition: int, why: str) -> None:
         """Keep the files of a partition under another name, and go on with none. why: see `misfit`."""
         self.data.put_aside(partition, why)

@@ -41,14 +41,19 @@ class TableStore(RocksStore):  # type: ignore[misc]  # faust is untyped here
         """Whether its changelog is on this machine, in the same hands."""
         return self.table.lineage is not None
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._identities: dict[int, tuple[int, int]] = {}
+
     def _open_for_partition(self, partition: int) -> Any:
         """An open handle. TableFault, or RocksDB's own exception while another process has the files."""
         path: Path = self.partition_path(partition)
         known = seen_from_outside(path)
         if known is not None and self.puts_aside:
             self.put_aside(partition, known)
+        _mark_of(path).unlink(missing_ok=True)  # of files that somebody has taken away since
         try:
-            return super()._open_for_partition(partition)
+            return self._opened(path, partition)
         except Exception as error:  # rocksdict has no exception of its own
             why = one_line(error)
             if any(words in why for words in _LOCKED):
@@ -56,13 +61,34 @@ class TableStore(RocksStore):  # type: ignore[misc]  # faust is untyped here
             if not self.puts_aside or any(words in why for words in _NOT_ITS_FAULT):
                 raise self._cannot_open(path, why) from error
         self.put_aside(partition, f"can't be opened: {why}")
-        return self._open_anew(path, partition)
-
-    def _open_anew(self, path: Path, partition: int) -> Any:
         try:
-            return super()._open_for_partition(partition)
+            return self._opened(path, partition)
         except Exception as error:
             raise self._cannot_open(path, one_line(error)) from error
+
+    def _opened(self, path: Path, partition: int) -> Any:
+        handle = super()._open_for_partition(partition)
+        self._identities[partition] = _identity(path)
+        return handle
+
+    def look(self) -> None:
+        """TableFault when the directory of an open table is not that which was opened."""
+        for partition in self._dbs:
+            path: Path = self.partition_path(partition)
+            try:
+                replaced = _identity(path) != self._identities[partition]
+            except OSError as error:
+                raise self._moved(path, f"is gone ({error.strerror})") from error
+            if replaced:
+                # RocksDB writes by name: what it has written since is in the other one.
+                _note(path, "was replaced by another while it was in use")
+                raise self._moved(path, "was replaced by another")
+
+    def _moved(self, path: Path, what: str) -> TableFault:
+        return TableFault(
+            f"the table {path} {what}, while it was in use: nothing acknowledged is lost; start again: it is rebuilt "
+            "from the log"
+        )
 
     def _cannot_open(self, path: Path, why: str) -> TableFault:
         if any(words in why for words in _NOT_ITS_FAULT):
@@ -149,10 +175,7 @@ class TableStore(RocksStore):  # type: ignore[misc]  # faust is untyped here
                 f"the table {path} is damaged ({why}): stop this worker, move its directory away (do not remove it), "
                 "and start it: its tables are built anew from their changelogs"
             )
-        try:
-            _mark_of(path).write_text(f"was damaged while it was in use: {why}")
-        except OSError as unmarked:
-            log.warning("damage of the table %s can't be noted beside it: %s", path, unmarked.strerror)
+        _note(path, f"was damaged while it was in use: {why}")
         return TableDamaged(
             f"the table {path} is damaged ({why}): nothing acknowledged is lost; start again: it is put aside then, "
             "and rebuilt from the log"
@@ -202,13 +225,12 @@ def one_line(error: BaseException) -> str:
 
 def seen_from_outside(path: Path) -> str | None:
     """What RocksDB would not say, or hide: beside a missing CURRENT it begins an empty table, and removes the rest."""
-    mark = _mark_of(path)
-    if mark.exists():
-        return _read_mark(mark)
     if path.is_symlink() and not path.exists():
         return "is a link that leads nowhere"
     if not path.exists():
         return None
+    if (mark := _mark_of(path)).exists():
+        return _read_mark(mark)
     if not path.is_dir():
         return "is no directory"
     try:
@@ -218,6 +240,19 @@ def seen_from_outside(path: Path) -> str | None:
     if "CURRENT" not in names and any(name.endswith(".sst") or name.startswith("MANIFEST") for name in names):
         return "has no file CURRENT"
     return None
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def _note(path: Path, why: str) -> None:
+    """For the next start."""
+    try:
+        _mark_of(path).write_text(why)
+    except OSError as error:
+        log.warning("what is wrong with the table %s can't be noted beside it: %s", path, error.strerror)
 
 
 def _mark_of(path: Path) -> Path:

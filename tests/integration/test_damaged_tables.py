@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from platform_harness import CLOSE, OPEN, PlatformThread, until
 from table_damage import UNOPENABLE, block_garbled, garbage
 
 from exness_streams.audit.embedded import audit_all
-from exness_streams.transport.faults import TableDamaged
+from exness_streams.engine.table_watch import LOOK_S
+from exness_streams.transport.faults import TableDamaged, TableFault
 
 ORDER = {"margin": 100, "asset": "SOL", "type": "long", "leverage": 2}
 TABLES = ("accounts", "history", "candles")
@@ -261,3 +263,57 @@ def test_one_that_is_put_aside_while_the_log_lacks_entries_is_refused_and_kept(d
         with pytest.raises(Exception, match="Restore it from a backup"):
             started(data_dir)
     assert put_aside(data_dir) == ["accounts-0"]
+
+
+def gone(data_dir: Path) -> None:
+    shutil.rmtree(data_dir / "tables")
+
+
+def one_gone(data_dir: Path) -> None:
+    shutil.rmtree(table_of(data_dir, "history"))
+
+
+def renamed(data_dir: Path) -> None:
+    (data_dir / "tables").rename(data_dir / "elsewhere")
+
+
+def replaced(data_dir: Path) -> None:
+    shutil.copytree(data_dir / "tables", data_dir / "copy")
+    renamed(data_dir)
+    (data_dir / "copy").rename(data_dir / "tables")
+
+
+@pytest.mark.parametrize("change", [gone, one_gone, renamed, replaced])
+def test_tables_that_are_taken_away_while_it_runs_end_it_and_lose_nothing(
+    data_dir: Path, change: Callable[[Path], None]
+) -> None:
+    platform = started(data_dir)
+    change(data_dir)
+    assert platform.post("/api/v1/account/deposit", {"amount": 3}, key="meanwhile").status == 200
+    with pytest.raises(TableFault, match="while it was in use: nothing acknowledged is lost; start again") as fault:
+        ended(platform)
+    assert len(str(fault.value).splitlines()) == 1
+    del platform, fault
+    again = started(data_dir)
+    try:
+        assert again.post("/api/v1/account/deposit", {"amount": 3}, key="meanwhile").status == 200
+        check_all_is_there(again, sequence=5)
+    finally:
+        again.stop()
+    check_audit(data_dir)
+
+
+def ended(platform: PlatformThread) -> None:
+    until(lambda: platform.failed is not None)
+    platform.stop()
+
+
+def test_tables_that_are_moved_and_linked_to_are_the_same(data_dir: Path) -> None:
+    platform = started(data_dir)
+    try:
+        renamed(data_dir)
+        (data_dir / "tables").symlink_to(data_dir / "elsewhere")
+        time.sleep(LOOK_S * 2)
+        check_all_is_there(platform)
+    finally:
+        platform.stop()

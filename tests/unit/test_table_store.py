@@ -220,3 +220,15 @@ def test_one_of_a_release_that_knew_no_lives_fits(path: Path, tmp_path: Path) ->
     assert table.misfit(TP0, AT, AT) is None
     table.take_doubts(0, AT, 0)
     assert table.misfit(TP0, AT, AT) is not None, "from now on it has one"
+
+
+def test_a_note_of_files_that_were_taken_away_says_nothing_of_others(path: Path, tmp_path: Path) -> None:
+    note = path.with_name(path.name + ".damaged")
+    note.write_text("was damaged while it was in use")
+    shutil.rmtree(path)
+    table = table_in(tmp_path, FakeLineage())
+    assert persisted(table) is None
+    table.write(0, {b"row/1": b"1"}, 0)
+    table.data.close_partition(0)
+    assert persisted(table_in(tmp_path, FakeLineage())) == 0
+    assert kept_beside(path) == []
