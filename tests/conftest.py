@@ -79,4 +79,4 @@ class StoppingInATest(Stopping):
 
 @pytest.fixture(autouse=True)
 def commands_do_not_end_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exness_streams.cli.Stopping", StoppingInATest)
+    monkeypatch.setattr("exness_streams.processes.stopping.Stopping", StoppingInATest)

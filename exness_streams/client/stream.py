@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 import urllib.parse
 from collections.abc import Callable
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import msgspec
 from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
-from exness_streams.client.http import RequestFailed
+from exness_streams.client.http import RequestFailed, refusal
 from exness_streams.domain.hosts import is_loopback
 from exness_streams.messages import ErrorMessage
 
@@ -35,8 +35,12 @@ class Follower(Protocol):
     def silence_s_max(self) -> float:
         """How long the platform may say nothing, heartbeats included."""
 
-    def hear(self, frame: Any) -> None:
-        """Take the next frame, decoded."""
+    @property
+    def numbers(self) -> Literal["number", "string"]:
+        """How the frames' decimals are written."""
+
+    def take(self, frame: str | bytes) -> None:
+        """Take the next frame as it came. msgspec.MsgspecError when it makes no sense."""
 
     def disconnected(self, why: str) -> None:
         """Know that the stream broke; it is opened again."""
@@ -45,13 +49,13 @@ class Follower(Protocol):
         """Whether a new snapshot is wanted, asked once."""
 
 
-def stream_url(url: str, account: str) -> str:
+def stream_url(url: str, account: str, numbers: str = "string") -> str:
     """Where an account's stream is, given the platform's URL. RequestFailed when that is none."""
     parts = urllib.parse.urlsplit(url)
     scheme = {"http": "ws", "https": "wss"}.get(parts.scheme)
     if scheme is None or not parts.netloc:
-        raise RequestFailed(f"no request can be made to {url}: it must begin with http:// or https://")
-    query = urllib.parse.urlencode({"account": account, "numbers": "string"})
+        raise _unsendable(f"no request can be made to {url}: it must begin with http:// or https://")
+    query = urllib.parse.urlencode({"account": account, "numbers": numbers})
     return f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}/ws?{query}"
 
 
@@ -60,7 +64,7 @@ def follow(url: str, watch: Follower, on_tick: Callable[[], None]) -> None:
 
     Raises RequestFailed when the first connection can't be made, and whenever the platform refuses the request.
     """
-    target, failures, was_connected = stream_url(url, watch.account_id), 0, False
+    target, failures, was_connected = stream_url(url, watch.account_id, watch.numbers), 0, False
     # A platform on this machine is never behind the proxy that the environment may name.
     proxy: Literal[True] | None = None if is_loopback(urllib.parse.urlsplit(target).hostname or "") else True
     while True:
@@ -73,10 +77,10 @@ def follow(url: str, watch: Follower, on_tick: Callable[[], None]) -> None:
                 _read(socket, watch, on_tick)
         except InvalidStatus as refused:
             if refused.response.status_code < 500:
-                raise RequestFailed(_refusal(refused)) from None
-            watch.disconnected(_refusal(refused))
+                raise _refusal(refused) from None
+            watch.disconnected(str(_refusal(refused)))
         except (InvalidURI, ValueError) as error:
-            raise RequestFailed(f"no request can be made to {url}: {error}") from None
+            raise _unsendable(f"no request can be made to {url}: {error}") from None
         except (OSError, WebSocketException) as error:
             if not was_connected:
                 message = f"no answer from {url} ({_in_words(error)}); is `exness-streams run` running?"
@@ -92,8 +96,7 @@ def _read(socket: ClientConnection, watch: Follower, on_tick: Callable[[], None]
     while True:
         now_s = time.monotonic()
         try:
-            frame = socket.recv(timeout=TICK_S)
-            watch.hear(msgspec.json.decode(frame))
+            watch.take(socket.recv(timeout=TICK_S))
             heard_s = now_s
         except TimeoutError:
             if now_s - heard_s > watch.silence_s_max:
@@ -116,12 +119,13 @@ def _pause(pause_s: float, on_tick: Callable[[], None]) -> None:
         time.sleep(TICK_S)
 
 
-def _refusal(refused: InvalidStatus) -> str:
-    try:
-        told: Any = msgspec.json.decode(refused.response.body or b"", type=ErrorMessage)
-    except msgspec.MsgspecError:
-        return f"HTTP {refused.response.status_code}"
-    return f"{told.error}: {told.message}"
+def _refusal(refused: InvalidStatus) -> RequestFailed:
+    document = bytes(refused.response.body or b"")
+    return refusal(document, refused.response.status_code, f"HTTP {refused.response.status_code}")
+
+
+def _unsendable(told: str) -> RequestFailed:
+    return RequestFailed(told, ErrorMessage(told, "INVALID_REQUEST"))
 
 
 def _in_words(error: Exception) -> str:

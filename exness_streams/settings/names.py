@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 
 from exness_streams.settings.kafka import KafkaSettings
-from exness_streams.settings.platform import PREFIX, UNPREFIXED, ConfigError
-
-OF_CLIENTS = frozenset({f"{PREFIX}URL", f"{PREFIX}ACCOUNT"})
-"""Read by the commands of a person at a terminal."""
+from exness_streams.settings.platform import UNPREFIXED, ConfigError
+from exness_streams.settings.prefix import OF_CLIENTS, PREFIX
 
 ALIKE_MIN = 0.6
 

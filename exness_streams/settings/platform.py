@@ -18,6 +18,7 @@ from exness_streams.domain.hosts import is_loopback
 from exness_streams.domain.instruments import Catalogue, Limits, Terms, is_symbol
 from exness_streams.domain.money import DECIMAL_COMMA, has_decimal_comma
 from exness_streams.domain.outside_text import without_secrets
+from exness_streams.settings.prefix import PREFIX
 from exness_streams.settings.terms import (
     FORM,
     FeeRate,
@@ -27,7 +28,6 @@ from exness_streams.settings.terms import (
     parse_terms,
 )
 
-PREFIX = "EXNESS_"
 UNPREFIXED = ("KAFKA_BROKERS", "BACKPACK_WS_URL", "BACKPACK_REST_URL", "PORT")
 SECRET = "***"
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+if TYPE_CHECKING:
+    from rich.console import Console
 
 EXIT_FAILED = 1
 EXIT_MISUSED = 2
+
+
+@lru_cache(maxsize=1)
+def console() -> Console:
+    """Standard output, for a person."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+@lru_cache(maxsize=1)
+def errors() -> Console:
+    """Standard error, for a person."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
 
 
 class OneLine(click.ClickException):
@@ -22,4 +38,15 @@ class OneLine(click.ClickException):
         self.exit_code = exit_code
 
     def show(self, file: Any = None) -> None:
-        errors.print(f"exness-streams: {self.message}", style="bold red", markup=False, soft_wrap=True)
+        errors().print(f"exness-streams: {self.message}", style="bold red", markup=False, soft_wrap=True)
+
+
+class OneDocument(click.ClickException):
+    """A fault for a program: the API's JSON of it, in one line on standard error."""
+
+    def __init__(self, document: bytes, exit_code: int = EXIT_FAILED) -> None:
+        super().__init__(document.decode("utf-8", "replace"))
+        self.exit_code = exit_code
+
+    def show(self, file: Any = None) -> None:
+        click.echo(self.message, err=True)

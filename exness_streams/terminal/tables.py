@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from datetime import datetime, timezone
 from decimal import Decimal
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.markup import escape
-from rich.table import Table
 
+from exness_streams.client.cancelling import CancelAllDone
 from exness_streams.messages import (
     AccountMessage,
     BalanceMessage,
@@ -20,8 +20,9 @@ from exness_streams.messages import (
     StateMessage,
     TradeMessage,
 )
+from exness_streams.terminal.fitting import Column, FittedPairs, FittedTable
 
-WIDTH_WITHOUT_SCREEN = 200
+WIDTH_WITHOUT_SCREEN = 1_000
 
 
 def money(amount: Decimal | None) -> str:
@@ -36,9 +37,15 @@ def price(value: Decimal | None) -> str:
 
 def coloured(amount: Decimal) -> str:
     """Gains green, losses red, by what is shown: what is nothing to the cent has neither colour nor minus."""
-    shown = round(amount, 2) or Decimal(0)
-    colour = "green" if shown > 0 else "red" if shown < 0 else "white"
-    return f"[{colour}]{shown:+,.2f}[/]"
+    shown = signed(amount)
+    colour = "white" if not shown.strip("+-0.,") else "green" if shown[0] == "+" else "red"
+    return f"[{colour}]{shown}[/]"
+
+
+def signed(amount: Decimal) -> str:
+    """A gain or a loss to the cent, with its sign; nothing is +0.00."""
+    shown = f"{amount:+,.2f}"
+    return shown if shown.strip("-0.,") else "+0.00"
 
 
 def moment(time_ms: int | None) -> str:
@@ -46,16 +53,6 @@ def moment(time_ms: int | None) -> str:
     if time_ms is None:
         return "-"
     return datetime.fromtimestamp(time_ms / 1000, timezone.utc).astimezone().strftime("%Y-%m-%d %H:%M")
-
-
-def plain_table(left: Iterable[str], right: Iterable[str]) -> Table:
-    """A table without lines: columns of words, then columns of figures, which are folded rather than cut."""
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in left:
-        table.add_column(name, no_wrap=True)
-    for name in right:
-        table.add_column(name, justify="right", overflow="fold")
-    return table
 
 
 def show(console: Console, *shown: RenderableType) -> None:
@@ -66,56 +63,85 @@ def show(console: Console, *shown: RenderableType) -> None:
         console.print(part)
 
 
-def account_strip(account: AccountMessage, cash: Decimal) -> RenderableType:
+def account_strip(account: AccountMessage, cash: Decimal) -> FittedPairs:
     """The account's figures. cash: USD that nothing holds."""
     level = "-" if account.margin_level is None else f"{account.margin_level:,.1f} %"
     if account.margin_call:
         level = f"[bold red]{level} margin call[/]"
-    strip = Table.grid(padding=(0, 3))
-    for _ in range(3):
-        strip.add_column(style="dim")
-        strip.add_column(justify="right")
-    strip.add_row("balance", money(account.balance), "used margin", money(account.used_margin), "margin level", level)
-    strip.add_row("equity", money(account.equity), "free margin", money(account.free_margin), "free cash", money(cash))
-    strip.add_row("unrealized", coloured(account.unrealized_pnl), "realized", coloured(account.realized_pnl), "", "")
-    return Group(f"[bold]account {escape(account.account_id)}[/] (USD)", strip)
+    return FittedPairs(
+        [
+            [("balance", money(account.balance)), ("used margin", money(account.used_margin)), ("margin level", level)],
+            [
+                ("equity", money(account.equity)),
+                ("free margin", money(account.free_margin)),
+                ("free cash", money(cash)),
+            ],
+            [("unrealized", coloured(account.unrealized_pnl)), ("realized", coloured(account.realized_pnl))],
+        ]
+    )
 
 
-def positions_table(positions: list[PositionMessage]) -> Table:
+_TRIGGERS = (Column("SL", goes=5), Column("TP", goes=6))
+
+
+def positions_table(positions: list[PositionMessage]) -> FittedTable:
     """Open positions, one a row; stop loss and take profit if one has any."""
     has_triggers = _have_triggers(positions)
-    triggers = ("SL", "TP") if has_triggers else ()
-    table = plain_table(("Position", "Side"), ("Margin", "Entry", "Mark", "Liq.", *triggers, "PnL"))
-    for position in positions:
-        table.add_row(
-            escape(position.position_id),
-            escape(f"{position.type} {position.leverage}x {position.asset}"),
-            money(position.margin),
-            price(position.entry_price),
-            price(position.mark_price),
-            price(position.liquidation_price),
-            *((price(position.stop_loss), price(position.take_profit)) if has_triggers else ()),
-            coloured(position.unrealized_pnl),
-        )
-    return table
+    columns = (
+        Column("Position", is_figure=False),
+        Column("Side", is_figure=False),
+        Column("Margin", goes=4),
+        Column("Entry", goes=3),
+        Column("Mark", goes=1),
+        Column("Liq.", goes=2),
+        *(_TRIGGERS if has_triggers else ()),
+        Column("PnL"),
+    )
+    return FittedTable(
+        columns,
+        (
+            (
+                escape(position.position_id),
+                escape(f"{position.type} {position.leverage:f}x {position.asset}"),
+                money(position.margin),
+                price(position.entry_price),
+                price(position.mark_price),
+                price(position.liquidation_price),
+                *((price(position.stop_loss), price(position.take_profit)) if has_triggers else ()),
+                coloured(position.unrealized_pnl),
+            )
+            for position in positions
+        ),
+    )
 
 
-def orders_table(orders: list[OrderMessage]) -> Table:
+def orders_table(orders: list[OrderMessage]) -> FittedTable:
     """Pending orders, one a row; stop loss and take profit if one has any."""
     has_triggers = _have_triggers(orders)
-    triggers = ("SL", "TP") if has_triggers else ()
-    table = plain_table(("Order", "Side"), ("Margin", "Price", "Quantity", *triggers, "Expires"))
-    for order in orders:
-        table.add_row(
-            escape(order.order_id),
-            escape(f"{order.type} {order.leverage}x {order.asset} {order.kind}"),
-            money(order.margin),
-            price(order.price),
-            price(order.quantity),
-            *((price(order.stop_loss), price(order.take_profit)) if has_triggers else ()),
-            moment(order.expires_at),
-        )
-    return table
+    columns = (
+        Column("Order", is_figure=False),
+        Column("Side", is_figure=False),
+        Column("Margin", goes=1),
+        Column("Price"),
+        Column("Quantity", goes=2),
+        *(_TRIGGERS if has_triggers else ()),
+        Column("Expires", goes=3),
+    )
+    return FittedTable(
+        columns,
+        (
+            (
+                escape(order.order_id),
+                escape(f"{order.type} {order.leverage:f}x {order.asset} {order.kind}"),
+                money(order.margin),
+                price(order.price),
+                price(order.quantity),
+                *((price(order.stop_loss), price(order.take_profit)) if has_triggers else ()),
+                moment(order.expires_at),
+            )
+            for order in orders
+        ),
+    )
 
 
 def _have_triggers(held: Iterable[PositionMessage | OrderMessage]) -> bool:
@@ -124,7 +150,8 @@ def _have_triggers(held: Iterable[PositionMessage | OrderMessage]) -> bool:
 
 def show_state(console: Console, state: StateMessage) -> None:
     """The account strip, the open positions, and the pending orders if there are any."""
-    show(console, account_strip(state.account, state.balances["USD"]))
+    heading = f"[bold]account {escape(state.account.account_id)}[/] (USD)"
+    show(console, heading, account_strip(state.account, state.balances["USD"]))
     show(console, positions_table(state.positions) if state.positions else "no open positions")
     if state.orders:
         show(console, orders_table(state.orders))
@@ -140,11 +167,20 @@ def show_trades(console: Console, trades: list[TradeMessage]) -> None:
     if not trades:
         console.print("no closed trades")
         return
-    table = plain_table(("Closed", "Side", "Reason"), ("Quantity", "Entry", "Close", "Fee", "PnL"))
-    for trade in trades:
-        table.add_row(
+    columns = (
+        Column("Closed", is_figure=False, goes=2),
+        Column("Side", is_figure=False),
+        Column("Reason", is_figure=False, goes=3),
+        Column("Quantity", goes=1),
+        Column("Entry", goes=4),
+        Column("Close"),
+        Column("Fee", goes=5),
+        Column("PnL"),
+    )
+    rows = (
+        (
             moment(trade.closed_at),
-            escape(f"{trade.type} {trade.leverage}x {trade.asset}"),
+            escape(f"{trade.type} {trade.leverage:f}x {trade.asset}"),
             escape(trade.reason),
             price(trade.quantity),
             price(trade.entry_price),
@@ -152,7 +188,9 @@ def show_trades(console: Console, trades: list[TradeMessage]) -> None:
             money(trade.fee),
             coloured(trade.realized_pnl),
         )
-    show(console, table)
+        for trade in trades
+    )
+    show(console, FittedTable(columns, rows))
 
 
 def show_opened(console: Console, position: PositionMessage) -> None:
@@ -196,6 +234,14 @@ def show_closed_all(console: Console, closed: CloseAllMessage) -> None:
             told = f"[red]{escape(f'{result.error}: {result.message}')}[/]"
         console.print(f"{escape(result.position_id)} {told}", soft_wrap=True)
     console.print(f"{closed.message}: {coloured(closed.realized_pnl)} USD", soft_wrap=True)
+
+
+def show_cancelled_all(console: Console, done: CancelAllDone) -> None:
+    """What became of each order."""
+    for result in done.results:
+        told = "cancelled" if result.cancelled else f"[red]{escape(f'{result.error}: {result.message}')}[/]"
+        console.print(f"{escape(result.order_id)} {told}", soft_wrap=True)
+    console.print(done.message, soft_wrap=True)
 
 
 def show_order(console: Console, order: OrderMessage) -> None:

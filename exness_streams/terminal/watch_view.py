@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
-from exness_streams.terminal.tables import account_strip, money, orders_table, plain_table, positions_table, price
+from exness_streams.terminal.fitting import Column, FittedPairs, FittedTable
+from exness_streams.terminal.tables import account_strip, money, orders_table, positions_table, price, signed
 from exness_streams.terminal.watching import Watch
 
 LINE_S = 1.0
@@ -51,24 +52,58 @@ class _Lines:
 SIMULATED = "SIMULATED PRICES"
 
 
-def picture(watch: Watch) -> RenderableType:
-    """Connection, account, quotes, positions, orders and news, one below the other."""
+class Picture:
+    """Connection, account, quotes, positions, orders and news, one below the other, as much as the screen holds."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._head = Text.from_markup(_head(watch), overflow="fold")
+        self._parts: list[Text | FittedPairs | FittedTable] = []
+        account = watch.account
+        if account is not None and watch.state is not None:
+            self._parts += [Text(f"account {account.account_id} (USD)", style="bold", overflow="fold")]
+            self._parts += [account_strip(account, watch.state.balances["USD"])]
+        self._tables = [_quotes_table(watch)] if watch.quotes else []
+        if watch.positions:
+            self._tables.append(positions_table(watch.positions))
+        if watch.state is not None and watch.state.orders:
+            self._tables.append(orders_table(watch.state.orders))
+        self._news = [Text(told, style="dim", overflow="fold") for told in watch.news]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        parts: list[Text | FittedPairs | FittedTable] = [self._head, *self._parts]
+        for table in self._tables:
+            parts += [Text(), table]
+        if self._news:
+            parts += [Text(), *self._news]
+        if console.is_terminal:
+            self._shorten(sum(len(console.render_lines(part, options)) for part in parts) - console.height, options)
+        yield from parts
+
+    def _shorten(self, lines_over: int, options: ConsoleOptions) -> None:
+        """Leave out rows, of the longest table first, until the picture is so many lines less."""
+        for table in sorted(self._tables, key=lambda table: len(table.rows), reverse=True):
+            if lines_over <= 0:
+                return
+            before = table.height(options.max_width)
+            lines_a_row = max(1, before // (len(table.rows) + 1))
+            fewer = -(-(lines_over + 1) // lines_a_row)  # a line more, for the one that counts the others
+            table.rows_max = max(ROWS_MIN, len(table.rows) - fewer)
+            lines_over -= before - table.height(options.max_width)
+
+
+ROWS_MIN = 3
+"""Rows of a table that are never left out."""
+
+
+def picture(watch: Watch) -> Picture:
+    """What is seen now."""
+    return Picture(watch)
+
+
+def _head(watch: Watch) -> str:
     colour = "green" if watch.connection == "connected" else "yellow" if watch.connection == "connecting" else "red"
     mark = f" [bold yellow]{SIMULATED}[/]" if watch.is_simulated else ""
-    head = f"[{colour}]●[/] {escape(watch.connection)} · feed {escape(watch.feed)}{mark} · {_now()} · Ctrl-C ends"
-    parts: list[RenderableType] = [head]
-    account = watch.account
-    if account is not None and watch.state is not None:
-        parts.append(account_strip(account, watch.state.balances["USD"]))
-    if watch.quotes:
-        parts += ["", _quotes_table(watch)]
-    if watch.positions:
-        parts += ["", positions_table(watch.positions)]
-    if watch.state is not None and watch.state.orders:
-        parts += ["", orders_table(watch.state.orders)]
-    if watch.news:
-        parts += ["", *(f"[dim]{escape(told)}[/]" for told in watch.news)]
-    return Group(*parts)
+    return f"[{colour}]●[/] {escape(watch.connection)} · feed {escape(watch.feed)}{mark} · {_now()} · Ctrl-C ends"
 
 
 def line(watch: Watch) -> str:
@@ -78,20 +113,28 @@ def line(watch: Watch) -> str:
         parts += [
             f"equity {money(account.equity)}",
             f"free {money(account.free_margin)}",
-            f"PnL {account.unrealized_pnl:+,.2f}",
+            f"PnL {signed(account.unrealized_pnl)}",
             f"positions {len(watch.positions)}",
         ]
     parts += [f"{quote.symbol} {price(quote.bid)}/{price(quote.ask)}" for quote in watch.quotes.values()]
     return "  ".join(parts)
 
 
-def _quotes_table(watch: Watch) -> Table:
-    table = plain_table(("Symbol", ""), ("Price", "Bid", "Ask"))
-    for quote in watch.quotes.values():
-        table.add_row(
-            escape(quote.symbol), _ARROWS[quote.direction], price(quote.price), price(quote.bid), price(quote.ask)
-        )
-    return table
+def _quotes_table(watch: Watch) -> FittedTable:
+    columns = (
+        Column("Symbol", is_figure=False),
+        Column("", is_figure=False, goes=1),
+        Column("Price", goes=2),
+        Column("Bid"),
+        Column("Ask"),
+    )
+    return FittedTable(
+        columns,
+        (
+            (escape(quote.symbol), _ARROWS[quote.direction], price(quote.price), price(quote.bid), price(quote.ask))
+            for quote in watch.quotes.values()
+        ),
+    )
 
 
 def _now() -> str:

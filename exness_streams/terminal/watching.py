@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from exness_streams.messages import AccountMessage, PositionMessage, StateMessage
 
 NEWS_MAX = 6
+SILENCE_S_MAX = 30.0
+"""Until the server has said how often its heart beats."""
+
+SILENT_BEATS = 2.5
 _CENT_OF_A_CENT = Decimal("1e-8")
 _HUNDRED = Decimal(100)
 
@@ -36,6 +41,8 @@ class Watch:
     An account event makes it wish for a new snapshot: the platform's figures are shown, not our own sums.
     """
 
+    numbers: Literal["string"] = "string"
+
     def __init__(self, account_id: str) -> None:
         self.account_id = account_id
         self.quotes: dict[str, QuoteSeen] = {}
@@ -44,14 +51,18 @@ class Watch:
         self.feed = "unknown"
         self.is_simulated = False
         self.news: deque[str] = deque(maxlen=NEWS_MAX)
-        self.silence_s_max = 30.0
+        self.silence_s_max = SILENCE_S_MAX
         self._wishes_snapshot = False
+
+    def take(self, frame: str | bytes) -> None:
+        """Take a frame as it came. msgspec.MsgspecError when it makes no sense."""
+        self.hear(msgspec.json.decode(frame))
 
     def hear(self, frame: Any) -> None:
         """Take a frame of the server's. msgspec.MsgspecError when it is none."""
         kind = msgspec.convert(frame, dict[str, Any]).get("type")
         if kind == "connection":
-            self.silence_s_max = 2.5 * msgspec.convert(frame.get("heartbeatMs", 10_000), float) / 1000
+            self.silence_s_max = SILENT_BEATS * msgspec.convert(frame.get("heartbeatMs", 10_000), float) / 1000
         elif kind == "state":
             self.state = msgspec.convert(frame, StateMessage)
             self.connection = "connected"
@@ -115,3 +126,33 @@ class Watch:
         gain = mark - position.entry_price if position.type == "long" else position.entry_price - mark
         pnl = max((gain * position.quantity).quantize(_CENT_OF_A_CENT, ROUND_HALF_EVEN), -position.margin)
         return msgspec.structs.replace(position, mark_price=mark, unrealized_pnl=pnl)
+
+
+class JsonLines:
+    """Who follows the stream for a program: each frame as it came, a line each. write: takes a line."""
+
+    numbers: Literal["number"] = "number"
+
+    def __init__(self, account_id: str, write: Callable[[bytes], None]) -> None:
+        self.account_id = account_id
+        self.silence_s_max = SILENCE_S_MAX
+        self._write = write
+
+    def take(self, frame: str | bytes) -> None:
+        """Write a frame. msgspec.MsgspecError when it makes no sense."""
+        told = msgspec.json.decode(frame, type=_Heartbeat)
+        if told.heartbeat_ms is not None:
+            self.silence_s_max = SILENT_BEATS * told.heartbeat_ms / 1000
+        self._write(frame.encode() if isinstance(frame, str) else frame)
+
+    def disconnected(self, why: str) -> None:
+        """The stream broke; it is opened again, and begins with a snapshot."""
+
+    def take_wish(self) -> bool:
+        """No snapshot is ever asked for: a program folds the events itself."""
+        return False
+
+
+class _Heartbeat(msgspec.Struct, rename="camel"):
+    type: str
+    heartbeat_ms: float | None = None

@@ -25,10 +25,30 @@ ACCOUNT = {
     "startingBalance": 10000,
 }  # fmt: skip
 STATE = {"balances": {"USD": 9000, "SOL": 0}, "positions": [POSITION], "orders": [], "account": ACCOUNT, "sequence": 1}
+ORDER = {
+    "orderId": "ord_0_2", "market": "SOL_USDC", "asset": "SOL", "kind": "limit", "type": "long", "side": "buy",
+    "price": 100, "quantity": 10, "margin": 500, "leverage": 2, "reservedMargin": 501, "stopLoss": 90,
+    "takeProfit": None, "expiresAt": None, "status": "open", "timestamp": 1,
+}  # fmt: skip
 CLOSED = {
     "message": "Position closed", "positionId": "pos_0_1", "quantity": 13.32445036, "realizedPnL": -1.33,
     "closePrice": 150, "fee": 0, "position": None,
 }  # fmt: skip
+
+
+def market(symbol: str, **changes: Any) -> dict[str, Any]:
+    """An instrument on offer, with a fresh quote if nothing else is said."""
+    return {
+        "symbol": symbol, "asset": symbol.split("_")[0], "price": 150, "bid": 149.9, "ask": 150.1, "volume": 1,
+        "timestamp": 1, "tradable": True, "maxLeverage": 100, "minMargin": 1, "maxExposure": 1000000, "feeRate": 0,
+        "maintenanceMarginRate": 0, "spreadRate": 0, "tickSize": None, "stepSize": None,
+    } | changes  # fmt: skip
+
+
+MARKETS = {
+    "markets": [market("SOL_USDC"), market("SOL_USDC_PERP"), market("kBONK_USDC")],
+    "feed": {"status": "connected", "source": "simulated"},
+}
 
 
 class FakeApi(http.server.BaseHTTPRequestHandler):

@@ -3,22 +3,125 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from cli_fakes import CLOSED, POSITION, FakeServer, check_one_line, command, plain_environment, server
 
-from exness_streams.cli import main
+from exness_streams.cli import SECTIONS, main
+from exness_streams.terminal.command import first_sentences
 
 __all__ = ["plain_environment", "server"]  # fixtures
 
 
-def test_help_of_every_command() -> None:
-    assert command("--help").exit_code == 0
-    for name in main.commands:
-        shown = command(name, "--help")
-        assert shown.exit_code == 0
-        assert "Usage:" in shown.output
+HEAVY = {"faust", "mode", "aiokafka", "aiohttp", "rocksdict", "pydantic", "pydantic_settings", "rich", "websockets"}
+
+
+def commands_of(group: click.Group, *before: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        found = group.get_command(context, name)
+        assert found is not None, name
+        yield (*before, name), found
+        if isinstance(found, click.Group):
+            yield from commands_of(found, *before, name)
+
+
+COMMANDS = dict(commands_of(main))
+
+
+@pytest.fixture(params=COMMANDS, ids=" ".join)
+def names(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    found: tuple[str, ...] = request.param
+    return found
+
+
+def test_help_of_every_command(names: tuple[str, ...]) -> None:
+    shown = command(*names, "--help")
+    assert shown.exit_code == 0
+    assert f"Usage: main {' '.join(names)}" in shown.output
+    assert "..." not in shown.output.replace("[ARGS]...", "")
+
+
+def test_the_help_of_every_option_is_a_sentence(names: tuple[str, ...]) -> None:
+    found = COMMANDS[names]
+    assert found.get_short_help_str(1_000).endswith(".")
+    for option in found.params:
+        if isinstance(option, click.Option):
+            assert re.fullmatch(r"[A-Z].*\.", option.help or ""), f"{option.name}: {option.help}"
+
+
+def test_the_environment_of_every_option_is_shown(names: tuple[str, ...]) -> None:
+    shown = " ".join(command(*names, "--help").output.split())
+    for option in COMMANDS[names].params:
+        if option.name in ("url", "account", "data_dir", "worker_id"):
+            assert f"env var: EXNESS_{option.name.upper()}" in shown
+        if isinstance(option, click.Option) and option.envvar:
+            assert f"env var: {option.envvar}" in shown
+
+
+def test_the_list_is_in_sections_and_whole() -> None:
+    shown = command("--help").output
+    titles = re.findall(r"^(\w+):$", shown, re.MULTILINE)
+    assert titles == ["Options", "Trade", "Look", "Run", "Check"]
+    told = " ".join(shown.split())
+    for (name, *inner), found in COMMANDS.items():
+        if not inner:
+            assert f" {name} {first_sentences(found)}" in told
+    assert "..." not in shown.replace("[ARGS]...", "")
+
+
+def test_reading_and_trading_commands_write_json(names: tuple[str, ...]) -> None:
+    is_of_the_platform = names[0] in (*SECTIONS["Run"], *SECTIONS["Check"])
+    assert ("as_json" in {option.name for option in COMMANDS[names].params}) is not is_of_the_platform
+
+
+@pytest.mark.parametrize(
+    ("typed", "near"), [("opne", "open"), ("market", "markets"), ("cancelall", "cancel-all"), ("Watch", "watch")]
+)
+def test_a_command_that_is_none_names_the_nearest(typed: str, near: str) -> None:
+    result = command(typed)
+    assert result.exit_code == 2
+    assert f"there is no command {typed}; did you mean {near}?" in result.output
+
+
+def loaded_by(arguments: list[str], **environment: str) -> set[str]:
+    """The packages that a fresh interpreter imported, when it ran the command line."""
+    script = (
+        "import atexit, sys\n"
+        "atexit.register(lambda: print(*{name.split('.')[0] for name in sys.modules}, file=sys.stderr))\n"
+        f"sys.argv = ['exness-streams', *{arguments!r}]\n"
+        "from exness_streams.cli import main\n"
+        "main(prog_name='exness-streams')\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=os.environ | environment)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout
+    packages = set(ended.stderr.splitlines()[-1].split())
+    assert {"click", "exness_streams"} <= packages
+    return packages
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--version"], ["--help"], *([*names, "--help"] for names in COMMANDS)], ids=" ".join
+)
+def test_what_only_tells_imports_nothing_heavy(arguments: list[str]) -> None:
+    assert not loaded_by(arguments, EXNESS_DATA_DIR="/nowhere", EXNESS_FEERATE="x") & HEAVY
+
+
+@pytest.mark.parametrize(
+    "words", ["", "op", "open sol ", "run --", "run --feed ", "audit --", "simulate-backpack --", "orders "]
+)
+def test_a_press_of_tab_imports_nothing_heavy(words: str) -> None:
+    typed = f"exness-streams {words}"
+    asked = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - (not typed.endswith(" ")))}
+    assert not loaded_by([], _EXNESS_STREAMS_COMPLETE="bash_complete", **asked) & HEAVY
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ import pytest
 from pydantic.fields import FieldInfo
 
 from exness_streams.settings.kafka import KafkaSettings
-from exness_streams.settings.names import OF_CLIENTS
-from exness_streams.settings.platform import PREFIX, UNPREFIXED, Settings
+from exness_streams.settings.platform import UNPREFIXED, Settings
+from exness_streams.settings.prefix import OF_CLIENTS, PREFIX
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]

@@ -7,15 +7,21 @@ import time
 from typing import Any
 
 import pytest
-from cli_fakes import ACCOUNT, CLOSED, POSITION, STATE, FakeServer, check_one_line, command, plain_environment, server
+from cli_fakes import (
+    ACCOUNT,
+    CLOSED,
+    ORDER,
+    POSITION,
+    STATE,
+    FakeServer,
+    check_one_line,
+    command,
+    plain_environment,
+    server,
+)
 
 __all__ = ["plain_environment", "server"]  # fixtures
 
-ORDER = {
-    "orderId": "ord_0_2", "market": "SOL_USDC", "asset": "SOL", "kind": "limit", "type": "long", "side": "buy",
-    "price": 100, "quantity": 10, "margin": 500, "leverage": 2, "reservedMargin": 501, "stopLoss": 90,
-    "takeProfit": None, "expiresAt": None, "status": "open", "timestamp": 1,
-}  # fmt: skip
 BALANCE = {"message": "500 USD deposited", "balance": 10500, "sequence": 2}
 LOST = {"positionId": "pos_0_2", "closed": False, "error": "PRICE_UNAVAILABLE", "message": "no price"}
 WON = {"positionId": "pos_0_1", "closed": True, "realizedPnL": 5.5, "closePrice": 151, "fee": 0}
@@ -182,9 +188,9 @@ def test_tables_cut_nothing(server: FakeServer) -> None:
 
 def test_trades_are_shown_newest_first_up_to_a_limit(server: FakeServer) -> None:
     server.answers = [page([9, 8], "older")]
-    result = command("trades", "--limit", "2", "--symbol", "SOL_USDC", "--reason", "stop_loss")
+    result = command("trades", "--limit", "2", "--reason", "stop_loss")
     assert result.exit_code == 0
-    assert [path for path, _, _ in server.asked] == ["/api/v1/trades?symbol=SOL_USDC&reason=stop_loss&limit=2"]
+    assert [path for path, _, _ in server.asked] == ["/api/v1/trades?reason=stop_loss&limit=2"]
     assert result.output.count("short 3x SOL") == 2
 
 

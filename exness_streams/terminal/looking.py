@@ -1,0 +1,114 @@
+"""The commands that look at the market and at an account."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from exness_streams.terminal.arguments import INSTRUMENT, REASON
+from exness_streams.terminal.command import Command
+from exness_streams.terminal.console import console
+from exness_streams.terminal.desk import Desk, at_a_desk, write
+
+if TYPE_CHECKING:
+    from exness_streams.client.http import ApiClient
+
+
+@click.command(cls=Command)
+@click.argument("asset", type=INSTRUMENT, required=False)
+@at_a_desk
+def markets(desk: Desk, asset: str | None) -> None:
+    """Show what is on offer: prices, spread, how old they are and where they come from.
+
+    ASSET, a base asset or a symbol, shows one instrument alone.
+    """
+    from exness_streams.client.documents import markets_document
+    from exness_streams.terminal.market_view import show_markets
+
+    seen, document = desk.ask(lambda client: (client.markets(), client.answered))
+    if asset is None:
+        desk.tell(seen, show_markets, document)
+        return
+    symbol = desk.symbol_among(asset, seen.markets)
+    document, seen = markets_document(document, symbol)
+    desk.tell(seen, show_markets, document)
+
+
+@click.command(cls=Command)
+@at_a_desk
+def state(desk: Desk) -> None:
+    """Show the account: balances, positions, orders, PnL."""
+    from exness_streams.terminal.tables import show_state
+
+    desk.answer(lambda client: client.state(), show_state)
+
+
+@click.command(cls=Command)
+@click.option("--csv", "as_csv", is_flag=True, help="Write all of them as CSV to standard output.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=20, show_default=True, help="How many are shown, the newest first."
+)
+@click.option("--symbol", type=INSTRUMENT, help="Show only those of an instrument, such as SOL or SOL_USDC.")
+@click.option(
+    "--reason", type=REASON, metavar=f"[{REASON.name}]", help="Show only those that were closed for this reason."
+)
+@at_a_desk
+def trades(desk: Desk, as_csv: bool, limit: int, symbol: str | None, reason: str | None) -> None:
+    """Show the closed trades, newest first."""
+    if as_csv and desk.as_json:
+        raise click.UsageError("--csv or --json, not both")
+    filters = {} if reason is None else {"reason": reason}
+    if symbol is not None:
+        filters["symbol"] = desk.symbol_of(symbol, may_be_gone=True)
+    if as_csv:
+        desk.ask(lambda client: _write_csv(client, filters))
+    elif desk.as_json:
+        write(desk.ask(lambda client: _as_one_document(client, limit, filters)))
+    else:
+        from exness_streams.terminal.tables import show_trades
+
+        show_trades(console(), desk.ask(lambda client: list(client.trades(limit, filters))))
+
+
+def _as_one_document(client: ApiClient, limit: int, filters: dict[str, str]) -> bytes:
+    from exness_streams.client.documents import trades_document
+
+    return trades_document([client.answered for _ in client.trade_pages(limit, filters)])
+
+
+def _write_csv(client: ApiClient, filters: dict[str, str]) -> None:
+    from exness_streams.api.views.csv_trades import header_line, trade_lines
+
+    output, pages = click.get_binary_stream("stdout"), client.trades(None, filters)
+    first = next(pages, None)  # a refusal comes before the first line
+    output.write(header_line())
+    if first is not None:
+        output.write(trade_lines([first]))
+    for trade in pages:
+        output.write(trade_lines([trade]))
+    output.flush()
+
+
+@click.command(cls=Command)
+@at_a_desk
+def watch(desk: Desk) -> None:
+    """Show quotes, positions and PnL as they change. Ctrl-C ends it.
+
+    When the output is no terminal, a line a second. With --json, each message of the live stream as a line.
+    """
+    from exness_streams.client.http import RequestFailed
+    from exness_streams.client.stream import follow
+    from exness_streams.terminal.watch_view import show_live
+    from exness_streams.terminal.watching import JsonLines, Watch
+
+    try:
+        if desk.as_json:
+            follow(desk.url, JsonLines(desk.account, write), lambda: None)
+        else:
+            seen = Watch(desk.account)
+            show_live(console(), seen, lambda on_tick: follow(desk.url, seen, on_tick))
+    except RequestFailed as failed:
+        raise desk.fault(failed) from None
+    except KeyboardInterrupt:
+        return
