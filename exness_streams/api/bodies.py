@@ -131,7 +131,10 @@ class CloseRequest(Request, frozen=True, kw_only=True):
     def check(self) -> None:
         """At most one of quantity and percentage."""
         if self.quantity is not None and self.percentage is not None:
-            raise invalid_request("quantity", "left out when percentage is given: at most one of the two")
+            raise invalid_request(
+                "quantity",
+                '"quantity" and "percentage" are both given; send one of them, or neither to close all of it',
+            )
 
 
 class CloseAllRequest(Request, frozen=True, kw_only=True):
@@ -148,7 +151,10 @@ class ModifyRequest(Request, frozen=True, kw_only=True):
     def check(self) -> None:
         """At least one of the two."""
         if self.stop_loss is UNSET and self.take_profit is UNSET:
-            raise invalid_request("stopLoss", "given, or takeProfit: a price, or null to clear it")
+            raise invalid_request(
+                "stopLoss",
+                'nothing to change; send "stopLoss", "takeProfit" or both, each a price, or null to clear it',
+            )
 
 
 class PlaceRequest(Request, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from exness_streams.api.accounts import Accounts
 from exness_streams.api.answers import answer
 from exness_streams.api.api_view import ApiView
 from exness_streams.api.bodies import Request
-from exness_streams.api.errors import ApiError
+from exness_streams.api.errors import ApiError, unknown_asset
 from exness_streams.api.ports import Journal, TradingRules
 from exness_streams.api.requests import account_of, idempotency_of, read_body
 from exness_streams.domain.account import AccountRow, Position
@@ -31,7 +31,7 @@ from exness_streams.domain.commands import (
 )
 from exness_streams.domain.instruments import Catalogue, Terms
 from exness_streams.domain.money import money_arithmetic
-from exness_streams.domain.rejections import Rejection, RejectionCode
+from exness_streams.domain.rejections import Rejection
 from exness_streams.engine.gateway import NotWritten, OutcomeUnknown
 
 Asked = TypeVar("Asked", bound=Request)
@@ -90,10 +90,7 @@ class CommandDesk:
         """The instrument of a base asset or symbol. 400 when there is none."""
         terms = self.catalogue.find(asset)
         if terms is None:
-            assets = self.catalogue.assets
-            raise ApiError.of(
-                Rejection(RejectionCode.UNKNOWN_ASSET, f"asset must be one of {', '.join(assets)}", {"allowed": assets})
-            )
+            raise unknown_asset("asset", asset, self.catalogue)
         return terms
 
     async def settle(self, cell: Cell, command: Command) -> Reply:

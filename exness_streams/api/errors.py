@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from http import HTTPStatus
 
 import aiohttp
 from aiohttp import web
 
+from exness_streams.domain.instruments import Catalogue
 from exness_streams.domain.outside_text import in_one_line
 from exness_streams.domain.rejections import Rejection, RejectionCode
 from exness_streams.messages import ErrorMessage, json_encoder
@@ -17,6 +18,8 @@ from exness_streams.transport.faults import LogFault
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_S = "1"
+FIELD_SHOWN_MAX = 64
+"""Characters of a field's name that a complaint repeats."""
 
 _STATUS_OF: dict[RejectionCode, int] = {
     RejectionCode.POSITION_NOT_FOUND: 404,
@@ -52,9 +55,23 @@ class ApiError(Exception):
         return cls(status, rejection.code.value, rejection.message, rejection.details, headers)
 
 
-def invalid_request(field: str, allowed: str) -> ApiError:
-    """400 that names the field and what is allowed."""
-    return ApiError(400, RejectionCode.INVALID_REQUEST.value, f"{field} must be {allowed}", {"field": field})
+def invalid_request(field: str, message: str) -> ApiError:
+    """400 about a field. message: what is wrong with it, a semicolon, and what is allowed instead."""
+    return ApiError(400, RejectionCode.INVALID_REQUEST.value, message, {"field": field[:FIELD_SHOWN_MAX]})
+
+
+def unknown_name(kind: str, name: str, accepted: Iterable[str]) -> ApiError:
+    """400 for a field, or whatever kind it is, that a route does not know."""
+    known = ", ".join(accepted)
+    accepts = f"accepts: {known}" if known else f"accepts no {kind}s"
+    return invalid_request(name, f'unknown {kind} "{in_one_line(name, FIELD_SHOWN_MAX)}"; this route {accepts}')
+
+
+def unknown_asset(field: str, text: str, catalogue: Catalogue) -> ApiError:
+    """400 for an instrument that is not on offer."""
+    assets = catalogue.assets
+    words = f'unknown {field} "{in_one_line(text, FIELD_SHOWN_MAX)}"; on offer are: {", ".join(assets)}'
+    return ApiError.of(Rejection(RejectionCode.UNKNOWN_ASSET, words, {"allowed": assets}))
 
 
 def error_response(error: ApiError) -> web.Response:
@@ -81,7 +98,7 @@ def answer_to_failure(request: web.Request, failure: Exception) -> web.Response:
                 response.headers["Allow"] = failure.headers["Allow"]
             return response
         case web.RequestPayloadError():
-            return error_response(invalid_request("body", f"readable: {in_one_line(failure)}"))
+            return error_response(invalid_request("body", f"the body could not be read: {in_one_line(failure)}"))
         case ConnectionError() | aiohttp.ClientConnectionError():
             # Nobody is there to read this, and nothing is wrong here.
             log.debug("%s %s: the client is gone: %r", request.method, in_one_line(request.path), failure)

@@ -10,7 +10,7 @@ from typing import TypeVar, cast
 import msgspec
 from aiohttp import web
 
-from exness_streams.api.errors import ApiError, invalid_request
+from exness_streams.api.errors import ApiError, invalid_request, unknown_name
 from exness_streams.domain.commands import IdempotencyKey
 from exness_streams.domain.money import AMOUNT_MAX, DECIMAL_COMMA, canonical, has_decimal_comma
 
@@ -25,6 +25,8 @@ _NUMBER_WITH_COMMA = re.compile(rb"[:\[]\s*-?[0-9]+,[0-9]")
 _NUMBER_IN_STRING = re.compile(rb'"(-?\d{1,30}(?:\.\d{1,30})?)"')
 _ACCOUNT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _KEY = re.compile(r"[\x21-\x7e]{1,128}")
+_NUMBER_ALLOWED = 'a number, or a string that holds one, such as 100 or "100.50"'
+_DIGITS = re.compile(r"[0-9]{1,6}")
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_text = msgspec.json.Decoder(str).decode
 
@@ -41,7 +43,7 @@ class Body:
         """400 when there is a field that this route does not know: a misspelt one must not be overlooked."""
         for name in self._fields:
             if name not in known:
-                raise invalid_request(name[:64], f"left out: this route takes {', '.join(known) or 'no fields'}")
+                raise unknown_name("field", name, known)
 
     def mentions(self, name: str) -> bool:
         """Whether a field is there, be it null."""
@@ -53,45 +55,45 @@ class Body:
 
     def text(self, name: str, length_max: int = 128) -> str:
         """A required string."""
-        allowed = f"a string of 1 to {length_max} characters"
-        raw = self._fields.get(name, b"null")
+        raw = self._required(name, allowed := f"a string of 1 to {length_max} characters")
         try:
             value = _decode_text(raw)
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            raise invalid_request(name, allowed) from None
+            value = ""
         if not 1 <= len(value) <= length_max:
-            raise invalid_request(name, allowed)
+            raise invalid_request(name, f'"{name}" is not {allowed}')
         return value
 
     def choice(self, name: str, allowed: tuple[Word, ...]) -> Word:
         """A required string, one of a few."""
-        raw = self._fields.get(name)
+        raw = self._required(name, words := " or ".join(f'"{word}"' for word in allowed))
         for word in allowed:
             if raw == b'"%s"' % word.encode():
                 return word
-        raise invalid_request(name, " or ".join(f'"{word}"' for word in allowed))
+        raise invalid_request(name, f'unknown value of "{name}"; send {words}')
 
     def time_ms(self, name: str) -> Decimal:
         """Milliseconds since the epoch: a whole number."""
         value = self.number(name)
         if value != value.to_integral_value() or not 0 < value <= TIME_MS_MAX:
-            raise invalid_request(name, f"a whole number of ms since the epoch, at most {TIME_MS_MAX}")
+            allowed = f"send whole milliseconds since the epoch, at most {TIME_MS_MAX}"
+            raise invalid_request(name, f'"{name}" is not a time; {allowed}')
         return value
 
     def number(self, name: str) -> Decimal:
         """A required number, exact: a JSON number, or a string that holds one."""
-        raw = self._fields.get(name, b"null")
+        raw = self._required(name, _NUMBER_ALLOWED)
         quoted = _NUMBER_IN_STRING.fullmatch(raw)
         digits = quoted.group(1) if quoted else raw
         if not _NUMBER.fullmatch(digits):
-            comma = f": {DECIMAL_COMMA}" if _has_decimal_comma(raw) else ""
-            raise invalid_request(name, f"a finite number, or a string holding one{comma}")
+            allowed = DECIMAL_COMMA if _has_decimal_comma(raw) else f"send {_NUMBER_ALLOWED}"
+            raise invalid_request(name, f'"{name}" is not a finite number; {allowed}')
         value = Decimal(digits.decode())
         if abs(value) > AMOUNT_MAX:
             return value  # out of any range: the rule for this field says it in its own words
         value = canonical(value)
         if -_exponent(value) > DECIMAL_PLACES_MAX:
-            raise invalid_request(name, f"a number with at most {DECIMAL_PLACES_MAX} decimal places")
+            raise _too_many_places(name, DECIMAL_PLACES_MAX)
         return value
 
     def required_number(
@@ -106,12 +108,18 @@ class Body:
         """A number within limits."""
         value = self.number(name)
         if above is not None and not above < value <= at_most:
-            raise invalid_request(name, f"above {above} and at most {at_most}")
+            raise _out_of_range(name, f"above {above} and at most {at_most}")
         if at_least is not None and not at_least <= value <= at_most:
-            raise invalid_request(name, f"from {at_least} to {at_most}")
+            raise _out_of_range(name, f"from {at_least} to {at_most}")
         if -_exponent(value) > places_max:
-            raise invalid_request(name, f"a number with at most {places_max} decimal places")
+            raise _too_many_places(name, places_max)
         return value
+
+    def _required(self, name: str, allowed: str) -> bytes:
+        raw = self._fields.get(name, b"null")
+        if raw == b"null":
+            raise invalid_request(name, f'missing field "{name}"; send {allowed}')
+        return raw
 
     def fingerprint(self, path: str) -> str:
         """Digest of route and fields: equal for a repeat, whatever its white space and order."""
@@ -119,6 +127,14 @@ class Body:
         for name, raw in sorted(self._fields.items()):
             digest.update(b"\0" + name.encode() + b"\0" + raw)
         return digest.hexdigest()[:32]
+
+
+def _out_of_range(name: str, allowed: str) -> ApiError:
+    return invalid_request(name, f'"{name}" is out of range; send a number {allowed}')
+
+
+def _too_many_places(name: str, places_max: int) -> ApiError:
+    return invalid_request(name, f'"{name}" has too many decimal places; send at most {places_max}')
 
 
 def _has_decimal_comma(raw: bytes) -> bool:
@@ -140,15 +156,32 @@ async def read_body(request: web.Request) -> Body:
         content.decode()
         return Body(_decode_object(content))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        comma = f": {DECIMAL_COMMA}" if _NUMBER_WITH_COMMA.search(content) else ""
-        raise invalid_request("body", f"a JSON object in UTF-8{comma}") from None
+        comma = f"; {DECIMAL_COMMA}" if _NUMBER_WITH_COMMA.search(content) else ""
+        raise invalid_request("body", f"the body is not a JSON object in UTF-8{comma}") from None
+
+
+def only_known(request: web.Request, *names: str) -> None:
+    """400 for a query parameter of another name, or one that is given twice."""
+    for name in request.query:
+        if name not in names:
+            raise unknown_name("query parameter", name, names)
+        if len(request.query.getall(name)) > 1:
+            raise invalid_request(name, f'query parameter "{name}" is given more than once')
+
+
+def limit_of(text: str, most: int) -> int:
+    """The query parameter `limit`. 400 unless it is a whole number from 1 to `most`."""
+    if not _DIGITS.fullmatch(text) or not 1 <= int(text) <= most:
+        raise invalid_request("limit", f'"limit" is out of range; give a whole number from 1 to {most}')
+    return int(text)
 
 
 def account_of(request: web.Request) -> str:
     """Whom a request acts for (open mode): the header X-Account, or `demo`."""
     account = request.headers.get("X-Account", DEFAULT_ACCOUNT)
     if not _ACCOUNT.fullmatch(account):
-        raise invalid_request("X-Account", "1 to 64 letters, digits, underscores or hyphens")
+        allowed = "use 1 to 64 letters, digits, underscores or hyphens"
+        raise invalid_request("X-Account", f"X-Account does not name an account; {allowed}")
     return account
 
 
@@ -158,5 +191,6 @@ def idempotency_of(request: web.Request, body: Body) -> IdempotencyKey | None:
     if key is None:
         return None
     if not _KEY.fullmatch(key):
-        raise invalid_request("Idempotency-Key", "1 to 128 printable ASCII characters without spaces")
+        allowed = "use 1 to 128 printable ASCII characters without spaces"
+        raise invalid_request("Idempotency-Key", f"Idempotency-Key is not a key; {allowed}")
     return IdempotencyKey(key, body.fingerprint(request.path))

@@ -25,8 +25,8 @@ BEYOND_A_SCHEMA = (
     "expiresAt must lie in the future",
     "the position's quantity",
     "the nextCursor of an earlier answer",
-    "X-Account must be",
-    "Idempotency-Key must be",
+    "X-Account does not name",
+    "Idempotency-Key is not",
 )
 
 

@@ -21,6 +21,7 @@ from exness_streams.api.bodies import (
 )
 from exness_streams.api.errors import ApiError
 from exness_streams.api.requests import Body
+from exness_streams.domain.money import DECIMAL_COMMA
 
 KINDS = Request.__subclasses__()
 
@@ -140,11 +141,15 @@ def test_a_body_is_read_exactly(kind: type[Request], content: bytes, read: Reque
     assert kind.read(body_of(content)) == read
 
 
-def complaint_about(kind: type[Request], fields: dict[str, Any]) -> str:
+def refusal_of(kind: type[Request], content: bytes) -> ApiError:
     with pytest.raises(ApiError) as refused:
-        kind.read(body_of(msgspec.json.encode(fields)))
+        kind.read(body_of(content))
     assert (refused.value.status, refused.value.error) == (400, "INVALID_REQUEST")
-    return str(refused.value.details["field"])
+    return refused.value
+
+
+def complaint_about(kind: type[Request], fields: dict[str, Any]) -> str:
+    return str(refusal_of(kind, msgspec.json.encode(fields)).details["field"])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -175,3 +180,48 @@ def test_complaints_come_in_the_order_of_the_fields(kind: type[Request]) -> None
 )
 def test_limits_are_of_the_field(kind: type[Request], fields: dict[str, Any], field: str) -> None:
     assert complaint_about(kind, fields) == field
+
+
+NUMBER = 'a number, or a string that holds one, such as 100 or "100.50"'
+OPEN_FIELDS = "margin, asset, type, leverage, currentPrice, slippage, stopLoss, takeProfit"
+ENDING = b',"asset":"SOL","type":"long"}'
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "message"),
+    [
+        (DepositRequest, b'{"acount":1}', 'unknown field "acount"; this route accepts: amount'),
+        (OpenRequest, b'{"Margin":1}', f'unknown field "Margin"; this route accepts: {OPEN_FIELDS}'),
+        (CloseAllRequest, b'{"a":1}', 'unknown field "a"; this route accepts no fields'),
+        (CloseAllRequest, b'{"a\\n\\u001bb":1}', 'unknown field "a \\x1bb"; this route accepts no fields'),
+        (DepositRequest, b"{}", f'missing field "amount"; send {NUMBER}'),
+        (DepositRequest, b'{"amount":null}', f'missing field "amount"; send {NUMBER}'),
+        (DepositRequest, b'{"amount":true}', f'"amount" is not a finite number; send {NUMBER}'),
+        (DepositRequest, b'{"amount":"1,5"}', f'"amount" is not a finite number; {DECIMAL_COMMA}'),
+        (DepositRequest, b'{"amount":0}', '"amount" is out of range; send a number above 0 and at most 1000000000000'),
+        (DepositRequest, b'{"amount":0.123456789}', '"amount" has too many decimal places; send at most 8'),
+        (OpenRequest, b'{"margin":1e-19' + ENDING, '"margin" has too many decimal places; send at most 18'),
+        (
+            OpenRequest,
+            b'{"margin":1,"slippage":101' + ENDING,
+            '"slippage" is out of range; send a number from 0 to 100',
+        ),
+        (CancelRequest, b"{}", 'missing field "orderId"; send a string of 1 to 128 characters'),
+        (CancelRequest, b'{"orderId":7}', '"orderId" is not a string of 1 to 128 characters'),
+        (ResetRequest, b"{}", 'missing field "confirm"; send "RESET"'),
+        (ResetRequest, b'{"confirm":"yes"}', 'unknown value of "confirm"; send "RESET"'),
+        (OpenRequest, b'{"margin":1,"asset":"SOL","type":"up"}', 'unknown value of "type"; send "long" or "short"'),
+        (
+            CloseRequest,
+            b'{"positionId":"p","quantity":1,"percentage":1}',
+            '"quantity" and "percentage" are both given; send one of them, or neither to close all of it',
+        ),
+        (
+            ModifyRequest,
+            b'{"positionId":"p"}',
+            'nothing to change; send "stopLoss", "takeProfit" or both, each a price, or null to clear it',
+        ),
+    ],
+)
+def test_complaints_are_plain_english(kind: type[Request], content: bytes, message: str) -> None:
+    assert refusal_of(kind, content).message == message

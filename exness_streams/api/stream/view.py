@@ -83,7 +83,7 @@ class StreamViews:
             account_id = account_of(request.clone(headers=headers))
         numbers = request.query.get("numbers", "number")
         if numbers not in ("number", "string"):
-            raise invalid_request("numbers", "number or string")
+            raise invalid_request("numbers", 'unknown value of "numbers"; give number or string')
         return StreamRequest(account_id, "string" if numbers == "string" else "number")
 
     async def _serve(self, request: web.Request, asked: StreamRequest) -> web.StreamResponse:
@@ -120,7 +120,7 @@ class StreamViews:
         try:
             asked = client_frame_decoder.decode(text).type
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            known = 'a frame must be {"type":"resync"} or {"type":"ping"}'
+            known = 'unknown frame; send {"type":"resync"} or {"type":"ping"}'
             reader.say(StreamErrorMessage(error="INVALID_REQUEST", message=known))
         else:
             if asked == "ping":

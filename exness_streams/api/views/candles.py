@@ -10,21 +10,19 @@ from aiohttp import web
 
 from exness_streams.api.answers import json_response
 from exness_streams.api.api_view import ApiView
-from exness_streams.api.errors import ApiError, invalid_request
+from exness_streams.api.errors import ApiError, invalid_request, unknown_asset
 from exness_streams.api.ports import Candles
+from exness_streams.api.requests import limit_of, only_known
 from exness_streams.domain.candles import INTERVALS_S
 from exness_streams.domain.instruments import Catalogue
-from exness_streams.domain.rejections import Rejection, RejectionCode
 from exness_streams.engine.candle_reader import LIMIT_MAX
 from exness_streams.engine.history import NotOwned
 from exness_streams.messages import CandleMessage, CandlesMessage
 
 LIMIT_DEFAULT = 500
 INTERVAL_DEFAULT = "1m"
-FIELDS = ("symbol", "interval", "limit")
 
 _SYMBOL = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_DIGITS = re.compile(r"[0-9]{1,6}")
 
 
 class CandlesView(ApiView):
@@ -37,16 +35,12 @@ class CandlesView(ApiView):
         self._catalogue, self._candles, self._is_recovered = catalogue, candles, is_recovered
 
     async def get(self, request: web.Request) -> web.Response:
-        for name in request.query:
-            if name not in FIELDS:
-                raise invalid_request(name[:64], f"left out: here the query takes {', '.join(FIELDS)}")
-            if len(request.query.getall(name)) > 1:
-                raise invalid_request(name, "given once")
+        only_known(request, "symbol", "interval", "limit")
         symbol = self._symbol(request.query.get("symbol", ""))
         interval = request.query.get("interval", INTERVAL_DEFAULT)
         if interval not in INTERVALS_S:
-            raise invalid_request("interval", f"one of {', '.join(INTERVALS_S)}")
-        limit = _limit(request.query.get("limit", str(LIMIT_DEFAULT)))
+            raise invalid_request("interval", f"unknown interval; this route accepts: {', '.join(INTERVALS_S)}")
+        limit = limit_of(request.query.get("limit", str(LIMIT_DEFAULT)), LIMIT_MAX)
         if not self._is_recovered():
             raise ApiError(503, "NOT_READY", "the platform is starting: it is reading what was kept before")
         try:
@@ -57,16 +51,9 @@ class CandlesView(ApiView):
 
     def _symbol(self, text: str) -> str:
         if not _SYMBOL.fullmatch(text):
-            raise invalid_request("symbol", "an instrument, as SOL_USDC, or its base asset")
+            said = '"symbol" is not an instrument' if text else 'missing query parameter "symbol"'
+            raise invalid_request("symbol", f"{said}; give one such as SOL_USDC, or its base asset")
         terms = self._catalogue.find(text)
         if terms is None:
-            allowed = self._catalogue.assets
-            words = f"symbol must be one of {', '.join(allowed)}"
-            raise ApiError.of(Rejection(RejectionCode.UNKNOWN_ASSET, words, {"allowed": allowed}))
+            raise unknown_asset("symbol", text, self._catalogue)
         return terms.symbol
-
-
-def _limit(text: str) -> int:
-    if not _DIGITS.fullmatch(text) or not 1 <= int(text) <= LIMIT_MAX:
-        raise invalid_request("limit", f"a whole number from 1 to {LIMIT_MAX}")
-    return int(text)

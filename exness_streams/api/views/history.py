@@ -11,6 +11,7 @@ import base64
 import binascii
 import re
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any, NamedTuple, get_args
 
 from aiohttp import web
@@ -21,7 +22,7 @@ from exness_streams.api.api_view import ApiView
 from exness_streams.api.chunked_answer import BrokenOff, send_pieces
 from exness_streams.api.errors import ApiError, invalid_request
 from exness_streams.api.ports import Histories, Stopping
-from exness_streams.api.requests import account_of
+from exness_streams.api.requests import account_of, limit_of, only_known
 from exness_streams.api.views import csv_trades
 from exness_streams.domain.account_history import HistoryHead, Trade
 from exness_streams.domain.events import CloseReason
@@ -37,7 +38,6 @@ CATCH_UP_S = 1.0
 
 REASONS: tuple[str, ...] = get_args(CloseReason)
 
-_DIGITS = re.compile(r"[0-9]{1,6}")
 _SYMBOL = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CURSOR = re.compile(rb"before:([0-9]{1,12})")
 
@@ -209,19 +209,9 @@ def trade_message(trade: Trade) -> TradeMessage:
 
 def read_query(request: web.Request, default_limit: int, *names: str) -> Query:
     """The query's fields, of those named. 400 for another, a repeated or a malformed one."""
-    for name in request.query:
-        if name not in names:
-            raise invalid_request(name[:64], f"left out: here the query takes {', '.join(names)}")
-        if len(request.query.getall(name)) > 1:
-            raise invalid_request(name, "given once")
+    only_known(request, *names)
     given: dict[str, Any] = {_FIELD_OF.get(name, name): _READERS[name](text) for name, text in request.query.items()}
     return Query(**{"limit": default_limit, **given})
-
-
-def _limit(text: str) -> int:
-    if not _DIGITS.fullmatch(text) or not 1 <= int(text) <= LIMIT_MAX:
-        raise invalid_request("limit", f"a whole number from 1 to {LIMIT_MAX}")
-    return int(text)
 
 
 def _cursor_of(number: int) -> str:
@@ -235,25 +225,25 @@ def _before(text: str) -> int:
         read = b""
     found = _CURSOR.fullmatch(read)
     if found is None or _cursor_of(int(found[1])) != text:
-        raise invalid_request("cursor", "the nextCursor of an earlier answer")
+        raise invalid_request("cursor", '"cursor" is unknown; give the nextCursor of an earlier answer')
     return int(found[1])
 
 
 def _symbol(text: str) -> str:
     if not _SYMBOL.fullmatch(text):
-        raise invalid_request("symbol", "an instrument, as in the trades")
+        raise invalid_request("symbol", '"symbol" is not an instrument; give one such as SOL_USDC')
     return text
 
 
 def _reason(text: str) -> str:
     if text not in REASONS:
-        raise invalid_request("reason", f"one of {', '.join(REASONS)}")
+        raise invalid_request("reason", f"unknown reason; this route accepts: {', '.join(REASONS)}")
     return text
 
 
 _FIELD_OF = {"cursor": "before"}
 _READERS: dict[str, Callable[[str], Any]] = {
-    "limit": _limit,
+    "limit": partial(limit_of, most=LIMIT_MAX),
     "cursor": _before,
     "symbol": _symbol,
     "reason": _reason,
