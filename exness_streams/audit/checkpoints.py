@@ -6,6 +6,7 @@ A file is `<partition>-<offset>.jsonl.gz`: a header line, then one `[key, value]
 from __future__ import annotations
 
 import gzip
+import logging
 import os
 import time
 import zlib
@@ -17,6 +18,9 @@ from exness_streams.domain.codec import META_KEY
 from exness_streams.domain.state_hash import state_hash
 from exness_streams.messages import JOURNAL_TOPIC
 from exness_streams.transport.embedded.reader import Snapshot
+from exness_streams.transport.table_store import rename_beside
+
+log = logging.getLogger(__name__)
 
 SUFFIX = ".jsonl.gz"
 
@@ -87,6 +91,22 @@ def find_checkpoints(directory: Path, partition: int) -> list[tuple[int, Path]]:
         if offset.isdigit():
             found.append((int(offset), path))
     return sorted(found)
+
+
+def put_aside_ahead(directory: Path, partition: int, folded: int) -> None:
+    """Rename the checkpoints of a partition that stand behind all that its journal was folded to: they are of records
+    that a log restored from a backup has lost, and will have others in their place. OSError."""
+    for offset, path in find_checkpoints(directory, partition):
+        if offset > folded:
+            kept = rename_beside(path)
+            log.warning(
+                "the checkpoint %s stands at record %d of a journal that was folded up to %d, since the log is an "
+                "older one, as a backup is: it is kept as %s",
+                path,
+                offset,
+                folded,
+                kept.name,
+            )
 
 
 def read_checkpoint(path: Path) -> tuple[Header, dict[bytes, bytes]]:

@@ -10,7 +10,7 @@ from typing import Any
 import rocksdict
 
 from exness_streams.transport.embedded.reader import Snapshot
-from exness_streams.transport.table import LIFE_KEY, OWN_KEYS
+from exness_streams.transport.table import LIFE_KEY, OWN_KEYS, TOO_OLD
 from exness_streams.transport.table_store import entries_from, one_line, seen_from_outside
 
 OFFSET_KEY = b"__faust\0offset__"
@@ -44,6 +44,8 @@ def take_offset(entries: dict[bytes, bytes], snapshot: Snapshot, tp: tuple[str, 
     offset, life = int(entries.pop(OFFSET_KEY, b"-1")), entries.pop(LIFE_KEY, None)
     if offset >= snapshot.end(tp):
         what = f"holds records up to {offset} of {tp[0]}, which ends at {snapshot.end(tp) - 1}"
+    elif offset >= 0 and not snapshot.continues(tp, None, offset):
+        what = TOO_OLD
     elif life is not None and not snapshot.continues(tp, life, offset):
         what = "was built from another log, or from records that this one lacks since it was restored"
     else:

@@ -58,7 +58,7 @@ def add_agents(engine: Engine) -> None:
         cells.drop(gone)
         engine.gateway.abandon(gone)
 
-    table.on_recover(Loading(app, cells, engine.history, engine.candles).load)
+    table.on_recover(Loading(app, cells, engine.history, engine.candles, engine.settings.checkpoints_dir).load)
     app.on_partitions_revoked.connect(drop_cells, weak=False)
     _add_market_agent(app, engine.framer, engine.candles, ticks)
     _add_history_agent(app, engine.history, events)

@@ -10,15 +10,17 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from exness_streams.audit.checkpoints import put_aside_ahead
 from exness_streams.engine.candles import CandleHost
 from exness_streams.engine.cells import CellHost, TableLacks
 from exness_streams.engine.history import HistoryFault, HistoryHost
 from exness_streams.engine.losses import RESTORE
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 from exness_streams.transport.faults import CellReleased, LogFault, TableDamaged
-from exness_streams.transport.table import CellTable
+from exness_streams.transport.table import TOO_OLD, CellTable
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +42,14 @@ class Misfit(Exception):
 class Loading:
     """Takes over what was recovered; `load` is called at the end of each recovery."""
 
-    def __init__(self, app: Any, cells: CellHost, history: HistoryHost, candles: CandleHost) -> None:
+    def __init__(
+        self, app: Any, cells: CellHost, history: HistoryHost, candles: CandleHost, checkpoints_dir: Path
+    ) -> None:
         self._app = app
         self._cells = cells
         self._history = history
         self._candles = candles
+        self._checkpoints_dir = checkpoints_dir
 
     async def load(self) -> None:
         """Take over what is this worker's now. What goes wrong ends the app: Faust drops what a callback raises."""
@@ -80,6 +85,8 @@ class Loading:
         ticked = await _bounds(app, MARKET_UPDATES_TOPIC, candles.table)
         if app.consumer_generation_id != generation:
             return  # another rebalance has come: its recovery is not over, and calls again
+        for table in (cells.table, history.table, candles.table):
+            _check_told_all(table)
         for partition, (start, _) in told.items():
             with _whole(history.table, partition):
                 await history.mend(partition, events_start=start)
@@ -97,7 +104,18 @@ class Loading:
         for partition, (start, end) in journals.items():
             with _whole(cells.table, partition):
                 cells.load(partition, journal_start=start, journal_end=end)
+            if cells.table.lineage is not None:
+                put_aside_ahead(self._checkpoints_dir, partition, cells.progress(partition).committed)
         cells.loaded()
+
+
+def _check_told_all(table: CellTable) -> None:
+    """Misfit when tombstones went away while recovery was still to read them: the log's upkeep waits for nobody."""
+    if table.lineage is None:
+        return
+    for partition, began_after in table.kept.items():
+        if not table.lineage.continues((table.changelog_name, partition), None, began_after):
+            raise Misfit(table, partition, TOO_OLD)
 
 
 @contextmanager

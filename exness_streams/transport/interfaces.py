@@ -72,5 +72,6 @@ class Lineage(Protocol):
     def life(self) -> bytes:
         """The name of the log's life under way: kept with what is read in it."""
 
-    def continues(self, tp: tuple[str, int], life: bytes, last: int) -> bool:
-        """Whether a partition's records up to `last`, read in a life of that name, are this log's."""
+    def continues(self, tp: tuple[str, int], life: bytes | None, last: int) -> bool:
+        """Whether a partition's records up to `last`, read in a life of that name (None: in any), are this log's, and
+        it still tells of all that was removed since."""

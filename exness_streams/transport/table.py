@@ -30,6 +30,8 @@ LIFE_KEY = b"__exness\0life__"
 OWN_KEYS = frozenset({MARK_KEY, LIFE_KEY})
 """What is in the files and is no entry, beside Faust's offset."""
 
+TOO_OLD = "is older than the removals that its log can still tell of"
+
 _PROVEN, _TRIMMED = b"proven", b"trimmed"
 
 
@@ -46,7 +48,7 @@ class CellTable(Table):  # type: ignore[misc]
 
     unproven: partitions that were built here and not looked at since. trimmed: those of them for which records of the
     changelog were gone. Whoever knows what must be in the table looks.
-    kept: partitions that were here already when recovery began with them.
+    kept: partitions that were here already when recovery began, and the changelog's record that each stood at.
     check_kept: called with a partition that is here already, before recovery goes on with it; raises LogFault.
     lineage: of the log that holds the changelog, where it lies on this machine: a table that does not fit it is put
     aside and built anew. None: it may be the last copy, and is refused.
@@ -58,7 +60,7 @@ class CellTable(Table):  # type: ignore[misc]
         self.check_kept: Callable[[int], None] = _take_as_it_is
         self.unproven: set[int] = set()
         self.trimmed: set[int] = set()
-        self.kept: set[int] = set()
+        self.kept: dict[int, int] = {}
         self.lineage: Lineage | None = None
         self.on_fault: Callable[[TableFault], None] = _tell_nobody
 
@@ -145,8 +147,9 @@ class CellTable(Table):  # type: ignore[misc]
                 "an older one, as a backup is"
             )
         try:
-            life = self.entry(tp.partition, LIFE_KEY)
-            if life is not None and not self.lineage.continues(tp, life, persisted):
+            if not self.lineage.continues(tp, None, persisted):
+                return TOO_OLD
+            if not self.lineage.continues(tp, self.entry(tp.partition, LIFE_KEY), persisted):
                 return "was built from another log, or from records that this one lacks since it was restored"
             self.check_kept(tp.partition)
         except TableDamaged as fault:
@@ -163,7 +166,7 @@ class CellTable(Table):  # type: ignore[misc]
     def put_aside(self, partition: int, why: str) -> None:
         """Keep the files of a partition under another name, and go on with none. why: see `misfit`."""
         self.data.put_aside(partition, why)
-        self.kept.discard(partition)
+        self.kept.pop(partition, None)
 
     def take_doubts(self, partition: int, persisted: int | None, start: int) -> None:
         """Recovery begins behind the changelog record `persisted` (None: with nothing); the first there is is `start`.
@@ -172,9 +175,9 @@ class CellTable(Table):  # type: ignore[misc]
         is doubted is so until it is proven, whatever processes come and go meanwhile.
         """
         if persisted is None:
-            self.kept.discard(partition)
+            self.kept.pop(partition, None)
         else:
-            self.kept.add(partition)
+            self.kept[partition] = persisted
             self.check_kept(partition)
         mark = self.entry(partition, MARK_KEY)
         if start > (0 if persisted is None else persisted + 1):

@@ -48,10 +48,14 @@ class TableStore(RocksStore):  # type: ignore[misc]  # faust is untyped here
     def _open_for_partition(self, partition: int) -> Any:
         """An open handle. TableFault, or RocksDB's own exception while another process has the files."""
         path: Path = self.partition_path(partition)
-        known = seen_from_outside(path)
+        try:
+            known = seen_from_outside(path)
+        except OSError as error:
+            raise self._cannot_open(path, one_line(error)) from error
         if known is not None and self.puts_aside:
             self.put_aside(partition, known)
-        _mark_of(path).unlink(missing_ok=True)  # of files that somebody has taken away since
+        if _mark_of(path).exists():  # of files that somebody has taken away since
+            _mark_of(path).unlink()
         try:
             return self._opened(path, partition)
         except Exception as error:  # rocksdict has no exception of its own
@@ -143,7 +147,7 @@ class TableStore(RocksStore):  # type: ignore[misc]  # faust is untyped here
         path: Path = self.partition_path(partition)
         self.close_partition(partition)
         try:
-            kept = _rename_beside(path)
+            kept = rename_beside(path)
             _mark_of(path).unlink(missing_ok=True)
         except OSError as error:
             raise TableFault(
@@ -266,8 +270,8 @@ def _read_mark(mark: Path) -> str:
         return "was damaged while it was in use"
 
 
-def _rename_beside(path: Path) -> Path:
-    """Never over an earlier one. OSError."""
+def rename_beside(path: Path) -> Path:
+    """Never over an earlier one; where it is now. OSError."""
     if not path.exists() and not path.is_symlink():
         return path
     name = f"{path.name}.put-aside-{time.strftime('%Y-%m-%dT%H-%M-%S', time.gmtime())}"

@@ -15,6 +15,7 @@ import rocksdict
 from platform_harness import CLOSE, OPEN, PlatformThread, until
 from table_damage import UNOPENABLE, block_garbled, garbage
 
+from exness_streams.audit.checkpoints import find_checkpoints, write_checkpoint
 from exness_streams.audit.embedded import audit_all
 from exness_streams.engine.table_watch import LOOK_S
 from exness_streams.transport.faults import TableDamaged, TableFault
@@ -175,6 +176,7 @@ def test_those_that_are_ahead_of_a_restored_log(data_dir: Path, caplog: pytest.L
     deposited(data_dir, 1)
     shutil.rmtree(log)
     backup.rename(log)
+    write_checkpoint(data_dir / "checkpoints", 0, 1_000_000, {})
     platform = started(data_dir)
     try:
         check_all_is_there(platform)
@@ -182,7 +184,27 @@ def test_those_that_are_ahead_of_a_restored_log(data_dir: Path, caplog: pytest.L
         platform.stop()
     assert put_aside(data_dir) == sorted(f"{name}-0" for name in TABLES)
     assert "the log is an older one, as a backup is" in caplog.text
+    assert find_checkpoints(data_dir / "checkpoints", 0) == []
+    assert "stands at record 1000000 of a journal that was folded up to" in caplog.text
     check_audit(data_dir)
+
+
+def test_one_that_is_older_than_the_removals_its_log_tells_of(data_dir: Path) -> None:
+    """A tombstone is kept for a day: who has not read it by then never hears of the removal."""
+    changelog = "exness-streams-accounts-changelog"
+    with sqlite3.connect(data_dir / "log" / "log.sqlite") as db:
+        partition = "(SELECT tp FROM partitions JOIN topics ON topics.id = topic WHERE name = ?)"
+        (end,) = db.execute(f"SELECT max(offset) FROM latest WHERE tp = {partition}", (changelog,)).fetchone()
+        db.execute(f"INSERT INTO purged VALUES ({partition}, ?)", (changelog, end + 1))
+    db.close()
+    with pytest.raises(ValueError, match="is older than the removals that its log can still tell of"):
+        check_audit(data_dir)
+    platform = started(data_dir)
+    try:
+        check_all_is_there(platform)
+    finally:
+        platform.stop()
+    assert put_aside(data_dir) == ["accounts-0"]
 
 
 def test_those_of_another_life_of_the_log_at_the_same_offset(data_dir: Path) -> None:

@@ -242,12 +242,17 @@ async def test_old_tombstones_are_purged_but_never_the_last_record(tmp_path: Pat
         clock.ms += 23 * HOUR_MS
         log.tidy()
         assert rows_in_file(tmp_path, "latest") == 2000
+        assert log.continues(("c", 0), None, 0), "it still tells of all removals"
         clock.ms += 2 * HOUR_MS
         log.tidy()
         kept = await log.read(("c", 0), 0, 10, LARGE)
         assert [(record.key, record.value) for record in kept] == [(b"k0", b"v"), (b"k1999", None)]
+        assert [log.continues(("c", 0), None, last) for last in (3996, 3997, 3998)] == [False, True, True]
     with opened(tmp_path, clock=clock) as log:
         assert log.end(("c", 0)) == 3999
+        assert [log.continues(("c", 0), None, last) for last in (3996, 3997)] == [False, True]
+    with LogReader(tmp_path).snapshot() as snapshot:
+        assert [snapshot.continues(("c", 0), None, last) for last in (3996, 3997)] == [False, True]
 
 
 # -- the WAL

@@ -26,13 +26,14 @@ AT = ROWS - 1
 class FakeLineage:
     """A log that goes on from one life alone, up to its end."""
 
-    def __init__(self, life: bytes = LIFE, known: bytes = LIFE, end: int = ROWS) -> None:
+    def __init__(self, life: bytes = LIFE, known: bytes = LIFE, end: int = ROWS, purged: int = -1) -> None:
         self.life = life
         self.known = known
         self.end = end
+        self.purged = purged
 
-    def continues(self, tp: tuple[str, int], life: bytes, last: int) -> bool:
-        return life == self.known and last < self.end
+    def continues(self, tp: tuple[str, int], life: bytes | None, last: int) -> bool:
+        return last >= self.purged and (life is None or (life == self.known and last < self.end))
 
 
 def table_in(directory: Path, lineage: FakeLineage | None) -> CellTable:
@@ -197,6 +198,8 @@ def refuses(partition: int) -> None:
         (FakeLineage(), AT - 1, r"up to record 1999 of .* now ends at 1998: the log is an older one"),
         (FakeLineage(end=AT), AT + 100, "from records that this one lacks since it was restored"),
         (FakeLineage(known=b"another"), AT, "was built from another log"),
+        (FakeLineage(purged=AT), AT + 9, None),
+        (FakeLineage(purged=AT + 1), AT + 9, "is older than the removals that its log can still tell of"),
         (None, AT - 1, None),
     ],
 )

@@ -274,7 +274,7 @@ class Transport(base.Transport):  # type: ignore[misc]
         """As Lineage; usable once the app runs."""
         return self.log.life
 
-    def continues(self, tp: tuple[str, int], life: bytes, last: int) -> bool:
+    def continues(self, tp: tuple[str, int], life: bytes | None, last: int) -> bool:
         """As Lineage."""
         return self.log.continues(tp, life, last)
 

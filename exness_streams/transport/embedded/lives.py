@@ -17,6 +17,8 @@ LIVES_KEPT = 100
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS lives (number INTEGER PRIMARY KEY, name TEXT NOT NULL, ends TEXT NOT NULL)"
 INSERT = "INSERT INTO lives VALUES (?, ?, ?)"
+SCHEMA_PURGED = "CREATE TABLE IF NOT EXISTS purged (tp INTEGER PRIMARY KEY, offset INTEGER NOT NULL)"
+PURGE = "INSERT INTO purged VALUES (?, ?) ON CONFLICT (tp) DO UPDATE SET offset = max(offset, excluded.offset)"
 FORGET = "DELETE FROM lives WHERE number <= ?"
 
 
@@ -30,13 +32,22 @@ class Life(NamedTuple):
 
 def load(db: sqlite3.Connection) -> list[Life]:
     """All that are known, the newest last; none in a log that only version 0.1.0 has opened."""
-    if not db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'lives'").fetchone()[0]:
+    if not _has(db, "lives"):
         return []
     rows = db.execute("SELECT number, name, ends FROM lives ORDER BY number")
     return [
         Life(number, name.decode(), {int(tp): end for tp, end in json.loads(ends).items()})
         for number, name, ends in rows
     ]
+
+
+def load_purged(db: sqlite3.Connection) -> dict[int, int]:
+    """Partition id -> offset of the newest tombstone that is gone: a reader from before it never hears of removals."""
+    return dict(db.execute("SELECT tp, offset FROM purged")) if _has(db, "purged") else {}
+
+
+def _has(db: sqlite3.Connection, table: str) -> bool:
+    return bool(db.execute("SELECT count(*) FROM sqlite_master WHERE name = ?", (table,)).fetchone()[0])
 
 
 def next_life(lives: list[Life], ends: Mapping[int, int]) -> Life:

@@ -98,8 +98,11 @@ class EmbeddedLog:
 
     def _load(self, db: sqlite3.Connection) -> None:
         by_topic: dict[TopicTerms, list[Partition]] = {terms: [] for terms in sqlite_file.load_topics(db).values()}
+        purged = lives.load_purged(db)
         for row in sqlite_file.load_partitions(db):
-            by_topic[row.topic].append(Partition(row.id, row.topic, row.number, row.start, row.end))
+            partition = Partition(row.id, row.topic, row.number, row.start, row.end)
+            partition.purged = purged.get(row.id, -1)
+            by_topic[row.topic].append(partition)
         for terms, partitions in by_topic.items():
             self._state.add_topic(terms, partitions)
         self._state.committed = sqlite_file.load_commits(db)
@@ -197,9 +200,13 @@ class EmbeddedLog:
             self._life = life
         return self._life.name.encode()
 
-    def continues(self, tp: TP, life: bytes, last: int) -> bool:
-        """Whether the records up to `last`, as they were in the life of that name, are this log's."""
-        return lives.continues(self._lives, life.decode(errors="replace"), self._partition(tp).id, last)
+    def continues(self, tp: TP, life: bytes | None, last: int) -> bool:
+        """Whether the records up to `last`, as they were in the life of that name, are this log's, and it can still
+        tell what was removed since. life: None is any."""
+        partition = self._partition(tp)
+        if last < partition.purged:
+            return False
+        return life is None or lives.continues(self._lives, life.decode(errors="replace"), partition.id, last)
 
     # -- writing
 

@@ -45,6 +45,7 @@ class Partition:
         "id",
         "next_offset",
         "number",
+        "purged",
         "read_bytes",
         "start",
         "topic",
@@ -56,6 +57,7 @@ class Partition:
         self.number = number
         self.start = start
         self.end = end
+        self.purged = -1  # the newest tombstone that is gone
         self.next_offset = end
         self.read_bytes = 1024  # a record's size as the last read from disk found it: how many to ask for next
         self._tail: list[Record] = []

@@ -24,6 +24,7 @@ class Snapshot:
         }
         self._commits = sqlite_file.load_commits(db)
         self._lives = lives.load(db)
+        self._purged = lives.load_purged(db)
 
     def topics(self) -> dict[str, int]:
         """Topic name -> number of partitions."""
@@ -44,9 +45,12 @@ class Snapshot:
         """The next offset that `group` will read; None when it committed nothing."""
         return self._commits.get((group, self._partitions[tp].id))
 
-    def continues(self, tp: TP, life: bytes, last: int) -> bool:
-        """Whether the records up to `last`, as they were in the life of that name, are this log's."""
-        return lives.continues(self._lives, life.decode(errors="replace"), self._partitions[tp].id, last)
+    def continues(self, tp: TP, life: bytes | None, last: int) -> bool:
+        """As the log's."""
+        number = self._partitions[tp].id
+        if last < self._purged.get(number, -1):
+            return False
+        return life is None or lives.continues(self._lives, life.decode(errors="replace"), number, last)
 
     def records(self, tp: TP, from_offset: int = 0) -> Iterator[Record]:
         """Records from `from_offset`, or from the start when that is later, in order of offset."""

@@ -134,7 +134,8 @@ def prepare(db: sqlite3.Connection, directory: Path) -> None:
     if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} INSERT INTO format VALUES ({FORMAT}); COMMIT;")
     check_format(db, directory)
-    db.execute(lives.SCHEMA)  # version 0.1.0 had none, and passes over them
+    for schema in (lives.SCHEMA, lives.SCHEMA_PURGED):  # version 0.1.0 had none, and passes over them
+        db.execute(schema)
 
 
 def check_format(db: sqlite3.Connection, directory: Path) -> None:

@@ -11,9 +11,10 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from exness_streams.transport.embedded import sqlite_file
+from exness_streams.transport.embedded import lives, sqlite_file
 from exness_streams.transport.embedded.partition import LogState, Partition
 from exness_streams.transport.embedded.watch import LogWatch
 from exness_streams.transport.embedded.writer import Checkpoint, Look, Statement, Waiter, Work, Write, Writer
@@ -43,6 +44,10 @@ def trim_write(partition: Partition, before_offset: int, waiter: Waiter | None =
         on_durable=on_durable,
         result=lambda _: start,
     )
+
+
+def _purged(partition: Partition, offset: int) -> None:
+    partition.purged = max(partition.purged, offset)
 
 
 class Upkeep(threading.Thread):
@@ -124,13 +129,18 @@ class Upkeep(threading.Thread):
         parameters = (partition.id, self._clock_ms() - TOMBSTONE_AGE_MS_MAX, partition.end - 1)
         while not self._stopping.is_set():
             keys = self._db.execute(
-                f"SELECT key FROM latest WHERE {old} LIMIT {DELETED_ROWS_MAX}", parameters
+                f"SELECT key, offset FROM latest WHERE {old} LIMIT {DELETED_ROWS_MAX}", parameters
             ).fetchall()
             if not keys:
                 return
             # The condition again: since it was read, the writer may have given the key a new value.
             sql = f"DELETE FROM latest WHERE {old} AND key IN ({', '.join('?' * len(keys))})"
-            self._wait_for(Write(None, statements=[Statement(sql, (*parameters, *(key for (key,) in keys)))]))
+            purged = partial(_purged, partition, max(offset for _, offset in keys))
+            statements = [
+                Statement(sql, (*parameters, *(key for key, _ in keys))),
+                Statement(lives.PURGE, (partition.id, purged.args[1])),
+            ]
+            self._wait_for(Write(None, statements=statements, on_durable=purged))
 
     def _delete_trimmed(self, partition: Partition) -> None:
         """Free the space of the records below the partition's start."""
