@@ -41,8 +41,11 @@ class TableStore(RocksStore):  # type: ignore[misc]  # faust is untyped here
         """Whether its changelog is on this machine, in the same hands."""
         return self.table.lineage is not None
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, url: Any, app: Any, table: Any, **kwargs: Any) -> None:
+        self.table = table
+        if self.puts_aside:
+            clear_the_way(Path(app.conf.tabledir), beneath=Path(app.conf.datadir))
+        super().__init__(url, app, table, **kwargs)
         self._identities: dict[int, tuple[int, int]] = {}
 
     def _open_for_partition(self, partition: int) -> Any:
@@ -244,6 +247,22 @@ def seen_from_outside(path: Path) -> str | None:
     if "CURRENT" not in names and any(name.endswith(".sst") or name.startswith("MANIFEST") for name in names):
         return "has no file CURRENT"
     return None
+
+
+def clear_the_way(directory: Path, *, beneath: Path) -> None:
+    """Put aside what lies where a directory of tables, or one above it from `beneath` on, should be. TableFault."""
+    for each in (*reversed(directory.parents), directory):
+        if each != beneath and beneath not in each.parents:
+            continue
+        try:
+            if each.is_dir() or not (each.exists() or each.is_symlink()):
+                continue
+            kept = rename_beside(each)
+        except OSError as error:
+            raise TableFault(f"{each} is no directory for tables ({error.strerror}): move it away") from error
+        log.warning(
+            "%s is no directory for tables: it is kept as %s, and they are rebuilt from the log", each, kept.name
+        )
 
 
 def _identity(path: Path) -> tuple[int, int]:
