@@ -26,6 +26,7 @@ from exness_streams.transport.kafka.aiokafka_mends import refuse_other_aiokafka
 from exness_streams.transport.kafka.assignor import NamedAssignor
 from exness_streams.transport.recovery import HEARTBEATS, TableManager
 from exness_streams.transport.table import BLOCK_CACHE_BYTES, CellTable
+from exness_streams.transport.table_store import clear_the_way
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,8 @@ def build_engine(settings: Settings) -> Engine:
     refuse_other_faust()
     if ignored := ignored_variables():
         log.warning("variables of Faust's that change nothing here: %s", ", ".join(ignored))
+    if not isinstance(settings, KafkaSettings):
+        clear_the_way(settings.tables_dir, beneath=settings.tables_dir)
     settings.tables_dir.mkdir(parents=True, exist_ok=True)
     on = _kafka_settings(settings) if isinstance(settings, KafkaSettings) else _embedded_settings(settings)
     app = EngineApp(APP_ID, **{**NO_ENVIRONMENT, **_faust_settings(settings), **on})

@@ -100,6 +100,23 @@ def test_those_that_cannot_be_opened(data_dir: Path, first: int, caplog: pytest.
     check_audit(data_dir)
 
 
+@pytest.mark.parametrize("where", [".", "v1", "v1/tables"])
+def test_a_file_where_their_directory_should_be(data_dir: Path, where: str, caplog: pytest.LogCaptureFixture) -> None:
+    way = data_dir / "tables" / where
+    shutil.rmtree(way)
+    way.parent.mkdir(exist_ok=True)
+    way.write_text("in the way")
+    platform = started(data_dir)
+    try:
+        check_all_is_there(platform)
+    finally:
+        platform.stop()
+    (kept,) = way.parent.glob(f"{way.name}.put-aside-*")
+    assert kept.read_text() == "in the way"
+    assert "they are rebuilt from the log" in caplog.text
+    check_audit(data_dir)
+
+
 def test_damage_found_while_it_is_loaded_is_cured_at_once(data_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
     for name in TABLES:
         block_garbled(table_of(data_dir, name))
