@@ -28,7 +28,7 @@ class FittedTable:
 
     def __init__(self, columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
         self.columns = tuple(columns)
-        self.rows = [[Text.from_markup(cell) for cell in row] for row in rows]
+        self.rows = [[_text(cell) for cell in row] for row in rows]
         self.rows_max: int | None = None
         names = [Text(column.name, style="bold") for column in self.columns]
         self._widths = [
@@ -85,6 +85,11 @@ class FittedTable:
             for row in rows
             for column, cell in zip(self.columns, row, strict=True)
         ]
+
+
+def _text(cell: str) -> Text:
+    # Most cells have no markup, and a table may have a thousand ten times a second.
+    return Text.from_markup(cell, emoji=False) if "[" in cell or "\\" in cell else Text(cell)
 
 
 class FittedPairs:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from exness_streams.terminal.arguments import INSTRUMENT, REASON
 from exness_streams.terminal.command import Command
-from exness_streams.terminal.console import console
+from exness_streams.terminal.console import EXIT_FAILED, console
 from exness_streams.terminal.desk import Desk, at_a_desk, write
 
 if TYPE_CHECKING:
@@ -90,6 +92,21 @@ def _write_csv(client: ApiClient, filters: dict[str, str]) -> None:
     output.flush()
 
 
+def _write_line(line: bytes) -> None:
+    try:
+        write(line)
+    except BrokenPipeError:
+        # Who read it has gone, not the stream. What is still buffered can't be written when the process ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(EXIT_FAILED) from None
+
+
+def _complain(why: str) -> None:
+    from exness_streams.messages import ErrorMessage, json_encoder
+
+    click.echo(json_encoder.encode(ErrorMessage(f"disconnected: {why}", "DISCONNECTED")), err=True)
+
+
 @click.command(cls=Command)
 @at_a_desk
 def watch(desk: Desk) -> None:
@@ -104,7 +121,7 @@ def watch(desk: Desk) -> None:
 
     try:
         if desk.as_json:
-            follow(desk.url, JsonLines(desk.account, write), lambda: None)
+            follow(desk.url, JsonLines(desk.account, _write_line, _complain), lambda: None)
         else:
             seen = Watch(desk.account)
             show_live(console(), seen, lambda on_tick: follow(desk.url, seen, on_tick))

@@ -63,6 +63,11 @@ def show(console: Console, *shown: RenderableType) -> None:
         console.print(part)
 
 
+def sentence(console: Console, told: str) -> None:
+    """Print a line of markup; on a screen that is narrower it goes on below, between two words and within no number."""
+    console.print(told, soft_wrap=not console.is_terminal)
+
+
 def account_strip(account: AccountMessage, cash: Decimal) -> FittedPairs:
     """The account's figures. cash: USD that nothing holds."""
     level = "-" if account.margin_level is None else f"{account.margin_level:,.1f} %"
@@ -195,34 +200,34 @@ def show_trades(console: Console, trades: list[TradeMessage]) -> None:
 
 def show_opened(console: Console, position: PositionMessage) -> None:
     """What was opened, and how to close it."""
-    console.print(
+    sentence(
+        console,
         f"[bold]{position.type} {price(position.quantity)} {position.symbol}[/] at {price(position.entry_price)}, "
         f"margin {money(position.margin)} USD at {position.leverage}x, "
         f"liquidation at {price(position.liquidation_price)}, fee {money(position.fee)}",
-        soft_wrap=True,
     )
-    console.print(f"close it with: exness-streams close {position.position_id}", soft_wrap=True)
+    sentence(console, f"close it with: exness-streams close {position.position_id}")
 
 
 def show_modified(console: Console, position: PositionMessage) -> None:
     """The triggers as they stand now."""
-    console.print(
+    sentence(
+        console,
         f"{position.position_id}: stop loss {price(position.stop_loss)}, take profit {price(position.take_profit)}, "
         f"market {price(position.mark_price)}",
-        soft_wrap=True,
     )
 
 
 def show_closed(console: Console, closed: CloseMessage) -> None:
     """What the close brought."""
-    console.print(
+    sentence(
+        console,
         f"{closed.message} at {price(closed.close_price)}: {coloured(closed.realized_pnl)} USD, "
         f"fee {money(closed.fee)}",
-        soft_wrap=True,
     )
     if closed.position is not None:
         left = closed.position
-        console.print(f"left: {price(left.quantity)} {left.symbol}, margin {money(left.margin)} USD", soft_wrap=True)
+        sentence(console, f"left: {price(left.quantity)} {left.symbol}, margin {money(left.margin)} USD")
 
 
 def show_closed_all(console: Console, closed: CloseAllMessage) -> None:
@@ -232,29 +237,29 @@ def show_closed_all(console: Console, closed: CloseAllMessage) -> None:
             told = f"at {price(result.close_price)}: {coloured(result.realized_pnl or Decimal(0))} USD"
         else:
             told = f"[red]{escape(f'{result.error}: {result.message}')}[/]"
-        console.print(f"{escape(result.position_id)} {told}", soft_wrap=True)
-    console.print(f"{closed.message}: {coloured(closed.realized_pnl)} USD", soft_wrap=True)
+        sentence(console, f"{escape(result.position_id)} {told}")
+    sentence(console, f"{closed.message}: {coloured(closed.realized_pnl)} USD")
 
 
 def show_cancelled_all(console: Console, done: CancelAllDone) -> None:
     """What became of each order."""
     for result in done.results:
         told = "cancelled" if result.cancelled else f"[red]{escape(f'{result.error}: {result.message}')}[/]"
-        console.print(f"{escape(result.order_id)} {told}", soft_wrap=True)
-    console.print(done.message, soft_wrap=True)
+        sentence(console, f"{escape(result.order_id)} {told}")
+    sentence(console, done.message)
 
 
 def show_order(console: Console, order: OrderMessage) -> None:
     """An order that was placed or taken back."""
-    console.print(
+    sentence(
+        console,
         f"[bold]{order.kind} {order.side} {price(order.quantity)} {order.market}[/] at {price(order.price)}, "
         f"{money(order.reserved_margin)} USD held: {order.status}",
-        soft_wrap=True,
     )
     if order.status == "open":
-        console.print(f"cancel it with: exness-streams orders cancel {order.order_id}", soft_wrap=True)
+        sentence(console, f"cancel it with: exness-streams orders cancel {order.order_id}")
 
 
 def show_balance(console: Console, balance: BalanceMessage) -> None:
     """The balance after a deposit or a reset."""
-    console.print(f"{balance.message}: balance {money(balance.balance)} USD", soft_wrap=True)
+    sentence(console, f"{balance.message}: balance {money(balance.balance)} USD")

@@ -76,6 +76,8 @@ class Picture:
         if self._news:
             parts += [Text(), *self._news]
         if console.is_terminal:
+            for table in self._tables:
+                table.rows_max = console.height
             self._shorten(sum(len(console.render_lines(part, options)) for part in parts) - console.height, options)
         yield from parts
 
@@ -85,9 +87,10 @@ class Picture:
             if lines_over <= 0:
                 return
             before = table.height(options.max_width)
-            lines_a_row = max(1, before // (len(table.rows) + 1))
+            shown = min(len(table.rows), table.rows_max or len(table.rows))
+            lines_a_row = max(1, before // (shown + 1))
             fewer = -(-(lines_over + 1) // lines_a_row)  # a line more, for the one that counts the others
-            table.rows_max = max(ROWS_MIN, len(table.rows) - fewer)
+            table.rows_max = max(ROWS_MIN, shown - fewer)
             lines_over -= before - table.height(options.max_width)
 
 

@@ -129,24 +129,32 @@ class Watch:
 
 
 class JsonLines:
-    """Who follows the stream for a program: each frame as it came, a line each. write: takes a line."""
+    """Who follows the stream for a program: each frame as it came, a line each.
+
+    write: takes a line. complain: takes the reason why the stream broke.
+    """
 
     numbers: Literal["number"] = "number"
 
-    def __init__(self, account_id: str, write: Callable[[bytes], None]) -> None:
+    def __init__(self, account_id: str, write: Callable[[bytes], None], complain: Callable[[str], None]) -> None:
         self.account_id = account_id
         self.silence_s_max = SILENCE_S_MAX
-        self._write = write
+        self._write, self._complain = write, complain
+        self._why = ""
 
     def take(self, frame: str | bytes) -> None:
         """Write a frame. msgspec.MsgspecError when it makes no sense."""
         told = msgspec.json.decode(frame, type=_Heartbeat)
         if told.heartbeat_ms is not None:
             self.silence_s_max = SILENT_BEATS * told.heartbeat_ms / 1000
+        self._why = ""
         self._write(frame.encode() if isinstance(frame, str) else frame)
 
     def disconnected(self, why: str) -> None:
-        """The stream broke; it is opened again, and begins with a snapshot."""
+        """The stream broke, which is told once; it is opened again, and begins with a snapshot."""
+        if why != self._why:
+            self._complain(why)
+        self._why = why
 
     def take_wish(self) -> bool:
         """No snapshot is ever asked for: a program folds the events itself."""

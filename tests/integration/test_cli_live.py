@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -11,10 +12,12 @@ from collections.abc import Iterator
 from typing import IO
 
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 from platform_harness import GIVE_UP_S, PlatformThread, until
 
 from exness_streams.cli import main
+from exness_streams.client.http import ApiClient
 
 _MAIN = "from exness_streams.cli import main; main()"
 
@@ -60,6 +63,58 @@ def test_a_day(platform: PlatformThread) -> None:
     assert "500 USD deposited" in said("deposit", "500")
     assert "Account reset: balance 10,000.00" in said("reset", "--yes")
     assert "no closed trades" in said("trades", "--reason", "liquidation")
+
+
+def test_a_day_of_a_program(platform: PlatformThread) -> None:
+    client = ApiClient(f"http://127.0.0.1:{platform.port}", "ann")
+    names = [market["symbol"] for market in json.loads(said("markets", "--json"))["markets"]]
+    assert [market.symbol for market in client.markets().markets] == names
+    assert "SOL_USDC" in said("markets", "sol")
+    opened = json.loads(said("open", "sol", "BUY", "--margin", "1000", "--json"))
+    assert opened["type"] == "long"
+    placed = [
+        json.loads(said("orders", "place", name, "sell", "--price", "900000", "--margin", "50", "--json"))
+        for name in ("sol_usdc", "btc", "SOL")
+    ]
+    assert json.loads(said("orders", "--json"))["orders"] == placed
+    for words, expected in [
+        (["close"], [opened["positionId"]]),
+        (["orders", "cancel"], [order["orderId"] for order in placed]),
+        (["open"], sorted({name.split("_")[0] for name in names}) + names),
+    ]:
+        shell = ShellComplete(main, {}, "exness-streams", "_EXNESS_STREAMS_COMPLETE")
+        assert [item.value for item in shell.get_completions(words, "")] == expected
+    done = json.loads(said("cancel-all", "sol", "--json"))
+    assert [result["orderId"] for result in done["results"]] == [placed[0]["orderId"], placed[2]["orderId"]]
+    assert said("cancel-all", "sol").strip() == "no pending orders to cancel"
+    assert said("cancel-all").splitlines()[-1] == "1 of 1 orders cancelled"
+    assert json.loads(said("state", "--json"))["orders"] == []
+    closed = json.loads(said("close", opened["positionId"], "--json"))
+    trades = json.loads(said("trades", "--symbol", "sol", "--json"))["trades"]
+    assert [trade["realizedPnL"] for trade in trades] == [closed["realizedPnL"]]
+    refused = CliRunner().invoke(main, ["close", opened["positionId"], "--json"])
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert json.loads(refused.stderr)["error"] == "POSITION_NOT_FOUND"
+
+
+def test_who_reads_a_watch_may_go(platform: PlatformThread) -> None:
+    command = [sys.executable, "-c", _MAIN, "watch", "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["type"] == "connection"
+        assert json.loads(process.stdout.readline())["type"] == "state"
+        process.stdout.close()
+        platform.set_price("SOL_USDC", "160.10", "160.20")
+        assert process.wait(GIVE_UP_S) == 1
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        if process.stderr is not None:
+            process.stderr.close()
 
 
 def test_watching_until_ctrl_c(platform: PlatformThread) -> None:

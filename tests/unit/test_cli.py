@@ -115,6 +115,12 @@ def test_what_only_tells_imports_nothing_heavy(arguments: list[str]) -> None:
     assert not loaded_by(arguments, EXNESS_DATA_DIR="/nowhere", EXNESS_FEERATE="x") & HEAVY
 
 
+def test_a_slip_is_looked_for_without_faust() -> None:
+    script = "import sys, exness_streams.settings.names; print(*{name.split('.')[0] for name in sys.modules})"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert not set(ended.stdout.split()) & {"faust", "mode", "aiokafka", "aiohttp", "rocksdict"}
+
+
 @pytest.mark.parametrize(
     "words", ["", "op", "open sol ", "run --", "run --feed ", "audit --", "simulate-backpack --", "orders "]
 )

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
+import msgspec
 import pytest
+from cli_fakes import CLOSED, ORDER, POSITION
+from rich.console import Console
 
-from exness_streams.terminal.tables import coloured
+from exness_streams.messages import CloseMessage, OrderMessage, PositionMessage
+from exness_streams.terminal.tables import coloured, show_closed, show_modified, show_opened, show_order, signed
 
 
 @pytest.mark.parametrize(
@@ -24,3 +31,37 @@ from exness_streams.terminal.tables import coloured
 )
 def test_the_colour_follows_the_sign_that_is_shown(amount: str, shown: str) -> None:
     assert coloured(Decimal(amount)) == shown
+
+
+def test_a_gain_of_any_size_has_its_digits() -> None:
+    assert signed(Decimal("123456789012345678901234567890.129")) == "+123,456,789,012,345,678,901,234,567,890.13"
+    assert signed(Decimal("-0.001")) == "+0.00"
+
+
+@pytest.mark.parametrize("width", [30, 60, 80])
+@pytest.mark.parametrize("number", ["0.00000098", "123456789.12345678"])
+@pytest.mark.parametrize(
+    ("kind", "fields", "show"),
+    [
+        (PositionMessage, POSITION, show_opened),
+        (PositionMessage, POSITION, show_modified),
+        (CloseMessage, CLOSED, show_closed),
+        (OrderMessage, ORDER, show_order),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_sentence_goes_on_between_two_words(
+    kind: Any, fields: dict[str, Any], show: Callable[[Console, Any], None], number: str, width: int
+) -> None:
+    names = ("quantity", "entryPrice", "liquidationPrice", "stopLoss", "takeProfit", "markPrice", "price", "closePrice")
+    told = msgspec.convert(fields | {name: number for name in names if name in fields}, kind, strict=False)
+    shown = {}
+    for is_terminal in (True, False):
+        console = Console(width=width, file=io.StringIO(), force_terminal=is_terminal, color_system=None)
+        show(console, told)
+        assert isinstance(console.file, io.StringIO)
+        shown[is_terminal] = console.file.getvalue()
+    assert shown[True].split() == shown[False].split()
+    assert max(map(len, shown[True].splitlines())) <= width
+    assert number in [word.strip(",:") for word in shown[True].split()]
+    assert len(shown[False].splitlines()) <= 2, "for a program, a line is a line"

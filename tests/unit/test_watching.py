@@ -21,7 +21,7 @@ from websockets.sync.server import ServerConnection, serve
 from exness_streams.client.http import RequestFailed
 from exness_streams.client.stream import follow, stream_url
 from exness_streams.terminal.watch_view import line, picture, show_live
-from exness_streams.terminal.watching import Watch
+from exness_streams.terminal.watching import JsonLines, Watch
 
 __all__ = ["plain_environment"]  # fixture
 
@@ -283,3 +283,27 @@ def test_lines_where_there_is_no_terminal(watch: Watch, capsys: pytest.CaptureFi
 def test_a_live_table_on_a_terminal(watch: Watch, capsys: pytest.CaptureFixture[str]) -> None:
     show_live(Console(force_terminal=True, width=100), watch, lambda tick: tick())
     assert "pos_0_1" in capsys.readouterr().out
+
+
+def test_a_program_gets_each_frame_as_it_came(stream: FakeStream) -> None:
+    frames = ['{"type":"connection","message":"","heartbeatMs":2000}', '{"type":"state", "price":1.10}', "{"]
+    stream.scripts = [send(*frames), send(*frames)]
+    lines: list[bytes] = []
+    complaints: list[str] = []
+    seen = JsonLines("ann", lines.append, complaints.append)
+    with pytest.raises(Enough):
+        follow(stream.url, seen, until(lambda: len(lines) == 4 and len(complaints) == 2))
+    assert lines == [frame.encode() for frame in frames[:2]] * 2
+    assert all("makes no sense" in why for why in complaints)
+    assert seen.silence_s_max == 5
+    assert stream.paths[0] == "/ws?account=ann&numbers=number"
+
+
+def test_what_goes_on_is_complained_of_once() -> None:
+    complaints: list[str] = []
+    seen = JsonLines("ann", lambda line: None, complaints.append)
+    for why in ("gone", "gone", "refused", "refused"):
+        seen.disconnected(why)
+    seen.take('{"type":"heartbeat"}')
+    seen.disconnected("refused")
+    assert complaints == ["gone", "refused", "refused"]

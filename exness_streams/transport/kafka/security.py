@@ -5,10 +5,12 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from faust.auth import SASLCredentials, SSLCredentials
+from typing import TYPE_CHECKING
 
 from exness_streams.transport.faults import LogFault
+
+if TYPE_CHECKING:
+    from faust.auth import SASLCredentials, SSLCredentials
 
 SASL_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
@@ -59,6 +61,8 @@ class KafkaSecurity:
 
     def credentials(self) -> SASLCredentials | SSLCredentials | None:
         """For Faust's setting `broker_credentials`; None on an open, plain connection."""
+        from faust.auth import SASLCredentials, SSLCredentials  # Faust takes long; settings are read without it
+
         context = self.ssl_context()
         if self.sasl_mechanism is not None:
             return SASLCredentials(
