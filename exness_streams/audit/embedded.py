@@ -5,16 +5,17 @@ audit/kafka.py is its counterpart.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from exness_streams.audit.beginnings import Reach, Tell, begin_replay, checkpoints_within
 from exness_streams.audit.checkpoints import (
     Header,
     changelog_of,
     committed_entries,
-    find_checkpoints,
-    read_checkpoint,
+    record_digest,
     write_checkpoint,
 )
 from exness_streams.audit.replay import Replay, put
@@ -24,6 +25,8 @@ from exness_streams.domain.money import money_arithmetic
 from exness_streams.domain.state_hash import state_hash
 from exness_streams.messages import JOURNAL_TOPIC
 from exness_streams.transport.embedded.reader import LogReader, Snapshot
+
+log = logging.getLogger(__name__)
 
 OnProgress = Callable[[int, int], None]
 """Called with (records folded, records in all)."""
@@ -59,11 +62,12 @@ def audit_all(
     checkpoints_dir: Path,
     group: str,
     on_progress: OnProgress = lambda done, total: None,
+    tell: Tell = log.warning,
 ) -> list[CellAudit]:
     """Audit every cell. LogFault when the log can't be read, ValueError when a table can't, or the journal can't be
     replayed."""
     check_readable(tables_dir)
-    return [audit for audit, _ in _audited(log_dir, tables_dir, checkpoints_dir, group, on_progress)]
+    return [audit for audit, _ in _audited(log_dir, tables_dir, checkpoints_dir, group, on_progress, tell)]
 
 
 class CheckpointRefused(Exception):
@@ -76,13 +80,14 @@ def checkpoint_all(
     directory: Path,
     group: str,
     on_progress: OnProgress = lambda done, total: None,
+    tell: Tell = log.warning,
 ) -> list[Header]:
     """Audit every cell, and write what the replay gives as its checkpoint. Nothing is written when one differs.
 
     CheckpointRefused, LogFault, and ValueError when the journal can't be replayed.
     """
-    proven: list[tuple[int, int, dict[bytes, bytes]]] = []
-    for audit, replay in _audited(log_dir, tables_dir, directory, group, on_progress):
+    proven: list[Replay] = []
+    for audit, replay in _audited(log_dir, tables_dir, directory, group, on_progress, tell):
         if not audit.is_clean:
             first = audit.differences[0] if audit.differences else "the state hashes differ"
             raise CheckpointRefused(
@@ -90,12 +95,15 @@ def checkpoint_all(
                 f"{first}): no checkpoint is written and nothing of the journal is trimmed. "
                 "`exness-streams audit` shows them all"
             )
-        proven.append((audit.partition, audit.ended_at, replay.entries))
-    return [write_checkpoint(directory, partition, offset, entries) for partition, offset, entries in proven]
+        proven.append(replay)
+    return [
+        write_checkpoint(directory, replay.partition, replay.next_offset, replay.entries, replay.last_record)
+        for replay in proven
+    ]
 
 
 def _audited(
-    log_dir: Path, tables_dir: Path, checkpoints_dir: Path, group: str, on_progress: OnProgress
+    log_dir: Path, tables_dir: Path, checkpoints_dir: Path, group: str, on_progress: OnProgress, tell: Tell
 ) -> Iterator[tuple[CellAudit, Replay]]:
     """The audit of every cell, in turn, and its replay."""
     # RocksDB is opened before the log is looked at: the changelog then has all that RocksDB lacks.
@@ -105,7 +113,7 @@ def _audited(
     stored = {partition: stored_entries(tables_dir, partition) for partition in range(count)}
     with reader.snapshot() as snapshot:
         for partition in range(count):
-            yield _audit_cell(snapshot, group, partition, stored[partition], checkpoints_dir, on_progress)
+            yield _audit_cell(snapshot, group, partition, stored[partition], checkpoints_dir, on_progress, tell)
 
 
 def _audit_cell(
@@ -115,9 +123,10 @@ def _audit_cell(
     stored: dict[bytes, bytes] | None,
     checkpoints_dir: Path,
     on_progress: OnProgress,
+    tell: Tell,
 ) -> tuple[CellAudit, Replay]:
     end, committed = committed_entries(snapshot, group, partition)
-    replay = _replay(snapshot, partition, end, checkpoints_dir, on_progress)
+    replay = _replay(snapshot, partition, end, checkpoints_dir, on_progress, tell)
     if stored is None:
         table, name = committed, "the log's table (no local one is there)"
     else:
@@ -167,10 +176,14 @@ def _meta_apart(table: dict[bytes, bytes]) -> tuple[codec.Meta | None, dict[byte
     return None if stored is None else codec.decode_meta(stored), entries
 
 
-def _replay(snapshot: Snapshot, partition: int, end: int, checkpoints_dir: Path, on_progress: OnProgress) -> Replay:
+def _replay(
+    snapshot: Snapshot, partition: int, end: int, checkpoints_dir: Path, on_progress: OnProgress, tell: Tell
+) -> Replay:
     tp = (JOURNAL_TOPIC, partition)
-    began_at, entries = starting_point(snapshot.start(tp), end, find_checkpoints(checkpoints_dir, partition), partition)
-    replay = Replay(partition, began_at, entries)
+    tp = (JOURNAL_TOPIC, partition)
+    reach = reach_of(snapshot, partition, end, checkpoints_dir) if snapshot.start(tp) else Reach(0, end, {})
+    replay = begin_replay(checkpoints_dir, partition, reach, tell)
+    began_at = replay.began_at
     for record in snapshot.records(tp, began_at):
         if record.offset >= end:
             break
@@ -191,23 +204,16 @@ def check_reached(replay: Replay, end: int) -> None:
         )
 
 
-def starting_point(
-    start: int, end: int, checkpoints: Sequence[tuple[int, Path]], partition: int
-) -> tuple[int, dict[bytes, bytes]]:
-    """The offset and entries to replay from: the journal's beginning, else the oldest checkpoint.
-
-    start: the first record that the journal still has. end: up to where it was folded. ValueError when there is
-    none between them, or a damaged one.
-    """
-    if start == 0:
-        return 0, {}
-    for offset, path in checkpoints:
-        if start <= offset <= end:
-            return offset, read_checkpoint(path)[1]
-    raise ValueError(
-        f"partition {partition}: the journal begins at record {start} and no checkpoint stands between it and {end}, "
-        "so there is nothing to replay from"
-    )
+def reach_of(snapshot: Snapshot, partition: int, end: int, directory: Path) -> Reach:
+    """What the journal up to `end` has, for the checkpoints in a directory."""
+    tp = (JOURNAL_TOPIC, partition)
+    start = snapshot.start(tp)
+    digests = {}
+    for offset, _ in checkpoints_within(directory, partition, start + 1, end):
+        for record in snapshot.records(tp, offset - 1):
+            digests[record.offset] = record_digest(record.value)
+            break
+    return Reach(start, end, digests)
 
 
 def _caught_up(stored: dict[bytes, bytes], snapshot: Snapshot, group: str, partition: int) -> dict[bytes, bytes]:

@@ -16,18 +16,25 @@ until it gives exactly that state. When it never does, the audit has failed, and
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from exness_streams.audit.checkpoints import Header, changelog_of, find_checkpoints, read_checkpoint, write_checkpoint
+from exness_streams.audit.beginnings import Reach, Tell, begin_replay, checkpoints_within
+from exness_streams.audit.checkpoints import (
+    Header,
+    changelog_of,
+    record_digest,
+    remove_left_behind,
+    write_checkpoint,
+)
 from exness_streams.audit.embedded import (
     PROGRESS_RECORDS,
     CellAudit,
     OnProgress,
     check_reached,
     compared,
-    starting_point,
 )
 from exness_streams.audit.replay import Replay, StateSearch, put
 from exness_streams.domain.codec import META_KEY
@@ -35,6 +42,8 @@ from exness_streams.messages import JOURNAL_TOPIC
 from exness_streams.transport.faults import LogFault
 from exness_streams.transport.kafka.reader import KafkaReader, kafka_reader
 from exness_streams.transport.kafka.topics import KafkaCluster
+
+log = logging.getLogger(__name__)
 
 SETTLE_S_MAX = 15.0
 POLL_S = 0.1
@@ -55,16 +64,24 @@ class _Cut(NamedTuple):
 
 
 async def audit_cluster(
-    cluster: KafkaCluster, group: str, checkpoints_dir: Path, on_progress: OnProgress = lambda done, total: None
+    cluster: KafkaCluster,
+    group: str,
+    checkpoints_dir: Path,
+    on_progress: OnProgress = lambda done, total: None,
+    tell: Tell = log.warning,
 ) -> list[CellAudit]:
     """Audit every cell. LogFault when Kafka can't be read, ValueError when the journal can't be replayed."""
     async with kafka_reader(cluster) as reader:
-        auditor = _Auditor(reader, group, checkpoints_dir, on_progress)
+        auditor = _Auditor(reader, group, checkpoints_dir, on_progress, tell)
         return [(await auditor.audit(partition))[0] for partition in range(await _cells(reader, cluster))]
 
 
 async def checkpoint_cluster(
-    cluster: KafkaCluster, group: str, checkpoints_dir: Path, on_progress: OnProgress = lambda done, total: None
+    cluster: KafkaCluster,
+    group: str,
+    checkpoints_dir: Path,
+    on_progress: OnProgress = lambda done, total: None,
+    tell: Tell = log.warning,
 ) -> list[Header]:
     """Audit every cell from its newest checkpoint on, and write another; those that the journal has left behind go.
 
@@ -72,16 +89,16 @@ async def checkpoint_cluster(
     """
     written: list[Header] = []
     async with kafka_reader(cluster) as reader:
-        auditor = _Auditor(reader, group, checkpoints_dir, on_progress, from_newest=True)
+        auditor = _Auditor(reader, group, checkpoints_dir, on_progress, tell, from_newest=True)
         for partition in range(await _cells(reader, cluster)):
             found, replay = await auditor.audit(partition)
             if not found.is_clean:
                 raise CellDiffers(f"cell {partition} gets no checkpoint, since its table and journal differ: audit it")
-            written.append(write_checkpoint(checkpoints_dir, partition, found.ended_at, replay.entries))
+            written.append(
+                write_checkpoint(checkpoints_dir, partition, found.ended_at, replay.entries, replay.last_record)
+            )
             start, _ = await reader.bounds(JOURNAL_TOPIC, partition)
-            for offset, path in find_checkpoints(checkpoints_dir, partition):
-                if offset < start:
-                    path.unlink()
+            remove_left_behind(checkpoints_dir, partition, start, found.ended_at, tell)
     return written
 
 
@@ -102,6 +119,7 @@ class _Auditor:
         group: str,
         checkpoints_dir: Path,
         on_progress: OnProgress,
+        tell: Tell,
         *,
         from_newest: bool = False,
     ) -> None:
@@ -109,12 +127,14 @@ class _Auditor:
         self._group = group
         self._checkpoints_dir = checkpoints_dir
         self._on_progress = on_progress
+        self._tell = tell
         self._from_newest = from_newest
 
     async def audit(self, partition: int) -> tuple[CellAudit, Replay]:
         """What was found of a cell, and its replay: at the offset that the audit ended at."""
         cut = await self._cut(partition)
-        replay = Replay(partition, *self._start(partition, cut))
+        reach = await self._reach(partition, cut)
+        replay = begin_replay(self._checkpoints_dir, partition, reach, self._tell, newest_first=self._from_newest)
         ended_at = await self._replay(replay, cut)
         found = compared(replay, ended_at, cut.entries, TABLE)
         if found.is_clean and not await self._is_committed(partition, ended_at):
@@ -123,13 +143,18 @@ class _Auditor:
             )
         return found, replay
 
-    def _start(self, partition: int, cut: _Cut) -> tuple[int, dict[bytes, bytes]]:
-        checkpoints = find_checkpoints(self._checkpoints_dir, partition)
-        if self._from_newest:
-            for offset, path in reversed(checkpoints):
-                if cut.journal_start <= offset <= cut.folded_min:
-                    return offset, read_checkpoint(path)[1]
-        return starting_point(cut.journal_start, cut.folded_min, checkpoints, partition)
+    async def _reach(self, partition: int, cut: _Cut) -> Reach:
+        digests: dict[int, str] = {}
+
+        def take(record: Any) -> bool:
+            digests[record.offset] = record_digest(record.value)
+            return True
+
+        start, end = cut.journal_start, cut.folded_min
+        if start or self._from_newest:
+            for offset, _ in checkpoints_within(self._checkpoints_dir, partition, start + 1, end):
+                await self._reader.read(JOURNAL_TOPIC, partition, offset - 1, offset, take)
+        return Reach(start, end, digests)
 
     async def _cut(self, partition: int) -> _Cut:
         reader, changelog = self._reader, changelog_of(self._group)

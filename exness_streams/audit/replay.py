@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from exness_streams.audit.checkpoints import record_digest
 from exness_streams.domain import codec
 from exness_streams.domain.cell import Cell
 
@@ -17,12 +18,15 @@ class Replay:
     """A cell's entries, moved on from record to record. `entries` is the caller's to give, and changed here.
 
     Without the Meta, which belongs to a transaction and not to a record.
+    began_after: the digest of the record before `began_at`, where it is known.
     """
 
-    def __init__(self, partition: int, began_at: int, entries: dict[bytes, bytes]) -> None:
+    def __init__(self, partition: int, began_at: int, entries: dict[bytes, bytes], began_after: str = "") -> None:
         self.partition = partition
         self.began_at = began_at
         self.entries = entries
+        self.last_value: bytes | None = None
+        self._began_after = began_after
         entries.pop(codec.META_KEY, None)
         self._cell = Cell(partition, entries.get)
         rows = [codec.decode_row(value) for key, value in entries.items() if key.startswith(codec.ROW_PREFIX)]
@@ -38,6 +42,11 @@ class Replay:
         """The journal's record that is to be folded next."""
         return self._cell.next_offset
 
+    @property
+    def last_record(self) -> str:
+        """The digest of the record folded last, "" when it is unknown."""
+        return self._began_after if self.last_value is None else record_digest(self.last_value)
+
     def fold(self, offset: int, value: bytes | None) -> None:
         """Fold one record; its effect is in `entries` after the next `apply`. ValueError when it can't be."""
         if value is None:
@@ -48,6 +57,7 @@ class Replay:
             raise ValueError(
                 f"partition {self.partition}: record {offset} of the journal can't be folded: {error}"
             ) from error
+        self.last_value = value
         if len(self._cell.pending) > APPLY_ENTRIES:
             self.apply()
 
@@ -71,7 +81,7 @@ class StateSearch:
         entries = replay.entries
         self._differing = {key for key in entries.keys() | wanted.keys() if entries.get(key) != wanted.get(key)}
         self._differing_least = len(self._differing)
-        self.offset = replay.next_offset
+        self.offset, self._last_value = replay.next_offset, replay.last_value
         self._since: dict[bytes, bytes | None] = {}
 
     @property
@@ -90,13 +100,15 @@ class StateSearch:
             else:
                 self._differing.add(key)
         if len(self._differing) < self._differing_least:
-            self._differing_least, self.offset = len(self._differing), replay.next_offset
+            self._differing_least = len(self._differing)
+            self.offset, self._last_value = replay.next_offset, replay.last_value
             self._since.clear()
 
     def rewind(self) -> None:
         """Bring the replay's entries back to those at `offset`. The search ends with this."""
         for key, former in self._since.items():
             put(self._replay.entries, key, former)
+        self._replay.last_value = self._last_value
         self._since.clear()
 
 

@@ -52,6 +52,11 @@ def _replaying() -> Iterator[Callable[[int, int], None]]:
             raise OneLine("interrupted before the end", EXIT_FORCED) from None
 
 
+def _note(line: str) -> None:
+    """Something that an audit passed over."""
+    errors().print(f"exness-streams: {line}", markup=False, highlight=False, soft_wrap=True)
+
+
 def _cluster(settings: KafkaSettings) -> Any:
     from exness_streams.transport.kafka.topics import KafkaCluster
 
@@ -73,9 +78,9 @@ def audit(kafka: bool, data_dir: Path | None) -> None:
     checkpoints = settings.checkpoints_dir
     with _replaying() as on_progress:
         if isinstance(settings, KafkaSettings):
-            audits = run_loop(audit_cluster(_cluster(settings), APP_ID, checkpoints, on_progress))
+            audits = run_loop(audit_cluster(_cluster(settings), APP_ID, checkpoints, on_progress, _note))
         else:
-            audits = audit_all(settings.log_dir, settings.tables_dir, checkpoints, APP_ID, on_progress)
+            audits = audit_all(settings.log_dir, settings.tables_dir, checkpoints, APP_ID, on_progress, _note)
     for cell in audits:
         console().print(
             f"cell {cell.partition}: journal records {cell.began_at} to {cell.ended_at}, {cell.accounts} accounts, "
@@ -105,10 +110,10 @@ def checkpoint(kafka: bool, data_dir: Path | None) -> None:
     checkpoints = settings.checkpoints_dir
     with _replaying() as on_progress:
         if isinstance(settings, KafkaSettings):
-            headers = run_loop(checkpoint_cluster(_cluster(settings), APP_ID, checkpoints, on_progress))
+            headers = run_loop(checkpoint_cluster(_cluster(settings), APP_ID, checkpoints, on_progress, _note))
         else:
             try:
-                headers = checkpoint_all(settings.log_dir, settings.tables_dir, checkpoints, APP_ID, on_progress)
+                headers = checkpoint_all(settings.log_dir, settings.tables_dir, checkpoints, APP_ID, on_progress, _note)
             except CheckpointRefused as refused:
                 raise OneLine(str(refused)) from None
     for header in headers:

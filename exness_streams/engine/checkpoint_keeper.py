@@ -9,9 +9,13 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from exness_streams.audit.checkpoints import SUFFIX, find_checkpoints, read_checkpoint
+from exness_streams.audit.beginnings import Known, Tell, usable_checkpoints
+from exness_streams.audit.checkpoints import Header, read_checkpoint, remove_left_behind
+from exness_streams.audit.embedded import reach_of
 from exness_streams.engine.engine import Engine
 from exness_streams.messages import JOURNAL_TOPIC
+from exness_streams.transport.embedded.reader import LogReader, Snapshot
+from exness_streams.transport.faults import LogFault
 
 log = logging.getLogger(__name__)
 
@@ -44,12 +48,34 @@ async def write_beside(data_dir: Path) -> str:
     return lines[-1].removeprefix("exness-streams: ") if lines else f"it ended with code {process.returncode}"
 
 
+class KnownCheckpoints:
+    """The headers of checkpoints that were read whole: a file is read again only once it has changed."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[tuple[int, ...], Header]] = {}
+
+    def __call__(self, path: Path) -> Header:
+        """The header of a whole one. ValueError as read_checkpoint's."""
+        try:
+            seen = path.stat()
+        except OSError as error:
+            raise ValueError(f"checkpoint {path} can't be read: {error.strerror}") from error
+        look = (seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
+        known = self._known.get(path)
+        if known is None or known[0] != look:
+            self._known.pop(path, None)
+            known = self._known[path] = look, read_checkpoint(path)[0]
+        return known[1]
+
+
 class CheckpointKeeper:
     """Writes checkpoints and trims. While an audit fails nothing is trimmed, and `refused` says why."""
 
     def __init__(self, engine: Engine, write: Write = write_beside) -> None:
         self._engine = engine
         self._write = write
+        self._known = KnownCheckpoints()
+        self._told: set[str] = set()
         self.refused = ""
         self.refusals = 0
 
@@ -64,12 +90,35 @@ class CheckpointKeeper:
     async def look(self) -> None:
         """Write what is due, then trim; while the last audit was refused, only try again to write."""
         settings = self._engine.settings
-        newest_s = max((path.stat().st_mtime for path in settings.checkpoints_dir.glob(f"*{SUFFIX}")), default=0.0)
-        if self.refused or time.time() - newest_s >= CHECKPOINT_INTERVAL_S:
-            self._tell(await self._write(settings.data_dir))
-        if not self.refused:
-            for partition in range(settings.partitions):
-                await trim_journal(self._engine, partition, time.time() - settings.journal_retention_hours * 3600.0)
+        try:
+            is_due = bool(self.refused) or await asyncio.to_thread(self._is_due, time.time())
+            if is_due:
+                self._tell(await self._write(settings.data_dir))
+            if not self.refused:
+                before_s = time.time() - settings.journal_retention_hours * 3600.0
+                for partition in range(settings.partitions):
+                    await trim_journal(self._engine, partition, before_s, self._known, self._tell_once)
+        except OSError as error:  # the directory can't be listed, no process can be started
+            self._tell(f"{error.filename or settings.checkpoints_dir}: {error.strerror or error}")
+        except LogFault as fault:
+            self._tell(str(fault))
+
+    def _is_due(self, now_s: float) -> bool:
+        """Whether a cell has no checkpoint of the last day that an audit could begin at.
+
+        Its own time counts. One from the future is none of the last day: the clock was set back, or it is a stranger.
+        """
+        settings = self._engine.settings
+        with LogReader(settings.log_dir).snapshot() as snapshot:
+            return not all(
+                any(
+                    0.0 <= now_s - header.time_ms / 1000 < CHECKPOINT_INTERVAL_S
+                    for header, _ in _usable(
+                        snapshot, partition, settings.checkpoints_dir, self._known, self._tell_once
+                    )
+                )
+                for partition in range(settings.partitions)
+            )
 
     def _tell(self, refused: str) -> None:
         if refused:
@@ -80,33 +129,49 @@ class CheckpointKeeper:
             log.warning("checkpoints are written again: every cell agrees with its journal")
         self.refused = refused
 
+    def _tell_once(self, fault: str) -> None:
+        if fault not in self._told:
+            self._told.add(fault)
+            log.warning("%s; passed over", fault)
 
-async def trim_journal(engine: Engine, partition: int, before_s: float) -> None:
-    """Trim the journal to the newest checkpoint older than a time, and remove the checkpoints before it.
 
-    One that can't be read is no beginning for an audit: nothing is trimmed to it, nor removed for it.
+def _usable(snapshot: Snapshot, partition: int, directory: Path, known: Known, tell: Tell) -> list[tuple[Header, Path]]:
+    reach = reach_of(snapshot, partition, snapshot.end((JOURNAL_TOPIC, partition)), directory)
+    return usable_checkpoints(directory, partition, reach, tell, known)
+
+
+async def trim_journal(
+    engine: Engine,
+    partition: int,
+    before_s: float,
+    known: Known = lambda path: read_checkpoint(path)[0],
+    tell: Tell = log.warning,
+) -> None:
+    """Trim the journal to the newest checkpoint made before a time, and remove the checkpoints left behind.
+
+    One that can't be used is no beginning for an audit: nothing is trimmed to it, nor removed for it. OSError: the
+    checkpoints can't be listed.
     """
-    old = [
-        (offset, path)
-        for offset, path in find_checkpoints(engine.settings.checkpoints_dir, partition)
-        if path.stat().st_mtime <= before_s
-    ]
-    while old and not await asyncio.to_thread(_can_be_read, old[-1][1]):
-        old.pop()
-    if not old:
+    directory = engine.settings.checkpoints_dir
+    offset = await asyncio.to_thread(_trim_to, engine.settings.log_dir, directory, partition, before_s, known, tell)
+    if offset is None:
         return
-    offset = old[-1][0]
-    trimmed = await engine.app.transport.log.trim((JOURNAL_TOPIC, partition), offset)
-    for _, path in old[:-1]:
-        path.unlink()
-    if trimmed:
-        log.info("journal partition %d trimmed to the checkpoint at %d", partition, offset)
+    start = await engine.app.transport.log.trim((JOURNAL_TOPIC, partition), offset)
+    log.info("journal partition %d trimmed to the checkpoint at %d", partition, offset)
+    await asyncio.to_thread(remove_left_behind, directory, partition, start, offset, tell)
 
 
-def _can_be_read(path: Path) -> bool:
-    try:
-        read_checkpoint(path)
-    except ValueError as damage:
-        log.error("nothing is trimmed to it: %s", damage)
-        return False
-    return True
+def _trim_to(log_dir: Path, directory: Path, partition: int, before_s: float, known: Known, tell: Tell) -> int | None:
+    """The offset of the checkpoint to trim to, read again just now; None when there is nothing to trim."""
+    with LogReader(log_dir).snapshot() as snapshot:
+        usable = _usable(snapshot, partition, directory, known, tell)
+        start = snapshot.start((JOURNAL_TOPIC, partition))
+    for header, path in reversed(usable):
+        if header.offset > start and header.time_ms / 1000 <= before_s:
+            try:
+                read_checkpoint(path)
+            except ValueError as fault:
+                tell(str(fault))
+            else:
+                return header.offset
+    return None

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import rocksdict
+from checkpoint_files import say
 from click.testing import CliRunner
 from platform_harness import CLOSE, OPEN, PlatformThread, until
 
@@ -257,7 +258,7 @@ def test_a_refused_checkpoint_keeps_the_journal_and_is_told(
     keeper._write = write
     platform.run(keeper.look())
     (path,) = platform.settings.checkpoints_dir.glob("*.gz")
-    os.utime(path, (1, 1))  # an old one, to which the journal would be trimmed
+    say(path, time_ms=1_000)  # an old one, to which the journal would be trimmed
     for refusals in (1, 2):
         platform.run(keeper.look())
         assert keeper.refusals == refusals

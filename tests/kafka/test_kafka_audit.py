@@ -11,13 +11,14 @@ from typing import Any
 import aiohttp
 import pytest
 import trading_samples as samples
+from checkpoint_files import DAMAGES
 from engine_process import OPEN, ORDER, PARTITIONS, Client, EngineProcess, prices
 from kafka_harness import KafkaHarness
 from platform_process import run_cli
 from ports import free_ports
 
 from exness_streams.audit import kafka as audit_kafka
-from exness_streams.audit.checkpoints import changelog_of, find_checkpoints
+from exness_streams.audit.checkpoints import changelog_of, checkpoint_path, find_checkpoints, write_checkpoint
 from exness_streams.audit.embedded import CellAudit
 from exness_streams.audit.kafka import CellDiffers, audit_cluster, checkpoint_cluster
 from exness_streams.audit.replay import put
@@ -268,6 +269,56 @@ async def test_a_trimmed_journal_is_audited_from_a_checkpoint(cell: HandMadeCell
         assert told.returncode == 1
         assert "no checkpoint stands between" in told.stderr
         assert len(told.stderr.strip().splitlines()) == 1, told.stderr
+
+
+async def test_every_whole_checkpoint_serves_on_kafka_too(cell: HandMadeCell) -> None:
+    directory = checkpoints_of(cell.harness)
+    for expected in (4, 7, 10):
+        await cell.orders(3)
+        await cell.commit()
+        assert await checkpoint(cell.harness) == [expected]
+    await cell.orders(1)
+    await cell.commit()
+    await cell.harness.trim(JOURNAL_TOPIC, 0, 5)
+    content = {path: path.read_bytes() for _, path in find_checkpoints(directory, 0)}
+    for damaged, began_at, newest in (((7,), 10, 10), ((10,), 7, 7)):
+        for offset in damaged:
+            DAMAGES["half"](checkpoint_path(directory, 0, offset))
+        told: list[str] = []
+        (found,) = await audit_cluster(cell.harness.cluster, APP_ID, directory, tell=told.append)
+        assert found.is_clean, found.differences
+        assert found.began_at == began_at
+        assert len(told) == (began_at == 10)
+        told.clear()
+        (written,) = await checkpoint_cluster(cell.harness.cluster, APP_ID, directory, tell=told.append)
+        assert written.offset == 11
+        assert len(told) == (newest == 7)
+        assert checkpoint_path(directory, 0, newest).exists()
+        checkpoint_path(directory, 0, 11).unlink()
+        for path, whole in content.items():
+            path.write_bytes(whole)
+    write_checkpoint(directory, 0, 7, {}, "0" * 64)  # of another journal: its last record is another
+    DAMAGES["empty"](checkpoint_path(directory, 0, 10))
+    told.clear()
+    for name in ("audit", "checkpoint"):
+        ended = await asyncio.to_thread(cli, cell.harness, name)
+        assert ended.returncode == 1
+        (line,) = ended.stderr.strip().splitlines()
+        assert "0-10.jsonl.gz is damaged" in line
+        assert "0-7.jsonl.gz is of another journal" in line
+        assert "so there is nothing to replay from: put a whole file" in line
+
+
+async def test_a_whole_journal_needs_no_checkpoint_to_make_another(cell: HandMadeCell) -> None:
+    await cell.orders(3)
+    await cell.commit()
+    assert await checkpoint(cell.harness) == [4]
+    DAMAGES["empty"](checkpoint_path(checkpoints_of(cell.harness), 0, 4))
+    ended = await asyncio.to_thread(cli, cell.harness, "checkpoint")
+    assert ended.returncode == 0, ended.stderr
+    (line,) = ended.stderr.strip().splitlines()
+    assert "0-4.jsonl.gz is damaged" in line
+    assert (await audit_one(cell.harness)).is_clean
 
 
 async def test_the_command_writes_checkpoints(cell: HandMadeCell) -> None:
