@@ -6,7 +6,7 @@ import { ApiError } from './api.js';
 import { isAccountName } from './app.js';
 import { Decimal } from './decimal.js';
 import { sentence } from './desk.js';
-import { byId, find, make, makeSvg, setFieldError, setText } from './dom.js';
+import { byId, find, make, makeSvg, refocus, setFieldError, setText } from './dom.js';
 import { money, signedMoney } from './format.js';
 import { readInput, showRead } from './number-input.js';
 
@@ -77,6 +77,7 @@ function setUpSwitch() {
  * @param {() => Promise<unknown>} act
  */
 async function submitField(input, button, place, act) {
+  const focused = document.activeElement;
   button.disabled = true;
   try {
     await act();
@@ -86,6 +87,7 @@ async function submitField(input, button, place, act) {
     setFieldError(input, sentence(error.message), place);
   } finally {
     button.disabled = false;
+    refocus(focused);
   }
 }
 

@@ -5,7 +5,7 @@
 import { ApiError } from './api.js';
 import { Decimal, HUNDRED, ZERO } from './decimal.js';
 import { sentence } from './desk.js';
-import { byId, find, setFieldError, setText } from './dom.js';
+import { byId, find, refocus, setFieldError, setText } from './dom.js';
 import { exact, money, priceText, signedMoney, splitSymbol, toneOf } from './format.js';
 import { readInput, showRead, writeInput } from './number-input.js';
 import { triggerFaults } from './quotation.js';
@@ -44,6 +44,7 @@ class Sheet {
     const submit = async (/** @type {SubmitEvent} */ event) => {
       event.preventDefault();
       if (this.button.disabled || !check()) return;
+      const focused = document.activeElement;
       this.button.disabled = true;
       try {
         await act((words) => this.say(words));
@@ -53,6 +54,7 @@ class Sheet {
         if (!onRefusal(error)) this.say(sentence(error.message), true);
       } finally {
         this.button.disabled = false;
+        refocus(focused);
       }
     };
     this.form.addEventListener('submit', submit, { signal: stop.signal });

@@ -30,6 +30,15 @@ export function find(root, selector, kind) {
 }
 
 /**
+ * The keyboard goes on where it was before something was disabled, which loses the focus; unless it went elsewhere since.
+ * @param {Element | null} element
+ */
+export function refocus(element) {
+  const isNowhere = document.activeElement === null || document.activeElement === document.body;
+  if (isNowhere && element instanceof HTMLElement) element.focus();
+}
+
+/**
  * A new element.
  * @template {keyof HTMLElementTagNameMap} K
  * @param {K} tag

@@ -5,7 +5,7 @@
 import { ApiError } from '../api.js';
 import { Decimal, HUNDRED, ONE, ZERO } from '../decimal.js';
 import { sentence } from '../desk.js';
-import { byId, find, setFieldError, setText } from '../dom.js';
+import { byId, find, refocus, setFieldError, setText } from '../dom.js';
 import { readInput, showRead, writeInput } from '../number-input.js';
 import { exact, fixed, money, NOTHING, priceText, signedMoney, splitSymbol } from '../format.js';
 import { faultsOf, profitAt, quotationOf } from '../quotation.js';
@@ -327,14 +327,13 @@ export class OrderTicket extends HTMLElement {
     byId('ticket-fields', HTMLFieldSetElement).disabled = isInFlight;
     if (isInFlight && this.submitButton) {
       setText(this.submitButton, draft.kind === 'market' ? 'Sending…' : 'Placing…');
-      this.#focused = hadFocus instanceof HTMLElement ? hadFocus : null;
+      this.#focused = hadFocus;
     }
     this.#show();
-    // What is disabled loses the focus; the keyboard goes on where it was.
-    if (!isInFlight && (document.activeElement === document.body || document.activeElement === null)) this.#focused?.focus();
+    if (!isInFlight) refocus(this.#focused);
   }
 
-  /** @type {HTMLElement | null} */
+  /** @type {Element | null} */
   #focused = null;
 
   /** @param {unknown} error */
