@@ -135,6 +135,17 @@ async def test_a_rejected_password_holds_up_no_stop(
         assert "wrong-word" not in process.said()
 
 
+async def test_a_supervisor_may_signal_the_process_and_its_group(
+    harness: KafkaHarness, processes: list[EngineProcess]
+) -> None:
+    await start_all(harness, processes)
+    for first in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+        for process in processes:
+            process.signal(first)
+    codes = await asyncio.gather(*(process.wait_ended() for process in processes))
+    assert codes == [0] * len(processes), [process.said() for process in processes]
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 async def test_two_processes_of_one_name_both_stop(
     harness: KafkaHarness, processes: list[EngineProcess], command: str

@@ -91,9 +91,13 @@ class EngineProcess:
         """Its exit code. subprocess.TimeoutExpired when it goes on."""
         return await asyncio.to_thread(self._process.wait, GIVE_UP_S)
 
+    def signal(self, number: signal.Signals) -> None:
+        """Nothing when it has ended."""
+        self._process.send_signal(number)
+
     async def terminate(self) -> int:
         """SIGTERM; the exit code."""
-        self._process.send_signal(signal.SIGTERM)
+        self.signal(signal.SIGTERM)
         return await self.wait_ended()
 
     def end(self) -> None:
