@@ -22,10 +22,18 @@ class Accounts:
         """The cell of an account. 503 while it can't be served here."""
         if not self._owner.is_ready:
             raise ApiError(503, "NOT_READY", "the platform is starting: it is reading what was acknowledged before")
-        cell = self._cells.cell(self._owner.partition_of(account_id))
+        cell = self.cell(self.partition_of(account_id))
         if cell is None:
             raise ApiError(503, "REBALANCING", "the account is moving to another worker")
         return cell
+
+    def partition_of(self, account_id: str) -> int:
+        """The cell of an account, whoever owns it."""
+        return self._owner.partition_of(account_id)
+
+    def cell(self, partition: int) -> Cell | None:
+        """None while it is another worker's."""
+        return self._cells.cell(partition)
 
     def row_of(self, cell: Cell, account_id: str) -> AccountRow:
         """An account's row, or the one that it would begin with."""

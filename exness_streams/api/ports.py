@@ -94,6 +94,13 @@ class Stopping(Protocol):
         """Whether the worker was told to end."""
 
 
+class Ending(Stopping, Protocol):
+    """A Faust app, as far as streams that last as long as it does look at it."""
+
+    async def wait_until_stopped(self) -> None:
+        """Return once it was told to end."""
+
+
 class Feed(Protocol):
     """Where prices come from."""
 

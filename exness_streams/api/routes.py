@@ -12,10 +12,11 @@ from exness_streams.api.aiohttp_mends import refuse_other_aiohttp
 from exness_streams.api.api_view import Way, here, mount
 from exness_streams.api.commands import CommandDesk
 from exness_streams.api.door import Door
-from exness_streams.api.errors import error_middleware, expect_continue
+from exness_streams.api.errors import error_middleware
 from exness_streams.api.forwarding import Forwarding
 from exness_streams.api.metrics import MetricsView, StreamCollector, engine_metrics
 from exness_streams.api.openapi.document import OpenApiView
+from exness_streams.api.stream.hub import StreamHub
 from exness_streams.api.stream.view import StreamViews
 from exness_streams.api.views.account import DepositView, ResetView
 from exness_streams.api.views.candles import CandlesView
@@ -39,11 +40,9 @@ def add_routes(engine: Engine) -> CollectorRegistry:
     web_app.middlewares.append(Door(engine.settings.own_hosts).middleware)
     forwarding = Forwarding(engine)
     accounts = Accounts(engine, engine.cells, engine.settings.starting_balance)
-    streams = StreamViews(engine, accounts, forwarding)
-    streams.attach(engine)
-    registry.register(StreamCollector(streams.hub))
-    # Neither is a page of Faust's: its sensors would take a reader's stay for a very long request.
-    web_app.router.add_get("/ws", streams.connect, expect_handler=expect_continue)
+    engine.cells.listener = hub = StreamHub(engine.cells, engine, engine.app)
+    registry.register(StreamCollector(hub))
+    StreamViews(accounts, engine.settings.margin_call_level, engine.app, hub, forwarding).mount(web_app)
     page = Page(engine.settings.margin_call_level, engine.settings.max_quote_age_ms)
     web_app.router.add_get(FILES_PATH, page.file)
     add_public_views(engine, page, registry)

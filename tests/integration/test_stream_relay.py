@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
@@ -66,13 +67,11 @@ async def worker(owner_url: str | None, **limits: int) -> AsyncIterator[Worker]:
         app=SimpleNamespace(
             router=SimpleNamespace(external_topics_metadata=lambda: topics),
             conf=SimpleNamespace(canonical_url="http://127.0.0.1:1"),
-            web=SimpleNamespace(web_app=web_app),
             should_stop=False,
             wait_until_stopped=stopping.wait,
         ),
         cells=SimpleNamespace(cell=lambda partition: None, quotes={}),
         partition_of=lambda account_id: int(account_id[-1]),
-        settings=SimpleNamespace(),
         is_shared=True,
         feed_status=lambda: {"status": "unknown"},
     )
@@ -81,10 +80,8 @@ async def worker(owner_url: str | None, **limits: int) -> AsyncIterator[Worker]:
         raise ApiError(503, "REBALANCING", "the account is moving to another worker")
 
     accounts: Any = SimpleNamespace(cell_of=cell_of)
-    hub = StreamHub(engine, **limits)
-    views = StreamViews(engine, accounts, Forwarding(engine), hub)
-    views.attach(engine)
-    web_app.router.add_get("/ws", views.connect)
+    hub = StreamHub(engine.cells, engine, engine.app, **limits)
+    StreamViews(accounts, Decimal(60), engine.app, hub, Forwarding(engine)).mount(web_app)
     async with serving(web_app) as url:
         yield Worker(url, hub, topics, stopping)
 

@@ -58,12 +58,9 @@ class World:
     def __init__(self, **limits: int) -> None:
         self.quotes: dict[str, Quote] = {}
         self.status = "connected"
-        engine: Any = SimpleNamespace(
-            cells=SimpleNamespace(quotes=self.quotes),
-            feed_status=lambda: {"status": self.status, "reason": ""},
-            app=SimpleNamespace(wait_until_stopped=asyncio.Event().wait),
-        )
-        self.hub = StreamHub(engine, **limits)
+        feed = SimpleNamespace(feed_status=lambda: {"status": self.status, "reason": ""})
+        worker: Any = SimpleNamespace(should_stop=False, wait_until_stopped=asyncio.Event().wait)
+        self.hub = StreamHub(SimpleNamespace(quotes=self.quotes), feed, worker, **limits)
 
     def reader(self, account_id: str = "a", partition: int = 0, form: Form = "number") -> tuple[Reader, FakeTransport]:
         transport: Any = FakeTransport()

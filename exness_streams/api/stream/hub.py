@@ -10,18 +10,15 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from async_timeout import timeout
 
+from exness_streams.api.ports import Ending, Feed, Quotes
 from exness_streams.api.stream.market import MarketBoard
 from exness_streams.api.stream.messages import FeedMessage, Form, HeartbeatMessage, encoded
 from exness_streams.api.stream.reader import BEHIND_BYTES, SERVICE_RESTART, TRY_AGAIN_LATER, UNREAD_BYTES_MAX, Reader
 from exness_streams.domain.events import Event
 from exness_streams.engine.listener import CellListener
-
-if TYPE_CHECKING:
-    from exness_streams.engine.engine import Engine
 
 PACE_S = 0.05
 """Market data goes round at most this often; the first change after quiet goes at once."""
@@ -44,11 +41,17 @@ class StreamHub(CellListener):
     """Knows every reader, those of this worker's own accounts by account."""
 
     def __init__(
-        self, engine: Engine, *, readers_max: int = READERS_MAX, readers_per_account_max: int = READERS_PER_ACCOUNT_MAX
+        self,
+        market: Quotes,
+        feed: Feed,
+        worker: Ending,
+        *,
+        readers_max: int = READERS_MAX,
+        readers_per_account_max: int = READERS_PER_ACCOUNT_MAX,
     ) -> None:
         self.counters: Counter[str] = Counter()
         self.slow_closed = 0
-        self._engine = engine
+        self._quotes_of, self._feed, self._worker = market, feed, worker
         self._readers_max, self._readers_per_account_max = readers_max, readers_per_account_max
         self._all: set[Reader] = set()
         self._of_account: dict[str, list[Reader]] = {}
@@ -79,7 +82,7 @@ class StreamHub(CellListener):
 
     async def _end_with_worker(self) -> None:
         # A worker takes its time to stop, and its web server is the last of it: readers should not wait for that.
-        await self._engine.app.wait_until_stopped()
+        await self._worker.wait_until_stopped()
         await self._send_all_away()
 
     async def _send_all_away(self) -> None:
@@ -116,7 +119,7 @@ class StreamHub(CellListener):
         self._of_account.setdefault(reader.account_id, []).append(reader)
         reader.heartbeat_at_s = time.monotonic() + HEARTBEAT_MS / 1000 - LOOK_S
         self.snapshot(reader, snapshot, sequence)
-        self._market.refresh(self._engine.cells.quotes)
+        self._market.refresh(self._quotes_of.quotes)
         self._send_market(reader)
         reader.send(self._feed_frame(reader.form))
         self.counters["feed"] += 1
@@ -193,7 +196,7 @@ class StreamHub(CellListener):
             await self._moved.wait()
             self._moved.clear()
             begun_s = time.monotonic()
-            self._market.refresh(self._engine.cells.quotes)
+            self._market.refresh(self._quotes_of.quotes)
             await self._round()
             # A worker with more to do than it can makes its rounds less often, and orders keep their turn.
             await asyncio.sleep(max(PACE_S, 2 * (time.monotonic() - begun_s)))
@@ -224,7 +227,7 @@ class StreamHub(CellListener):
             self._beat()
 
     def _tell_feed(self) -> None:
-        feed = self._engine.feed_status()
+        feed = self._feed.feed_status()
         told = feed["status"], feed.get("source", UNKNOWN_SOURCE)
         if told == self._feed_told:
             return
@@ -235,7 +238,7 @@ class StreamHub(CellListener):
             self.counters["feed"] += 1
 
     def _feed_frame(self, form: Form) -> bytes:
-        feed = self._engine.feed_status()
+        feed = self._feed.feed_status()
         source = feed.get("source", UNKNOWN_SOURCE)
         told = FeedMessage(status=feed["status"], reason=feed.get("reason", ""), source=source)
         return encoded(told, form)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, NamedTuple
+from decimal import Decimal
+from typing import NamedTuple
 
 import msgspec
 from aiohttp import WSMsgType, web
 
 from exness_streams.api import presenter
 from exness_streams.api.accounts import Accounts
-from exness_streams.api.errors import ApiError, invalid_request
+from exness_streams.api.errors import ApiError, expect_continue, invalid_request
 from exness_streams.api.forwarding import Forwarding
+from exness_streams.api.ports import Stopping
 from exness_streams.api.requests import account_of
 from exness_streams.api.stream.hub import HEARTBEAT_MS, MOVING, StreamHub
 from exness_streams.api.stream.messages import (
@@ -25,9 +27,6 @@ from exness_streams.api.stream.messages import (
 from exness_streams.api.stream.reader import SERVICE_RESTART, TRY_AGAIN_LATER, Reader, part, upgrade
 from exness_streams.api.stream.relay import StreamRelay
 from exness_streams.domain.cell import Cell
-
-if TYPE_CHECKING:
-    from exness_streams.engine.engine import Engine
 
 RESYNC_PAUSE_S = 0.25
 """After a snapshot that a client asked for, its next frame is read only then: a snapshot may be large."""
@@ -44,25 +43,29 @@ class StreamViews:
     """The live stream. Readers of accounts owned elsewhere are served by way of this worker, too."""
 
     def __init__(
-        self, engine: Engine, accounts: Accounts, forwarding: Forwarding, hub: StreamHub | None = None
+        self, accounts: Accounts, margin_call_level: Decimal, worker: Stopping, hub: StreamHub, forwarding: Forwarding
     ) -> None:
-        self.hub = StreamHub(engine) if hub is None else hub
-        self._engine = engine
+        """margin_call_level: percent."""
+        self.hub = hub
         self._accounts = accounts
+        self._margin_call_level = margin_call_level
+        self._worker = worker
         self._forwarding = forwarding
         self._relay = StreamRelay(self.hub, forwarding)
 
-    def attach(self, engine: Engine) -> None:
-        """Follow the cells, and begin and end with the web server."""
-        engine.cells.listener = self.hub
-        web_app = engine.app.web.web_app
+    def mount(self, web_app: web.Application) -> None:
+        """Give it its route. It begins and ends with the web server.
+
+        It is no page of Faust's: its sensors would take a reader's stay for a very long request.
+        """
+        web_app.router.add_get("/ws", self.connect, expect_handler=expect_continue)
         web_app.on_startup.extend([self.hub.start, self._relay.start])
         web_app.on_shutdown.extend([self.hub.stop, self._relay.stop])
 
     async def connect(self, request: web.Request) -> web.StreamResponse:
         """GET /ws"""
         asked = self._read(request)
-        if self._engine.app.should_stop:
+        if self._worker.should_stop:
             raise ApiError(503, "NOT_READY", "this worker is stopping: ask another")
         owner = self._forwarding.owner_elsewhere(request, asked.account_id)
         if owner is not None:
@@ -89,7 +92,7 @@ class StreamViews:
     async def _serve(self, request: web.Request, asked: StreamRequest) -> web.StreamResponse:
         self._accounts.cell_of(asked.account_id)  # complains before the upgrade, while an answer can say why
         response, transport = await upgrade(request)
-        reader = Reader(transport, asked.account_id, self._engine.partition_of(asked.account_id), asked.form)
+        reader = Reader(transport, asked.account_id, self._accounts.partition_of(asked.account_id), asked.form)
         try:
             self._begin(reader)
             async for message in response:
@@ -103,17 +106,17 @@ class StreamViews:
     def _begin(self, reader: Reader) -> None:
         """Everything up to the first event, in one step of the event loop."""
         reader.say(ConnectionMessage(message="Connected to Exness Streams", heartbeat_ms=HEARTBEAT_MS))
-        cell = self._engine.cells.cell(reader.partition)
+        cell = self._accounts.cell(reader.partition)
         if full := self.hub.no_room_for(reader.account_id):
             self.hub.dismiss(reader, TRY_AGAIN_LATER, full)
-        elif cell is None or self._engine.app.should_stop:
+        elif cell is None or self._worker.should_stop:
             self.hub.dismiss(reader, SERVICE_RESTART, MOVING)
         else:
             self.hub.follow(reader, *self._snapshot(reader, cell))
 
     def _snapshot(self, reader: Reader, cell: Cell) -> tuple[bytes, int]:
         row = self._accounts.row_of(cell, reader.account_id)
-        state = presenter.state_message(row, cell.quotes, self._engine.settings.margin_call_level)
+        state = presenter.state_message(row, cell.quotes, self._margin_call_level)
         return encoded_as("state", state, reader.form), state.sequence
 
     async def _answer(self, reader: Reader, text: str) -> None:
@@ -126,7 +129,7 @@ class StreamViews:
             if asked == "ping":
                 reader.say(PongMessage())
             else:
-                cell = self._engine.cells.cell(reader.partition)
+                cell = self._accounts.cell(reader.partition)
                 if cell is None:
                     self.hub.dismiss(reader, SERVICE_RESTART, MOVING)
                     return
