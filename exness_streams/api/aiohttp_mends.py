@@ -5,10 +5,10 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from aiohttp import web, web_protocol, web_server
+from aiohttp import web, web_protocol, web_server, web_urldispatcher
 from aiohttp.http_exceptions import HttpProcessingError
 
-from exness_streams.api.errors import ApiError, error_response
+from exness_streams.api.errors import ApiError, error_response, expect_continue
 from exness_streams.domain.outside_text import in_one_line
 from exness_streams.transport.private_names import Private, refuse_without
 
@@ -20,6 +20,7 @@ NEEDED = (
     Private("aiohttp.web_protocol:RequestHandler", "handle_error"),
     Private("aiohttp.web_protocol:RequestHandler", "log_exception"),
     Private("aiohttp.web_protocol:RequestHandler", "log_debug"),
+    Private("aiohttp.web_urldispatcher", "_default_expect_handler"),
 )
 
 SAID_MAX = 128
@@ -67,3 +68,5 @@ def _reason(error: HttpProcessingError) -> str:
 
 
 web_server.RequestHandler = QuietHandler  # type: ignore[attr-defined]
+# The header Expect is answered before any middleware, and where there is no route at all.
+web_urldispatcher._default_expect_handler = expect_continue  # type: ignore[assignment]

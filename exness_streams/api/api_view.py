@@ -9,7 +9,7 @@ import aiohttp
 from aiohttp import web
 from faust.web.views import View
 
-from exness_streams.api.errors import Handler, answer_to_failure, expect_continue
+from exness_streams.api.errors import Handler, answer_to_failure
 
 Way = Callable[[Handler], Handler]
 """From a view's own answer to the one that is given: Forwarding's, that may ask another worker."""
@@ -30,8 +30,6 @@ class ApiView(View):  # type: ignore[misc]  # faust is untyped here
     """
 
     way: Way = staticmethod(here)
-    expect_handler = staticmethod(expect_continue)
-    """The transport's web server mounts it with the view."""
 
     def __init__(self, app: Any, web_server: Any) -> None:
         super().__init__(app, web_server)

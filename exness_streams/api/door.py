@@ -56,13 +56,17 @@ class Door:
         return host is not None and (host in self._hosts or is_loopback(host))
 
     def check_host(self, request: web.Request) -> None:
-        """421 unless the request names a host of ours, once."""
+        """421 unless the request names a host of ours, once, or twice the same: in its first line, too."""
         named = request.headers.getall(hdrs.HOST, [])
         if len(named) != 1 or not self.knows(named[0]):
             raise _misdirected(named)
         target = request.raw_path
-        if "://" in target.partition("?")[0] and not self.knows(_authority_of(target)):
-            raise _misdirected([_authority_of(target)])
+        if target.startswith("/") or target == "*":
+            return
+        # In absolute form (http://host/path) the target's authority is the one that counts; CONNECT has only one.
+        authority = _authority_of(target)
+        if authority.lower() != named[0].lower():
+            raise _misdirected([authority, named[0]])
 
     def check_origin(self, request: web.Request) -> None:
         """403 for a page of another site: it may not act for its visitor. Programs send no Origin."""
@@ -82,7 +86,8 @@ class Door:
 
 
 def _authority_of(target: str) -> str:
-    return target.partition("://")[2].partition("/")[0].partition("?")[0]
+    scheme, separator, rest = target.partition("://")
+    return re.split(r"[/?#]", rest if separator else scheme, maxsplit=1)[0]
 
 
 def _misdirected(named: list[str]) -> ApiError:

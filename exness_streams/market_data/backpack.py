@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from exness_streams.domain.instruments import is_symbol
+from exness_streams.domain.outside_text import in_one_line
 
 STREAMS_PER_REQUEST_MAX = 50
 """Streams in one SUBSCRIBE frame; Backpack publishes no limit, so frames are kept to a few KB."""
@@ -136,7 +137,7 @@ ParseResult = StreamMessage | StreamError | Ignored
 
 class _Unusable(Exception):
     def __init__(self, reason: IgnoreReason, detail: object, book: BookTicker | None = None) -> None:
-        self.ignored = Ignored(reason, _excerpt(detail), book)
+        self.ignored = Ignored(reason, in_one_line(detail), book)
 
 
 def parse(frame: str | bytes) -> ParseResult:
@@ -144,9 +145,9 @@ def parse(frame: str | bytes) -> ParseResult:
     try:
         envelope = _decode(frame)
     except (ValueError, ArithmeticError, RecursionError) as error:
-        return Ignored(IgnoreReason.BAD_JSON, _excerpt(f"{error}: {frame[:60]!r}"))
+        return Ignored(IgnoreReason.BAD_JSON, in_one_line(f"{error}: {frame[:60]!r}"))
     if type(envelope) is not dict:
-        return Ignored(IgnoreReason.UNKNOWN_FORM, _excerpt(envelope))
+        return Ignored(IgnoreReason.UNKNOWN_FORM, in_one_line(envelope))
     stream = envelope.get("stream")
     data = envelope.get("data")
     if type(stream) is not str or type(data) is not dict:
@@ -155,7 +156,7 @@ def parse(frame: str | bytes) -> ParseResult:
     kind, _, symbol = stream.partition(".")
     parse_data = _PARSERS.get(kind)
     if parse_data is None:
-        return Ignored(IgnoreReason.UNKNOWN_STREAM, _excerpt(stream))
+        return Ignored(IgnoreReason.UNKNOWN_STREAM, in_one_line(stream))
     try:
         return parse_data(symbol, data)
     except _Unusable as unusable:
@@ -176,8 +177,8 @@ _Fields = dict[str, Any]
 def _parse_reply(envelope: _Fields) -> StreamError | Ignored:
     error = envelope.get("error")
     if type(error) is dict:
-        return StreamError(_integer(error.get("code")), _excerpt(error.get("message")))
-    return Ignored(IgnoreReason.UNKNOWN_FORM, _excerpt(envelope))
+        return StreamError(_integer(error.get("code")), in_one_line(error.get("message")))
+    return Ignored(IgnoreReason.UNKNOWN_FORM, in_one_line(envelope))
 
 
 def _parse_ticker(symbol: str, data: _Fields) -> Ticker:
@@ -351,12 +352,6 @@ def utc_ms(value: object) -> int | None:
         return int(moment.replace(tzinfo=moment.tzinfo or timezone.utc).timestamp() * 1000)
     except (ValueError, OverflowError):
         return None
-
-
-def _excerpt(value: object, length_max: int = 160) -> str:
-    # repr escapes control characters, so that a frame cannot forge a log line.
-    text = value if isinstance(value, str) and value.isprintable() else repr(value)
-    return text if len(text) <= length_max else text[: length_max - 1] + "…"
 
 
 def subscribe_requests(streams: Iterable[str]) -> Iterator[str]:

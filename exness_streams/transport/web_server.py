@@ -22,10 +22,9 @@ class WebServer(Web):  # type: ignore[misc]  # faust is untyped here
         self._runner = AppRunner(self.web_app, access_log=None, shutdown_timeout=REQUESTS_END_S, auto_decompress=False)
 
     def route(self, pattern: str, handler: Any, cors_options: Any = None) -> None:
-        """Faust's, for views: one may say how the header Expect is answered, and is called without a wrapper.
+        """Faust's, for views; they are called without a wrapper.
 
         Pages of other sites are the door's (api/door.py): there are no CORS options here.
         """
-        expect_handler = getattr(handler, "expect_handler", None)
         for method in sorted(handler.get_methods()):
-            self.web_app.router.add_route(method, pattern, handler.dispatch, expect_handler=expect_handler)
+            self.web_app.router.add_route(method, pattern, handler.dispatch)

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from exness_streams.api.aiohttp_mends import BOUNDS, NEEDED, refuse_other_aiohttp
 from exness_streams.api.door import Door
-from exness_streams.api.errors import error_middleware, expect_continue
+from exness_streams.api.errors import error_middleware
 from exness_streams.transport.private_names import is_there
 
 SEED = 20_261_128
@@ -38,6 +38,17 @@ GARBAGE = {
     "NUL in a header": b"GET / HTTP/1.1\r\n" + HEAD + b"X: a\x00b\r\n\r\n",
     "space before the colon": b"GET / HTTP/1.1\r\n" + HEAD + b"X : a\r\n\r\n",
     "version": b"GET / HTTP/9.9\r\n" + HEAD + b"\r\n",
+    "old version": b"GET /echo\r\n\r\n",
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "no such route": b"GET /nowhere HTTP/1.1\r\n" + HEAD + b"\r\n",
+    "no such method": b"DELETE /echo HTTP/1.1\r\n" + HEAD + b"\r\n",
+    "Expect": POST + b"Expect: x\r\nContent-Length: 0\r\n\r\n",
+    "Expect where there is no route": b"POST /nowhere HTTP/1.1\r\n" + HEAD + b"Expect: x\r\n\r\n",
+    "Expect with another method": b"PUT /echo HTTP/1.1\r\n" + HEAD + b"Expect: x\r\n\r\n",
+    "long target": b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n" + HEAD + b"\r\n",
+    "many headers": b"GET / HTTP/1.1\r\n" + HEAD + b"X: a\r\n" * 2_000 + b"\r\n",
+    "CONNECT": b"CONNECT localhost:80 HTTP/1.1\r\n" + HEAD + b"\r\n",
+    "another loopback host": b"GET http://127.0.0.2/ HTTP/1.1\r\n" + HEAD + b"\r\n",
 }
 
 
@@ -48,7 +59,7 @@ async def echo(request: web.Request) -> web.Response:
 async def answers(requests: list[bytes], wait_s: float = 10.0) -> list[bytes]:
     """Of a server that has our middleware."""
     app = web.Application(middlewares=[error_middleware, Door([]).middleware])
-    app.router.add_post("/echo", echo, expect_handler=expect_continue)
+    app.router.add_post("/echo", echo)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

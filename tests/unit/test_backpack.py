@@ -133,7 +133,7 @@ def test_the_digits_of_a_price_are_kept() -> None:
         ('{"id":null,"error":{"code":4006,"message":"Invalid stream"}}', 4006, "Invalid stream"),
         ('{"id":null,"error":{"code":4002,"message":"Parse error"}}', 4002, "Parse error"),
         ('{"error":{}}', None, "None"),
-        ('{"error":{"code":"4006","message":"two\\nlines"}}', 4006, "'two\\nlines'"),
+        ('{"error":{"code":"4006","message":"two\\nlines"}}', 4006, "two lines"),
     ],
 )
 def test_error_frames(frame: str, code: int | None, message: str) -> None:

@@ -86,6 +86,15 @@ async def ask(port: int, head: str) -> tuple[int, str]:
         "GET /read HTTP/1.0\n",
         "GET /read HTTP/1.1\nHost:\n",
         "GET http://evil.example/read HTTP/1.1\nHost: 127.0.0.1\n",
+        "GET http://127.0.0.2/read HTTP/1.1\nHost: 127.0.0.1\n",
+        "GET http://127.0.0.1:1/read HTTP/1.1\nHost: 127.0.0.1:4000\n",
+        "GET http://localhost/read HTTP/1.1\nHost: 127.0.0.1\n",
+        "GET http://127.0.0.1@evil.example/read HTTP/1.1\nHost: 127.0.0.1\n",
+        "GET http://evil.example#@127.0.0.1/read HTTP/1.1\nHost: 127.0.0.1\n",
+        "GET http:///read HTTP/1.1\nHost: 127.0.0.1\n",
+        "GET //evil.example/read HTTP/1.1\nHost: evil.example\n",
+        "GET http:evil.example/read HTTP/1.1\nHost: 127.0.0.1\n",
+        "CONNECT evil.example:80 HTTP/1.1\nHost: 127.0.0.1\n",
         "GET /nowhere HTTP/1.1\nHost: evil.example\n",
         "DELETE /read HTTP/1.1\nHost: evil.example\n",
         "POST /change HTTP/1.1\nHost: evil.example\nContent-Length: 0\n",
@@ -106,6 +115,7 @@ async def test_a_request_for_this_host_is_served_in_each_form(port: int) -> None
         f"GET /read HTTP/1.1\nHost: 127.0.0.1:{port}\n",
         "GET /read HTTP/1.0\nHost: localhost\n",
         "GET http://localhost/read HTTP/1.1\nHost: localhost\n",
+        f"GET http://LocalHost:{port}/read HTTP/1.1\nHost: localhost:{port}\n",
         "GET /read?u=http://evil.example HTTP/1.1\nHost: localhost\n",
     ):
         assert await ask(port, head) == (200, "done")

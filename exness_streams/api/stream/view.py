@@ -11,7 +11,7 @@ from aiohttp import WSMsgType, web
 
 from exness_streams.api import presenter
 from exness_streams.api.accounts import Accounts
-from exness_streams.api.errors import ApiError, expect_continue, invalid_request
+from exness_streams.api.errors import ApiError, invalid_request
 from exness_streams.api.forwarding import Forwarding
 from exness_streams.api.ports import Stopping
 from exness_streams.api.requests import account_of
@@ -58,7 +58,7 @@ class StreamViews:
 
         It is no page of Faust's: its sensors would take a reader's stay for a very long request.
         """
-        web_app.router.add_get("/ws", self.connect, expect_handler=expect_continue)
+        web_app.router.add_get("/ws", self.connect)
         web_app.on_startup.extend([self.hub.start, self._relay.start])
         web_app.on_shutdown.extend([self.hub.stop, self._relay.stop])
 
