@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from exness_streams.processes.engine_worker import EngineWorker, check_bound
+from exness_streams.processes.bound import check_bound
+from exness_streams.processes.engine_worker import EngineWorker
 from exness_streams.processes.faust_worker import BoundedWorker
 from exness_streams.processes.run import put_start_up_aside
 from exness_streams.settings.kafka import load_kafka_settings

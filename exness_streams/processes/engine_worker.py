@@ -13,7 +13,6 @@ from async_timeout import timeout
 
 from exness_streams.api.metrics import CheckpointCollector
 from exness_streams.api.routes import add_routes
-from exness_streams.domain.hosts import is_loopback
 from exness_streams.engine.build import build_engine
 from exness_streams.engine.checkpoint_keeper import CheckpointKeeper
 from exness_streams.engine.engine import Engine
@@ -25,18 +24,15 @@ from exness_streams.market_data.service import MarketDataService
 from exness_streams.market_data.source import claim_source, source_of
 from exness_streams.market_data.ticks import note_sequences
 from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder
+from exness_streams.processes.bound import check_bound
 from exness_streams.processes.market_data_metrics import FeedCollector
 from exness_streams.processes.stopping import given_up, unless
 from exness_streams.settings.platform import Settings
-from exness_streams.transport.faults import LogFault
-from exness_streams.transport.faust_mends import bound_addresses
 
 TAIL_TICKS = 10_000
 """How far back the ticks' topic is searched for the last sequence of each symbol."""
 
 FIRST_PRICE_S = 3.0
-
-WEB_START_S_MAX = 10.0
 
 OnReady = Callable[[], Awaitable[None]]
 OnEnding = Callable[[BaseException | None], None]
@@ -74,21 +70,6 @@ async def run_app(
         await app.stop()
     failed: BaseException | None = app.crash_reason
     return failed
-
-
-async def check_bound(app: Any, settings: Settings) -> None:
-    """LogFault when the web server listens elsewhere than the settings say, whoever has told it to."""
-    give_up_at_s = time.monotonic() + WEB_START_S_MAX
-    while not (bound := bound_addresses(app)):
-        if time.monotonic() > give_up_at_s:
-            raise LogFault(f"the web server does not listen on {settings.host}, port {settings.port}")
-        await asyncio.sleep(0.05)
-    for address in bound:
-        if not is_loopback(address[0]) or address[1] != settings.port:
-            raise LogFault(
-                f"the web server listens on {address[0]}, port {address[1]}, and not on {settings.host}, port "
-                f"{settings.port}, as the settings say: options of Faust's own command line may not contradict them"
-            )
 
 
 class EngineWorker:

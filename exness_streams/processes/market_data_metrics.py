@@ -18,11 +18,11 @@ from exness_streams.api.door import Door
 from exness_streams.api.errors import error_middleware
 from exness_streams.api.metrics import WorkHistograms, counter, exposition, faust_metrics, gauge, process_registry
 from exness_streams.market_data.service import MarketDataService
+from exness_streams.processes.bound import refuse_elsewhere
+from exness_streams.transport.web_server import runner_of
 
 if TYPE_CHECKING:
     from exness_streams.processes.market_data_worker import MarketDataWorker
-
-SHUTDOWN_S = 1.0
 
 
 class FeedCollector(Collector):
@@ -101,7 +101,7 @@ class MarketDataViews:
 
 @asynccontextmanager
 async def watched(worker: MarketDataWorker) -> AsyncIterator[None]:
-    """Serve /metrics, /livez and /readyz of a market data process on its host and port. OSError."""
+    """Serve /metrics, /livez and /readyz of a market data process on its host and port. OSError, LogFault."""
     refuse_other_aiohttp()
     registry = process_registry()
     registry.register(FeedCollector(worker.service))
@@ -112,10 +112,11 @@ async def watched(worker: MarketDataWorker) -> AsyncIterator[None]:
     web_app.router.add_get("/metrics", exposition(registry))
     web_app.router.add_get("/livez", views.live)
     web_app.router.add_get("/readyz", views.ready)
-    runner = web.AppRunner(web_app, access_log=None, shutdown_timeout=SHUTDOWN_S)
+    runner = runner_of(web_app)
     await runner.setup()
     try:
         await web.TCPSite(runner, worker.settings.host, worker.settings.port).start()
+        refuse_elsewhere(runner.addresses, worker.settings)
         yield
     finally:
         await runner.cleanup()

@@ -1,14 +1,19 @@
-"""Faust's web server, with an end: `EngineApp` makes it."""
+"""The web servers of our processes: Faust's, with an end (`EngineApp` makes it), and how each one runs."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from aiohttp.web import AppRunner
+from aiohttp.web import Application, AppRunner
 from faust.web.drivers.aiohttp import Web
 
 REQUESTS_END_S = 3.0
 """How long a stop waits for requests that are being answered. aiohttp's own 60 s are longer than a stop may take."""
+
+
+def runner_of(web_app: Application) -> AppRunner:
+    """How each server of ours runs. A body is taken as it is: one that says it is packed is refused, never unpacked."""
+    return AppRunner(web_app, access_log=None, shutdown_timeout=REQUESTS_END_S, auto_decompress=False)
 
 
 class WebServer(Web):  # type: ignore[misc]  # faust is untyped here
@@ -18,8 +23,7 @@ class WebServer(Web):  # type: ignore[misc]  # faust is untyped here
 
     def __init__(self, app: Any, **kwargs: Any) -> None:
         super().__init__(app, **kwargs)
-        # A body is taken as it is: one that says it is packed is refused (api/requests.py), and never unpacked.
-        self._runner = AppRunner(self.web_app, access_log=None, shutdown_timeout=REQUESTS_END_S, auto_decompress=False)
+        self._runner = runner_of(self.web_app)
 
     def route(self, pattern: str, handler: Any, cors_options: Any = None) -> None:
         """Faust's, for views; they are called without a wrapper.

@@ -194,7 +194,8 @@ def test_no_request_is_too_odd(platform: PlatformThread, caplog: pytest.LogCaptu
             statuses[status] = statuses.get(status, 0) + 1
             assert status < 500 or status in (501, 503, 505), request
             head, _, body = answer.partition(b"\r\n\r\n")
-            if status >= 400 and b"application/json" in head and body:
+            if status >= 400 and body:
+                assert b"application/json" in head, request
                 told, _ = json.JSONDecoder().raw_decode(body.decode())  # what follows answers the next request
                 assert told["error"] and told["message"], request
                 assert "\n" not in told["message"], request

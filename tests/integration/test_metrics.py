@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from exness_streams.messages import MarketDataMessage
 from exness_streams.processes.market_data_metrics import FeedCollector, watched
 from exness_streams.processes.market_data_worker import MarketDataWorker
 from exness_streams.settings.kafka import KafkaSettings, load_kafka_settings
+from exness_streams.transport.faults import LogFault
 
 METRICS = "/metrics"
 BASE_UNITS = ("_seconds", "_bytes", "_records", "_ratio")
@@ -417,6 +420,37 @@ async def test_the_web_server_of_a_market_data_process(kafka_settings: KafkaSett
     assert scrape.has("exness_rebalances_total")
     await worker._on_revoked()
     assert not worker.joined.is_set()
+
+
+async def test_a_stranger_gets_no_further_there_than_at_an_engine(kafka_settings: KafkaSettings) -> None:
+    async with watched(MarketDataWorker(kafka_settings)):
+        for head, status in (
+            ("GET /livez HTTP/1.1\r\nHost: evil.example", 421),
+            ("GET http://127.0.0.2/livez HTTP/1.1\r\nHost: 127.0.0.1", 421),
+            ("POST /livez HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\nContent-Length: 2", 405),
+            ("POST /nowhere HTTP/1.1\r\nHost: localhost\r\nExpect: x", 417),
+            ("GARBAGE", 400),
+        ):
+            reader, writer = await asyncio.open_connection("127.0.0.1", kafka_settings.port)
+            body = "{}" if "Content-Length" in head else ""
+            writer.write(f"{head}\r\nConnection: close\r\n\r\n{body}".encode())
+            answer = await asyncio.wait_for(reader.read(), 10)
+            writer.close()
+            told = answer.partition(b"\r\n\r\n")[2]
+            assert int(answer.split()[1]) == status, answer
+            assert json.JSONDecoder().raw_decode(told.decode())[0]["error"]
+
+
+async def test_a_server_that_listens_elsewhere_than_meant_is_ended(
+    kafka_settings: KafkaSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def start(self: web.TCPSite) -> None:
+        await web.SockSite(self._runner, socket.create_server(("0.0.0.0", 0))).start()
+
+    monkeypatch.setattr(web.TCPSite, "start", start)
+    with pytest.raises(LogFault, match=r"listens on 0\.0\.0\.0"):
+        async with watched(MarketDataWorker(kafka_settings)):
+            raise AssertionError("it is open to the network")
 
 
 async def test_a_port_in_use_is_said(kafka_settings: KafkaSettings) -> None:
