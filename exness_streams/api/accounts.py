@@ -20,8 +20,8 @@ class Accounts:
 
     def cell_of(self, account_id: str) -> Cell:
         """The cell of an account. 503 while it can't be served here."""
-        if not self._owner.is_ready:
-            raise ApiError(503, "NOT_READY", "the platform is starting: it is reading what was acknowledged before")
+        if unready := self._owner.unready:
+            raise ApiError(503, "NOT_READY", unready)
         cell = self.cell(self.partition_of(account_id))
         if cell is None:
             raise ApiError(503, "REBALANCING", "the account is moving to another worker")

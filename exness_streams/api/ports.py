@@ -19,8 +19,8 @@ class Owner(Protocol):
     """Which cell an account belongs to, and whether this worker may answer for its cells."""
 
     @property
-    def is_ready(self) -> bool:
-        """Whether requests can be served."""
+    def unready(self) -> str:
+        """Why requests can't be served, as a sentence; empty when they can."""
 
     def partition_of(self, account_id: str) -> int:
         """The cell of an account, whoever owns it."""

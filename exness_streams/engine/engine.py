@@ -82,6 +82,17 @@ class Engine:
         return bool(self.app.tables.actives_ready) and self.cells.is_ready and self.fault is None
 
     @property
+    def unready(self) -> str:
+        """Why requests can't be served, as a sentence; empty when they can."""
+        if self.is_ready:
+            return ""
+        if self.fault is not None:
+            return "the platform is ending, for its log takes nothing more: /readyz and its last line say why"
+        if self.app.should_stop:
+            return "the platform is stopping"
+        return "the platform is starting: it is reading what was acknowledged before"
+
+    @property
     def fault(self) -> LogFault | None:
         """Why the log takes nothing more; the worker is ending then."""
         fault: LogFault | None = self.app.transport.fault

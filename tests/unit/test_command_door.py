@@ -58,7 +58,7 @@ class Worker:
     def __init__(self, *quotes: Quote) -> None:
         self.stored = StoredCell(*quotes)
         self.submitted: list[Command] = []
-        self.is_ready = True
+        self.unready = ""
         self.is_owner = True
         self.failure: Exception | None = None
 
@@ -112,7 +112,7 @@ async def post(
 
 @pytest.mark.parametrize("path", BODIES)
 async def test_each_step_comes_before_the_next(client: Client, worker: Worker, path: str) -> None:
-    worker.is_ready = worker.is_owner = False
+    worker.unready, worker.is_owner = "the platform is starting", False
     text = {"Content-Type": "text/plain"}
     unknown = {**BODIES[path], "unknown": 1}
     assert await post(client, path, unknown, "a b", text | {"X-Account": "?"}) == (400, "INVALID_REQUEST")
@@ -120,7 +120,7 @@ async def test_each_step_comes_before_the_next(client: Client, worker: Worker, p
     assert await post(client, path, unknown, "a b") == (400, "INVALID_REQUEST")
     assert await post(client, path, BODIES[path], "a b") == (400, "INVALID_REQUEST")
     assert await post(client, path, BODIES[path], "a") == (503, "NOT_READY")
-    worker.is_ready = True
+    worker.unready = ""
     assert await post(client, path, BODIES[path], "a") == (503, "REBALANCING")
     assert worker.submitted == []
 
