@@ -10,6 +10,7 @@ import aiohttp
 from aiohttp import web
 
 from exness_streams.domain.instruments import Catalogue
+from exness_streams.domain.nearest import nearest
 from exness_streams.domain.outside_text import in_one_line
 from exness_streams.domain.rejections import Rejection, RejectionCode
 from exness_streams.messages import ErrorMessage, json_encoder
@@ -62,9 +63,12 @@ def invalid_request(field: str, message: str) -> ApiError:
 
 def unknown_name(kind: str, name: str, accepted: Iterable[str]) -> ApiError:
     """400 for a field, or whatever kind it is, that a route does not know."""
-    known = ", ".join(accepted)
-    accepts = f"accepts: {known}" if known else f"accepts no {kind}s"
-    return invalid_request(name, f'unknown {kind} "{in_one_line(name, FIELD_SHOWN_MAX)}"; this route {accepts}')
+    known = list(accepted)
+    accepts = f"accepts: {', '.join(known)}" if known else f"accepts no {kind}s"
+    said = f'unknown {kind} "{in_one_line(name, FIELD_SHOWN_MAX)}"; this route {accepts}'
+    # One accepted name needs no hint.
+    meant = nearest(name[:FIELD_SHOWN_MAX], known) if len(known) > 1 else None
+    return invalid_request(name, said if meant is None else f'{said}. Did you mean "{meant}"?')
 
 
 def unknown_asset(field: str, text: str, catalogue: Catalogue) -> ApiError:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from difflib import get_close_matches
 
+from exness_streams.domain.nearest import nearest
 from exness_streams.settings.kafka import KafkaSettings
 from exness_streams.settings.platform import UNPREFIXED, ConfigError
 from exness_streams.settings.prefix import OF_CLIENTS, PREFIX
-
-ALIKE_MIN = 0.6
 
 
 def setting_names() -> frozenset[str]:
@@ -22,10 +20,13 @@ def setting_names() -> frozenset[str]:
 def refuse_unknown_variables(environment: Mapping[str, str] = os.environ) -> None:
     """ConfigError for the first variable that looks like a setting and is none, with the nearest that is."""
     known = setting_names()
-    # Compared without the prefix, which all have; some of the settings have none.
-    full_names = {name.removeprefix(PREFIX): name for name in (*known, *UNPREFIXED)}
     for name in sorted(environment):
         if name.upper().startswith(PREFIX) and name.upper() not in known:
-            near = get_close_matches(name.upper().removeprefix(PREFIX), full_names, n=1, cutoff=ALIKE_MIN)
-            hint = f"did you mean {full_names[near[0]]}?" if near else "docs/settings.md lists the settings"
+            meant = nearest(name, (*known, *UNPREFIXED), spelling=_without_prefix)
+            hint = f"did you mean {meant}?" if meant else "docs/settings.md lists the settings"
             raise ConfigError(f"{ascii(name)[1:-1]} is not a setting; {hint}")
+
+
+def _without_prefix(name: str) -> str:
+    # All have it, so it says nothing; some of the settings have none.
+    return name.upper().removeprefix(PREFIX)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from difflib import get_close_matches
+
+from exness_streams.domain.nearest import nearest as nearest_of
 
 ALIKE_MIN = 0.5
 
@@ -31,9 +32,7 @@ def find(text: str, names: Collection[str]) -> str | None:
 
 def nearest(text: str, names: Collection[str]) -> str | None:
     """The name most like what was typed, if one is like it at all."""
-    spelt = {_without_signs(name): name for name in sorted(names, reverse=True)}
-    near = get_close_matches(_without_signs(text), spelt, n=1, cutoff=ALIKE_MIN)
-    return spelt[near[0]] if near else None
+    return nearest_of(text, names, alike_min=ALIKE_MIN, spelling=_without_signs)
 
 
 def did_you_mean(text: str, names: Collection[str]) -> str:

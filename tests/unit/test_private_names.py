@@ -11,13 +11,15 @@ from pathlib import Path
 import pytest
 
 import exness_streams
+from exness_streams.api import aiohttp_mends
 from exness_streams.transport import faust_mends
 from exness_streams.transport.faults import LogFault
 from exness_streams.transport.kafka import aiokafka_mends
 from exness_streams.transport.private_names import Private, is_there, refuse_without
 
 PACKAGE = Path(exness_streams.__file__).parent
-LISTED = {private.name for private in (*aiokafka_mends.NEEDED, *faust_mends.NEEDED)}
+NEEDED = (*aiohttp_mends.NEEDED, *aiokafka_mends.NEEDED, *faust_mends.NEEDED)
+LISTED = {private.name for private in NEEDED}
 SLOTS = {"_transport"}
 STANDARD = {"_replace", "_fields", "_asdict", "_make"}
 """Of named tuples, where an underscore says nothing."""
@@ -50,7 +52,7 @@ def own_names() -> set[str]:
 
 
 def test_each_is_there() -> None:
-    assert [private for private in (*aiokafka_mends.NEEDED, *faust_mends.NEEDED) if not is_there(private)] == []
+    assert [private for private in NEEDED if not is_there(private)] == []
 
 
 def test_no_private_name_of_another_package_is_used_unlisted() -> None:

@@ -183,7 +183,7 @@ def test_limits_are_of_the_field(kind: type[Request], fields: dict[str, Any], fi
 
 
 NUMBER = 'a number, or a string that holds one, such as 100 or "100.50"'
-OPEN_FIELDS = "margin, asset, type, leverage, currentPrice, slippage, stopLoss, takeProfit"
+OPEN_ACCEPTS = "accepts: margin, asset, type, leverage, currentPrice, slippage, stopLoss, takeProfit"
 ENDING = b',"asset":"SOL","type":"long"}'
 
 
@@ -191,7 +191,17 @@ ENDING = b',"asset":"SOL","type":"long"}'
     ("kind", "content", "message"),
     [
         (DepositRequest, b'{"acount":1}', 'unknown field "acount"; this route accepts: amount'),
-        (OpenRequest, b'{"Margin":1}', f'unknown field "Margin"; this route accepts: {OPEN_FIELDS}'),
+        (
+            OpenRequest,
+            b'{"Margin":1}',
+            f'unknown field "Margin"; this route {OPEN_ACCEPTS}. Did you mean "margin"?',
+        ),
+        (
+            OpenRequest,
+            b'{"stoploss":1}',
+            f'unknown field "stoploss"; this route {OPEN_ACCEPTS}. Did you mean "stopLoss"?',
+        ),
+        (OpenRequest, b'{"zzz":1}', f'unknown field "zzz"; this route {OPEN_ACCEPTS}'),
         (CloseAllRequest, b'{"a":1}', 'unknown field "a"; this route accepts no fields'),
         (CloseAllRequest, b'{"a\\n\\u001bb":1}', 'unknown field "a \\x1bb"; this route accepts no fields'),
         (DepositRequest, b"{}", f'missing field "amount"; send {NUMBER}'),
