@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from exness_streams.domain.nearest import nearest as nearest_of
 
-ALIKE_MIN = 0.5
+ALIKE_PERCENT_MIN = 50
 
 
 class Ambiguous(ValueError):
@@ -32,7 +32,7 @@ def find(text: str, names: Collection[str]) -> str | None:
 
 def nearest(text: str, names: Collection[str]) -> str | None:
     """The name most like what was typed, if one is like it at all."""
-    return nearest_of(text, names, alike_min=ALIKE_MIN, spelling=_without_signs)
+    return nearest_of(text, names, alike_percent_min=ALIKE_PERCENT_MIN, spelling=_without_signs)
 
 
 def did_you_mean(text: str, names: Collection[str]) -> str:
