@@ -84,7 +84,7 @@ def test_a_function_fits_a_screen(path: Path) -> None:
             assert lines <= FUNCTION_LINES_MAX, f"{name_of(path)}:{node.lineno} {node.name}"
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if name_of(path) != "cli.py"], ids=name_of)
+@pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_only_the_command_line_prints(path: Path) -> None:
     if path.relative_to(PACKAGE).parts[0] == "cli":
         return
