@@ -33,7 +33,7 @@ from exness_streams.domain.events import CloseReason, Event
 from exness_streams.domain.ticks import TickFault
 from exness_streams.engine.event_counts import DROPPED, OPENED, REDUCED, closed, of_type
 from exness_streams.engine.lag import event_lags, journal_lags, tick_lags
-from exness_streams.engine.observer import Observer
+from exness_streams.engine.work_metrics import EngineMetrics, WorkMetrics
 
 if TYPE_CHECKING:
     from exness_streams.engine.checkpoint_keeper import CheckpointKeeper
@@ -109,12 +109,12 @@ class WorkHistograms:
             buckets=TRANSACTION_BUCKETS_S,
         )
 
-    def of(self, work: str) -> Observer:
+    def of(self, work: str) -> WorkMetrics:
         """Who observes one kind of work: accounts, history, candles or ticks."""
         return _Work(self._batch, self._size.labels(work), self._duration.labels(work))
 
 
-class _Work(Observer):
+class _Work(WorkMetrics):
     def __init__(self, batch: Histogram, size: Histogram, duration: Histogram) -> None:
         self._batch, self._size, self._duration = batch, size, duration
 
@@ -126,12 +126,12 @@ class _Work(Observer):
         self._duration.observe(duration_s)
 
 
-class _CellWork(Observer):
-    """What the cells tell: their work, and when they had caught up."""
+class _CellWork(WorkMetrics):
+    """What the cells tell: their work, and how long they took to catch up."""
 
-    def __init__(self, work: Observer, engine: Engine) -> None:
+    def __init__(self, work: WorkMetrics) -> None:
         self._work = work
-        self._engine = engine
+        self._rebalanced_at_s = 0.0
         self.recovery_s: float | None = None
 
     def batch(self, topic: str, records: int) -> None:
@@ -140,8 +140,11 @@ class _CellWork(Observer):
     def transaction(self, records: int, duration_s: float) -> None:
         self._work.transaction(records, duration_s)
 
+    def rebalancing(self) -> None:
+        self._rebalanced_at_s = time.monotonic()
+
     def caught_up(self) -> None:
-        self.recovery_s = time.monotonic() - self._engine.app.rebalanced_at_s
+        self.recovery_s = time.monotonic() - self._rebalanced_at_s
 
 
 class ApiMetrics:
@@ -322,12 +325,16 @@ def gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(name, meaning, value=value)
 
 
-def engine_metrics(engine: Engine) -> tuple[CollectorRegistry, ApiMetrics]:
-    """A worker's registry, with all of the worker in it, and the measuring of its API."""
-    registry = process_registry()
-    work = WorkHistograms(registry)
-    engine.cells.observer = cells = _CellWork(work.of("accounts"), engine)
-    engine.history.observer = work.of("history")
-    engine.framer.observer = engine.candles.observer = work.of("candles")
-    registry.register(EngineCollector(engine, cells))
-    return registry, ApiMetrics(registry, is_shared=engine.is_shared)
+class WorkerMetrics:
+    """A worker's registry. `engine` goes into the engine when it is built, which is shown from then on."""
+
+    def __init__(self) -> None:
+        self.registry = process_registry()
+        work = WorkHistograms(self.registry)
+        self._cells = _CellWork(work.of("accounts"))
+        self.engine = EngineMetrics(self._cells, work.of("history"), work.of("candles"))
+
+    def show(self, engine: Engine) -> ApiMetrics:
+        """Show all of an engine. Returns what measures its API."""
+        self.registry.register(EngineCollector(engine, self._cells))
+        return ApiMetrics(self.registry, is_shared=engine.is_shared)

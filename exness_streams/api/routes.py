@@ -14,7 +14,7 @@ from exness_streams.api.commands import CommandDesk
 from exness_streams.api.door import Door
 from exness_streams.api.errors import error_middleware
 from exness_streams.api.forwarding import Forwarding
-from exness_streams.api.metrics import MetricsView, StreamCollector, engine_metrics
+from exness_streams.api.metrics import MetricsView, StreamCollector, WorkerMetrics
 from exness_streams.api.openapi.document import OpenApiView
 from exness_streams.api.stream.hub import StreamHub
 from exness_streams.api.stream.view import StreamViews
@@ -30,17 +30,18 @@ if TYPE_CHECKING:
     from exness_streams.engine.engine import Engine, EngineApp
 
 
-def add_routes(engine: Engine) -> CollectorRegistry:
-    """Mount the API on the worker's web server. Returns the metrics it shows, for others to join."""
+def add_routes(engine: Engine, metrics: WorkerMetrics) -> None:
+    """Mount the API on the worker's web server. metrics: those that the engine was built with."""
     refuse_other_aiohttp()
-    registry, metrics = engine_metrics(engine)
+    registry, of_api = metrics.registry, metrics.show(engine)
     web_app = engine.app.web.web_app
-    web_app.middlewares.append(metrics.middleware)
+    web_app.middlewares.append(of_api.middleware)
     web_app.middlewares.append(error_middleware)
     web_app.middlewares.append(Door(engine.settings.own_hosts).middleware)
     forwarding = Forwarding(engine)
     accounts = Accounts(engine, engine.cells, engine.settings.starting_balance)
-    engine.cells.listener = hub = StreamHub(engine.cells, engine, engine.app)
+    hub = StreamHub(engine.cells, engine, engine.app)
+    engine.cells.tell(hub)
     registry.register(StreamCollector(hub))
     StreamViews(accounts, engine.settings.margin_call_level, engine.app, hub, forwarding).mount(web_app)
     page = Page(engine.settings.margin_call_level, engine.settings.max_quote_age_ms)
@@ -50,7 +51,6 @@ def add_routes(engine: Engine) -> CollectorRegistry:
     add_reading_views(engine, accounts, forwarding.to_owner)
     desk = CommandDesk(accounts, engine.gateway, engine.settings, engine.catalogue)
     add_command_views(engine.app, desk, forwarding.to_owner)
-    return registry
 
 
 def add_public_views(engine: Engine, page: Page, registry: CollectorRegistry) -> None:

@@ -16,6 +16,7 @@ from exness_streams.engine.framer import Framer
 from exness_streams.engine.gateway import Gateway
 from exness_streams.engine.history import HistoryHost
 from exness_streams.engine.losses import check_kept
+from exness_streams.engine.work_metrics import EngineMetrics
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 from exness_streams.settings.kafka import KafkaSettings
 from exness_streams.settings.platform import Settings
@@ -35,8 +36,9 @@ SMALL_CACHE_BYTES = 8 << 20
 """Of each partition of histories, and of the candles: what is read of them is mostly their newest part."""
 
 
-def build_engine(settings: Settings) -> Engine:
+def build_engine(settings: Settings, metrics: EngineMetrics | None = None) -> Engine:
     """A worker, on Kafka with KafkaSettings, on the embedded log with others. Nothing is opened before app.start()."""
+    metrics = metrics or EngineMetrics()
     refuse_other_aiokafka()
     refuse_other_faust()
     if ignored := ignored_variables():
@@ -46,6 +48,7 @@ def build_engine(settings: Settings) -> Engine:
     settings.tables_dir.mkdir(parents=True, exist_ok=True)
     on = _kafka_settings(settings) if isinstance(settings, KafkaSettings) else _embedded_settings(settings)
     app = EngineApp(APP_ID, **{**NO_ENVIRONMENT, **_faust_settings(settings), **on})
+    app.metrics = metrics.accounts
     table: CellTable = app.Table(
         "accounts",
         partitions=settings.partitions,
@@ -60,13 +63,16 @@ def build_engine(settings: Settings) -> Engine:
         return durable
 
     gateway = Gateway(append)
-    cells = CellHost(table, app.transport.cell_log(JOURNAL_TOPIC), gateway.on_reply)
+    logs = {topic: app.transport.cell_log(topic) for topic in (JOURNAL_TOPIC, MARKET_UPDATES_TOPIC, EVENTS_TOPIC)}
+    cells = CellHost(table, logs[JOURNAL_TOPIC], gateway.on_reply, metrics=metrics.accounts)
     catalogue = settings.catalogue()
     frame_log = app.transport.frame_log(MARKET_UPDATES_TOPIC)
     symbols = [terms.symbol for terms in catalogue]
-    candles = CandleHost(_small_table(app, "candles", 1), app.transport.cell_log(MARKET_UPDATES_TOPIC), symbols)
-    framer = Framer(frame_log, settings.partitions, settings.frame_pace_ms, catalogue, candles)
-    history = HistoryHost(_small_table(app, "history", settings.partitions), app.transport.cell_log(EVENTS_TOPIC))
+    kept_candles, kept_history = _small_table(app, "candles", 1), _small_table(app, "history", settings.partitions)
+    candles = CandleHost(kept_candles, logs[MARKET_UPDATES_TOPIC], symbols, metrics=metrics.candles)
+    cells_count, pace_ms = settings.partitions, settings.frame_pace_ms
+    framer = Framer(frame_log, cells_count, pace_ms, catalogue, candles, metrics=metrics.candles)
+    history = HistoryHost(kept_history, logs[EVENTS_TOPIC], metrics=metrics.history)
 
     async def before_stop(answer_s_max: float) -> None:
         await gateway.close(answer_s_max)

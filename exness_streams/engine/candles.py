@@ -36,7 +36,7 @@ from exness_streams.domain.codec import META_KEY, Meta, encode
 from exness_streams.engine.commits import Lease, TableCommits
 from exness_streams.engine.history import NotOwned
 from exness_streams.engine.losses import is_empty, lost_by_offset
-from exness_streams.engine.observer import Observer
+from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.transport.faults import CellReleased, LogFault
 from exness_streams.transport.interfaces import CellLog
 from exness_streams.transport.table import CellTable
@@ -76,17 +76,23 @@ class CandleHost:
     """The candles of `symbols`. clock_s: seconds since the epoch, for what is kept how long."""
 
     def __init__(
-        self, table: CellTable, cell_log: CellLog, symbols: Iterable[str], *, clock_s: Callable[[], float] = time.time
+        self,
+        table: CellTable,
+        cell_log: CellLog,
+        symbols: Iterable[str],
+        *,
+        metrics: WorkMetrics | None = None,
+        clock_s: Callable[[], float] = time.time,
     ) -> None:
+        metrics = metrics or WorkMetrics()
         self.table = table
         self.symbols = tuple(symbols)
         self._cell_log = cell_log
-        self._commits = TableCommits(table, cell_log)
+        self._commits = TableCommits(table, cell_log, metrics)
         self._clock_s = clock_s
         self._owned: OwnedCandles | None = None
         self._nobody = CandleFold(())
         self._writing = asyncio.Lock()
-        self.observer = Observer()
 
     # -- the partition
 
@@ -198,7 +204,7 @@ class CandleHost:
         """False when the partition is another's meanwhile, who reads the ticks again. LogFault."""
         entries[META_KEY] = encode(Meta(owned.partition, next_offset))
         try:
-            await self._commits.commit(owned.lease, entries, [], next_offset, self.observer)
+            await self._commits.commit(owned.lease, entries, [], next_offset)
         except LogFault as fault:
             if isinstance(fault, CellReleased) or not self._commits.holds(owned.lease):
                 return False

@@ -22,7 +22,7 @@ from exness_streams.domain.events import Event
 from exness_streams.domain.quotes import Quote
 from exness_streams.engine.commits import Lease, TableCommits
 from exness_streams.engine.event_counts import counts_of
-from exness_streams.engine.listener import CellListener
+from exness_streams.engine.event_sink import EventSink
 from exness_streams.engine.losses import (
     RESTORE,
     is_empty,
@@ -31,7 +31,7 @@ from exness_streams.engine.losses import (
     meta_of,
     outcomes_expected,
 )
-from exness_streams.engine.observer import Observer
+from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC
 from exness_streams.transport.faults import CellReleased, LogFault
 from exness_streams.transport.interfaces import CellLog, LogRecord
@@ -82,21 +82,28 @@ OnReply = Callable[[Reply], None]
 class CellHost:
     """Every cell that this process owns."""
 
-    def __init__(self, table: CellTable, cell_log: CellLog, on_reply: OnReply) -> None:
+    def __init__(
+        self, table: CellTable, cell_log: CellLog, on_reply: OnReply, *, metrics: WorkMetrics | None = None
+    ) -> None:
+        metrics = metrics or WorkMetrics()
         self.table = table
         self._cell_log = cell_log
-        self._commits = TableCommits(table, cell_log)
+        self._commits = TableCommits(table, cell_log, metrics)
         self._on_reply = on_reply
         self._cells: dict[int, Cell] = {}
         self._leases: dict[int, Lease] = {}
         self._ready_at: dict[int, int] = {}
         self._committed_at_s: dict[int, float] = {}
         self._catching_up = False
-        self.observer = Observer()
-        self.listener = CellListener()
+        self._metrics = metrics
+        self._event_sink = EventSink()
         self.counters: Counter[str] = Counter()
         self.ready = asyncio.Event()
         self.priced = asyncio.Event()
+
+    def tell(self, sink: EventSink) -> None:
+        """Let this one hear what the cells fold, from now on. It is one, told before the app starts."""
+        self._event_sink = sink
 
     async def mend_offset(self, partition: int) -> None:
         """Before a cell is loaded: commit the offset that its table stands at, when the group's is lost or older.
@@ -115,7 +122,7 @@ class CellHost:
             "gone" if committed is None else committed,
             meta.next_offset,
         )
-        await self._commits.commit(lease, {}, [], meta.next_offset, self.observer)
+        await self._commits.commit(lease, {}, [], meta.next_offset)
 
     def load(self, partition: int, *, journal_start: int, journal_end: int) -> None:
         """Take a cell over from its committed entries.
@@ -189,7 +196,7 @@ class CellHost:
         if self.is_ready:
             self._catching_up = False
             self.ready.set()
-            self.observer.caught_up()
+            self._metrics.caught_up()
 
     def drop(self, partitions: Iterable[int]) -> None:
         """Forget cells that are another's now. What is under way for them ends without effect."""
@@ -200,7 +207,7 @@ class CellHost:
             self._leases.pop(partition, None)
             self._ready_at.pop(partition, None)
             self._committed_at_s.pop(partition, None)
-            self.listener.dropped(partition)
+            self._event_sink.dropped(partition)
 
     @property
     def lag(self) -> int:
@@ -250,7 +257,7 @@ class CellHost:
         cell, lease = self._cells.get(partition), self._leases.get(partition)
         if cell is None or lease is None:
             return  # revoked while the batch waited: its next owner folds it
-        self.observer.batch(JOURNAL_TOPIC, len(batch))
+        self._metrics.batch(JOURNAL_TOPIC, len(batch))
         for first in range(0, len(batch), SLICE_RECORDS_MAX):
             if not self._commits.holds(lease):
                 return
@@ -283,7 +290,7 @@ class CellHost:
             if folded.reply is not None:
                 self._on_reply(folded.reply)
         self._count(batch)
-        self.listener.folded(cell.partition, events)
+        self._event_sink.folded(cell.partition, events)
         return events
 
     def _fold_record(self, cell: Cell, record: ReadRecord) -> Folded:
@@ -308,7 +315,7 @@ class CellHost:
     async def _commit(self, cell: Cell, lease: Lease, events: Sequence[Event]) -> None:
         told = [LogRecord(EVENTS_TOPIC, event.account_id.encode(), codec.encode(event)) for event in events]
         entries = {**cell.pending, codec.META_KEY: codec.encode(cell.meta)}
-        await self._commits.commit(lease, entries, told, cell.next_offset, self.observer)
+        await self._commits.commit(lease, entries, told, cell.next_offset)
         cell.committed()
         if self._commits.holds(lease):
             self._committed_at_s[cell.partition] = time.monotonic()

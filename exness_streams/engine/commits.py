@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from exness_streams.engine.losses import RESTORE
-from exness_streams.engine.observer import Observer
+from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.transport.faults import CellReleased, LogFault
 from exness_streams.transport.interfaces import CellLog, LogRecord
 from exness_streams.transport.table import CellTable
@@ -30,9 +30,10 @@ class TableCommits:
     number of the partition says nothing, so whoever commits shows the lease that it took before it read the table.
     """
 
-    def __init__(self, table: CellTable, cell_log: CellLog) -> None:
+    def __init__(self, table: CellTable, cell_log: CellLog, metrics: WorkMetrics) -> None:
         self._table = table
         self._cell_log = cell_log
+        self._metrics = metrics
         self._last_written: dict[int, int] = {}
         self._leases: dict[int, Lease] = {}
         cell_log.on_release = self._released
@@ -65,7 +66,6 @@ class TableCommits:
         entries: Mapping[bytes, bytes | None],
         records: Sequence[LogRecord],
         next_offset: int,
-        observer: Observer,
     ) -> None:
         """One transaction: each entry to the table's changelog, the records, the input's next offset. Then the table.
 
@@ -80,7 +80,7 @@ class TableCommits:
         written = [*changes, *records]
         begun_s = time.monotonic()
         offsets = await self._cell_log.commit(partition, written, next_offset)
-        observer.transaction(len(written), time.monotonic() - begun_s)
+        self._metrics.transaction(len(written), time.monotonic() - begun_s)
         if changes and self._leases.get(partition) is lease:
             self._check_behind(partition, offsets[0])
             self._table.write(partition, entries, offsets[len(changes) - 1])

@@ -16,6 +16,7 @@ from exness_streams.engine.cells import CellHost
 from exness_streams.engine.framer import Framer
 from exness_streams.engine.gateway import Gateway
 from exness_streams.engine.history import HistoryHost
+from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 from exness_streams.settings.kafka import KafkaSettings
 from exness_streams.settings.platform import Settings
@@ -35,11 +36,13 @@ class EngineApp(faust.App):  # type: ignore[misc]
     self_committed_topics = batched_topics
 
     rebalanced_at_s = 0.0
+    metrics = WorkMetrics()
     before_stop: Callable[[float], Awaitable[None]] | None = None
 
     def on_rebalance_start(self) -> None:
         """Faust's; remembers when, on the monotonic clock."""
         self.rebalanced_at_s = time.monotonic()
+        self.metrics.rebalancing()
         super().on_rebalance_start()
 
     async def on_stop(self) -> None:

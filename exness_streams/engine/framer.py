@@ -15,7 +15,7 @@ from exness_streams.domain.frames import FrameBuilder, PriceFrame
 from exness_streams.domain.instruments import Catalogue, mark_up
 from exness_streams.domain.quotes import Quote, bounded_ms, sequence_bound
 from exness_streams.domain.ticks import TickFault
-from exness_streams.engine.observer import Observer
+from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.market_data.ticks import TickRecord, read_tick
 from exness_streams.messages import JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 from exness_streams.transport.interfaces import FrameLog, LogRecord
@@ -76,6 +76,7 @@ class Framer:
         catalogue: Catalogue | None = None,
         candles: Candles | None = None,
         *,
+        metrics: WorkMetrics | None = None,
         clock_ms: Callable[[], int] = epoch_ms,
     ) -> None:
         self._frame_log = frame_log
@@ -90,7 +91,7 @@ class Framer:
         self._framing = asyncio.Lock()
         self.next_offsets: dict[int, int] = {}
         self._source: str | None = None
-        self.observer = Observer()
+        self._metrics = metrics or WorkMetrics()
         self.counters: Counter[str] = Counter()
         self.faults: Counter[TickFault] = Counter()
 
@@ -123,7 +124,7 @@ class Framer:
                 if self._builder is not builder:
                     return False
         frames += self._cut()
-        self.observer.batch(MARKET_UPDATES_TOPIC, len(batch))
+        self._metrics.batch(MARKET_UPDATES_TOPIC, len(batch))
         next_offset = batch[-1].offset + 1
         if frames:
             encoded = [codec.encode(frame) for frame in frames]

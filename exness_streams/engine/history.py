@@ -28,7 +28,7 @@ from exness_streams.domain.codec import META_KEY, Meta
 from exness_streams.engine.commits import Lease, TableCommits
 from exness_streams.engine.history_partition import SLICE_EVENTS_MAX, HistoryPartition, Slice
 from exness_streams.engine.losses import RESTORE, is_empty, lost_by_count, lost_by_offset, meta_of
-from exness_streams.engine.observer import Observer
+from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.messages import EVENTS_TOPIC
 from exness_streams.transport.faults import CellReleased, LogFault
 from exness_streams.transport.interfaces import CellLog
@@ -75,15 +75,18 @@ class ReadRecord(Protocol):
 class HistoryHost:
     """The histories of the accounts that this process owns."""
 
-    def __init__(self, table: CellTable, cell_log: CellLog, *, pace_s: float = PACE_S) -> None:
+    def __init__(
+        self, table: CellTable, cell_log: CellLog, *, metrics: WorkMetrics | None = None, pace_s: float = PACE_S
+    ) -> None:
+        metrics = metrics or WorkMetrics()
         self.table = table
         self._cell_log = cell_log
-        self._commits = TableCommits(table, cell_log)
+        self._commits = TableCommits(table, cell_log, metrics)
         self._pace_s = pace_s
         self._partitions: dict[int, HistoryPartition] = {}
         self._fault: Exception | None = None
         self._failed = asyncio.Event()
-        self.observer = Observer()
+        self._metrics = metrics
 
     # -- partitions
 
@@ -99,7 +102,7 @@ class HistoryHost:
         if lost is not None:
             await self._begin_anew(lease, committed or 0, events_start, lost)
         elif meta is not None and meta.next_offset > (committed or 0):
-            await self._commits.commit(lease, {}, [], meta.next_offset, self.observer)
+            await self._commits.commit(lease, {}, [], meta.next_offset)
         self.table.prove(partition)
 
     def _lost(self, partition: int, committed: int | None) -> str | None:
@@ -132,11 +135,11 @@ class HistoryHost:
         rebuilt_to = max(committed, 0 if meta is None else meta.rebuilt_to)
         # A crash in the middle leaves the offset above what the Meta says: then this begins again.
         beginning = {META_KEY: codec.encode(Meta(partition, 0, rebuilt_to=rebuilt_to))}
-        await self._commits.commit(lease, beginning, [], committed, self.observer)
+        await self._commits.commit(lease, beginning, [], committed)
         for prefix in account_history.PREFIXES:
             while old := [key for key, _ in islice(self.table.scan(partition, prefix), REMOVED_AT_ONCE)]:
-                await self._commits.commit(lease, dict.fromkeys(old), [], committed, self.observer)
-        await self._commits.commit(lease, {}, [], 0, self.observer)
+                await self._commits.commit(lease, dict.fromkeys(old), [], committed)
+        await self._commits.commit(lease, {}, [], 0)
 
     def load(self, partition: int, *, events_start: int, events_end: int) -> None:
         """Take a partition over. HistoryFault when its events do not continue what was committed."""
@@ -202,7 +205,7 @@ class HistoryHost:
         owned = self._partitions.get(partition)
         if owned is None:
             return  # revoked while the batch waited: its next owner takes it
-        self.observer.batch(EVENTS_TOPIC, len(batch))
+        self._metrics.batch(EVENTS_TOPIC, len(batch))
         for first in range(0, len(batch), SLICE_EVENTS_MAX):
             while owned.uncommitted >= UNCOMMITTED_EVENTS_MAX and self._goes_on(owned):
                 await owned.room.wait(LOOK_S)
@@ -245,7 +248,7 @@ class HistoryHost:
             owned.room.set()
 
     async def _commit(self, owned: HistoryPartition, part: Slice) -> None:
-        await self._commits.commit(owned.lease, part.entries, [], part.next_offset, self.observer)
+        await self._commits.commit(owned.lease, part.entries, [], part.next_offset)
         owned.committed(part)
 
     def _fail(self, fault: Exception) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from async_timeout import timeout
 
-from exness_streams.api.metrics import CheckpointCollector
+from exness_streams.api.metrics import CheckpointCollector, WorkerMetrics
 from exness_streams.api.routes import add_routes
 from exness_streams.engine.build import build_engine
 from exness_streams.engine.checkpoint_keeper import CheckpointKeeper
@@ -77,8 +77,10 @@ class EngineWorker:
 
     def __init__(self, settings: Settings, rest_url: str = "") -> None:
         self.settings = settings
-        self.engine = build_engine(settings)
-        self.metrics = add_routes(self.engine)
+        metrics = WorkerMetrics()
+        self.engine = build_engine(settings, metrics.engine)
+        add_routes(self.engine, metrics)
+        self.metrics = metrics.registry
         self.engine.feed_status = self.feed_status
         self.rest = BackpackRest(rest_url) if rest_url else None
         self.listings = Listings(self.rest.fetch_markets, self.engine.catalogue) if self.rest else None

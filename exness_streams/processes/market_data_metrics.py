@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -16,7 +17,7 @@ from exness_streams.api.aiohttp_mends import refuse_other_aiohttp
 from exness_streams.api.answers import json_response
 from exness_streams.api.door import Door
 from exness_streams.api.errors import error_middleware
-from exness_streams.api.metrics import WorkHistograms, counter, exposition, faust_metrics, gauge, process_registry
+from exness_streams.api.metrics import counter, exposition, faust_metrics, gauge
 from exness_streams.market_data.service import MarketDataService
 from exness_streams.processes.bound import refuse_elsewhere
 from exness_streams.transport.web_server import runner_of
@@ -100,13 +101,11 @@ class MarketDataViews:
 
 
 @asynccontextmanager
-async def watched(worker: MarketDataWorker) -> AsyncIterator[None]:
+async def metrics_served(worker: MarketDataWorker, registry: CollectorRegistry) -> AsyncIterator[None]:
     """Serve /metrics, /livez and /readyz of a market data process on its host and port. OSError, LogFault."""
     refuse_other_aiohttp()
-    registry = process_registry()
     registry.register(FeedCollector(worker.service))
     registry.register(_WorkerCollector(worker))
-    worker.publisher.observer = WorkHistograms(registry).of("ticks")
     views = MarketDataViews(worker)
     web_app = web.Application(middlewares=[error_middleware, Door(worker.settings.own_hosts).middleware])
     web_app.router.add_get("/metrics", exposition(registry))

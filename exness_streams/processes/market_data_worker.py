@@ -19,7 +19,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from exness_streams.domain.outside_text import without_secrets
-from exness_streams.engine.observer import Observer
+from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.market_data.feed import BackpackFeed
 from exness_streams.market_data.service import MarketDataService
 from exness_streams.market_data.source import Source, check_topic, source_of
@@ -50,7 +50,7 @@ FAILED_LATELY_S = 60.0
 class KafkaPublisher:
     """Publishes market updates in batches, one transaction each. For one leader at a time."""
 
-    def __init__(self, cluster: KafkaCluster, source: Source) -> None:
+    def __init__(self, cluster: KafkaCluster, source: Source, metrics: WorkMetrics) -> None:
         self._cluster = cluster
         self._source = source
         # A cell log with one cell: its fence is what makes this process the only publisher.
@@ -58,7 +58,7 @@ class KafkaPublisher:
         self._waiting: list[LogRecord] = []
         self._woken = asyncio.Event()
         self._published = 0
-        self.observer = Observer()
+        self._metrics = metrics
 
     def publish(self, message: MarketDataMessage) -> None:
         """Hand one update over; it goes out with whatever else waits."""
@@ -91,8 +91,8 @@ class KafkaPublisher:
                     self._published += len(batch)
                     begun_s = time.monotonic()
                     await self._log.commit(0, batch, self._published)
-                    self.observer.batch(MARKET_UPDATES_TOPIC, len(batch))
-                    self.observer.transaction(len(batch), time.monotonic() - begun_s)
+                    self._metrics.batch(MARKET_UPDATES_TOPIC, len(batch))
+                    self._metrics.transaction(len(batch), time.monotonic() - begun_s)
         finally:
             await self._log.close()
 
@@ -126,7 +126,7 @@ async def _newest_sequences(cluster: KafkaCluster, sources: Counter[str]) -> dic
 class MarketDataWorker:
     """One of the market data processes."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, metrics: WorkMetrics | None = None) -> None:
         refuse_other_aiokafka()
         refuse_other_faust()
         self.settings = settings
@@ -152,7 +152,7 @@ class MarketDataWorker:
         )
         self.feed = BackpackFeed(settings.backpack_ws_url, settings.instruments)
         self.source = source_of(settings.backpack_ws_url)
-        self.publisher = KafkaPublisher(self.cluster, self.source)
+        self.publisher = KafkaPublisher(self.cluster, self.source, metrics or WorkMetrics())
         self.service = MarketDataService(self.feed, self.publisher, self.source)
         self.leads = asyncio.Event()
         self.joined = asyncio.Event()

@@ -123,14 +123,16 @@ async def run_market_data(
     settings: KafkaSettings, console: Console, stopping: Stopping, until: asyncio.Event
 ) -> Failed:
     """One market data process on Kafka. Returns what failed. LogFault, OSError."""
+    from exness_streams.api.metrics import WorkHistograms, process_registry
     from exness_streams.processes.engine_worker import run_app
-    from exness_streams.processes.market_data_metrics import watched
+    from exness_streams.processes.market_data_metrics import metrics_served
     from exness_streams.processes.market_data_worker import MarketDataWorker
 
-    worker = MarketDataWorker(settings)
+    registry = process_registry()
+    worker = MarketDataWorker(settings, WorkHistograms(registry).of("ticks"))
     # Several may run on one machine, and none needs a port for its work: so only where one is given.
     is_watched = "port" in settings.model_fields_set
-    async with watched(worker) if is_watched else nullcontext():
+    async with metrics_served(worker, registry) if is_watched else nullcontext():
         if not await unless(until.wait(), worker.declare()):
             return None
         brokers = ", ".join(settings.kafka_brokers)

@@ -21,12 +21,12 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from prometheus_client.samples import Sample
 
-from exness_streams.api.metrics import ApiMetrics, process_registry
+from exness_streams.api.metrics import ApiMetrics, WorkHistograms, process_registry
 from exness_streams.market_data.backpack import Ticker, parse
 from exness_streams.market_data.feed import FeedCounters, FeedStatus, OnMessage, StatusObserver
 from exness_streams.market_data.service import MarketDataService
 from exness_streams.messages import MarketDataMessage
-from exness_streams.processes.market_data_metrics import FeedCollector, watched
+from exness_streams.processes.market_data_metrics import FeedCollector, metrics_served
 from exness_streams.processes.market_data_worker import MarketDataWorker
 from exness_streams.settings.kafka import KafkaSettings, load_kafka_settings
 from exness_streams.transport.faults import LogFault
@@ -382,9 +382,10 @@ def kafka_settings(tmp_path: Path) -> KafkaSettings:
 
 
 async def test_the_web_server_of_a_market_data_process(kafka_settings: KafkaSettings) -> None:
-    worker = MarketDataWorker(kafka_settings)
+    registry = process_registry()
+    worker = MarketDataWorker(kafka_settings, WorkHistograms(registry).of("ticks"))
     url = f"http://127.0.0.1:{kafka_settings.port}"
-    async with watched(worker), aiohttp.ClientSession(url) as client:
+    async with metrics_served(worker, registry), aiohttp.ClientSession(url) as client:
         async with client.get("/livez") as alive:
             assert alive.status == 200
         async with client.get("/readyz") as alone:
@@ -409,7 +410,7 @@ async def test_the_web_server_of_a_market_data_process(kafka_settings: KafkaSett
             assert (leader.status, answer["status"]) == (200, "degraded")
             assert answer["reasons"] == ["ETH_USDC, SOL_USDC: the exchange sends no prices"]
         worker.feed = true_feed
-        worker.publisher.observer.transaction(7, 0.25)
+        worker.publisher._metrics.transaction(7, 0.25)
         async with client.get(METRICS) as metrics:
             scrape = Scrape(await metrics.text())
     check_names(scrape)
@@ -423,7 +424,7 @@ async def test_the_web_server_of_a_market_data_process(kafka_settings: KafkaSett
 
 
 async def test_a_stranger_gets_no_further_there_than_at_an_engine(kafka_settings: KafkaSettings) -> None:
-    async with watched(MarketDataWorker(kafka_settings)):
+    async with metrics_served(MarketDataWorker(kafka_settings), process_registry()):
         for head, status in (
             ("GET /livez HTTP/1.1\r\nHost: evil.example", 421),
             ("GET http://127.0.0.2/livez HTTP/1.1\r\nHost: 127.0.0.1", 421),
@@ -449,12 +450,12 @@ async def test_a_server_that_listens_elsewhere_than_meant_is_ended(
 
     monkeypatch.setattr(web.TCPSite, "start", start)
     with pytest.raises(LogFault, match=r"listens on 0\.0\.0\.0"):
-        async with watched(MarketDataWorker(kafka_settings)):
+        async with metrics_served(MarketDataWorker(kafka_settings), process_registry()):
             raise AssertionError("it is open to the network")
 
 
 async def test_a_port_in_use_is_said(kafka_settings: KafkaSettings) -> None:
-    async with watched(MarketDataWorker(kafka_settings)):
+    async with metrics_served(MarketDataWorker(kafka_settings), process_registry()):
         with pytest.raises(OSError, match="in use"):
-            async with watched(MarketDataWorker(kafka_settings)):
+            async with metrics_served(MarketDataWorker(kafka_settings), process_registry()):
                 raise AssertionError("both serve on one port")

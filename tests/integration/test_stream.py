@@ -47,9 +47,9 @@ def url_of(platform: PlatformThread) -> str:
 
 def hub_of(platform: PlatformThread) -> StreamHub:
     assert platform.platform is not None
-    listener = platform.platform.engine.cells.listener
-    assert isinstance(listener, StreamHub)
-    return listener
+    hub = platform.platform.engine.cells._event_sink
+    assert isinstance(hub, StreamHub)
+    return hub
 
 
 class Trader:

@@ -35,9 +35,9 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformThrea
 
 def hub_of(platform: PlatformThread) -> StreamHub:
     assert platform.platform is not None
-    listener = platform.platform.engine.cells.listener
-    assert isinstance(listener, StreamHub)
-    return listener
+    hub = platform.platform.engine.cells._event_sink
+    assert isinstance(hub, StreamHub)
+    return hub
 
 
 class SlowReader:

@@ -14,7 +14,7 @@ from exness_streams.domain.codec import META_KEY, Meta, decode_meta
 from exness_streams.engine.cells import CellHost, JournalFault
 from exness_streams.engine.commits import TableCommits
 from exness_streams.engine.losses import check_kept
-from exness_streams.engine.observer import Observer
+from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.transport.faults import LogFault
 from exness_streams.transport.interfaces import LogRecord
 
@@ -303,10 +303,10 @@ async def test_a_changelog_made_anew_under_a_running_cell_ends_it() -> None:
     log, _ = await folded()
     table: Any = LogTable(CHANGELOG, log.changelog)
     cell_log: Any = log
-    commits = TableCommits(table, cell_log)
+    commits = TableCommits(table, cell_log, WorkMetrics())
     lease = commits.lease(0)
-    await commits.commit(lease, {b"account/cid": b"{}"}, [], 8, Observer())
+    await commits.commit(lease, {b"account/cid": b"{}"}, [], 8)
     log.changelog.clear()
     with pytest.raises(LogFault, match=r"goes on at record 0, but record \d+ was written before") as fault:
-        await commits.commit(lease, {b"account/cid": b"{}"}, [], 9, Observer())
+        await commits.commit(lease, {b"account/cid": b"{}"}, [], 9)
     assert fault.value.written is True

@@ -25,9 +25,9 @@ from exness_streams.engine import cells as cells_module
 from exness_streams.engine import history as history_module
 from exness_streams.engine.cells import CellHost, JournalFault
 from exness_streams.engine.commits import TableCommits
+from exness_streams.engine.event_sink import EventSink
 from exness_streams.engine.history import HistoryHost
-from exness_streams.engine.listener import CellListener
-from exness_streams.engine.observer import Observer
+from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.messages import EVENTS_TOPIC
 from exness_streams.transport.faults import CellReleased
 from exness_streams.transport.interfaces import LogRecord
@@ -71,7 +71,7 @@ class Log:
         self.table.recover(self.changelog)
 
 
-class Told(CellListener):
+class Told(EventSink):
     """Keeps what the cells tell."""
 
     def __init__(self) -> None:
@@ -103,7 +103,7 @@ class Worker:
         table: Any = log.table
         cell_log: Any = log
         self.host = CellHost(table, cell_log, self.replies.append)
-        self.host.listener = self.told
+        self.host.tell(self.told)
         self.load()
 
     def load(self) -> None:
@@ -234,7 +234,7 @@ async def test_a_history_that_leaves_and_comes_back_during_a_batch_takes_each_ev
 def commits_of(log: Log) -> TableCommits:
     table: Any = log.table
     cell_log: Any = log
-    return TableCommits(table, cell_log)
+    return TableCommits(table, cell_log, WorkMetrics())
 
 
 def ended_by_drop(commits: TableCommits, log: Log) -> None:
@@ -258,11 +258,11 @@ async def test_a_lease_that_is_over_commits_nothing(end: Callable[[TableCommits,
     log = Log()
     commits = commits_of(log)
     lease = commits.lease(0)
-    await commits.commit(lease, {b"a": b"1"}, [], 1, Observer())
+    await commits.commit(lease, {b"a": b"1"}, [], 1)
     end(commits, log)
     assert lease.is_over
     with pytest.raises(CellReleased):
-        await commits.commit(lease, {b"a": b"2"}, [], 2, Observer())
+        await commits.commit(lease, {b"a": b"2"}, [], 2)
     assert (log.offset, log.table.entries) == (1, {b"a": b"1"})
 
 
@@ -275,7 +275,7 @@ async def test_a_lease_that_ends_during_its_transaction_leaves_the_table_to_reco
     commits = commits_of(log)
     lease = commits.lease(0)
     log.gate = asyncio.Event()
-    committing = asyncio.create_task(commits.commit(lease, {b"a": b"1"}, [], 1, Observer()))
+    committing = asyncio.create_task(commits.commit(lease, {b"a": b"1"}, [], 1))
     await asyncio.sleep(0)
     end(commits, log)
     log.changelog.append(LogRecord(CHANGELOG, b"a", b"newer"))
@@ -292,7 +292,7 @@ async def test_what_is_under_way_when_its_holder_is_dropped_comes_into_the_table
     commits = commits_of(log)
     lease = commits.lease(0)
     log.gate = asyncio.Event()
-    committing = asyncio.create_task(commits.commit(lease, {b"a": b"1"}, [], 1, Observer()))
+    committing = asyncio.create_task(commits.commit(lease, {b"a": b"1"}, [], 1))
     await asyncio.sleep(0)
     ended_by_drop(commits, log)
     log.gate.set()
@@ -329,7 +329,7 @@ async def test_kafka_tells_of_a_release_and_of_a_new_fence_before_anything_else(
     monkeypatch.setattr("exness_streams.transport.kafka.commits.committed_offsets", nothing_committed)
     cells = UnstartedCellLog()
     table: Any = LogTable(CHANGELOG)
-    commits = TableCommits(table, cells)
+    commits = TableCommits(table, cells, WorkMetrics())
     ways: list[Callable[[], Awaitable[None]]] = [
         lambda: cells.fence([0]), lambda: cells.release([0]), lambda: cells.close(),
     ]  # fmt: skip

@@ -18,7 +18,7 @@ from exness_streams.api.stream.market import MarketBoard
 from exness_streams.api.stream.messages import FeedMessage, Form, HeartbeatMessage, encoded
 from exness_streams.api.stream.reader import BEHIND_BYTES, SERVICE_RESTART, TRY_AGAIN_LATER, UNREAD_BYTES_MAX, Reader
 from exness_streams.domain.events import Event
-from exness_streams.engine.listener import CellListener
+from exness_streams.engine.event_sink import EventSink
 
 PACE_S = 0.05
 """Market data goes round at most this often; the first change after quiet goes at once."""
@@ -37,7 +37,7 @@ READERS_MAX = 5_000
 READERS_PER_ACCOUNT_MAX = 64
 
 
-class StreamHub(CellListener):
+class StreamHub(EventSink):
     """Knows every reader, those of this worker's own accounts by account."""
 
     def __init__(

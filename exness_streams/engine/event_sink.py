@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from exness_streams.domain.events import Event
 
 
-class CellListener:
-    """This one does nothing; the live stream puts its own in its place. Called within the fold: never waits."""
+class EventSink:
+    """This one does nothing; the live stream has one that does. Called within the fold: never waits."""
 
     def folded(self, partition: int, events: Sequence[Event]) -> None:
         """Records were folded: their events, and perhaps newer quotes. `Cell.account` shows the rows afterwards."""
