@@ -1,4 +1,4 @@
-"""All that touches names which aiohttp keeps for itself: how it answers what is no request, before any middleware."""
+"""Everything that touches aiohttp's private names: how it answers what is not a request, before any middleware."""
 
 from __future__ import annotations
 

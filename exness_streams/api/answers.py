@@ -46,7 +46,7 @@ def _nothing_closed(outcome: PositionsClosed) -> Rejection:
     """No position had a market: as with a single close the key stays free, so the client is told to come again."""
     return Rejection(
         RejectionCode.PRICE_UNAVAILABLE,
-        "none of the positions has a price to close at now",
+        "no position has a price at which it can be closed now",
         {"positions": [result.position_id for result in outcome.results]},
     )
 

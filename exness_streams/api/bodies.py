@@ -172,7 +172,7 @@ class PlaceRequest(Request, frozen=True, kw_only=True):
 
 
 class CancelRequest(Request, frozen=True, kw_only=True):
-    """Take a pending order back."""
+    """Cancel a pending order."""
 
     order_id: Identifier
 

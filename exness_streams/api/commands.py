@@ -98,10 +98,12 @@ class CommandDesk:
         try:
             return await self._journal.submit(cell.partition, command)
         except NotWritten as fault:
-            raise ApiError(503, "NOT_READY", f"the request was not taken: {fault}") from fault
+            raise ApiError(503, "NOT_READY", f"the request was not accepted: {fault}") from fault
         except OutcomeUnknown as fault:
             raise ApiError(
-                504, "OUTCOME_UNKNOWN", f"{fault}: repeat the request with the same Idempotency-Key to learn it"
+                504,
+                "OUTCOME_UNKNOWN",
+                f"{fault}: repeat the request with the same Idempotency-Key to learn the outcome",
             ) from fault
 
 

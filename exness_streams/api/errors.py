@@ -107,12 +107,12 @@ def answer_to_failure(request: web.Request, failure: Exception) -> web.Response:
             # Nobody is there to read this, and nothing is wrong here.
             log.debug("%s %s: the client is gone: %r", request.method, in_one_line(request.path), failure)
             return error_response(
-                ApiError(499, "CLIENT_GONE", "the connection was closed before the request was whole")
+                ApiError(499, "CLIENT_GONE", "the connection was closed before the request was complete")
             )
         case LogFault():
-            return error_response(ApiError(503, "NOT_READY", f"the request was not taken: {in_one_line(failure)}"))
+            return error_response(ApiError(503, "NOT_READY", f"the request was not accepted: {in_one_line(failure)}"))
     log.error("%s %s failed", request.method, in_one_line(request.path), exc_info=failure)
-    return error_response(ApiError(500, "INTERNAL", "an unexpected fault; the log of the server has it"))
+    return error_response(ApiError(500, "INTERNAL", "unexpected error; see the server's log"))
 
 
 @web.middleware

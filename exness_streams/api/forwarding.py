@@ -108,7 +108,7 @@ class Forwarding:
     ) -> web.StreamResponse:
         body = await request.read()
         if self._engine.app.should_stop:  # its client is closed before its server
-            raise ApiError(503, "NOT_READY", "this worker is stopping: ask another")
+            raise ApiError(503, "NOT_READY", "this worker is stopping: use another one")
         try:
             return await self._while_owned(topic, partition, owner, self._ask(request, body, owner))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
@@ -119,7 +119,8 @@ class Forwarding:
             raise ApiError(
                 504,
                 "OUTCOME_UNKNOWN",
-                "the account's worker did not answer: repeat the request with the same Idempotency-Key to learn it",
+                "the account's worker did not answer: repeat the request with the same Idempotency-Key to learn the "
+                "outcome",
             ) from error
 
     async def _ask(self, request: web.Request, body: bytes, owner: str) -> web.StreamResponse:

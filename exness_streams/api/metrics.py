@@ -1,4 +1,4 @@
-"""The metrics in Prometheus' form. What is counted anyway is read when somebody asks; only durations are observed.
+"""Metrics in Prometheus' format. Counters that exist anyway are read when a scraper asks; durations are observed.
 
 docs/operations.md lists them. No label names an account.
 """
@@ -44,7 +44,7 @@ TRANSACTION_BUCKETS_S = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 
 RECORDS_BUCKETS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000)
 
 FAUST_COUNTERS = {
-    "messages_received_total": "Messages read; a batch of records is one",
+    "messages_received_total": "Messages read; a batch counts as one",
     "events_total": "Events handed to agents",
     "assignments_completed": "Assignments of partitions made by this process as the group's leader",
     "assignments_failed": "Assignments of partitions that failed",
@@ -92,18 +92,18 @@ class WorkHistograms:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._batch = Histogram(
-            "exness_batch_records", "Records taken at once", ["topic"], registry=registry, buckets=RECORDS_BUCKETS
+            "exness_batch_records", "Records read in one batch", ["topic"], registry=registry, buckets=RECORDS_BUCKETS
         )
         self._size = Histogram(
             "exness_transaction_records",
-            "Records of a transaction, by what it keeps",
+            "Records per transaction, by work",
             ["work"],
             registry=registry,
             buckets=RECORDS_BUCKETS,
         )
         self._duration = Histogram(
             "exness_transaction_duration_seconds",
-            "Time from a transaction's beginning to its commit, by what it keeps",
+            "Time from the beginning of a transaction to its commit, by work",
             ["work"],
             registry=registry,
             buckets=TRANSACTION_BUCKETS_S,
@@ -221,7 +221,7 @@ class EngineCollector(Collector):
         cells = self._engine.cells
         counted = cells.counters
         yield counter("exness_positions_opened", "Positions opened, by market and pending orders", counted[OPENED])
-        gone = CounterMetricFamily("exness_positions_closed", "Positions gone as a whole, by reason", labels=["reason"])
+        gone = CounterMetricFamily("exness_positions_closed", "Positions closed in full, by reason", labels=["reason"])
         for reason in (*get_args(CloseReason), DROPPED):
             gone.add_metric([reason], counted[closed(reason)])
         yield gone
@@ -244,7 +244,7 @@ class EngineCollector(Collector):
         ticks = GaugeMetricFamily("exness_ticks_lag_records", "Ticks not framed yet", labels=["partition"])
         for partition, behind in tick_lags(self._engine):
             ticks.add_metric([str(partition)], behind)
-        events = GaugeMetricFamily("exness_events_lag_records", "Events in no history yet", labels=["partition"])
+        events = GaugeMetricFamily("exness_events_lag_records", "Events not yet in a history", labels=["partition"])
         for partition, behind in event_lags(self._engine):
             events.add_metric([str(partition)], behind)
         yield from (lag, unfolded, ticks, events)
@@ -252,14 +252,14 @@ class EngineCollector(Collector):
     def _market(self) -> Iterator[Metric]:
         counted = self._engine.framer.counters
         yield counter("exness_ticks_framed", "Ticks taken into frames", counted["ticks"])
-        yield counter("exness_ticks_malformed", "Ticks ignored because they are none", counted["malformed"])
-        yield counter("exness_ticks_ahead", "Ticks of the future, which count as of now", counted["ahead"])
-        faults = CounterMetricFamily("exness_tick_faults", "Faults of ticks, by reason", labels=["reason"])
+        yield counter("exness_ticks_malformed", "Malformed ticks ignored", counted["malformed"])
+        yield counter("exness_ticks_ahead", "Ticks with a time in the future, taken as of now", counted["ahead"])
+        faults = CounterMetricFamily("exness_tick_faults", "Faulty ticks, by reason", labels=["reason"])
         for fault in TickFault:
             faults.add_metric([fault.value], self._engine.framer.faults[fault])
         yield faults
         yield counter("exness_frames", "Price frames written", counted["frames"])
-        age = GaugeMetricFamily("exness_quote_age_seconds", "Age of the quote that cells hold", labels=["symbol"])
+        age = GaugeMetricFamily("exness_quote_age_seconds", "Age of the newest quote in the cells", labels=["symbol"])
         for symbol, quote in list(self._engine.cells.quotes.items()):
             age.add_metric([symbol], time.time() - quote.time_ms / 1000)
         yield age
@@ -268,12 +268,12 @@ class EngineCollector(Collector):
         engine = self._engine
         yield gauge("exness_ready", "1 when requests can be served", engine.is_ready)
         yield gauge(
-            "exness_cells_owned", "Partitions of the journal that are this worker's", len(engine.cells.partitions)
+            "exness_cells_owned", "Partitions of the journal that this worker owns", len(engine.cells.partitions)
         )
         if self._work.recovery_s is not None:
             yield gauge(
                 "exness_recovery_duration_seconds",
-                "The last recovery: from the rebalance until all that was acknowledged was folded",
+                "The last recovery: from the rebalance until every acknowledged record was folded",
                 self._work.recovery_s,
             )
 
@@ -298,13 +298,15 @@ class StreamCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield gauge(
-            "exness_stream_clients", "WebSocket clients, those served by way of this worker included", len(self._hub)
+            "exness_stream_clients", "WebSocket clients, including those of accounts on other workers", len(self._hub)
         )
         sent = CounterMetricFamily("exness_stream_messages", "Messages to WebSocket clients, by type", labels=["type"])
         for kind in STREAM_MESSAGES:
             sent.add_metric([kind], self._hub.counters[kind])
         yield sent
-        yield counter("exness_stream_slow_closed", "WebSocket clients too slow for their events", self._hub.slow_closed)
+        yield counter(
+            "exness_stream_slow_closed", "WebSocket clients closed because they were too slow", self._hub.slow_closed
+        )
 
 
 def faust_metrics(app: Any) -> Iterator[Metric]:

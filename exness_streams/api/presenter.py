@@ -1,4 +1,4 @@
-"""From the domain's values to the public messages."""
+"""Turns the domain's values into the public messages."""
 
 from __future__ import annotations
 

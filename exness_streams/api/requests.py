@@ -1,4 +1,4 @@
-"""Reading requests: strict, exact, and every complaint names its field."""
+"""Reading requests: strict, exact, and every error names its field."""
 
 from __future__ import annotations
 

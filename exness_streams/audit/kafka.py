@@ -93,7 +93,10 @@ async def checkpoint_cluster(
         for partition in range(await _cells(reader, cluster)):
             found, replay = await auditor.audit(partition)
             if not found.is_clean:
-                raise CellDiffers(f"cell {partition} gets no checkpoint, since its table and journal differ: audit it")
+                raise CellDiffers(
+                    f"cell {partition} gets no checkpoint because its table and journal differ: "
+                    "`exness-streams audit --kafka` shows where"
+                )
             written.append(
                 write_checkpoint(checkpoints_dir, partition, found.ended_at, replay.entries, replay.last_record)
             )

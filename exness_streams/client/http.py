@@ -105,7 +105,7 @@ class ApiClient:
         return self._ask("/api/v1/orders/place", fields, OrderMessage)
 
     def cancel(self, order_id: str) -> OrderMessage:
-        """Take a pending order back."""
+        """Cancel a pending order."""
         return self._ask("/api/v1/orders/cancel", {"orderId": order_id}, OrderMessage)
 
     def deposit(self, fields: Fields) -> BalanceMessage:

@@ -103,7 +103,7 @@ def _read(socket: ClientConnection, watch: Follower, on_tick: Callable[[], None]
                 watch.disconnected("no heartbeat")
                 return
         except msgspec.MsgspecError as error:
-            watch.disconnected(f"a frame makes no sense: {error}")
+            watch.disconnected(f"a message cannot be read: {error}")
             return
         if watch.take_wish():
             socket.send(_RESYNC)

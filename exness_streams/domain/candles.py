@@ -1,7 +1,7 @@
-"""Candles: what became of a market in each minute, and in longer intervals made of minutes. Times are UTC.
+"""Candles: open, high, low and close of each minute, and of longer intervals made of minutes. Times are UTC.
 
-A minute is known from two sides: what was observed of it tick by tick, and what the exchange's history tells of it.
-Both are kept; what is shown of them does not depend on which came first.
+A minute has two sources: the ticks that were observed, and the exchange's history. Both are kept; what is shown
+does not depend on which came first.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ class PlaceOrder(CommandBase, frozen=True, kw_only=True, tag="PlaceOrder"):
 
 
 class CancelOrder(CommandBase, frozen=True, kw_only=True, tag="CancelOrder"):
-    """Take a pending order back."""
+    """Cancel a pending order."""
 
     order_id: str
 

@@ -1,4 +1,4 @@
-"""Which pending orders are over by when, found without looking at orders."""
+"""Pending orders by the time at which they expire: those that are over are found without a walk over orders."""
 
 from __future__ import annotations
 

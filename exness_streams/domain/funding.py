@@ -1,4 +1,4 @@
-"""What a deposit and a reset do to an account row. Pure, as trading.py."""
+"""What a deposit and a reset do to an account row. Pure, as positions.py."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def canonical(amount: Decimal) -> Decimal:
     if not amount:
         return ZERO
     if not amount.is_finite():
-        raise ValueError(f"{amount} is no number")
+        raise ValueError(f"{amount} is not a number")
     shortest = amount.normalize(_EXACT)
     # Its exponent is positive when ten divides it; to ask for the exponent itself costs as much as all the rest.
     if shortest.adjusted() > 0 and not shortest.remainder_near(_TEN, _EXACT):

@@ -1,4 +1,4 @@
-"""What placing, filling, cancelling and expiring a pending order does to an account row. Pure, as trading.py."""
+"""What placing, filling, cancelling and expiring a pending order does to an account row. Pure, as positions.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a tick must be before anything is made of it: anybody may write to the topic that ticks are read from."""
+"""Checks a tick before it is used, because anybody may write to the topic that ticks are read from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The trigger index: which prices make something happen, found without looking at positions.
+"""The trigger index: finds what a price triggers, without a walk over positions.
 
 A frame costs O(log n + fired) for each of its four staircases; rows stay in the store.
 """

@@ -42,7 +42,7 @@ def build_engine(settings: Settings, metrics: EngineMetrics | None = None) -> En
     refuse_other_aiokafka()
     refuse_other_faust()
     if ignored := ignored_variables():
-        log.warning("variables of Faust's that change nothing here: %s", ", ".join(ignored))
+        log.warning("ignored environment variables of Faust: %s", ", ".join(ignored))
     if not isinstance(settings, KafkaSettings):
         clear_the_way(settings.tables_dir, beneath=settings.tables_dir)
     settings.tables_dir.mkdir(parents=True, exist_ok=True)

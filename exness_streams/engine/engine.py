@@ -93,7 +93,7 @@ class Engine:
             return "the platform is ending, for its log takes nothing more: /readyz and its last line say why"
         if self.app.should_stop:
             return "the platform is stopping"
-        return "the platform is starting: it is reading what was acknowledged before"
+        return "the platform is starting: it is still reading its journal"
 
     @property
     def fault(self) -> LogFault | None:

@@ -1,4 +1,4 @@
-"""Who is told at once of what the cells of this process have folded: the live stream (api/stream/hub.py)."""
+"""The listener that hears at once what the cells of this process have folded: the live stream (api/stream/hub.py)."""
 
 from __future__ import annotations
 

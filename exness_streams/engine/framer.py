@@ -187,8 +187,8 @@ class Framer:
     def _note_ahead(self, record: OffsetTickRecord) -> None:
         if not self.counters["ahead"]:
             log.warning(
-                "tick %d of %s is of the future by this machine's clock, and counts as of now; further ones are only "
-                "counted",
+                "tick %d of %s has a time in the future by this machine's clock and is taken as of now; further "
+                "ones are only counted",
                 record.offset,
                 MARKET_UPDATES_TOPIC,
             )

@@ -1,4 +1,4 @@
-"""The way of a command: appended to the journal, settled by the fold, answered here."""
+"""The gateway for commands: appends each to the journal, and answers with the outcome of its fold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an engine tells of its work, for monitoring: once a batch or transaction, never once a record."""
+"""What an engine reports about its work, for monitoring: once a batch or transaction, never once a record."""
 
 from __future__ import annotations
 

@@ -332,7 +332,7 @@ class BackpackFeed:
                 self._settings.silent_after_ms / 1000,
             )
         if returned:
-            logger.info("tickers arrive of %s", ", ".join(returned))
+            logger.info("tickers of %s arrive", ", ".join(returned))
 
     def _change(self, status: FeedStatus, reason: str, level: int = logging.WARNING) -> None:
         if status is self._status:

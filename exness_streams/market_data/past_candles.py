@@ -75,7 +75,7 @@ class PastCandles:
             return LOOK_S
         except RestFault as fault:
             if not self._is_away:
-                log.warning("past candles are not known, and are asked for again: %s", fault)
+                log.warning("past candles are unavailable and will be requested again: %s", fault)
             self._is_away = True
             return self._retry_s
         # A little after the minute, so that the exchange has it.
@@ -97,7 +97,7 @@ class PastCandles:
                 await self._store.take_told(symbol, interval, told, page)
                 self._known.add(symbol)
                 if self._is_away:
-                    log.info("the exchange tells past candles again")
+                    log.info("past candles are available again")
                 self._is_away = False
         return is_complete
 

@@ -51,7 +51,7 @@ class QuoteMerger:
             if not self.ahead:
                 ahead_ms = (event_us - now_us) // 1000
                 log.warning(
-                    "an event of %s is %d ms ahead of this machine's clock, and counts as of now; further ones are "
+                    "an event of %s is %d ms ahead of this machine's clock and is taken as of now; further ones are "
                     "only counted",
                     message.symbol,
                     ahead_ms,

@@ -125,7 +125,7 @@ class BackpackRest:
         """
         step_s = INTERVALS_S.get(interval)
         if step_s is None:
-            raise ValueError(f"interval {interval!r} is none of {', '.join(INTERVALS_S)}")
+            raise ValueError(f"interval {interval!r} is not one of {', '.join(INTERVALS_S)}")
         found: dict[int, Kline] = {}
         from_s = -(-start_s // step_s) * step_s
         async with self._session() as session:
@@ -179,7 +179,7 @@ class BackpackRest:
         try:
             raws = _decode_rows(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            raise self._fault(path, f"this is no list in JSON: {in_one_line(body, EXCERPT_MAX)}") from None
+            raise self._fault(path, f"the answer is not a JSON list: {in_one_line(body, EXCERPT_MAX)}") from None
         rows, skipped, first = [], 0, ""
         for raw in raws:
             try:
@@ -261,7 +261,7 @@ def _kline(raw: msgspec.Raw) -> Kline | None:
     row = _decode_kline(raw)
     start_ms = utc_ms(row.start)
     if start_ms is None:
-        raise ValueError("start is no time")
+        raise ValueError("start is not a time")
     if row.open is None or row.high is None or row.low is None or row.close is None:
         return None
     first, high, low, last = _size(row.open), _size(row.high), _size(row.low), _size(row.close)
@@ -277,7 +277,7 @@ def _optional_size(number: Decimal | None) -> Decimal | None:
 
 def _size(number: Decimal) -> Decimal:
     if not number.is_finite() or not ZERO < number <= AMOUNT_MAX or number.adjusted() < _SCALE_MIN:
-        raise ValueError("no positive number of a usual size")
+        raise ValueError("not a positive number of a usual size")
     return number
 
 

@@ -47,10 +47,10 @@ def check_source(data_dir: Path, source: Source) -> bool:
     if known == source:
         return True
     if known not in SOURCES:
-        raise OtherSource(f"{mark} should say where the prices come from, {' or '.join(SOURCES)}, and does not")
+        raise OtherSource(f"{mark} should contain {' or '.join(SOURCES)}, the source of the prices, but does not")
     way_out = "run --feed simulated`" if known == "simulated" else "run --feed backpack` and no BACKPACK_WS_URL"
     raise OtherSource(
-        f"{data_dir} holds trades at {known} prices, and these would be {source}: choose another directory "
+        f"{data_dir} holds trades at {known} prices, and this run would use {source} prices: choose another directory "
         f"(--data-dir, EXNESS_DATA_DIR), or go on with `exness-streams {way_out}"
     )
 
@@ -60,8 +60,8 @@ def check_topic(counted: Mapping[str, int], source: Source) -> None:
     known = max(counted, key=lambda name: counted[name], default=source)
     if known != source:
         raise OtherSource(
-            f"the topic of market updates holds {known} prices of the last day, and these would be {source}: set "
-            "BACKPACK_WS_URL back, or use another Kafka cluster"
+            f"the topic of market updates holds {known} prices of the last day, and this process would write {source} "
+            "ones: set BACKPACK_WS_URL back, or use another Kafka cluster"
         )
 
 

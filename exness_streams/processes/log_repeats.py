@@ -1,4 +1,4 @@
-"""Saying things once: the clients of a broker that is away report each of their retries."""
+"""Logs a repeated message once: clients of an unreachable broker would log each of their retries."""
 
 from __future__ import annotations
 

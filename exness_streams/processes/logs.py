@@ -1,4 +1,4 @@
-"""What a process logs: our own news and everybody's warnings, each once."""
+"""What a process logs: our own information and the warnings of all packages, each once."""
 
 from __future__ import annotations
 

@@ -35,20 +35,20 @@ class FeedCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         now = self._service.metrics()
         yield gauge("exness_feed_connected", "1 while data flows", now.status == "connected")
-        yield counter("exness_feed_reconnects", "Connections after the first", now.reconnects)
-        yield counter("exness_feed_failed_attempts", "Connections that could not be made", now.failed_attempts)
+        yield counter("exness_feed_reconnects", "Reconnections", now.reconnects)
+        yield counter("exness_feed_failed_attempts", "Failed connection attempts", now.failed_attempts)
         yield _labelled("exness_feed_ticks", "Market updates handed to the log", "symbol", now.published)
         yield _labelled("exness_feed_ignored", "Frames ignored, by reason", "reason", now.ignored)
-        yield counter("exness_feed_ahead", "Frames that claimed to be of the future, and count as of now", now.ahead)
+        yield counter("exness_feed_ahead", "Frames with a time in the future, taken as of now", now.ahead)
         yield _labelled("exness_feed_errors", "Error frames of the exchange, by its code", "code", now.errors)
-        yield gauge("exness_feed_silent_symbols", "Wanted symbols without a ticker lately", len(now.silent_symbols))
+        yield gauge("exness_feed_silent_symbols", "Symbols without a recent ticker", len(now.silent_symbols))
         if now.last_tick_ms is not None:
             yield gauge(
                 "exness_feed_last_tick_age_seconds",
                 "Local clock minus the event time of the newest market update",
                 time.time() - now.last_tick_ms / 1000,
             )
-            yield gauge("exness_feed_skew_seconds", "Local clock minus event time as it arrived", now.skew_ms / 1000)
+            yield gauge("exness_feed_skew_seconds", "Local clock minus event time on arrival", now.skew_ms / 1000)
 
 
 def _labelled(name: str, meaning: str, label: str, counts: Mapping[str, int]) -> Metric:
@@ -67,7 +67,7 @@ class _WorkerCollector(Collector):
         yield InfoMetricFamily("exness_build", "The program", {"version": __version__})
         yield gauge("exness_feed_leader", "1 in the process that ingests", worker.leads.is_set())
         yield gauge("exness_feed_waiting_records", "Updates that wait for a transaction", worker.publisher.waiting)
-        yield gauge("exness_ready", "1 when it ingests, or could take over", worker.joined.is_set())
+        yield gauge("exness_ready", "1 if this process ingests or can take over", worker.joined.is_set())
         yield from faust_metrics(worker.app)
 
 

@@ -215,7 +215,7 @@ class MarketDataWorker:
             ended.result()
             return
         if not self._failed_lately():
-            log.warning("ingesting stopped, and begins again when Kafka answers: %s", fault)
+            log.warning("ingesting has stopped and resumes when Kafka answers: %s", fault)
         self._failed_at_s = time.monotonic()
         await asyncio.sleep(RETRY_S)
         self._changed.set()

@@ -118,7 +118,7 @@ class _Repeated(ValueError):
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise _Repeated("a name stands there twice")
+        raise _Repeated("a name occurs twice")
     return found
 
 

@@ -1,4 +1,4 @@
-"""The newest prices in an embedded log: where a simulated market goes on after a restart."""
+"""The newest prices in an embedded log: where a simulated market continues after a restart."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def place(desk: Desk, asset: str, side: str, expires_in: int | None, **terms: An
 @click.argument("order_id", type=ORDER_ID)
 @at_a_desk
 def cancel(desk: Desk, order_id: str) -> None:
-    """Take a pending order back.
+    """Cancel a pending order.
 
     ORDER_ID is that of `orders`, such as ord_0_2.
     """

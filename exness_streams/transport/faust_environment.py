@@ -1,4 +1,4 @@
-"""Faust reads some hundred variables of the environment, which override what an app was told: here none counts.
+"""Keeps Faust from reading its hundred or so environment variables, which would override the app's settings.
 
 What the platform can be told has names of its own (EXNESS_…, KAFKA_BROKERS, PORT). `WEB_BIND=0.0.0.0` left over from
 another service must not open a door, nor `APP_DATADIR` move the data.

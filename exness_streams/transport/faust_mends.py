@@ -1,4 +1,4 @@
-"""Names that Faust keeps for itself and that this package calls or overrides."""
+"""Faust's private names that this package calls or overrides."""
 
 from __future__ import annotations
 

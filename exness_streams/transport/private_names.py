@@ -1,6 +1,6 @@
-"""Names of other packages that are theirs to change, and that this one needs. They are looked for at the start.
+"""Private names of other packages that this one needs. The start checks that they exist.
 
-A release that lacks one must be refused there, in one line, and not in the middle of somebody's trade.
+A release that lacks one is refused there, in one line, and not in the middle of somebody's trade.
 """
 
 from __future__ import annotations

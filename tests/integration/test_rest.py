@@ -227,7 +227,7 @@ async def test_a_document_that_is_no_list_is_a_fault_in_one_line(body: bytes, ex
     exchange.answers = [web.Response(body=body)]
     client = asking(exchange)
     for ask in (client.fetch_markets(), client.fetch_klines("SOL_USDC", "1m", 0, 60)):
-        with pytest.raises(RestFault, match="this is no list in JSON") as caught:
+        with pytest.raises(RestFault, match="the answer is not a JSON list") as caught:
             await ask
         assert str(caught.value).isprintable()
         assert exchange.url in str(caught.value)
@@ -285,7 +285,7 @@ async def silent_server() -> AsyncIterator[str]:
 
 
 async def test_an_interval_that_is_none_is_misuse() -> None:
-    with pytest.raises(ValueError, match="interval '1y' is none of 1m, 3m"):
+    with pytest.raises(ValueError, match="interval '1y' is not one of 1m, 3m"):
         await BackpackRest("http://127.0.0.1:1").fetch_klines("SOL_USDC", "1y", 0, 60)
 
 

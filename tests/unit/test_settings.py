@@ -96,7 +96,7 @@ WRONG = [
     ("EXNESS_TERMS", "[" * 100, "a JSON object"),
     ("EXNESS_TERMS", "[]", "an object of objects"),
     ("EXNESS_TERMS", '{"SOL_USDC":1}', "an object of objects"),
-    ("EXNESS_TERMS", '{"SOL_USDC":{"feeRate":0,"feeRate":0.01}}', "a name stands there twice"),
+    ("EXNESS_TERMS", '{"SOL_USDC":{"feeRate":0,"feeRate":0.01}}', "a name occurs twice"),
     ("EXNESS_TERMS", '{"SOL_USDC":{"feeRate":NaN}}', "a JSON object"),
     ("EXNESS_TERMS", '{"SOL_USDC":{"feeRate":1e9999999999999999999}}', "a JSON object"),
     ("EXNESS_TERMS", '{"GONE_USDC":{}}', "GONE_USDC must be one of the instruments SOL_USDC, BTC_USDC, ETH_USDC"),

@@ -84,15 +84,15 @@ _PARAMETERS: dict[str, Schema] = {
     "IdempotencyKey": {
         "name": "Idempotency-Key",
         "in": "header",
-        "description": "The client's name for this request: under it, it takes effect once. An account remembers "
-        "its newest 10,000.",
+        "description": "The client's name for this request: the request takes effect once, however often it is "
+        "sent. An account remembers its newest 10,000.",
         "schema": {"type": "string", "pattern": "^[!-~]{1,128}$"},
     },
 }
 _HEADERS: dict[str, Schema] = {
     "RetryAfter": {"description": "Seconds", "required": True, "schema": {"type": "integer"}},
     "IdempotentReplayed": {
-        "description": "There when this is the answer to an earlier request of the same key",
+        "description": "Present if this is the answer to an earlier request with the same key",
         "schema": {"type": "string", "const": "true"},
     },
 }

@@ -65,7 +65,7 @@ _A_NUMBER = {"type": ["number", "string"]}
 _NOT_BOTH = {
     "not": {"required": ["quantity", "percentage"], "properties": {"quantity": _A_NUMBER, "percentage": _A_NUMBER}}
 }
-_CURSOR = {"type": "string", "description": "The nextCursor of the answer before, for what is older"}
+_CURSOR = {"type": "string", "description": "The nextCursor of the previous answer, to read older entries"}
 
 
 def _limit(default: int) -> dict[str, Any]:
@@ -95,7 +95,7 @@ _PUBLIC = (
         path="/",
         name="getBanner",
         tag="service",
-        summary="What this is, and where to go on; a client that prefers text/html gets the trading page",
+        summary="A banner with links to the API; a client that prefers text/html gets the trading page",
         answers={200: Banner},
         for_account=False,
     ),
@@ -217,7 +217,7 @@ _POSITIONS = (
         path="/api/v1/positions/close-all",
         name="closeAllPositions",
         tag="positions",
-        summary="Close every open position; each is told of by itself",
+        summary="Close every open position; one result for each",
         body=bodies.CloseAllRequest,
         answers={200: messages.CloseAllMessage},
         refusals=OF_A_COMMAND,
@@ -243,7 +243,7 @@ _ORDERS = (
         path="/api/v1/orders/place",
         name="placeOrder",
         tag="orders",
-        summary="Place a limit or stop order; its margin and fee are held while it is open",
+        summary="Place a limit or stop order; its margin and fee are reserved while it is open",
         body=bodies.PlaceRequest,
         answers={201: messages.OrderMessage},
         refusals=(*OF_A_COMMAND, *_OF_TERMS, "PRICE_UNAVAILABLE", "INVALID_TRIGGER", *_OF_FUNDS),
@@ -257,7 +257,7 @@ _ORDERS = (
         path="/api/v1/orders/cancel",
         name="cancelOrder",
         tag="orders",
-        summary="Take a pending order back",
+        summary="Cancel a pending order",
         body=bodies.CancelRequest,
         answers={200: messages.OrderMessage},
         refusals=(*OF_A_COMMAND, "ORDER_NOT_FOUND"),
@@ -286,8 +286,12 @@ _ACCOUNT = (
         query={
             "limit": _limit(50),
             "cursor": _CURSOR,
-            "symbol": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$", "description": "Only its trades"},
-            "reason": {"enum": list(get_args(CloseReason)), "description": "Only trades that were closed so"},
+            "symbol": {
+                "type": "string",
+                "pattern": "^[A-Za-z0-9._-]{1,64}$",
+                "description": "Only trades of this instrument",
+            },
+            "reason": {"enum": list(get_args(CloseReason)), "description": "Only trades closed for this reason"},
         },
     ),
     RouteText(
@@ -316,7 +320,7 @@ _ACCOUNT = (
         path="/api/v1/account/reset",
         name="resetAccount",
         tag="account",
-        summary="Begin anew: positions and orders are dropped, the balance is what it was at first",
+        summary="Start again: drops positions and orders without a trade, and restores the starting balance",
         body=bodies.ResetRequest,
         answers={200: messages.BalanceMessage},
         refusals=OF_A_COMMAND,
@@ -350,9 +354,9 @@ MEANINGS = {
     "INVALID_TRIGGER": "a stop loss, take profit or order price is on the wrong side of the market",
     "INSUFFICIENT_MARGIN": "margin and fee are more than the free cash",
     "SLIPPAGE_EXCEEDED": "the market is further away than `slippage` allows",
-    "LIMIT_REACHED": "one position, order, exposure or deposit too many",
+    "LIMIT_REACHED": "a limit on positions and orders, exposure or balance would be exceeded",
     "UPGRADE_REQUIRED": "it is a WebSocket",
     "FORBIDDEN": "pages of that Origin may not connect",
-    "OUTCOME_UNKNOWN": "it may have taken effect: repeat it with the same `Idempotency-Key` to learn it",
+    "OUTCOME_UNKNOWN": "it may have taken effect: repeat it with the same `Idempotency-Key` to learn the outcome",
 }
 """What each code of a refusal means, in a few words."""

@@ -1,7 +1,7 @@
-"""The readers of this worker's live streams, and all that they are told without asking.
+"""The readers of this worker's live streams, and what is pushed to them.
 
-An event goes to its account's sockets from within the fold. Market data goes round at a pace: one encoding per quote,
-one batch for all readers that are as far as each other, and nothing for a reader that has not taken the last.
+An event goes to its account's sockets from within the fold. Market data is sent in paced rounds: one encoding per
+quote, one batch for all readers at the same version, and nothing for a reader that has not read the last round.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The market as streams show it: each quote encoded once, and what a reader has missed put together once for all."""
+"""The market as streams show it: each quote is encoded once, and readers at the same version share one batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A live stream by way of a worker that does not own the account: both directions, at the far reader's speed."""
+"""A live stream passed through a worker that does not own the account: both directions, at the far reader's speed."""
 
 from __future__ import annotations
 

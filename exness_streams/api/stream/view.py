@@ -66,7 +66,7 @@ class StreamViews:
         """GET /ws"""
         asked = self._read(request)
         if self._worker.should_stop:
-            raise ApiError(503, "NOT_READY", "this worker is stopping: ask another")
+            raise ApiError(503, "NOT_READY", "this worker is stopping: use another one")
         owner = self._forwarding.owner_elsewhere(request, asked.account_id)
         if owner is not None:
             return await self._relay.serve(request, *owner, asked.account_id, asked.form)

@@ -1,4 +1,4 @@
-"""Depositing into an account, and beginning anew."""
+"""Deposits and resets."""
 
 from __future__ import annotations
 

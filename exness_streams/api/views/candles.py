@@ -42,7 +42,7 @@ class CandlesView(ApiView):
             raise invalid_request("interval", f"unknown interval; this route accepts: {', '.join(INTERVALS_S)}")
         limit = limit_of(request.query.get("limit", str(LIMIT_DEFAULT)), LIMIT_MAX)
         if not self._is_recovered():
-            raise ApiError(503, "NOT_READY", "the platform is starting: it is reading what was kept before")
+            raise ApiError(503, "NOT_READY", "the platform is starting: it is still reading its tables")
         try:
             found = await self._candles.newest(symbol, interval, limit)
         except NotOwned:

@@ -1,4 +1,4 @@
-"""All that touches aiokafka's private names: what it has no setting for, and what it says too loudly."""
+"""Everything that touches aiokafka's private names: what it has no setting for, and what it logs too loudly."""
 
 from __future__ import annotations
 

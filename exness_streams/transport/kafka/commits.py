@@ -1,7 +1,7 @@
 """The commit protocol on Kafka: a transactional producer for each cell, and the market agent's plain one.
 
 Starting a producer with a cell's transactional id ends its former owner's: whatever that one still sends is
-refused by the brokers. So a worker that was paused, and wakes up as a stranger, cannot write.
+refused by the brokers. So a worker that was paused and has lost its cells cannot write.
 """
 
 from __future__ import annotations

@@ -182,7 +182,7 @@ class Producer(driver.Producer):  # type: ignore[misc]
         try:
             sent = await super().send(*args, **kwargs)
         except ProducerSendError as error:
-            raise LogFault(f"Kafka takes no record: {error}") from error
+            raise LogFault(f"Kafka accepts no records: {error}") from error
         return asyncio.ensure_future(self._delivered(sent))
 
     async def _delivered(self, sent: Awaitable[Any]) -> Any:

@@ -30,7 +30,7 @@ async def committed_offsets(cluster: KafkaCluster, group: str, topic: str, parti
             if isinstance(found, dict):
                 return {tp.partition: at.offset for tp, at in found.items() if at.offset >= 0}
             if time.monotonic() > deadline_s:
-                raise LogFault(f"Kafka does not tell the offsets of group {group}: {found}") from found
+                raise LogFault(f"Kafka did not return the offsets of group {group}: {found}") from found
             await asyncio.sleep(0.1)
 
 

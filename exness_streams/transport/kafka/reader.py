@@ -63,7 +63,7 @@ class KafkaReader:
                 if decided >= written:
                     return decided
                 if time.monotonic() > deadline_s:
-                    raise LogFault(f"a transaction on partition {partition} of {topic} stays undecided: try again")
+                    raise LogFault(f"a transaction on partition {partition} of {topic} remains undecided: try again")
                 await asyncio.sleep(POLL_S)
 
     async def read(self, topic: str, partition: int, first: int, end: int, take: Callable[[Any], bool]) -> None:
@@ -87,9 +87,7 @@ class KafkaReader:
                 if reached > position:  # by markers alone, too
                     position, moved_at_s = reached, time.monotonic()
                 elif time.monotonic() - moved_at_s > ANSWER_S_MAX:
-                    raise LogFault(
-                        f"Kafka does not go on giving records of {topic}: look at the brokers, and try again"
-                    )
+                    raise LogFault(f"Kafka stopped delivering records of {topic}: check the brokers and try again")
                 if any(take(record) for record in found if record.offset < end):
                     return
 

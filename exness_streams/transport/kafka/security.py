@@ -1,4 +1,4 @@
-"""How to prove to Kafka's brokers who one is, and to be sure who they are."""
+"""TLS and SASL for Kafka: how a client signs in at the brokers, and how it verifies them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ class KafkaSecurity:
             raise LogFault("a key file is given for Kafka, but no certificate file: give both")
         if self.sasl_mechanism is None:
             if self.username is not None or self.password is not None:
-                raise LogFault(f"a user is given for Kafka, but no SASL mechanism: one of {', '.join(SASL_MECHANISMS)}")
+                raise LogFault(
+                    f"a user name is given for Kafka, but no SASL mechanism: set one of {', '.join(SASL_MECHANISMS)}"
+                )
         elif self.sasl_mechanism not in SASL_MECHANISMS:
             allowed = ", ".join(SASL_MECHANISMS)
             raise LogFault(f"the SASL mechanism for Kafka is {self.sasl_mechanism!r}: it can be {allowed}")

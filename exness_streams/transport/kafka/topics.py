@@ -1,4 +1,4 @@
-"""Kafka's topics: made as they are wanted, and refused when they are otherwise."""
+"""Kafka's topics: created as wanted; an existing topic with another configuration is refused."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ async def _until_known(admin: Any, wanted: Sequence[KafkaTopic]) -> dict[str, li
         if not unknown:
             return found
         if waited_s > METADATA_S_MAX:
-            raise LogFault(f"Kafka made topic {unknown[0]}, but its brokers do not know it: look at their logs")
+            raise LogFault(f"Kafka created topic {unknown[0]}, but its brokers do not know it: check their logs")
         await asyncio.sleep(0.05)
         waited_s += 0.05
 
@@ -145,7 +145,9 @@ async def _cleanup_policies(admin: Any, names: Sequence[str]) -> Mapping[str, st
     for response in await admin.describe_configs(resources):
         for code, reason, _, name, entries, *_ in response.resources:
             if code:
-                raise LogFault(f"Kafka does not say how it cleans topic {name}: {reason or for_code(code).__name__}")
+                raise LogFault(
+                    f"Kafka did not return the cleanup.policy of topic {name}: {reason or for_code(code).__name__}"
+                )
             policies[name] = next(value for key, value, *_ in entries if key == "cleanup.policy")
     return policies
 
@@ -165,5 +167,5 @@ def _check(wanted: KafkaTopic, replication: Sequence[int], policy: str) -> None:
     if policy != wanted.cleanup_policy:
         raise LogFault(
             f"topic {wanted.name} has cleanup.policy {policy}, not {wanted.cleanup_policy}: correct it on the "
-            f"brokers (kafka-configs --alter), or records that are needed get lost"
+            f"brokers (kafka-configs --alter), or records that are needed will be deleted"
         )

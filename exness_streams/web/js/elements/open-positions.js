@@ -156,7 +156,7 @@ function fillPositionActions({ side, symbol }, cell) {
       'span',
       { class: 'actions' },
       make('button', { type: 'button', 'data-action': 'edit', 'aria-label': `Edit stop loss and take profit of ${what}` }, 'Edit'),
-      make('button', { type: 'button', 'data-action': 'reduce', 'aria-label': `Close part of ${what}` }, 'Part'),
+      make('button', { type: 'button', 'data-action': 'reduce', 'aria-label': `Reduce ${what}` }, 'Reduce'),
       make('button', { type: 'button', 'data-action': 'close', 'aria-label': `Close ${what}` }, 'Close'),
     ),
   );
@@ -187,7 +187,7 @@ function orderTable(app, host) {
       { label: 'Price', css: 'cell-strong', text: (row) => price(row, row.price) },
       { label: 'Market price', text: (row) => price(row, market(row)) },
       { label: 'Quantity', css: 'phone-off', text: (row) => exact(row.quantity) },
-      { label: 'Held', text: (row) => money(row.held) },
+      { label: 'Reserved', text: (row) => money(row.held) },
       { label: 'Stop loss', css: 'phone-off', text: (row) => price(row, row.stopLoss) },
       { label: 'Take profit', css: 'phone-off', text: (row) => price(row, row.takeProfit) },
       { label: 'Placed', css: 'phone-off', text: (row) => dayTime(row.placedAt) },
