@@ -39,7 +39,32 @@ class LogBehindTable(LogFault):
 
 
 class Recovery(FaustRecovery):  # type: ignore[misc]
-    """Looks at what it begins with. Faust's own words for a changelog that was cut say to remove the table."""
+    """Looks at what it begins with. Faust's own words for a changelog that was cut say to remove the table.
+
+    A recovery that another rebalance breaks off is never taken for a complete one.
+    """
+
+    _begun_in = 0
+    """Which of the app's rebalances the newest recovery belongs to."""
+
+    async def on_rebalance(
+        self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
+    ) -> None:
+        if generation_id == self.app.consumer_generation_id:  # else Faust waits for the next one
+            self._begun_in = self.app.rebalancing_count
+        await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
+
+    async def on_recovery_completed(self, generation_id: int = 0) -> None:
+        """Faust's, which comes here, too, when a rebalance ends the wait for a table's last records.
+
+        The cells would then be loaded from a part of their tables, against offsets of a later owner: as if records
+        had been lost.
+        """
+        is_stale = self.app.consumer_generation_id != generation_id or self.app.rebalancing_count != self._begun_in
+        if is_stale or self.signal_recovery_start.is_set():
+            self.log.info("Not complete: another rebalance has begun, and its recovery comes here again")
+            return
+        await super().on_recovery_completed(generation_id)
 
     async def _build_offsets(self, consumer: Any, tps: set[TP], destination: Any, title: str) -> None:
         starts = await consumer.earliest_offsets(*tps) if tps else {}

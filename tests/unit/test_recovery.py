@@ -6,12 +6,14 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+import faust
+import pytest
 from faust.types import TP
 from mode.utils.queues import FlowControlEvent
 from standing_by import CHANGELOG, JOURNAL, StandingBy
 
 from exness_streams.transport.batching import SINGLES_AT_ONCE
-from exness_streams.transport.recovery import ChangelogQueue
+from exness_streams.transport.recovery import ChangelogQueue, Recovery
 
 
 def app_of(generation: int) -> Any:
@@ -86,3 +88,60 @@ async def test_seeking_the_sources_leaves_a_changelog_that_is_being_read() -> No
         if offset == 0:
             await consumer.perform_seek()
     assert read == [0, 1, 2]
+
+
+@pytest.fixture
+def app() -> faust.App:
+    app = faust.App("group", broker="memory://", store="memory://")
+    app.consumer = SimpleNamespace(
+        assignment=set, resume_partitions=lambda tps: None, resume_flow=lambda: None, perform_seek=None
+    )
+    app._fetcher = SimpleNamespace(maybe_start=lambda: asyncio.sleep(0))
+    return app
+
+
+class Completed:
+    """A table that notes when it is told that all of it was read."""
+
+    def __init__(self) -> None:
+        self.told = 0
+
+    async def on_recovery_completed(self, *_: Any) -> None:
+        self.told += 1
+
+
+async def recovery_of(app: faust.App) -> tuple[Recovery, Completed]:
+    """In the first rebalance, of generation 1; there is one table."""
+    recovery, table = Recovery(app, app.tables), Completed()
+    app.tables.data["accounts"] = table
+    begin_rebalance(app, 1)
+    await recovery.on_rebalance(set(), set(), set(), 1)
+    recovery.signal_recovery_start.clear()  # Faust's, when the recovery begins
+    return recovery, table
+
+
+def begin_rebalance(app: faust.App, generation: int) -> None:
+    app.rebalancing_count += 1
+    app.consumer_generation_id = generation
+
+
+async def test_a_recovery_that_was_broken_off_is_not_complete(app: faust.App) -> None:
+    recovery, table = await recovery_of(app)
+    begin_rebalance(app, 2)
+    await recovery.on_rebalance(set(), set(), set(), 2)
+    await recovery.on_recovery_completed(1)
+    await recovery.on_recovery_completed(2)  # Faust looks for its signal only afterwards
+    assert table.told == 0
+
+
+async def test_nor_is_one_whose_next_rebalance_has_only_begun(app: faust.App) -> None:
+    recovery, table = await recovery_of(app)
+    app.rebalancing_count += 1  # its partitions are taken away; the new generation is told later
+    await recovery.on_recovery_completed(1)
+    assert table.told == 0
+
+
+async def test_one_that_came_to_its_end_is_complete(app: faust.App) -> None:
+    recovery, table = await recovery_of(app)
+    await recovery.on_recovery_completed(1)
+    assert table.told == 1
