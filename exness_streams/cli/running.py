@@ -185,7 +185,11 @@ def market_data(port: int | None, worker_id: str | None) -> None:
 )
 @click.option("--faults", default="", help=f"Faults on a schedule, separated by commas, of the forms {FAULT_FORMS}.")
 def simulate_backpack(host: str, port: int, seed: int, rate: float, symbols: str, faults: str) -> None:
-    """Run a WebSocket and REST server that speaks Backpack's protocol."""
+    """Run a WebSocket and REST server that speaks Backpack's protocol.
+
+    It keeps nothing: each start begins at the first prices of its seed, a leap for whoever goes on from before. (What
+    `run --feed simulated` shows goes on where it was.)
+    """
     stopping = watched()
     from exness_streams.processes.run import run_process, serve_simulator
     from exness_streams.simulator.faults import parse_faults

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import GroupAuthorizationFailedError, KafkaConnectionError
 from async_timeout import timeout
 from mode import Service
 
@@ -43,7 +43,10 @@ class Client:
         self._on_start, self.stop = start, stop
         self.closed = threading.Event()
         self._client = SimpleNamespace(close=self._close)
-        self._coordinator: Any = SimpleNamespace(_group_instance_id="name")
+        self.kept: list[BaseException] = []
+        self._coordinator: Any = SimpleNamespace(
+            _group_instance_id="name", _push_error_to_user=self.kept.append, coordinator_id=1
+        )
         self._fetcher: Any = SimpleNamespace()
 
     async def start(self) -> None:
@@ -256,3 +259,18 @@ async def test_the_tasks_of_a_consumer_that_is_stopped_end_without_a_word() -> N
         assert client.fetches.cancelled()
         await asyncio.sleep(0)
         assert not app.crashed_by
+
+
+async def test_what_keeps_it_out_of_its_group_does_not_wait_for_a_fetch() -> None:
+    """aiokafka keeps it for one, as it always did."""
+    async with running() as (thread, app, client):
+        refused = GroupAuthorizationFailedError("exness-streams")
+        thread.thread_loop.call_soon_threadsafe(client._coordinator._push_error_to_user, refused)
+        for _ in range(int(GIVE_UP_S / 0.01)):
+            if app.crashed_by:
+                break
+            await asyncio.sleep(0.01)
+        (fault,) = app.crashed_by
+        assert isinstance(fault, LogFault)
+        assert "exness-streams" in str(fault)
+        assert client.kept == [refused]

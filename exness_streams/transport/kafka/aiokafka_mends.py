@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -22,6 +23,8 @@ NEEDED = (
     ),
     Private("aiokafka.consumer.group_coordinator:GroupCoordinator", "_group_instance_id"),
     Private("aiokafka.consumer.group_coordinator:GroupCoordinator", "_coordination_task"),
+    Private("aiokafka.consumer.group_coordinator:GroupCoordinator", "_push_error_to_user"),
+    Private("aiokafka.consumer.group_coordinator:GroupCoordinator", "coordinator_id"),
     Private("aiokafka.consumer.fetcher:Fetcher", "_fetch_task"),
     Private("aiokafka:AIOKafkaProducer", "_txn_manager"),
     Private("aiokafka.producer.transaction_manager:TransactionManager", "is_fatal_error"),
@@ -137,6 +140,21 @@ def own_tasks(consumer: Any) -> list[asyncio.Future[Any]]:
     aiokafka tells of an earlier end in the next fetch, and there is none without partitions.
     """
     return [consumer._coordinator._coordination_task, consumer._fetcher._fetch_task]
+
+
+def tell_group_errors(consumer: Any, tell: Callable[[BaseException, int], None]) -> None:
+    """Have a started consumer tell of what keeps it out of its group, with the broker's id that leads the group.
+
+    aiokafka keeps the error for the next fetch and waits until that has come; there is none without partitions.
+    """
+    coordinator = consumer._coordinator
+    push = coordinator._push_error_to_user
+
+    def push_and_tell(error: BaseException) -> Any:
+        tell(error, coordinator.coordinator_id)
+        return push(error)
+
+    coordinator._push_error_to_user = push_and_tell
 
 
 async def close_connections(consumer: Any) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import InvalidSessionTimeoutError, KafkaError
 from async_timeout import timeout
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -21,7 +21,9 @@ from exness_streams.transport.kafka.aiokafka_mends import (
     poll_records_max,
     read_committed,
     seen,
+    tell_group_errors,
 )
+from exness_streams.transport.kafka.session import session_refused
 from exness_streams.transport.kafka.topics import CONNECT_S_MAX
 
 FETCH_WAIT_MS_MAX = 100
@@ -102,6 +104,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fa
             raise self.transport.cluster.unreachable(error) from error
         for task in own_tasks(self._consumer):
             task.add_done_callback(self._on_task_ended)
+        tell_group_errors(self._consumer, self._on_group_error)
 
     async def on_thread_stop(self) -> None:
         if self._consumer is not None:
@@ -121,6 +124,17 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fa
         """Unless the app stops, aiokafka's consumer can't go on: no partition would come to this worker any more."""
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         self._crash_app(stands_still(error))
+
+    def _on_group_error(self, error: BaseException, broker_id: int) -> None:
+        """The brokers refuse it as a member of its group, now or from now on."""
+        self._telling = asyncio.ensure_future(self._tell_group_error(error, broker_id))
+
+    async def _tell_group_error(self, error: BaseException, broker_id: int) -> None:
+        if isinstance(error, InvalidSessionTimeoutError):
+            session_s = self.app.conf.broker_session_timeout
+            self._crash_app(await session_refused(self.transport.cluster, broker_id, session_s))
+        else:
+            self._crash_app(stands_still(error))
 
     def _crash_app(self, fault: LogFault) -> None:
         """From any thread. Nothing when it stops already: its consumer ends then."""
