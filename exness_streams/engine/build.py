@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from exness_streams.engine.agents import add_agents
@@ -43,12 +44,12 @@ def build_engine(settings: Settings, metrics: EngineMetrics | None = None) -> En
     refuse_other_faust()
     if ignored := ignored_variables():
         log.warning("ignored environment variables of Faust: %s", ", ".join(ignored))
-    if not isinstance(settings, KafkaSettings):
-        clear_the_way(settings.tables_dir, beneath=settings.tables_dir)
-    settings.tables_dir.mkdir(parents=True, exist_ok=True)
     on = _kafka_settings(settings) if isinstance(settings, KafkaSettings) else _embedded_settings(settings)
     app = EngineApp(APP_ID, **{**NO_ENVIRONMENT, **_faust_settings(settings), **on})
     app.metrics = metrics.accounts
+    if not isinstance(settings, KafkaSettings):
+        clear_the_way(Path(app.conf.tabledir), beneath=settings.tables_dir)
+    settings.tables_dir.mkdir(parents=True, exist_ok=True)
     table: CellTable = app.Table(
         "accounts",
         partitions=settings.partitions,

@@ -41,11 +41,8 @@ class TableStore(RocksStore):  # type: ignore[misc]  # faust is untyped here
         """Whether its changelog is on this machine, in the same hands."""
         return self.table.lineage is not None
 
-    def __init__(self, url: Any, app: Any, table: Any, **kwargs: Any) -> None:
-        self.table = table
-        if self.puts_aside:
-            clear_the_way(Path(app.conf.tabledir), beneath=Path(app.conf.datadir))
-        super().__init__(url, app, table, **kwargs)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self._identities: dict[int, tuple[int, int]] = {}
 
     def _open_for_partition(self, partition: int) -> Any:
