@@ -11,7 +11,7 @@ import rocksdict
 
 from exness_streams.transport.embedded.reader import Snapshot
 from exness_streams.transport.table import LIFE_KEY, OWN_KEYS, TOO_OLD
-from exness_streams.transport.table_store import entries_from, one_line, seen_from_outside
+from exness_streams.transport.table_store import NOT_ITS_FAULT, entries_from, one_line, seen_from_outside
 
 OFFSET_KEY = b"__faust\0offset__"
 """Faust's, beside the entries: the last changelog record that is in them."""
@@ -75,6 +75,8 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _unreadable(path: Path, why: str) -> ValueError:
+    if any(words in why for words in NOT_ITS_FAULT):
+        return ValueError(f"the table {path} can't be read ({why}): make it readable for this user")
     return ValueError(
         f"the table {path} can't be read ({why}): the next start puts it aside and rebuilds it from the log; to audit "
         "the log alone, move the tables directory away"

@@ -30,7 +30,7 @@ _BY_OWNER: dict[str, tuple[str, ...]] = {
     "faust.assignor.partition_assignor:PartitionAssignor": (
         "_assignment", "_active_tps", "_standby_tps", "_decompress", "_url",
     ),
-    "faust.stores.rocksdb:Store": ("_db_for_partition", "_dbs", "_open_for_partition"),
+    "faust.stores.rocksdb:Store": ("_db_for_partition", "_dbs", "_open_for_partition", "_try_open_db_for_partition"),
     "faust.tables.base:Collection": ("_new_store_by_url",),
     "faust.topics:Topic": ("_on_published",),
     "faust.app:App": ("_new_web",),

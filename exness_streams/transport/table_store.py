@@ -29,7 +29,7 @@ DAMAGED = ".damaged"
 """The file beside a table that says: damage was found while it was in use."""
 
 _LOCKED = ("lock hold by current process", "While lock file", "Resource temporarily unavailable")
-_NOT_ITS_FAULT = ("Permission denied", "Operation not permitted", "Read-only file system", "No space left", "Too many")
+NOT_ITS_FAULT = ("Permission denied", "Operation not permitted", "Read-only file system", "No space left", "Too many")
 """What RocksDB says when the files may be whole: another table would fare no better."""
 
 
@@ -62,13 +62,23 @@ class TableStore(RocksStore):  # type: ignore[misc]  # faust is untyped here
             why = one_line(error)
             if any(words in why for words in _LOCKED):
                 raise
-            if not self.puts_aside or any(words in why for words in _NOT_ITS_FAULT):
+            if not self.puts_aside or any(words in why for words in NOT_ITS_FAULT):
                 raise self._cannot_open(path, why) from error
         self.put_aside(partition, f"can't be opened: {why}")
         try:
             return self._opened(path, partition)
         except Exception as error:
             raise self._cannot_open(path, one_line(error)) from error
+
+    async def _try_open_db_for_partition(self, partition: int, *args: Any, **kwargs: Any) -> Any:
+        """Faust's, which tries again for half a minute whatever has "lock" in its words, a path among them."""
+        try:
+            return self._db_for_partition(partition)
+        except TableFault:
+            await self.stop()
+            raise
+        except Exception:  # another process has it, or had it just now
+            return await super()._try_open_db_for_partition(partition, *args, **kwargs)
 
     def _opened(self, path: Path, partition: int) -> Any:
         handle = super()._open_for_partition(partition)
@@ -95,7 +105,7 @@ class TableStore(RocksStore):  # type: ignore[misc]  # faust is untyped here
         )
 
     def _cannot_open(self, path: Path, why: str) -> TableFault:
-        if any(words in why for words in _NOT_ITS_FAULT):
+        if any(words in why for words in NOT_ITS_FAULT):
             way_out = "make it readable and writable for this user, on a disk with space, and start again"
         else:
             way_out = (
@@ -172,7 +182,7 @@ class TableStore(RocksStore):  # type: ignore[misc]  # faust is untyped here
             return error
         path: Path = self.partition_path(partition)
         why = one_line(error)
-        if any(words in why for words in _NOT_ITS_FAULT):
+        if any(words in why for words in NOT_ITS_FAULT):
             return TableFault(f"the table {path} failed ({why}): see to the disk, and start again")
         if not self.puts_aside:
             return TableDamaged(

@@ -96,3 +96,14 @@ def test_without_tables_the_log_alone_is_audited(data_dir: Path) -> None:
     ended = run_cli("audit", "--data-dir", str(data_dir))
     assert ended.returncode == 0
     assert "the log's table (no local one is there)" in ended.stdout
+
+
+def test_one_that_may_not_be_read_is_no_damage(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refused:
+        def __init__(self, *_: object, **__: object) -> None:
+            raise Exception("IO error: Permission denied: While opening a file")
+
+    monkeypatch.setattr("exness_streams.audit.tables.rocksdict.Rdict", Refused)
+    with pytest.raises(ValueError, match=r"can't be read .*: make it readable for this user") as refused:
+        audit(data_dir)
+    assert "puts it aside" not in str(refused.value)

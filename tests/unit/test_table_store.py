@@ -235,3 +235,23 @@ def test_a_note_of_files_that_were_taken_away_says_nothing_of_others(path: Path,
     table.data.close_partition(0)
     assert persisted(table_in(tmp_path, FakeLineage())) == 0
     assert kept_beside(path) == []
+
+
+async def test_only_a_locked_one_is_tried_again(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the path is called."""
+    opened: list[str] = []
+
+    def refuse(*_: Any, **__: Any) -> None:
+        opened.append("once")
+        raise Exception("IO error: While lock file: x: Resource temporarily unavailable")
+
+    locked = tmp_path / "locked"
+    shutil.copytree(tmp_path / "v1", locked / "v1")
+    table = table_in(locked, None)
+    (table.data.partition_path(0) / "CURRENT").write_text("garbage")
+    with pytest.raises(TableFault, match="can't be opened"):
+        await table.data._try_open_db_for_partition(0)
+    monkeypatch.setattr("faust.stores.rocksdb.RocksDBOptions.open", refuse)
+    with pytest.raises(Exception, match="While lock file"):
+        await table.data._try_open_db_for_partition(0, max_retries=3, retry_delay=0.0)
+    assert len(opened) == 4
