@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from exness_streams.audit.checkpoints import put_aside_ahead
 from exness_streams.engine.candles import CandleHost
 from exness_streams.engine.cells import CellHost, TableLacks
@@ -21,6 +23,7 @@ from exness_streams.engine.losses import RESTORE
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 from exness_streams.transport.faults import CellReleased, LogFault, TableDamaged
 from exness_streams.transport.table import TOO_OLD, CellTable
+from exness_streams.transport.table_store import one_line
 
 log = logging.getLogger(__name__)
 
@@ -131,6 +134,10 @@ def _whole(table: CellTable, partition: int) -> Iterator[None]:
         if table.lineage is None or partition not in table.kept or partition in table.unproven:
             raise  # built from this log, and not whole since: another would be the same
         raise Misfit(table, partition, fault.lacks) from None
+    except (ValueError, msgspec.MsgspecError) as error:
+        if table.lineage is None or partition not in table.kept or partition in table.unproven:
+            raise
+        raise Misfit(table, partition, f"holds what can't be read ({one_line(error)})") from None
 
 
 async def build_anew(app: Any, table: CellTable, partition: int, why: str) -> None:

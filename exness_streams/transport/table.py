@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import takewhile
 from typing import Any
 
+import msgspec
 import rocksdict
 from faust.tables.table import Table
 from faust.types import TP
@@ -156,6 +157,8 @@ class CellTable(Table):  # type: ignore[misc]
             return f"is damaged ({fault.__cause__})"
         except LogFault as fault:
             return str(fault)
+        except (ValueError, msgspec.MsgspecError) as error:
+            return f"holds what can't be read ({error})"
         return None
 
     def look(self) -> None:

@@ -131,6 +131,22 @@ def test_damage_found_while_it_is_loaded_is_cured_at_once(data_dir: Path, caplog
     check_audit(data_dir)
 
 
+@pytest.mark.parametrize(("name", "key"), [("accounts", b"account/demo"), ("accounts", b"meta"), ("history", b"meta")])
+def test_an_entry_that_cannot_be_read(data_dir: Path, name: str, key: bytes) -> None:
+    """Somebody wrote into it: as RocksDB sees it nothing is wrong."""
+    opened = rocksdict.Rdict(str(table_of(data_dir, name)), rocksdict.Options(raw_mode=True))
+    assert opened.get(key) is not None
+    opened.put(key, b"nonsense")
+    opened.close()
+    platform = started(data_dir)
+    try:
+        check_all_is_there(platform)
+    finally:
+        platform.stop()
+    assert put_aside(data_dir) == [f"{name}-0"]
+    check_audit(data_dir)
+
+
 class Failing:
     """A handle whose files turn out to be damaged."""
 
