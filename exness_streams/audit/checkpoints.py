@@ -145,9 +145,10 @@ def find_checkpoints(directory: Path, partition: int) -> list[tuple[int, Path]]:
 
 def put_aside_ahead(directory: Path, partition: int, folded: int) -> None:
     """Rename the checkpoints of a partition that stand behind all that its journal was folded to: they are of records
-    that a log restored from a backup has lost, and will have others in their place. OSError."""
-    for offset, path in find_checkpoints(directory, partition):
-        if offset > folded:
+    that a log restored from a backup has lost, and will have others in their place. What can't be renamed is said."""
+    try:
+        ahead = [(offset, path) for offset, path in find_checkpoints(directory, partition) if offset > folded]
+        for offset, path in ahead:
             kept = rename_beside(path)
             log.warning(
                 "the checkpoint %s stands at record %d of a journal that was folded up to %d, since the log is an "
@@ -157,6 +158,8 @@ def put_aside_ahead(directory: Path, partition: int, folded: int) -> None:
                 folded,
                 kept.name,
             )
+    except OSError as error:  # nothing is traded on them; an audit tells one of another journal by its digest
+        log.warning("the checkpoints in %s can't be looked through: %s", directory, error)
 
 
 def read_checkpoint(path: Path) -> tuple[Header, dict[bytes, bytes]]:

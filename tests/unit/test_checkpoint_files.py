@@ -28,3 +28,11 @@ def test_those_behind_what_was_folded_are_renamed(tmp_path: Path, caplog: pytest
 
 def test_a_directory_that_is_not_there_holds_none(tmp_path: Path) -> None:
     put_aside_ahead(tmp_path / "none", 0, 0)
+
+
+def test_one_that_cannot_be_looked_through_is_said_and_stops_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "checkpoints").write_text("a file")
+    put_aside_ahead(tmp_path / "checkpoints", 0, 0)
+    assert "can't be looked through" in caplog.text
