@@ -52,7 +52,7 @@ class Age(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         found = _AGE.fullmatch(value)
         if found is None:
-            self.fail(f"{value} is no time from now on, such as 30s, 15m, 8h or 7d", param, ctx)
+            self.fail(f'"{value}" is not a duration; use for example 30s, 15m, 8h or 7d', param, ctx)
         return int(found[1]) * _UNIT_MS[found[2]]
 
 

@@ -138,7 +138,7 @@ def test_a_refusal_is_not_tried_again(server: FakeServer, capsys: pytest.Capture
         (("deposit", "1.000,5"), "a decimal comma is not read"),
         (("close", "pos_0_1", "--percent", "12,5"), "a decimal comma is not read"),
         (("close", "pos_0_1", "--percent", "5", "--quantity", "1"), "not both"),
-        (("orders", "place", "SOL", "long", "--price", "1", "--margin", "1", "--expires-in", "8"), "such as 30s"),
+        (("orders", "place", "SOL", "long", "--price", "1", "--margin", "1", "--expires-in", "8"), "not a duration"),
         (("trades", "--limit", "0"), "--limit"),
     ],
 )
