@@ -56,7 +56,7 @@ class Door:
         return host is not None and (host in self._hosts or is_loopback(host))
 
     def check_host(self, request: web.Request) -> None:
-        """421 unless the request names a host of ours, once, or twice the same: in its first line, too."""
+        """421 unless the request names a host of ours, in one Host header, and no other one in its first line."""
         named = request.headers.getall(hdrs.HOST, [])
         if len(named) != 1 or not self.knows(named[0]):
             raise _misdirected(named)

@@ -95,6 +95,9 @@ async def ask(port: int, head: str) -> tuple[int, str]:
         "GET //evil.example/read HTTP/1.1\nHost: evil.example\n",
         "GET http:evil.example/read HTTP/1.1\nHost: 127.0.0.1\n",
         "CONNECT evil.example:80 HTTP/1.1\nHost: 127.0.0.1\n",
+        "OPTIONS * HTTP/1.1\nHost: evil.example\n",
+        "GET /read HTTP/1.1\nHost: [::1%25lo]\n",
+        "GET /read HTTP/1.1\nHost: 127.0.0.1\x7f\n",
         "GET /nowhere HTTP/1.1\nHost: evil.example\n",
         "DELETE /read HTTP/1.1\nHost: evil.example\n",
         "POST /change HTTP/1.1\nHost: evil.example\nContent-Length: 0\n",
@@ -117,6 +120,7 @@ async def test_a_request_for_this_host_is_served_in_each_form(port: int) -> None
         "GET http://localhost/read HTTP/1.1\nHost: localhost\n",
         f"GET http://LocalHost:{port}/read HTTP/1.1\nHost: localhost:{port}\n",
         "GET /read?u=http://evil.example HTTP/1.1\nHost: localhost\n",
+        "GET /read HTTP/1.1\nHost: localhost.\n",
     ):
         assert await ask(port, head) == (200, "done")
 
