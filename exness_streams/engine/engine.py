@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,13 +34,11 @@ class EngineApp(faust.App):  # type: ignore[misc]
     batched_topics = frozenset({JOURNAL_TOPIC, MARKET_UPDATES_TOPIC, EVENTS_TOPIC})
     self_committed_topics = batched_topics
 
-    rebalanced_at_s = 0.0
     metrics = WorkMetrics()
     before_stop: Callable[[float], Awaitable[None]] | None = None
 
     def on_rebalance_start(self) -> None:
-        """Faust's; remembers when, on the monotonic clock."""
-        self.rebalanced_at_s = time.monotonic()
+        """Faust's."""
         self.metrics.rebalancing()
         super().on_rebalance_start()
 

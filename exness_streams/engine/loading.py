@@ -80,14 +80,17 @@ class Loading:
             return misfit.table, misfit.partition, misfit.why
         return None
 
+    def _check_current(self, generation: int) -> None:
+        """CellReleased when another rebalance has begun: its recovery is not over, and calls again."""
+        if self._app.consumer_generation_id != generation or not self._app.tables.recovery.is_current:
+            raise CellReleased("another rebalance has begun")
+
     async def _load(self, generation: int) -> None:
         app, cells, history, candles = self._app, self._cells, self._history, self._candles
-        rebalanced_at_s = app.rebalanced_at_s
         journals = await _bounds(app, JOURNAL_TOPIC, cells.table)
         told = await _bounds(app, EVENTS_TOPIC, history.table)
         ticked = await _bounds(app, MARKET_UPDATES_TOPIC, candles.table)
-        if app.consumer_generation_id != generation:
-            return  # another rebalance has come: its recovery is not over, and calls again
+        self._check_current(generation)
         for table in (cells.table, history.table, candles.table):
             _check_told_all(table)
         for partition, (start, _) in told.items():
@@ -96,8 +99,7 @@ class Loading:
         for partition in journals:
             with _whole(cells.table, partition):
                 await cells.mend_offset(partition)
-        if app.rebalanced_at_s != rebalanced_at_s:
-            raise CellReleased("another rebalance has begun")
+        self._check_current(generation)
         for partition, (start, end) in told.items():  # from here on in one step
             with _whole(history.table, partition):
                 history.load(partition, events_start=start, events_end=end)

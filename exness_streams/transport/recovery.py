@@ -54,13 +54,19 @@ class Recovery(FaustRecovery):  # type: ignore[misc]
             self._begun_in = self.app.rebalancing_count
         await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
 
+    @property
+    def is_current(self) -> bool:
+        """Whether no rebalance has begun since the one that the newest recovery belongs to."""
+        is_current: bool = self.app.rebalancing_count == self._begun_in
+        return is_current
+
     async def on_recovery_completed(self, generation_id: int = 0) -> None:
         """Faust's, which comes here, too, when a rebalance ends the wait for a table's last records.
 
         The cells would then be loaded from a part of their tables, against offsets of a later owner: as if records
         had been lost.
         """
-        is_stale = self.app.consumer_generation_id != generation_id or self.app.rebalancing_count != self._begun_in
+        is_stale = self.app.consumer_generation_id != generation_id or not self.is_current
         if is_stale or self.signal_recovery_start.is_set():
             self.log.info("Not complete: another rebalance has begun, and its recovery comes here again")
             return

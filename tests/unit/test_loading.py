@@ -1,0 +1,106 @@
+"""What was recovered is taken over in the rebalance it was recovered for, and in no other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from faust.types import TP
+
+from exness_streams.engine.loading import Loading
+from exness_streams.messages import JOURNAL_TOPIC
+
+
+class Table:
+    """One whose changelog is there, and in which nothing is missing."""
+
+    changelog_name, lineage = "changelog", None
+
+    def is_changelog(self, tp: TP) -> bool:
+        return tp.topic == self.changelog_name
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_, **__: None
+
+
+class Cells:
+    """Notes what is loaded. `during` happens while the worker's own offset is mended."""
+
+    def __init__(self, during: Callable[[], None]) -> None:
+        self.table = Table()
+        self.seen: list[str] = []
+        self._during = during
+
+    async def mend_offset(self, partition: int) -> None:
+        self._during()
+
+    def load(self, partition: int, *, journal_start: int, journal_end: int) -> None:
+        self.seen.append("load")
+
+    def loaded(self) -> None:
+        self.seen.append("loaded")
+
+
+class App:
+    """A Faust app in its first rebalance, whose recovery is complete."""
+
+    def __init__(self) -> None:
+        self.consumer_generation_id = 1
+        self.should_stop = False
+        self.crashed_with: BaseException | None = None
+        self.recovery = SimpleNamespace(is_current=True)
+        self.tables = SimpleNamespace(recovery=self.recovery)
+        self.assignor = SimpleNamespace(assigned_actives=lambda: {TP(JOURNAL_TOPIC, 0), TP("changelog", 0)})
+        self.consumer = SimpleNamespace(earliest_offsets=self._offsets, highwaters=self._offsets)
+
+    async def _offsets(self, *tps: TP) -> dict[TP, int]:
+        return dict.fromkeys(tps, 0)
+
+    async def crash(self, error: BaseException) -> None:
+        self.crashed_with = error
+
+
+async def loaded(app: App, during: Callable[[], None] = lambda: None) -> list[str]:
+    cells: Any = Cells(during)
+    other: Any = SimpleNamespace(table=Table())
+    await asyncio.wait_for(Loading(app, cells, other, other, Path("checkpoints")).load(), 10)
+    assert app.crashed_with is None
+    seen: list[str] = cells.seen
+    return seen
+
+
+async def test_what_is_recovered_is_loaded() -> None:
+    assert await loaded(App()) == ["load", "loaded"]
+
+
+async def next_rebalance(app: App) -> None:
+    await asyncio.sleep(0.05)
+    app.consumer_generation_id += 1
+
+
+@pytest.mark.parametrize("begins", ["before it is called", "while offsets are mended"])
+async def test_a_rebalance_that_begins_meanwhile_leaves_it_to_the_next_recovery(begins: str) -> None:
+    app = App()
+
+    def begin() -> None:
+        app.recovery.is_current = False
+
+    if begins == "before it is called":
+        begin()
+    following = asyncio.create_task(next_rebalance(app))
+    assert await loaded(app, begin) == []
+    assert app.consumer_generation_id == 2, "it was held until the next one"
+    await following
+
+
+async def test_a_rebalance_that_is_over_already_is_not_waited_for() -> None:
+    app = App()
+
+    def pass_by() -> None:
+        app.consumer_generation_id = 2
+
+    assert await loaded(app, pass_by) == []
