@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -27,8 +28,9 @@ async def check_bound(app: Any, settings: Settings) -> None:
 
 def refuse_elsewhere(bound: Sequence[Any], settings: Settings) -> None:
     """LogFault when one of the addresses (host, port, ...) is not what the settings say."""
+    meant = {found[4][0] for found in socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)}
     for address in bound:
-        if not is_loopback(address[0]) or address[1] != settings.port:
+        if address[0] not in meant or not is_loopback(address[0]) or address[1] != settings.port:
             raise LogFault(
                 f"the web server listens on {address[0]}, port {address[1]}, and not on {settings.host}, port "
                 f"{settings.port}, as the settings say: options of Faust's own command line may not contradict them"

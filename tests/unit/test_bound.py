@@ -19,13 +19,24 @@ def settings(tmp_path: Path) -> Settings:
     return load_settings(data_dir=tmp_path, port=4000)
 
 
-@pytest.mark.parametrize("address", [("127.0.0.1", 4000), ("::1", 4000, 0, 0), ("127.9.9.9", 4000)])
-def test_what_was_meant_passes(settings: Settings, address: tuple[Any, ...]) -> None:
-    refuse_elsewhere([address], settings)
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [("127.0.0.1", ("127.0.0.1", 4000)), ("::1", ("::1", 4000, 0, 0)), ("localhost", ("127.0.0.1", 4000))],
+)
+def test_what_was_meant_passes(tmp_path: Path, host: str, address: tuple[Any, ...]) -> None:
+    refuse_elsewhere([address], load_settings(data_dir=tmp_path, port=4000, host=host))
 
 
 @pytest.mark.parametrize(
-    "address", [("0.0.0.0", 4000), ("::", 4000, 0, 0), ("10.1.2.3", 4000), ("127.0.0.1", 4001), ("192.168.0.1", 80)]
+    "address",
+    [
+        ("0.0.0.0", 4000),
+        ("::", 4000, 0, 0),
+        ("10.1.2.3", 4000),
+        ("127.0.0.1", 4001),
+        ("127.0.0.2", 4000),
+        ("192.168.0.1", 80),
+    ],
 )
 def test_anything_else_is_refused_in_one_line(settings: Settings, address: tuple[Any, ...]) -> None:
     with pytest.raises(LogFault) as refused:
