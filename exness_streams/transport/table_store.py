@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 DAMAGED = ".damaged"
 """The file beside a table that says: damage was found while it was in use."""
 
-_LOCKED = ("lock hold by current process", "While lock file", "Resource temporarily unavailable")
+HELD_HERE = "lock hold by current process"
+_LOCKED = (HELD_HERE, "While lock file", "Resource temporarily unavailable")
 NOT_ITS_FAULT = ("Permission denied", "Operation not permitted", "Read-only file system", "No space left", "Too many")
 """What RocksDB says when the files may be whole: another table would fare no better."""
 
@@ -81,7 +82,13 @@ class TableStore(RocksStore):  # type: ignore[misc]  # faust is untyped here
             return await super()._try_open_db_for_partition(partition, *args, **kwargs)
 
     def _opened(self, path: Path, partition: int) -> Any:
-        handle = super()._open_for_partition(partition)
+        try:
+            handle = super()._open_for_partition(partition)
+        except Exception as error:  # rocksdict has no exception of its own
+            if HELD_HERE not in one_line(error):
+                raise
+            gc.collect()  # the handle of a store that was given up lives until it is collected, and its lock with it
+            handle = super()._open_for_partition(partition)
         self._identities[partition] = _identity(path)
         return handle
 

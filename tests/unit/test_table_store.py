@@ -255,3 +255,17 @@ async def test_only_a_locked_one_is_tried_again(path: Path, tmp_path: Path, monk
     with pytest.raises(Exception, match="While lock file"):
         await table.data._try_open_db_for_partition(0, max_retries=3, retry_delay=0.0)
     assert len(opened) == 4
+
+
+def test_a_handle_that_nobody_uses_any_more_holds_no_lock(path: Path, tmp_path: Path) -> None:
+    """In one process it lives, with RocksDB's lock, until it is collected: its store is part of a circle."""
+    before = table_in(tmp_path, None)
+    assert persisted(before) == AT
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        del before
+        assert persisted(table_in(tmp_path, None)) == AT
+    finally:
+        if collects:
+            gc.enable()
