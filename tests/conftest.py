@@ -9,6 +9,7 @@ import os
 from typing import Any
 
 import pytest
+from first_cases import leave_out
 from hypothesis import HealthCheck, settings
 from session_guard import SessionGuard
 from worker_shares import folder_of, longest_first, share_of, workers
@@ -47,6 +48,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    leave_out(config, items)
     if hasattr(config, "workerinput"):  # of a worker
         longest_first(items)
     for item in items:

@@ -20,6 +20,8 @@ from exness_streams.audit.embedded import audit_all
 from exness_streams.engine.table_watch import LOOK_S
 from exness_streams.transport.faults import TableDamaged, TableFault
 
+pytestmark = pytest.mark.first_case
+
 ORDER = {"margin": 100, "asset": "SOL", "type": "long", "leverage": 2}
 TABLES = ("accounts", "history", "candles")
 

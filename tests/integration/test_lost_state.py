@@ -14,6 +14,8 @@ from platform_harness import CLOSE, OPEN, PlatformThread, until
 from exness_streams.audit.embedded import audit_all
 from exness_streams.engine.candles import FLUSH_S
 
+pytestmark = pytest.mark.first_case
+
 ORDER = {"margin": 100, "asset": "SOL", "type": "long", "leverage": 2}
 ACCOUNTS, HISTORY, CANDLES = (f"exness-streams-{table}-changelog" for table in ("accounts", "history", "candles"))
 

@@ -21,7 +21,7 @@ from exness_streams.domain.triggers import TriggerIndex
 History = list[Timed]
 
 few = settings(max_examples=60, deadline=None)
-many = settings(max_examples=int(os.environ.get("TEST_HISTORIES", "100")), deadline=None)
+many = settings(max_examples=int(os.environ.get("TEST_HISTORIES", "40")), deadline=None)
 echo_lists = st.lists(st.integers(0, 4), min_size=1, max_size=4)
 
 

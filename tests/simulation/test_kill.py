@@ -19,7 +19,7 @@ from workload import Workload, check_events
 from exness_streams.messages import EVENTS_TOPIC
 from exness_streams.transport.embedded.reader import LogReader
 
-KILLS = int(os.environ.get("TEST_KILLS", "8"))
+KILLS = int(os.environ.get("TEST_KILLS", "4"))
 SEED = int(os.environ.get("TEST_SEED", random.SystemRandom().randrange(1 << 32)))
 
 ACCOUNTS = ("ann", "bob", "cy")

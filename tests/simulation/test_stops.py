@@ -19,6 +19,8 @@ from ports import free_port
 
 from exness_streams.processes.stopping import EXIT_FORCED
 
+pytestmark = pytest.mark.first_case
+
 MAIN = "from exness_streams.cli import main; main()"
 BLOCKED = """
 import asyncio, sys, time

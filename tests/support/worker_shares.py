@@ -26,10 +26,15 @@ def workers(config: pytest.Config) -> int:
     looks_in = config.getoption("capture") == "no" or config.getoption("trace")
     if looks_in or any(config.getoption(choice, None) for choice in ("keyword", "lf", "stepwise")):
         return 0
-    if all("::" in argument or Path(argument).is_file() for argument in config.args):
+    if names_files(config):
         return 0
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(processors, WORKERS_MAX) if processors > 1 else 0
+
+
+def names_files(config: pytest.Config) -> bool:
+    """Whether files or tests are named, and no folder."""
+    return all("::" in argument or Path(argument).is_file() for argument in config.args)
 
 
 def folder_of(node_id: str) -> str:

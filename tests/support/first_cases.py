@@ -1,0 +1,29 @@
+"""Tables of long cases: a developer's whole run takes the first case of each test, CI takes all.
+
+So does whoever names the file. The mark is `first_case`, on a test or, as `pytestmark`, on a module.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from worker_shares import names_files
+
+
+def leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Take the cases that need not run out of the items, and tell pytest of them."""
+    if os.environ.get("CI") or names_files(config):
+        return
+    seen: set[str] = set()
+    kept, left_out = [], []
+    for item in items:
+        test = item.nodeid.split("[")[0]
+        if test in seen and item.get_closest_marker("first_case"):
+            left_out.append(item)
+        else:
+            kept.append(item)
+        seen.add(test)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = kept
