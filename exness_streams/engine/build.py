@@ -21,6 +21,7 @@ from exness_streams.engine.work_metrics import EngineMetrics
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 from exness_streams.settings.kafka import KafkaSettings
 from exness_streams.settings.platform import Settings
+from exness_streams.transport.agent import Agent
 from exness_streams.transport.faults import TableFault
 from exness_streams.transport.faust_environment import NO_ENVIRONMENT, ignored_variables
 from exness_streams.transport.faust_mends import refuse_other_faust
@@ -119,6 +120,7 @@ def _faust_settings(settings: Settings) -> dict[str, Any]:
         "producer_acks": -1,
         "producer_linger_ms": 0,
         "agent_supervisor": "mode.CrashingSupervisor",
+        "Agent": Agent,
         "Table": CellTable,
         "TableManager": TableManager,
         "stream_recovery_delay": 0.0,

@@ -34,6 +34,7 @@ _BY_OWNER: dict[str, tuple[str, ...]] = {
     "faust.tables.base:Collection": ("_new_store_by_url",),
     "faust.topics:Topic": ("_on_published",),
     "faust.app:App": ("_new_web",),
+    "faust.agents.agent:Agent": ("_execute_actor",),
     "faust.worker:Worker": ("_on_sigterm", "_on_sigusr1"),
     "faust.web.drivers.aiohttp:Web": ("_runner",),
 }  # fmt: skip
