@@ -19,7 +19,7 @@ from engine_process import OPEN, ORDER, PARTITIONS, Client, EngineProcess, price
 from kafka_harness import KafkaHarness
 
 from exness_streams.engine.engine import APP_ID
-from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC
+from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 from exness_streams.transport.interfaces import LogRecord
 
 ACCOUNTS, HISTORY, CANDLES = (f"{APP_ID}-{table}-changelog" for table in ("accounts", "history", "candles"))
@@ -31,6 +31,7 @@ State = Mapping[str, Any]
 NON_EMPTY_GROUP = 68
 """Kafka's error code; aiokafka has no name for it."""
 
+LOOKS_AT_REST = 6
 GROUP_RESTS_S_MAX = 30.0
 
 
@@ -107,10 +108,14 @@ class Shop:
             # A transaction of the worker that has just stopped may end after this, with its own offset.
             until_s = time.monotonic() + GROUP_RESTS_S_MAX
             committed: set[int | None] = set()
-            while committed != {offset} and time.monotonic() < until_s:
-                await consumer.commit(dict.fromkeys(tps, offset))
+            looks = 0  # since it was last another
+            while looks < LOOKS_AT_REST and time.monotonic() < until_s:
+                if committed != {offset}:
+                    looks = 0
+                    await consumer.commit(dict.fromkeys(tps, offset))
                 await asyncio.sleep(0.5)
                 committed = {await consumer.committed(tp) for tp in tps}
+                looks += 1
             assert committed == {offset}
         finally:
             await consumer.stop()
@@ -170,6 +175,9 @@ async def shop(harness: KafkaHarness) -> AsyncIterator[tuple[Shop, dict[str, Sta
         for state in known.values():
             assert state["balance"] > 14_890
             assert len(state["positions"]) == len(state["trades"]) == 1
+        # Candles are committed at a pace of their own, and orders may be done before.
+        while not await harness.committed(APP_ID, MARKET_UPDATES_TOPIC, 0):  # noqa: ASYNC110 - a broker has no event
+            await asyncio.sleep(0.1)
     yield shop, known
 
 
