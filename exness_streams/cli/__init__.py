@@ -35,6 +35,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "watch": (_LOOKING, "watch"),
     },
     "Run": {
+        "init": ("exness_streams.cli.environment_file", "init"),
         "run": (_RUNNING, "run"),
         "engine": (_RUNNING, "engine"),
         "market-data": (_RUNNING, "market_data"),
