@@ -30,7 +30,7 @@ class KafkaSettings(Settings):
     replication_factor: int = Field(1, ge=1, le=10, description="a whole number from 1 to 10")
     standby_replicas: int = Field(1, ge=0, le=10, description="a whole number from 0 to 10")
     worker_id: str = Field("", description="1 to 64 letters, digits, dots, underscores or hyphens")
-    advertised_url: str = Field("", description="the http:// URL under which other workers reach this one")
+    advertised_url: str = Field("", description="the http:// or https:// URL under which other workers reach this one")
     session_timeout_s: float = Field(6.0, ge=1, le=300, description="a number of seconds from 1 to 300")
     kafka_tls: bool = Field(False, description="true or false")
     kafka_ca_file: Path | None = Field(None, description="a PEM file")
@@ -64,7 +64,7 @@ class KafkaSettings(Settings):
     @field_validator("advertised_url")
     @classmethod
     def _check_advertised(cls, value: str) -> str:
-        if value and not re.fullmatch(r"http://[^/\s]+:\d{1,5}/?", value):
+        if value and not re.fullmatch(r"https?://[^/\s]+:\d{1,5}/?", value):
             raise ValueError("not a URL")
         return value.rstrip("/")
 

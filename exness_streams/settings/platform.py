@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import NoDecode, SettingsConfigDict
 from websockets.exceptions import InvalidURI
 from websockets.uri import parse_uri
 
@@ -18,6 +19,7 @@ from exness_streams.domain.hosts import is_loopback
 from exness_streams.domain.instruments import Catalogue, Limits, Terms, is_symbol
 from exness_streams.domain.money import DECIMAL_COMMA, has_decimal_comma
 from exness_streams.domain.outside_text import without_secrets
+from exness_streams.settings.access import AccessSettings
 from exness_streams.settings.prefix import PREFIX
 from exness_streams.settings.terms import (
     FORM,
@@ -28,7 +30,10 @@ from exness_streams.settings.terms import (
     parse_terms,
 )
 
-UNPREFIXED = ("KAFKA_BROKERS", "BACKPACK_WS_URL", "BACKPACK_REST_URL", "PORT")
+UNPREFIXED = (
+    "KAFKA_BROKERS", "BACKPACK_WS_URL", "BACKPACK_REST_URL", "PORT", "FRONTEND_URL", "SMTP_HOST", "SMTP_PORT",
+    "SMTP_SECURE", "SMTP_USER", "SMTP_PASS",
+)  # fmt: skip
 SECRET = "***"
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 
@@ -41,7 +46,7 @@ def _plain(name: str) -> Any:
     return AliasChoices(name)
 
 
-class Settings(BaseSettings):
+class Settings(AccessSettings):
     """Everything that can be configured. Units stand in the names; rates are fractions, prices USD."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True, populate_by_name=True)
@@ -60,7 +65,10 @@ class Settings(BaseSettings):
     port: int = Field(
         4000, ge=1, le=65535, validation_alias=_plain("PORT"), description="a whole number from 1 to 65535"
     )
-    host: str = Field("127.0.0.1", description="a loopback address (127.0.0.1, ::1, localhost)")
+    host: str = Field(
+        "127.0.0.1",
+        description="a loopback address (127.0.0.1, ::1, localhost), or any address with EXNESS_AUTH=required",
+    )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="a comma-separated list of host names without ports, such as trade.example.com"
     )
@@ -102,7 +110,6 @@ class Settings(BaseSettings):
     frame_pace_ms: int = Field(20, ge=0, le=10_000, description="a whole number from 0 to 10000")
     stalled_after_s: float = Field(30.0, ge=1, le=3_600, description="a number of seconds from 1 to 3600")
     journal_retention_hours: int = Field(24, ge=0, le=24 * 3650, description="a whole number from 0 to 87600")
-    auth: Literal["open"] = Field("open", description="open")
 
     @field_validator("instruments", "allowed_hosts", mode="before")
     @classmethod
@@ -156,7 +163,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _open_mode_stays_at_home(self) -> Settings:
-        if not is_loopback(self.host):
+        if self.auth == "open" and not is_loopback(self.host):
             raise ValueError(
                 f"{PREFIX}HOST={self.host} is refused: without sign-in (EXNESS_AUTH=open) anybody who reaches the "
                 "port may trade, so only a loopback address is allowed (127.0.0.1, ::1, localhost)"
@@ -238,13 +245,21 @@ def _in_one_line(kind: type[Settings], error: ValidationError) -> str:
         return first["msg"].removeprefix("Value error, ")
     name = str(first["loc"][0]).upper()
     variable = name if name in UNPREFIXED else PREFIX + name.removeprefix(PREFIX)
-    allowed = kind.model_fields[name.removeprefix(PREFIX).lower()].description
+    field = _field_of(kind, name)
     value = first["input"]
-    shown = ",".join(value) if isinstance(value, tuple) else value
-    if "password" in variable.lower():
+    shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
+    if not field.repr:
         shown = SECRET
     if variable.endswith("_URL"):
         shown = without_secrets(str(value))
-    field = kind.model_fields[name.removeprefix(PREFIX).lower()]
     comma = field.annotation is Decimal and has_decimal_comma(str(value))
-    return f"{variable}={shown} is not allowed; it must be {allowed}{f': {DECIMAL_COMMA}' if comma else ''}"
+    return f"{variable}={shown} is not allowed; it must be {field.description}{f': {DECIMAL_COMMA}' if comma else ''}"
+
+
+def _field_of(kind: type[Settings], name: str) -> FieldInfo:
+    """The field that pydantic names in an error: by its alias, or by its own name."""
+    for own, field in kind.model_fields.items():
+        aliases = field.validation_alias.choices if isinstance(field.validation_alias, AliasChoices) else ()
+        if name.lower() == own or name in aliases:
+            return field
+    return kind.model_fields[name.removeprefix(PREFIX).lower()]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic.fields import FieldInfo
 
+from exness_streams.settings.access import AccessSettings
 from exness_streams.settings.kafka import KafkaSettings
 from exness_streams.settings.platform import UNPREFIXED, Settings
 from exness_streams.settings.prefix import OF_CLIENTS, PREFIX
@@ -143,7 +144,7 @@ def default_of(field: FieldInfo) -> str:
     """As it would be written in the environment; '' when it is unset or derived."""
     value = field.default
     if isinstance(value, tuple):
-        return ",".join(value)
+        return ",".join(map(str, value))
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
@@ -162,7 +163,10 @@ def rows_of(heading: str) -> dict[str, list[str]]:
     return {row[0].strip("`"): row[1:] for row in rows}
 
 
-OF_ALL = {variable_of(name): field for name, field in Settings.model_fields.items()}
+OF_ALL = {
+    variable_of(name): field for name, field in Settings.model_fields.items() if name not in AccessSettings.model_fields
+}
+OF_ACCESS = {variable_of(name): field for name, field in AccessSettings.model_fields.items()}
 OF_KAFKA = {
     variable_of(name): field
     for name, field in KafkaSettings.model_fields.items()
@@ -171,7 +175,9 @@ OF_KAFKA = {
 
 
 @pytest.mark.parametrize(
-    ("heading", "fields"), [("Every platform", OF_ALL), ("On Kafka", OF_KAFKA)], ids=["every platform", "on Kafka"]
+    ("heading", "fields"),
+    [("Every platform", OF_ALL), ("Who may do what", OF_ACCESS), ("On Kafka", OF_KAFKA)],
+    ids=["every platform", "who may do what", "on Kafka"],
 )
 def test_the_settings_are_as_documented(heading: str, fields: dict[str, FieldInfo]) -> None:
     rows = rows_of(heading)

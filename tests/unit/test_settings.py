@@ -7,6 +7,8 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from pydantic import AliasChoices
+from pydantic.fields import FieldInfo
 
 from exness_streams.domain.outside_text import without_secrets
 from exness_streams.settings.platform import ConfigError, Settings, is_loopback, load_settings
@@ -15,10 +17,11 @@ from exness_streams.settings.platform import ConfigError, Settings, is_loopback,
 @pytest.fixture(autouse=True)
 def no_settings_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
-        if name.startswith(("EXNESS_", "BACKPACK_", "PORT")):
+        if name.startswith(("EXNESS_", "BACKPACK_", "PORT", "FRONTEND_", "SMTP_")):
             monkeypatch.delenv(name)
 
 
+SECRETS = ("EXNESS_SECRET_KEY", "EXNESS_PEPPER", "SMTP_PASS")
 WRONG = [
     ("PORT", "abc", "1 to 65535"),
     ("PORT", "0", "1 to 65535"),
@@ -41,6 +44,31 @@ WRONG = [
     ("EXNESS_HOST", "192.168.1.5", "127.0.0.1, ::1, localhost"),
     ("EXNESS_HOST", "example.org", "127.0.0.1, ::1, localhost"),
     ("EXNESS_HOST", "", "127.0.0.1, ::1, localhost"),
+    ("EXNESS_AUTH", "none", "open or required"),
+    ("EXNESS_OPERATORS", "anna", "e-mail addresses"),
+    ("EXNESS_OPERATORS", "anna@example.com,b@@c", "e-mail addresses"),
+    ("EXNESS_CORS_ORIGINS", "*", "origins such as"),
+    ("EXNESS_CORS_ORIGINS", "https://a.example/path", "origins such as"),
+    ("EXNESS_CORS_ORIGINS", "https://a.example/", "origins such as"),
+    ("EXNESS_CORS_ORIGINS", "https://u:p@a.example", "origins such as"),
+    ("EXNESS_CORS_ORIGINS", "ftp://a.example", "origins such as"),
+    ("EXNESS_CORS_ORIGINS", "null", "origins such as"),
+    ("FRONTEND_URL", "localhost:3000", "http or https URL"),
+    ("FRONTEND_URL", "http://localhost:x", "http or https URL"),
+    ("FRONTEND_URL", "http://a.example/?q", "http or https URL"),
+    ("SMTP_PORT", "0", "1 to 65535"),
+    ("SMTP_SECURE", "perhaps", "true or false"),
+    ("EXNESS_MAIL_FROM", "login", "e-mail address"),
+    ("EXNESS_METRICS_PORT", "70000", "1 to 65535"),
+    ("EXNESS_TRUSTED_PROXIES", "nginx", "addresses or networks"),
+    ("EXNESS_TRUSTED_PROXIES", "10.0.0.0/33", "addresses or networks"),
+    ("EXNESS_RATE_LIMIT", "many", "a rate such as"),
+    ("EXNESS_RATE_LIMIT", "0 per second", "a rate such as"),
+    ("EXNESS_SIGN_IN_LIMIT", "5/minute", "a rate such as"),
+    ("EXNESS_ADDRESS_RATE_LIMIT", "-1 per second", "a rate such as"),
+    ("EXNESS_NEW_ACCOUNTS_LIMIT", "1 per fortnight", "a rate such as"),
+    ("EXNESS_MAX_CONNECTIONS", "3", "16 to 1000000"),
+    ("EXNESS_MAX_CONNECTIONS_PER_ADDRESS", "0", "1 to 1000000"),
     ("EXNESS_INSTRUMENTS", "", "SOL_USDC,BTC_USDC"),
     ("EXNESS_INSTRUMENTS", " , ", "SOL_USDC,BTC_USDC"),
     ("EXNESS_INSTRUMENTS", "SOL", "SOL_USDC,BTC_USDC"),
@@ -147,10 +175,63 @@ def test_a_wrong_value_is_told_with_its_variable_and_what_is_allowed(
     assert "\n" not in message
 
 
+def variable_of(name: str, field: FieldInfo) -> str:
+    alias = field.validation_alias
+    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"EXNESS_{name.upper()}"
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"EXNESS_AUTH": "required"}, "EXNESS_AUTH=required needs EXNESS_SECRET_KEY, 32 bytes or more; "),
+        ({"EXNESS_TLS_KEY_FILE": "key.pem"}, "EXNESS_TLS_CERTIFICATE_FILE and EXNESS_TLS_KEY_FILE go together"),
+        ({"EXNESS_TLS_CERTIFICATE_FILE": "cert.pem"}, "EXNESS_TLS_CERTIFICATE_FILE and EXNESS_TLS_KEY_FILE go"),
+        ({"EXNESS_HOST": "0.0.0.0"}, "EXNESS_HOST=0.0.0.0 is refused: without sign-in"),
+    ],
+)
+def test_settings_that_need_each_other(variables: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigError) as caught:
+        load_settings()
+    assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize("variable", ["EXNESS_SECRET_KEY", "EXNESS_PEPPER"])
+def test_a_secret_that_is_too_short_is_not_shown(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, "hunter2hunter2")
+    with pytest.raises(ConfigError, match=rf"^{variable}=\*\*\* is not allowed; it must be .*32 bytes") as caught:
+        load_settings()
+    assert "hunter" not in str(caught.value)
+
+
+def test_secrets_are_not_in_the_settings_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = {name: f"{name.lower()}-of-more-than-thirty-two-bytes" for name in SECRETS}
+    for name, word in words.items():
+        monkeypatch.setenv(name, word)
+    said = repr(load_settings()) + str(load_settings())
+    assert not [word for word in words.values() if word in said]
+
+
+def test_beyond_loopback_with_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXNESS_AUTH", "required")
+    monkeypatch.setenv("EXNESS_SECRET_KEY", f"{'a' * 32},{'b' * 40}")
+    monkeypatch.setenv("EXNESS_HOST", "0.0.0.0")
+    monkeypatch.setenv("EXNESS_CORS_ORIGINS", "https://A.example")
+    monkeypatch.setenv("FRONTEND_URL", "http://localhost:3000/app/")
+    settings = load_settings()
+    assert settings.secret_key == ("a" * 32, "b" * 40)
+    assert settings.origins == ("https://a.example", "http://localhost:3000")
+    assert settings.frontend_url == "http://localhost:3000/app"
+
+
 def test_every_setting_has_a_wrong_value_in_the_table() -> None:
     told = {variable for variable, _, _ in WRONG} | {"EXNESS_DATA_DIR"}
-    unprefixed = {"port": "PORT", "backpack_ws_url": "BACKPACK_WS_URL", "backpack_rest_url": "BACKPACK_REST_URL"}
-    assert told == {unprefixed.get(name, f"EXNESS_{name.upper()}") for name in Settings.model_fields}
+    taken_as_they_are = {"SMTP_HOST", "SMTP_USER", "SMTP_PASS"}
+    of_secrets_and_files = {*SECRETS, "EXNESS_TLS_CERTIFICATE_FILE", "EXNESS_TLS_KEY_FILE", "EXNESS_TLS_CA_FILE"}
+    assert told | taken_as_they_are | of_secrets_and_files == {
+        variable_of(name, field) for name, field in Settings.model_fields.items()
+    }
 
 
 def test_a_data_directory_that_is_a_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
