@@ -35,6 +35,7 @@ def _replaying() -> Iterator[Callable[[int, int], None]]:
     stopping.when_asked(_thread.interrupt_main)
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from exness_streams.processes.exit_codes import exit_code_of
     from exness_streams.processes.run import in_words
     from exness_streams.processes.stopping import EXIT_FORCED
     from exness_streams.transport.faults import LogFault
@@ -47,7 +48,7 @@ def _replaying() -> Iterator[Callable[[int, int], None]]:
             yield lambda done, total: progress.update(task, completed=done, total=total)
         except (LogFault, ValueError, OSError) as error:
             stopping.limit(in_words(error))
-            raise OneLine(in_words(error)) from None
+            raise OneLine(in_words(error), exit_code_of(error)) from None
         except KeyboardInterrupt:
             raise OneLine("interrupted before the end", EXIT_FORCED) from None
 

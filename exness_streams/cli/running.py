@@ -67,10 +67,11 @@ def _quiet() -> None:
 
 
 def _ended(failed: BaseException | None) -> None:
+    from exness_streams.processes.exit_codes import exit_code_of
     from exness_streams.processes.run import in_words
 
     if failed is not None:
-        raise OneLine(in_words(failed))
+        raise OneLine(in_words(failed), exit_code_of(failed))
 
 
 data_dir_option = click.option(

@@ -11,6 +11,7 @@ from typing import Any
 
 import faust
 
+from exness_streams.processes.exit_codes import exit_code_of
 from exness_streams.processes.logs import is_news
 from exness_streams.processes.stopping import Stopping
 from exness_streams.transport.faults import LogFault
@@ -52,6 +53,7 @@ class BoundedWorker(faust.Worker):  # type: ignore[misc]  # faust is untyped her
         except SystemExit as end:
             if isinstance(end.__context__, LogFault):  # mode ends the process while it handles what has failed
                 _say(end.__context__)
+                raise SystemExit(exit_code_of(end.__context__)) from None
             raise
         finally:
             self._stopping.limit(_reason(sys.exc_info()[1]))

@@ -21,6 +21,10 @@ class LogFault(Exception):
         return type(self)(str(self), written=written)
 
 
+class Misconfigured(LogFault):
+    """What was set does not fit what is there: each start ends in the same way, until somebody changes one of them."""
+
+
 class LogLocked(LogFault):
     """Another process holds the log's directory."""
 

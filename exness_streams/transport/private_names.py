@@ -11,7 +11,7 @@ from importlib.metadata import version
 from types import CodeType
 from typing import NamedTuple
 
-from exness_streams.transport.faults import LogFault
+from exness_streams.transport.faults import Misconfigured
 
 
 class Private(NamedTuple):
@@ -40,10 +40,10 @@ def _codes_of(kind: type) -> Iterable[CodeType]:
 
 
 def refuse_without(package: str, needed: Iterable[Private], bounds: str) -> None:
-    """LogFault in one line when the installed package lacks a name. bounds: of the versions that have them."""
+    """Misconfigured, in one line when the installed package lacks a name. bounds: of the versions that have them."""
     for private in needed:
         if not is_there(private):
-            raise LogFault(
+            raise Misconfigured(
                 f"{package} {version(package)} has no {private.name} in {private.where}, which this program needs: "
                 f"install {package}{bounds}"
             )

@@ -18,7 +18,7 @@ async def test_a_session_shorter_than_the_brokers_allow_ends_it_in_one_line(
 ) -> None:
     worker = EngineProcess(harness.directory / "worker", harness.broker, command, EXNESS_SESSION_TIMEOUT_S="2")
     try:
-        assert await worker.wait_ended() == 1, worker.said()
+        assert await worker.wait_ended() == 2, worker.said()
     finally:
         worker.end()
     (line,) = [line for line in worker.said().splitlines() if "EXNESS_SESSION_TIMEOUT_S" in line]

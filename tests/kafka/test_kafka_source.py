@@ -46,6 +46,6 @@ async def test_market_data_of_another_source_ends_in_one_line(broker: Broker, tm
         check=False,
     )
     said = ended.stderr.decode()
-    assert ended.returncode == 1, said
+    assert ended.returncode == 2, said
     assert "holds simulated prices" in said
     assert "Traceback" not in said

@@ -25,7 +25,7 @@ from exness_streams.transport.embedded.sqlite_file import TP, Record, TopicTerms
 from exness_streams.transport.embedded.upkeep import Upkeep, now_ms, trim_write
 from exness_streams.transport.embedded.watch import LogWatch
 from exness_streams.transport.embedded.writer import Append, Commit, Statement, Write, Writer
-from exness_streams.transport.faults import DATA_DIR_VARIABLE, LogClosed, LogFault
+from exness_streams.transport.faults import DATA_DIR_VARIABLE, LogClosed, LogFault, Misconfigured
 from exness_streams.transport.interfaces import LogRecord
 
 __all__ = ["TP", "EmbeddedLog", "LogReader", "Record", "Snapshot"]
@@ -135,20 +135,20 @@ class EmbeddedLog:
     def declare(self, topic: str, partitions: int, *, compact: bool = False, retention_ms: int | None = None) -> None:
         """Make a topic, or give an old one another retention (None: for ever); durable on return.
 
-        compact: keep the newest record of each key. Raises LogFault when the topic has another number of
+        compact: keep the newest record of each key. Raises Misconfigured when the topic has another number of
         partitions, or is compacted and should not be, or the reverse.
         """
         known = self._state.topics.get(topic)
         if known is None:
             self._create(topic, partitions, compact, retention_ms)
         elif (count := self._state.counts[topic]) != partitions:
-            raise LogFault(
+            raise Misconfigured(
                 f"topic {topic} in {self.directory} has {count} partitions, not {partitions}: their number "
                 f"is fixed once data exists, so set {count} again, or choose another directory through "
                 f"{DATA_DIR_VARIABLE}"
             )
         elif known.compact != compact:
-            raise LogFault(
+            raise Misconfigured(
                 f"topic {topic} in {self.directory} is {'' if known.compact else 'not '}compacted, and that "
                 f"cannot be changed: choose another directory through {DATA_DIR_VARIABLE}"
             )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from exness_streams.transport.embedded import lives
-from exness_streams.transport.faults import DATA_DIR_VARIABLE, LogDamaged, LogFault, LogFull
+from exness_streams.transport.faults import DATA_DIR_VARIABLE, LogDamaged, LogFault, LogFull, Misconfigured
 
 TP = tuple[str, int]
 """Topic and partition. Faust's TP is one of these."""
@@ -126,7 +126,7 @@ def prepare(db: sqlite3.Connection, directory: Path) -> None:
     """Make the tables of a new file, or check that an old one's are known."""
     (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != b"wal":
-        raise LogFault(
+        raise Misconfigured(
             f"the file system of {directory} cannot hold the log (SQLite has no WAL there): choose a local "
             f"directory through {DATA_DIR_VARIABLE}"
         )
@@ -139,10 +139,10 @@ def prepare(db: sqlite3.Connection, directory: Path) -> None:
 
 
 def check_format(db: sqlite3.Connection, directory: Path) -> None:
-    """Raises LogFault when the file was written by a newer version of this program."""
+    """Raises Misconfigured when the file was written by a newer version of this program."""
     (version,) = db.execute("SELECT version FROM format").fetchone()
     if version > FORMAT:
-        raise LogFault(
+        raise Misconfigured(
             f"the log in {directory} was written by a newer version (its format is {version}, this program "
             f"knows {FORMAT}): run that version, or choose another directory through {DATA_DIR_VARIABLE}"
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exness_streams.transport.faults import LogFault
+from exness_streams.transport.faults import Misconfigured
 
 if TYPE_CHECKING:
     from faust.auth import SASLCredentials, SSLCredentials
@@ -20,7 +20,7 @@ class KafkaSecurity:
     """TLS and SASL, as the operator gives them. The default is neither.
 
     ca_file: PEM, trusted instead of the system's authorities. certificate_file, key_file: PEM, this client's own.
-    Raises LogFault when the parts do not fit together; no message holds the password.
+    Raises Misconfigured when the parts do not fit together; no message holds the password.
     """
 
     tls: bool = False
@@ -33,22 +33,22 @@ class KafkaSecurity:
 
     def __post_init__(self) -> None:
         if not self.tls and (self.ca_file or self.certificate_file or self.key_file):
-            raise LogFault("certificate files are given for Kafka, but TLS is off: turn it on, or leave them out")
+            raise Misconfigured("certificate files are given for Kafka, but TLS is off: turn it on, or leave them out")
         if self.key_file is not None and self.certificate_file is None:
-            raise LogFault("a key file is given for Kafka, but no certificate file: give both")
+            raise Misconfigured("a key file is given for Kafka, but no certificate file: give both")
         if self.sasl_mechanism is None:
             if self.username is not None or self.password is not None:
-                raise LogFault(
+                raise Misconfigured(
                     f"a user name is given for Kafka, but no SASL mechanism: set one of {', '.join(SASL_MECHANISMS)}"
                 )
         elif self.sasl_mechanism not in SASL_MECHANISMS:
             allowed = ", ".join(SASL_MECHANISMS)
-            raise LogFault(f"the SASL mechanism for Kafka is {self.sasl_mechanism!r}: it can be {allowed}")
+            raise Misconfigured(f"the SASL mechanism for Kafka is {self.sasl_mechanism!r}: it can be {allowed}")
         elif not self.username or not self.password:
-            raise LogFault(f"SASL {self.sasl_mechanism} for Kafka needs a user name and a password")
+            raise Misconfigured(f"SASL {self.sasl_mechanism} for Kafka needs a user name and a password")
 
     def ssl_context(self) -> ssl.SSLContext | None:
-        """None without TLS. Checks the brokers' names and certificates. LogFault when a file cannot be used."""
+        """None without TLS. Checks the brokers' names and certificates. Misconfigured when a file cannot be used."""
         if not self.tls:
             return None
         try:
@@ -58,7 +58,7 @@ class KafkaSecurity:
                 context.load_cert_chain(self.certificate_file, self.key_file, password="")
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             files = ", ".join(str(file) for file in (self.ca_file, self.certificate_file, self.key_file) if file)
-            raise LogFault(f"a certificate or key for Kafka can't be used ({files}): {error}") from error
+            raise Misconfigured(f"a certificate or key for Kafka can't be used ({files}): {error}") from error
         return context
 
     def credentials(self) -> SASLCredentials | SSLCredentials | None:

@@ -8,7 +8,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 from async_timeout import timeout
 
-from exness_streams.transport.faults import LogFault
+from exness_streams.transport.faults import LogFault, Misconfigured
 from exness_streams.transport.kafka.topics import KafkaCluster
 
 ANSWER_S_MAX = 5.0
@@ -16,7 +16,7 @@ ANSWER_S_MAX = 5.0
 MIN, MAX = "group.min.session.timeout.ms", "group.max.session.timeout.ms"
 
 
-async def session_refused(cluster: KafkaCluster, broker_id: int, session_s: float) -> LogFault:
+async def session_refused(cluster: KafkaCluster, broker_id: int, session_s: float) -> Misconfigured:
     """The fault when a broker, by its id, does not allow a session timeout. It is asked what it does allow."""
     try:
         async with timeout(ANSWER_S_MAX):
@@ -24,7 +24,7 @@ async def session_refused(cluster: KafkaCluster, broker_id: int, session_s: floa
     except (KafkaError, LogFault, OSError, asyncio.TimeoutError):
         bounds = {}  # not everybody may ask: its names say where to look
     allowed = " to ".join(f"{int(bounds[name]) / 1000:g} s ({name})" if name in bounds else name for name in (MIN, MAX))
-    return LogFault(
+    return Misconfigured(
         f"EXNESS_SESSION_TIMEOUT_S is {session_s:g}, which the Kafka brokers refuse: they allow {allowed}. Choose one "
         "of those, or change the brokers'"
     )

@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from async_timeout import timeout
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 
-from exness_streams.transport.faults import LogFault
+from exness_streams.transport.faults import LogFault, Misconfigured
 
 CONNECT_S_MAX = 15.0
 METADATA_S_MAX = 15.0
@@ -88,7 +88,7 @@ async def declare_topics(cluster: KafkaCluster, wanted: Sequence[KafkaTopic]) ->
     """Make the topics that are missing, and check the others; returns once brokers know all of them.
 
     An existing topic's retention is the operator's to change. Another number of partitions, replication or
-    cleanup policy is a LogFault, and so is a topic that the brokers refuse to make. KafkaUnreachable.
+    cleanup policy is Misconfigured; a topic that the brokers refuse to make is a LogFault. KafkaUnreachable.
     """
     async with cluster.admin() as admin:
         try:
@@ -154,18 +154,18 @@ async def _cleanup_policies(admin: Any, names: Sequence[str]) -> Mapping[str, st
 
 def _check(wanted: KafkaTopic, replication: Sequence[int], policy: str) -> None:
     if len(replication) != wanted.partitions:
-        raise LogFault(
+        raise Misconfigured(
             f"topic {wanted.name} has {len(replication)} partitions, not {wanted.partitions}: their number is fixed "
             f"once data exists. Set it back to {len(replication)}, or start with other topics"
         )
     differing = next((count for count in replication if count != wanted.replication_factor), None)
     if differing is not None:
-        raise LogFault(
+        raise Misconfigured(
             f"topic {wanted.name} has replication factor {differing}, not {wanted.replication_factor}: set "
             f"EXNESS_REPLICATION_FACTOR to {differing}, or reassign the topic's replicas"
         )
     if policy != wanted.cleanup_policy:
-        raise LogFault(
+        raise Misconfigured(
             f"topic {wanted.name} has cleanup.policy {policy}, not {wanted.cleanup_policy}: correct it on the "
             f"brokers (kafka-configs --alter), or records that are needed will be deleted"
         )
