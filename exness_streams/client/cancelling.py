@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from exness_streams.client.http import NO_ANSWER, ApiClient, RequestFailed
+from exness_streams.client.http import ApiClient
+from exness_streams.client.refusals import NO_ANSWER, RequestFailed
 
 GONE = "ORDER_NOT_FOUND"
 """What is said of an order that was filled, has expired or was cancelled in the meantime: nothing is left to do."""

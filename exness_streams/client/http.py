@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -12,12 +13,13 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from exness_streams.client.access import Caller, Done, KeysSeen, NewKey, SessionsSeen, SignedIn
+from exness_streams.client.refusals import RequestFailed, check_token, refusal, retry_after_s, unsendable
 from exness_streams.domain.hosts import is_loopback
 from exness_streams.messages import (
     BalanceMessage,
     CloseAllMessage,
     CloseMessage,
-    ErrorMessage,
     MarketMessage,
     OrderMessage,
     PositionMessage,
@@ -29,7 +31,8 @@ from exness_streams.messages import (
 
 TIMEOUT_S = 15.0
 PAGE_TRADES = 500
-NO_ANSWER = "NO_ANSWER"
+RETRY_AFTER_S_MAX = 30
+"""A read that is told to come back later waits so long at most."""
 
 M = TypeVar("M")
 Fields = dict[str, Any]
@@ -50,30 +53,29 @@ class MarketsSeen(msgspec.Struct, frozen=True):
     feed: FeedSeen
 
 
-class RequestFailed(Exception):
-    """The platform said no, or nothing; str() says which, in one line.
-
-    error: as the API says it; its code is NO_ANSWER when the platform said nothing, INVALID_REQUEST when it can't be
-    asked. document: the API's JSON of it, as it came, or in the same form.
-    """
-
-    def __init__(self, told: str, error: ErrorMessage | None = None, document: bytes | None = None) -> None:
-        super().__init__(told)
-        self.error = error or ErrorMessage(told, NO_ANSWER)
-        self.document = document or json_encoder.encode(self.error)
-
-
 class ApiClient:
     """Speaks for one account. Every order carries an idempotency key. Fields are named as in the API.
 
-    answered: the newest answer's JSON, as it came. timeout_s: how long the platform may take for one. attempts: how
-    often a request is sent at most, under one key, while its connection breaks.
+    account: None leaves it to the platform, which knows whose the token is. token: of a session, or an API key.
+    is_plain_allowed: whether the token may go over plain http to another machine. answered: the newest answer's JSON,
+    as it came. timeout_s: how long the platform may take for one. attempts: how often a request is sent at most, under
+    one key, while its connection breaks; with more than one a read that comes too often waits as it is told, once.
     """
 
-    def __init__(self, url: str, account: str, timeout_s: float = TIMEOUT_S, attempts: int = 2) -> None:
+    def __init__(
+        self,
+        url: str,
+        account: str | None,
+        timeout_s: float = TIMEOUT_S,
+        attempts: int = 2,
+        *,
+        token: str | None = None,
+        is_plain_allowed: bool = False,
+    ) -> None:
         self._url = url.rstrip("/")
         self._account = account
         self._timeout_s, self._attempts = timeout_s, attempts
+        self._token, self._is_plain_allowed = token, is_plain_allowed
         self.answered = b""
 
     def markets(self) -> MarketsSeen:
@@ -133,18 +135,66 @@ class ApiClient:
             query["cursor"] = page.next_cursor
             limit = None if limit is None else limit - len(page.trades)
 
-    def _ask(self, path: str, fields: Fields | None, answer: type[M]) -> M:
-        headers = {"X-Account": self._account}
-        content = None
+    def request_link(self, email: str) -> Done:
+        """Have a link mailed to an address; whether the platform knew it before is not told."""
+        return self._ask("/api/auth/login", {"email": email}, Done)
+
+    def redeem(self, token: str, email: str, nonce: str | None = None) -> SignedIn:
+        """Sign in with the token of a mailed link, which works once. nonce: 16 to 128 characters; the same ones again
+        give the same session, should the answer have been lost.
+        """
+        fields = {"token": token, "email": email, "nonce": nonce or uuid.uuid4().hex}
+        return self._ask("/api/auth/verify", fields, SignedIn)
+
+    def me(self) -> Caller:
+        """Who the platform takes this client for."""
+        return self._ask("/api/auth/me", None, Caller)
+
+    def logout(self) -> Done:
+        """End the session of the token."""
+        return self._ask("/api/auth/logout", {}, Done)
+
+    def sessions(self) -> SessionsSeen:
+        """The account's sessions."""
+        return self._ask("/api/auth/sessions", None, SessionsSeen)
+
+    def end_session(self, session_id: str) -> Done:
+        """End one of the account's sessions; its streams are closed."""
+        return self._ask(f"/api/auth/sessions/{_quoted(session_id)}", None, Done, "DELETE")
+
+    def end_sessions(self) -> Done:
+        """End all of the account's sessions, this one too."""
+        return self._ask("/api/auth/sessions", None, Done, "DELETE")
+
+    def keys(self) -> KeysSeen:
+        """The account's API keys."""
+        return self._ask("/api/v1/keys", None, KeysSeen)
+
+    def create_key(self, fields: Fields) -> NewKey:
+        """Make an API key of a name, scopes and perhaps expiresAt. Its secret is told this once."""
+        return self._ask("/api/v1/keys", fields, NewKey)
+
+    def revoke_key(self, key_id: str) -> Done:
+        """End an API key; its streams are closed."""
+        return self._ask(f"/api/v1/keys/{_quoted(key_id)}", None, Done, "DELETE")
+
+    def _ask(self, path: str, fields: Fields | None, answer: type[M], method: str = "") -> M:
+        check_token(self._url, self._token, self._is_plain_allowed)
+        headers, content = {}, None
+        if self._account is not None:
+            headers["X-Account"] = self._account
         if fields is not None:
-            headers |= {"Content-Type": "application/json", "Idempotency-Key": uuid.uuid4().hex}
-            content = json_encoder.encode(fields)
+            headers["Content-Type"], content = "application/json", json_encoder.encode(fields)
+            if not path.startswith("/api/auth/"):
+                headers["Idempotency-Key"] = uuid.uuid4().hex
         try:
-            request = urllib.request.Request(self._url + path, data=content, headers=headers)
-            self.answered = _exchange(request, self._timeout_s, self._attempts)
+            request = urllib.request.Request(self._url + path, data=content, headers=headers, method=method or None)
+            if self._token is not None:
+                request.add_unredirected_header("Authorization", f"Bearer {self._token}")
+            self.answered = self._exchange(request)
             return msgspec.json.decode(self.answered, type=answer)
         except urllib.error.HTTPError as error:
-            raise _refusal(error) from None
+            raise _refusal(error, self._token) from None
         except (OSError, http.client.HTTPException, msgspec.MsgspecError) as error:
             if isinstance(error, http.client.InvalidURL):
                 raise self._unsendable(error) from None
@@ -154,19 +204,33 @@ class ApiClient:
 
     def _unsendable(self, error: Exception) -> RequestFailed:
         # Neither the URL nor the account is checked before: what can't be sent is refused by the sender.
-        told = f"no request can be made to {self._url} for account {self._account!r}: {error}"
-        return RequestFailed(told, ErrorMessage(told, "INVALID_REQUEST"))
+        whose = "" if self._account is None else f" for account {self._account!r}"
+        return unsendable(f"no request can be made to {self._url}{whose}: {error}")
+
+    def _exchange(self, request: urllib.request.Request) -> bytes:
+        """The answer's body. A connection that broke is tried again, under the same key; one nobody took is not."""
+        attempts, may_wait = self._attempts, self._attempts > 1 and request.get_method() == "GET"
+        while True:
+            attempts -= 1
+            try:
+                return _send(request, self._timeout_s)
+            except urllib.error.HTTPError as error:
+                wait_s = retry_after_s(error.headers) if error.code == 429 and may_wait else None
+                if wait_s is None or wait_s > RETRY_AFTER_S_MAX:
+                    raise
+                error.close()
+                may_wait, attempts = False, attempts + 1
+                time.sleep(wait_s)
+            except (OSError, http.client.HTTPException) as error:
+                if not attempts or not _is_broken(error):
+                    raise
 
 
-def _exchange(request: urllib.request.Request, timeout_s: float, attempts: int) -> bytes:
-    """The answer's body. A connection that broke is tried again, under the same key; one nobody took is not."""
-    while True:
-        attempts -= 1
-        try:
-            return _send(request, timeout_s)
-        except (OSError, http.client.HTTPException) as error:
-            if not attempts or not _is_broken(error):
-                raise
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """What was meant for one server goes to no other: neither a token nor an order."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
 
 
 def _send(request: urllib.request.Request, timeout_s: float) -> bytes:
@@ -179,7 +243,7 @@ def _opener(request: urllib.request.Request) -> urllib.request.OpenerDirector:
     """A platform on this machine is never behind the proxy that the environment may name."""
     host = urllib.parse.urlsplit(request.full_url).hostname or ""
     proxies = urllib.request.ProxyHandler({} if is_loopback(host) else None)
-    return urllib.request.build_opener(proxies)
+    return urllib.request.build_opener(proxies, _NoRedirects)
 
 
 def _is_broken(error: Exception) -> bool:
@@ -189,18 +253,16 @@ def _is_broken(error: Exception) -> bool:
     )
 
 
-def _refusal(error: urllib.error.HTTPError) -> RequestFailed:
+def _refusal(error: urllib.error.HTTPError, token: str | None) -> RequestFailed:
     told = f"HTTP {error.code}: {error.reason}"
+    if 300 <= error.code < 400:
+        told += f"; the platform is at another address: {error.headers.get('Location')}"
     try:
-        return refusal(error.read(), error.code, told)
+        document = error.read()
     except (OSError, http.client.HTTPException):
-        return RequestFailed(told, ErrorMessage(told, f"HTTP_{error.code}"))
+        document = b""
+    return refusal(document, error.code, told, error.headers, token)
 
 
-def refusal(document: bytes, status: int, otherwise: str) -> RequestFailed:
-    """What the body of a refusal says; `otherwise`, when it is not the API's."""
-    try:
-        refused = msgspec.json.decode(document, type=ErrorMessage)
-    except msgspec.MsgspecError:
-        return RequestFailed(otherwise, ErrorMessage(otherwise, f"HTTP_{status}"))
-    return RequestFailed(f"{refused.error}: {refused.message}", refused, document)
+def _quoted(name: str) -> str:
+    return urllib.parse.quote(name, safe="")

@@ -8,12 +8,19 @@ from collections.abc import Callable
 from typing import Literal, Protocol
 
 import msgspec
-from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
-from exness_streams.client.http import RequestFailed, refusal
+from exness_streams.client.refusals import (
+    SESSION_ENDED,
+    RequestFailed,
+    check_token,
+    refusal,
+    retry_after_s,
+    unsendable,
+)
 from exness_streams.domain.hosts import is_loopback
-from exness_streams.messages import ErrorMessage
+from exness_streams.messages import ErrorMessage, json_encoder
 
 OPEN_TIMEOUT_S = 5.0
 TICK_S = 0.1
@@ -28,8 +35,8 @@ class Follower(Protocol):
     """Who hears the stream of an account: terminal/watching.py, for one."""
 
     @property
-    def account_id(self) -> str:
-        """Whose stream it is."""
+    def account_id(self) -> str | None:
+        """Whose stream it is; None: that of the token's account."""
 
     @property
     def silence_s_max(self) -> float:
@@ -49,45 +56,66 @@ class Follower(Protocol):
         """Whether a new snapshot is wanted, asked once."""
 
 
-def stream_url(url: str, account: str, numbers: str = "string") -> str:
+def stream_url(url: str, account: str | None, numbers: str = "string") -> str:
     """Where an account's stream is, given the platform's URL. RequestFailed when that is none."""
     parts = urllib.parse.urlsplit(url)
     scheme = {"http": "ws", "https": "wss"}.get(parts.scheme)
     if scheme is None or not parts.netloc:
-        raise _unsendable(f"no request can be made to {url}: it must begin with http:// or https://")
-    query = urllib.parse.urlencode({"account": account, "numbers": numbers})
+        raise unsendable(f"no request can be made to {url}: it must begin with http:// or https://")
+    whose = {} if account is None else {"account": account}
+    query = urllib.parse.urlencode({**whose, "numbers": numbers})
     return f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}/ws?{query}"
 
 
-def follow(url: str, watch: Follower, on_tick: Callable[[], None]) -> None:
+def follow(
+    url: str,
+    watch: Follower,
+    on_tick: Callable[[], None],
+    *,
+    token: str | None = None,
+    is_plain_allowed: bool = False,
+) -> None:
     """Keep a follower up to date until on_tick raises; it is called about every TICK_S, connected or not.
 
-    Raises RequestFailed when the first connection can't be made, and whenever the platform refuses the request.
+    token: of a session, or an API key. is_plain_allowed: whether it may go over plain http to another machine.
+    Raises RequestFailed when the first connection can't be made, whenever the platform refuses the request, and when
+    the session ends.
     """
     target, failures, was_connected = stream_url(url, watch.account_id, watch.numbers), 0, False
+    check_token(url, token, is_plain_allowed)
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     # A platform on this machine is never behind the proxy that the environment may name.
     proxy: Literal[True] | None = None if is_loopback(urllib.parse.urlsplit(target).hostname or "") else True
     while True:
-        began_s = time.monotonic()
+        began_s, pause_s = time.monotonic(), 0.0
         try:
             with connect(
-                target, open_timeout=OPEN_TIMEOUT_S, max_size=FRAME_BYTES_MAX, compression=None, proxy=proxy
+                target,
+                open_timeout=OPEN_TIMEOUT_S,
+                max_size=FRAME_BYTES_MAX,
+                compression=None,
+                proxy=proxy,
+                additional_headers=headers,
             ) as socket:
                 was_connected = True
                 _read(socket, watch, on_tick)
         except InvalidStatus as refused:
-            if refused.response.status_code < 500:
-                raise _refusal(refused) from None
-            watch.disconnected(str(_refusal(refused)))
+            failed = _refusal(refused, token)
+            if failed.status < 500 and not (failed.status == 429 and was_connected):
+                raise failed from None
+            pause_s = retry_after_s(refused.response.headers) or 0.0
+            watch.disconnected(str(failed))
         except (InvalidURI, ValueError) as error:
-            raise _unsendable(f"no request can be made to {url}: {error}") from None
+            raise unsendable(f"no request can be made to {url}: {error}") from None
         except (OSError, WebSocketException) as error:
+            if isinstance(error, ConnectionClosed) and error.rcvd and error.rcvd.code == SESSION_ENDED:
+                raise _ended(error.rcvd.reason, token) from None
             if not was_connected:
                 message = f"no answer from {url} ({_in_words(error)}); is `exness-streams run` running?"
                 raise RequestFailed(message) from None
             watch.disconnected(_in_words(error))
         failures = 0 if time.monotonic() - began_s > RETRY_S[-1] else min(failures + 1, len(RETRY_S) - 1)
-        _pause(RETRY_S[failures], on_tick)
+        _pause(max(pause_s, RETRY_S[failures]), on_tick)
 
 
 def _read(socket: ClientConnection, watch: Follower, on_tick: Callable[[], None]) -> None:
@@ -119,13 +147,16 @@ def _pause(pause_s: float, on_tick: Callable[[], None]) -> None:
         time.sleep(TICK_S)
 
 
-def _refusal(refused: InvalidStatus) -> RequestFailed:
-    document = bytes(refused.response.body or b"")
-    return refusal(document, refused.response.status_code, f"HTTP {refused.response.status_code}")
+def _refusal(refused: InvalidStatus, token: str | None) -> RequestFailed:
+    response = refused.response
+    return refusal(
+        bytes(response.body or b""), response.status_code, f"HTTP {response.status_code}", response.headers, token
+    )
 
 
-def _unsendable(told: str) -> RequestFailed:
-    return RequestFailed(told, ErrorMessage(told, "INVALID_REQUEST"))
+def _ended(reason: str, token: str | None) -> RequestFailed:
+    error = ErrorMessage(reason or "the session has ended", "UNAUTHORIZED")
+    return refusal(json_encoder.encode(error), 401, "", token=token)
 
 
 def _in_words(error: Exception) -> str:

@@ -7,7 +7,8 @@ from typing import TypeVar
 
 import click
 
-from exness_streams.client.http import ApiClient, RequestFailed
+from exness_streams.client.http import ApiClient
+from exness_streams.client.refusals import RequestFailed
 from exness_streams.terminal.desk import desk_of
 
 TIMEOUT_S = 0.3

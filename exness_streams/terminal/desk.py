@@ -16,7 +16,8 @@ from exness_streams.terminal.names import Ambiguous, did_you_mean, find
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from exness_streams.client.http import ApiClient, RequestFailed
+    from exness_streams.client.http import ApiClient
+    from exness_streams.client.refusals import RequestFailed
     from exness_streams.messages import MarketMessage
 
 R = TypeVar("R")
@@ -56,7 +57,8 @@ class Desk:
 
     def ask(self, ask: Callable[[ApiClient], R]) -> R:
         """An answer. OneLine or OneDocument when it is refused, or there is none."""
-        from exness_streams.client.http import ApiClient, RequestFailed
+        from exness_streams.client.http import ApiClient
+        from exness_streams.client.refusals import RequestFailed
 
         try:
             return ask(ApiClient(self.url, self.account))
@@ -84,7 +86,7 @@ class Desk:
         """The same for an order of an instrument. The name is sent as it was typed: the platform knows what is on
         offer, and refuses any other before it does anything; then the one that was meant is sent.
         """
-        from exness_streams.client.http import RequestFailed
+        from exness_streams.client.refusals import RequestFailed
 
         def under_its_name(client: ApiClient) -> R:
             try:
@@ -139,7 +141,7 @@ class Desk:
 
     def failure(self, code: str, told: str) -> click.ClickException:
         """The end of a command that did not do all that it should."""
-        from exness_streams.client.http import RequestFailed
+        from exness_streams.client.refusals import RequestFailed
         from exness_streams.messages import ErrorMessage
 
         return self.fault(RequestFailed(f"{code}: {told}" if code == _UNKNOWN else told, ErrorMessage(told, code)))

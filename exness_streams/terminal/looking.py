@@ -114,7 +114,7 @@ def watch(desk: Desk) -> None:
 
     When the output is no terminal, a line a second. With --json, each message of the live stream as a line.
     """
-    from exness_streams.client.http import RequestFailed
+    from exness_streams.client.refusals import RequestFailed
     from exness_streams.client.stream import follow
     from exness_streams.terminal.watch_view import show_live
     from exness_streams.terminal.watching import JsonLines, Watch

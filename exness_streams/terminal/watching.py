@@ -43,7 +43,7 @@ class Watch:
 
     numbers: Literal["string"] = "string"
 
-    def __init__(self, account_id: str) -> None:
+    def __init__(self, account_id: str | None) -> None:
         self.account_id = account_id
         self.quotes: dict[str, QuoteSeen] = {}
         self.state: StateMessage | None = None
@@ -136,7 +136,7 @@ class JsonLines:
 
     numbers: Literal["number"] = "number"
 
-    def __init__(self, account_id: str, write: Callable[[bytes], None], complain: Callable[[str], None]) -> None:
+    def __init__(self, account_id: str | None, write: Callable[[bytes], None], complain: Callable[[str], None]) -> None:
         self.account_id = account_id
         self.silence_s_max = SILENCE_S_MAX
         self._write, self._complain = write, complain

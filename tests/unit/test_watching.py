@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
-from exness_streams.client.http import RequestFailed
+from exness_streams.client.refusals import RequestFailed
 from exness_streams.client.stream import follow, stream_url
 from exness_streams.terminal.watch_view import line, picture, show_live
 from exness_streams.terminal.watching import JsonLines, Watch
