@@ -16,6 +16,7 @@ from exness_streams.terminal.command import Group
 
 _RUNNING, _CHECKING = "exness_streams.cli.running", "exness_streams.cli.checking"
 _TRADING, _LOOKING = "exness_streams.terminal.trading", "exness_streams.terminal.looking"
+_ACCESS = "exness_streams.terminal.access"
 
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Trade": {
@@ -33,6 +34,12 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "state": (_LOOKING, "state"),
         "trades": (_LOOKING, "trades"),
         "watch": (_LOOKING, "watch"),
+    },
+    "Access": {
+        "login": (_ACCESS, "login"),
+        "logout": (_ACCESS, "logout"),
+        "whoami": (_ACCESS, "whoami"),
+        "keys": ("exness_streams.terminal.keys", "keys"),
     },
     "Run": {
         "init": ("exness_streams.cli.environment_file", "init"),

@@ -53,10 +53,15 @@ def check_token(url: str, token: str | None, is_plain_allowed: bool) -> None:
         return
     if _TOKEN.fullmatch(token) is None:
         raise unsendable("the token is none: it must have 1 to 4096 printable ASCII characters and no spaces")
+    check_plain(url, is_plain_allowed)
+
+
+def check_plain(url: str, is_plain_allowed: bool) -> None:
+    """RequestFailed when a secret would go to another machine over plain http, and that is not allowed."""
     parts = urllib.parse.urlsplit(url)
     if parts.scheme == "http" and not is_plain_allowed and not is_loopback(parts.hostname or ""):
         raise unsendable(
-            f"the token is not sent to {parts.hostname} over plain http, where others can read it: "
+            f"no token is sent to {parts.hostname} over plain http, where others can read it: "
             "use https://, or allow it with --insecure"
         )
 

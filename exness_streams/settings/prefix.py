@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 PREFIX = "EXNESS_"
 
-OF_CLIENTS = frozenset({f"{PREFIX}URL", f"{PREFIX}ACCOUNT", f"{PREFIX}TOKEN"})
+OF_CLIENTS = frozenset({f"{PREFIX}URL", f"{PREFIX}ACCOUNT", f"{PREFIX}TOKEN", f"{PREFIX}INSECURE"})
 """Read by the commands of a person at a terminal."""
 
 

@@ -112,6 +112,17 @@ class OrderId(click.ParamType):
         return beginning_with(incomplete, orders(ctx))
 
 
+class KeyId(click.ParamType):
+    """An API key's id."""
+
+    name = "key"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from exness_streams.terminal.completion import keys
+
+        return beginning_with(incomplete, keys(ctx))
+
+
 def beginning_with(incomplete: str, offered: Iterable[tuple[str, str]]) -> list[CompletionItem]:
     """What is offered for a word that is begun, in any case. offered: words with what is told of each."""
     begun = incomplete.casefold()
@@ -119,8 +130,9 @@ def beginning_with(incomplete: str, offered: Iterable[tuple[str, str]]) -> list[
 
 
 NUMBER, PRICE, AGE = Number(), Price(), Age()
-INSTRUMENT, POSITION_ID, ORDER_ID = Instrument(), PositionId(), OrderId()
+INSTRUMENT, POSITION_ID, ORDER_ID, KEY_ID = Instrument(), PositionId(), OrderId(), KeyId()
 SIDE = Word(_SIDES, ("long", "short"), "side")
 KIND = Word({"limit": "limit", "stop": "stop"}, ("limit", "stop"), "kind of order")
 _REASONS = ("manual", "stop_loss", "take_profit", "liquidation")
 REASON = Word({reason: reason for reason in _REASONS}, _REASONS, "reason")
+SCOPE = Word({"read": "read", "trade": "trade"}, ("read", "trade"), "scope")

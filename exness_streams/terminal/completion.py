@@ -18,10 +18,9 @@ R = TypeVar("R")
 
 
 def _asked(context: click.Context, ask: Callable[[ApiClient], R]) -> R | None:
-    desk = desk_of(context)
     try:
-        return ask(ApiClient(desk.url, desk.account, TIMEOUT_S, attempts=1))
-    except RequestFailed:
+        return ask(desk_of(context).client(timeout_s=TIMEOUT_S, attempts=1))
+    except (RequestFailed, click.ClickException):
         return None
 
 
@@ -45,3 +44,9 @@ def orders(context: click.Context) -> Offered:
     state = _asked(context, lambda client: client.state())
     waiting = [] if state is None else state.orders
     return [(one.order_id, f"{one.kind} {one.side} {one.market} at {one.price:f}") for one in waiting]
+
+
+def keys(context: click.Context) -> Offered:
+    """The account's API keys."""
+    seen = _asked(context, lambda client: client.keys())
+    return [(one.id, one.name) for one in ([] if seen is None else seen.keys)]

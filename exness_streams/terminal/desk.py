@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import wraps
@@ -26,18 +27,28 @@ F = TypeVar("F", bound=Callable[..., Any])
 URL, ACCOUNT = "http://127.0.0.1:4000", "demo"
 _UNKNOWN = "UNKNOWN_ASSET"
 
+TOKEN = "EXNESS_TOKEN"
+
+url_option = click.option(
+    "--url", envvar="EXNESS_URL", default=URL, show_default=True, show_envvar=True, help="The platform's address."
+)
+insecure_option = click.option(
+    "--insecure",
+    "is_plain_allowed",
+    envvar="EXNESS_INSECURE",
+    show_envvar=True,
+    is_flag=True,
+    help="Send the token over plain http to another machine, too, where others can read it.",
+)
 _options = (
-    click.option(
-        "--url", envvar="EXNESS_URL", default=URL, show_default=True, show_envvar=True, help="The platform's address."
-    ),
+    url_option,
     click.option(
         "--account",
         envvar="EXNESS_ACCOUNT",
-        default=ACCOUNT,
-        show_default=True,
         show_envvar=True,
-        help="The account that is looked at or traded on.",
+        help=f"The account that is looked at or traded on: {ACCOUNT}, or the one that is signed in, if none is given.",
     ),
+    insecure_option,
     click.option(
         "--json",
         "as_json",
@@ -49,19 +60,52 @@ _options = (
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """url: of the platform. as_json: answers and errors are the API's documents."""
+    """url: of the platform. named: the account that was asked for. as_json: answers and errors are the API's documents.
+    is_plain_allowed: whether the token may go to another machine over plain http.
+    """
 
     url: str
-    account: str
+    named: str | None
     as_json: bool = False
+    is_plain_allowed: bool = False
+
+    @property
+    def token(self) -> str | None:
+        """Of the environment, or else the one that was kept for this server. OneLine or OneDocument when that can't be
+        used. A group of commands never asks for it: the command within may have been told another server.
+        """
+        given = os.environ.get(TOKEN, "").strip()
+        if given:
+            return given
+        from exness_streams.client.tokens import TokenFault, kept_token, server_of
+
+        try:
+            server_of(self.url)
+        except TokenFault:
+            return None  # whoever asks such a server says what is wrong with its address
+        try:
+            kept = kept_token(self.url)
+        except TokenFault as fault:
+            raise self.failure("INVALID_TOKEN", str(fault)) from None
+        return None if kept is None else kept.token
+
+    @property
+    def account(self) -> str | None:
+        """The one that was asked for; None: that of the token."""
+        return self.named or (None if self.token else ACCOUNT)
+
+    def client(self, **limits: Any) -> ApiClient:
+        """Who asks for the commands. limits: as those of the client."""
+        from exness_streams.client.http import ApiClient
+
+        return ApiClient(self.url, self.account, token=self.token, is_plain_allowed=self.is_plain_allowed, **limits)
 
     def ask(self, ask: Callable[[ApiClient], R]) -> R:
         """An answer. OneLine or OneDocument when it is refused, or there is none."""
-        from exness_streams.client.http import ApiClient
         from exness_streams.client.refusals import RequestFailed
 
         try:
-            return ask(ApiClient(self.url, self.account))
+            return ask(self.client())
         except RequestFailed as failed:
             raise self.fault(failed) from None
 
@@ -157,7 +201,10 @@ def write(document: bytes) -> None:
 def desk_of(context: click.Context) -> Desk:
     """What was said of it to the command, or else to the group before it: `orders --account ann place …`."""
     return Desk(
-        _chosen(context, "url") or URL, _chosen(context, "account") or ACCOUNT, bool(_chosen(context, "as_json"))
+        _chosen(context, "url") or URL,
+        _chosen(context, "account") or None,
+        bool(_chosen(context, "as_json")),
+        bool(_chosen(context, "is_plain_allowed")),
     )
 
 
@@ -174,7 +221,7 @@ def at_a_desk(command: F) -> F:
     """Options that choose the platform, the account and the form of the answer; the command gets them as a Desk."""
 
     @wraps(command)
-    def called(url: str, account: str, as_json: bool, **arguments: Any) -> Any:
+    def called(url: str, account: str, as_json: bool, is_plain_allowed: bool, **arguments: Any) -> Any:
         return command(desk_of(click.get_current_context()), **arguments)
 
     for option in reversed(_options):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -115,16 +116,19 @@ def watch(desk: Desk) -> None:
     When the output is no terminal, a line a second. With --json, each message of the live stream as a line.
     """
     from exness_streams.client.refusals import RequestFailed
-    from exness_streams.client.stream import follow
+    from exness_streams.client.stream import Follower, follow
     from exness_streams.terminal.watch_view import show_live
     from exness_streams.terminal.watching import JsonLines, Watch
 
+    def live(follower: Follower, on_tick: Callable[[], None]) -> None:
+        follow(desk.url, follower, on_tick, token=desk.token, is_plain_allowed=desk.is_plain_allowed)
+
     try:
         if desk.as_json:
-            follow(desk.url, JsonLines(desk.account, _write_line, _complain), lambda: None)
+            live(JsonLines(desk.account, _write_line, _complain), lambda: None)
         else:
             seen = Watch(desk.account)
-            show_live(console(), seen, lambda on_tick: follow(desk.url, seen, on_tick))
+            show_live(console(), seen, lambda on_tick: live(seen, on_tick))
     except RequestFailed as failed:
         raise desk.fault(failed) from None
     except KeyboardInterrupt:

@@ -130,7 +130,8 @@ def reset(desk: Desk, yes: bool) -> None:
     if not yes and desk.as_json:
         raise click.UsageError("--json asks nothing: --yes is needed, too")
     if not yes:
-        click.confirm(f"Drop every position and order of account {desk.account}?", abort=True)
+        whose = "the account that is signed in" if desk.account is None else f"account {desk.account}"
+        click.confirm(f"Drop every position and order of {whose}?", abort=True)
     from exness_streams.terminal.tables import show_balance
 
     desk.answer(lambda client: client.reset(), show_balance)

@@ -111,9 +111,7 @@ class _Asked(http.server.BaseHTTPRequestHandler):
         body = json.loads(content) if content else None
         self.server.asked.append((self.command, self.path, dict(self.headers), body))
         scheme, _, token = self.headers.get("Authorization", "").partition(" ")
-        status, said, headers = self.server.answer(
-            self.command, self.path, token if scheme == "Bearer" else None, body
-        )
+        status, said, headers = self.server.answer(self.command, self.path, token if scheme == "Bearer" else None, body)
         document = said if isinstance(said, bytes) else json.dumps(said).encode()
         self.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(document))}.items():
@@ -121,7 +119,14 @@ class _Asked(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(document)
 
-    do_GET = do_POST = do_DELETE = _answer
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._answer()
+
+    def do_DELETE(self) -> None:
+        self._answer()
 
     def log_message(self, *args: Any) -> None:
         pass

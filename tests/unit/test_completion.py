@@ -40,7 +40,7 @@ def test_commands() -> None:
         ("trades --reason s", ["stop_loss"]),
         ("run --feed ", ["backpack", "simulated"]),
         ("open --mar", ["--margin"]),
-        ("state --", ["--url", "--account", "--json", "--help"]),
+        ("state --", ["--url", "--account", "--insecure", "--json", "--help"]),
     ],
 )
 def test_words_and_options(typed: str, expected: list[str]) -> None:
