@@ -56,6 +56,10 @@ class ApiError(Exception):
         return cls(status, rejection.code.value, rejection.message, rejection.details, headers)
 
 
+class BodyTooLate(Exception):
+    """The rest of a body does not come."""
+
+
 def invalid_request(field: str, message: str) -> ApiError:
     """400 about a field. message: what is wrong with it, a semicolon, and what is allowed instead."""
     return ApiError(400, RejectionCode.INVALID_REQUEST.value, message, {"field": field[:FIELD_SHOWN_MAX]})
@@ -101,6 +105,10 @@ def answer_to_failure(request: web.Request, failure: Exception) -> web.Response:
             if "Allow" in failure.headers:
                 response.headers["Allow"] = failure.headers["Allow"]
             return response
+        case BodyTooLate():
+            late = error_response(ApiError(408, "REQUEST_TIMEOUT", "the body of the request did not come in time"))
+            late.force_close()
+            return late
         case web.RequestPayloadError():
             return error_response(invalid_request("body", f"the body could not be read: {in_one_line(failure)}"))
         case ConnectionError() | aiohttp.ClientConnectionError():

@@ -11,6 +11,7 @@ from exness_streams.api.accounts import Accounts
 from exness_streams.api.aiohttp_mends import refuse_other_aiohttp
 from exness_streams.api.api_view import Way, here, mount
 from exness_streams.api.commands import CommandDesk
+from exness_streams.api.connection_metrics import ConnectionCollector
 from exness_streams.api.door import Door
 from exness_streams.api.errors import error_middleware
 from exness_streams.api.forwarding import Forwarding
@@ -25,6 +26,7 @@ from exness_streams.api.views.history import EquityView, TradesView
 from exness_streams.api.views.orders import CancelView, PlaceView
 from exness_streams.api.views.page import FILES_PATH, Page, RootView
 from exness_streams.api.views.trading import CloseAllView, CloseView, ModifyView, OpenView, StateView
+from exness_streams.transport.web_server import limit
 
 if TYPE_CHECKING:
     from exness_streams.engine.engine import Engine, EngineApp
@@ -43,6 +45,8 @@ def add_routes(engine: Engine, metrics: WorkerMetrics) -> None:
     hub = StreamHub(engine.cells, engine, engine.app)
     engine.cells.tell(hub)
     registry.register(StreamCollector(hub))
+    limit(engine.app.web.connections, engine.settings)
+    registry.register(ConnectionCollector(engine.app.web.connections))
     StreamViews(accounts, engine.settings.margin_call_level, engine.app, hub, forwarding).mount(web_app)
     page = Page(engine.settings.margin_call_level, engine.settings.max_quote_age_ms)
     web_app.router.add_get(FILES_PATH, page.file)

@@ -15,12 +15,13 @@ from prometheus_client.registry import Collector
 from exness_streams import __version__
 from exness_streams.api.aiohttp_mends import refuse_other_aiohttp
 from exness_streams.api.answers import json_response
+from exness_streams.api.connection_metrics import ConnectionCollector
 from exness_streams.api.door import Door
 from exness_streams.api.errors import error_middleware
 from exness_streams.api.metrics import counter, exposition, faust_metrics, gauge
 from exness_streams.market_data.service import MarketDataService
 from exness_streams.processes.bound import refuse_elsewhere
-from exness_streams.transport.web_server import runner_of
+from exness_streams.transport.web_server import new_connections, runner_of
 
 if TYPE_CHECKING:
     from exness_streams.processes.market_data_worker import MarketDataWorker
@@ -106,12 +107,14 @@ async def metrics_served(worker: MarketDataWorker, registry: CollectorRegistry) 
     refuse_other_aiohttp()
     registry.register(FeedCollector(worker.service))
     registry.register(_WorkerCollector(worker))
+    connections = new_connections(worker.settings)
+    registry.register(ConnectionCollector(connections))
     views = MarketDataViews(worker)
     web_app = web.Application(middlewares=[error_middleware, Door(worker.settings.own_hosts).middleware])
     web_app.router.add_get("/metrics", exposition(registry))
     web_app.router.add_get("/livez", views.live)
     web_app.router.add_get("/readyz", views.ready)
-    runner = runner_of(web_app)
+    runner = runner_of(web_app, connections)
     await runner.setup()
     try:
         await web.TCPSite(runner, worker.settings.host, worker.settings.port).start()

@@ -2,18 +2,63 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
-from aiohttp.web import Application, AppRunner
+from aiohttp.web import Application, AppRunner, Server
 from faust.web.drivers.aiohttp import Web
+
+from exness_streams.transport.connections import Connections
+from exness_streams.transport.file_limit import connections_for, raise_file_limit
 
 REQUESTS_END_S = 3.0
 """How long a stop waits for requests that are being answered. aiohttp's own 60 s are longer than a stop may take."""
 
 
-def runner_of(web_app: Application) -> AppRunner:
+class _Runner(AppRunner):
+    """aiohttp's, whose connections have places."""
+
+    __slots__ = ("_places",)
+
+    def __init__(self, web_app: Application, connections: Connections, **named: Any) -> None:
+        super().__init__(web_app, keepalive_timeout=connections.patience.idle, **named)
+        self._places = connections
+
+    async def _make_server(self) -> Server:
+        server = await super()._make_server()
+        server.places = self._places  # type: ignore[attr-defined]  # api/aiohttp_mends.py looks there
+        return server
+
+
+def runner_of(web_app: Application, connections: Connections) -> AppRunner:
     """How each server of ours runs. A body is taken as it is: one that says it is packed is refused, never unpacked."""
-    return AppRunner(web_app, access_log=None, shutdown_timeout=REQUESTS_END_S, auto_decompress=False)
+    return _Runner(web_app, connections, access_log=None, shutdown_timeout=REQUESTS_END_S, auto_decompress=False)
+
+
+class ConnectionSettings(Protocol):
+    """What an operator may say about connections."""
+
+    @property
+    def max_connections(self) -> int | None: ...
+
+    @property
+    def max_connections_per_address(self) -> int | None: ...
+
+    @property
+    def trusted_proxies(self) -> tuple[Any, ...]: ...
+
+
+def new_connections(settings: ConnectionSettings | None = None) -> Connections:
+    """The places of a server: as the settings say, as far as the system's limit of open files leaves room."""
+    connections = Connections(connections_for(raise_file_limit()))
+    if settings is not None:
+        limit(connections, settings)
+    return connections
+
+
+def limit(connections: Connections, settings: ConnectionSettings) -> None:
+    """Let the settings count."""
+    total_max = connections_for(raise_file_limit(), settings.max_connections)
+    connections.limit(total_max, settings.max_connections_per_address, settings.trusted_proxies)
 
 
 class WebServer(Web):  # type: ignore[misc]  # faust is untyped here
@@ -23,7 +68,8 @@ class WebServer(Web):  # type: ignore[misc]  # faust is untyped here
 
     def __init__(self, app: Any, **kwargs: Any) -> None:
         super().__init__(app, **kwargs)
-        self._runner = runner_of(self.web_app)
+        self.connections = new_connections()
+        self._runner = runner_of(self.web_app, self.connections)
 
     def route(self, pattern: str, handler: Any, cors_options: Any = None) -> None:
         """Faust's, for views; they are called without a wrapper.
