@@ -64,14 +64,13 @@ class QuietHandler(web_protocol.RequestHandler):
         if self._all is not None:
             self._place = self._all.arrive(self, cast(asyncio.Transport, transport))
             if self._place is None:
-                self._refuse(cast(asyncio.Transport, transport))
+                self._refuse(self._all, cast(asyncio.Transport, transport))
                 return
         super().connection_made(transport)
 
-    def _refuse(self, transport: asyncio.Transport) -> None:
+    def _refuse(self, connections: Connections, transport: asyncio.Transport) -> None:
         self._force_close = True  # drops what it sends
-        assert self._all is not None
-        if not self._all.may_read_refusal(transport):
+        if not connections.may_read_refusal(transport):
             transport.abort()
             return
         transport.write(written(ApiError(503, "NO_CONNECTION_FREE", "too many connections: try again later")))
@@ -172,10 +171,10 @@ def written(error: ApiError) -> bytes:
     """A refusal as it goes over the wire, where there is no request that could be answered; the connection ends."""
     response = error_response(error)
     lines = [f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}", "Connection: close"]
-    assert isinstance(response.body, bytes)
-    lines.append(f"Content-Length: {len(response.body)}")
+    body = response.body if isinstance(response.body, bytes) else b""
+    lines.append(f"Content-Length: {len(body)}")
     lines += [f"{name}: {value}" for name, value in response.headers.items() if name != "Content-Length"]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + response.body
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
 def _reason(error: HttpProcessingError) -> str:
