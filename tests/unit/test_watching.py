@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from decimal import Decimal
@@ -24,6 +25,8 @@ from exness_streams.terminal.watch_view import line, picture, show_live
 from exness_streams.terminal.watching import JsonLines, Watch
 
 __all__ = ["plain_environment"]  # fixture
+
+GIVE_UP_S = 30.0
 
 
 def in_strings(value: Any) -> Any:
@@ -181,10 +184,17 @@ class Enough(Exception):
     """Ends the following."""
 
 
-def until(condition: Callable[[], bool]) -> Callable[[], None]:
+def until(condition: Callable[[], bool], shown: Callable[[], object]) -> Callable[[], None]:
+    """To be called on every tick. AssertionError with all that was shown when it never comes true."""
+    seen: list[object] = []
+    give_up_at_s = time.monotonic() + GIVE_UP_S
+
     def tick() -> None:
         if condition():
             raise Enough
+        if not seen or seen[-1] != shown():
+            seen.append(shown())
+        assert time.monotonic() < give_up_at_s, f"it never came true; shown were {seen}"
 
     return tick
 
@@ -209,14 +219,13 @@ def test_it_comes_back_and_asks_anew(stream: FakeStream) -> None:
 
     watch, seen = Watch("a_1"), []
 
-    def tick() -> None:
+    def came_back() -> bool:
         seen.append(watch.connection)
-        if asked and not watch.positions:
-            raise Enough
+        return bool(asked) and not watch.positions
 
     stream.scripts = [send(SNAPSHOT), second]
     with pytest.raises(Enough):
-        follow(stream.url, watch, tick)
+        follow(stream.url, watch, until(came_back, lambda: (watch.connection, len(watch.positions))))
     assert asked == ['{"type":"resync"}']
     assert any(state.startswith("disconnected") for state in seen)
     assert watch.connection == "connected"
@@ -228,7 +237,7 @@ def test_a_frame_that_makes_no_sense_is_a_broken_stream(stream: FakeStream, fram
     watch = Watch("demo")
     stream.scripts = [send(frame)] * 100  # a busy machine may lose a connection before its frame is read
     with pytest.raises(Enough):
-        follow(stream.url, watch, until(lambda: "cannot be read" in watch.connection))
+        follow(stream.url, watch, until(lambda: "cannot be read" in watch.connection, lambda: watch.connection))
 
 
 def test_silence_is_a_broken_stream(stream: FakeStream) -> None:
@@ -239,8 +248,9 @@ def test_silence_is_a_broken_stream(stream: FakeStream) -> None:
 
     watch = Watch("demo")
     stream.scripts = [mute]
+    is_told = until(lambda: watch.connection == "disconnected: no heartbeat", lambda: watch.connection)
     with pytest.raises(Enough):
-        follow(stream.url, watch, until(lambda: watch.connection == "disconnected: no heartbeat"))
+        follow(stream.url, watch, is_told)
 
 
 def test_a_refusal_ends_it(stream: FakeStream) -> None:
@@ -253,14 +263,13 @@ def test_a_platform_that_is_starting_is_waited_for(stream: FakeStream) -> None:
     stream.refusal = (503, b'{"message":"starting","error":"NOT_READY"}')
     watch = Watch("demo")
 
-    def tick() -> None:
+    def has_started() -> bool:
         if watch.connection == "disconnected: NOT_READY: starting":
             stream.refusal, stream.scripts = None, [send(SNAPSHOT)]
-        if watch.state is not None:
-            raise Enough
+        return watch.state is not None
 
     with pytest.raises(Enough):
-        follow(stream.url, watch, tick)
+        follow(stream.url, watch, until(has_started, lambda: watch.connection))
 
 
 @pytest.mark.parametrize("url", ["nonsense", "ftp://127.0.0.1", "http://", "http://127.0.0.1:x", "http://127.0.0.1:1"])
@@ -291,8 +300,9 @@ def test_a_program_gets_each_frame_as_it_came(stream: FakeStream) -> None:
     lines: list[bytes] = []
     complaints: list[str] = []
     seen = JsonLines("ann", lines.append, complaints.append)
+    has_all = until(lambda: len(lines) == 4 and len(complaints) == 2, lambda: (list(lines), list(complaints)))
     with pytest.raises(Enough):
-        follow(stream.url, seen, until(lambda: len(lines) == 4 and len(complaints) == 2))
+        follow(stream.url, seen, has_all)
     assert lines == [frame.encode() for frame in frames[:2]] * 2
     assert all("cannot be read" in why for why in complaints)
     assert seen.silence_s_max == 5
