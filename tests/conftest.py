@@ -5,6 +5,7 @@ A command that is run in the tests' own process leaves its signals alone, and do
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import Any
 
@@ -55,6 +56,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         # The first of Kafka's waits for Maven and the broker.
         if folder_of(item.nodeid) == "kafka" or item.get_closest_marker("long"):
             item.add_marker(pytest.mark.timeout(LONG_S_MAX))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """What is there by now stays: no collection of garbage need look through it again.
+
+    A platform collects at each table it closes, and thousands of tests with all their modules are much to look through.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(trylast=True)

@@ -190,8 +190,8 @@ KINDS: dict[str, st.SearchStrategy[Any]] = {
     "pays": st.builds(Pay, accounts, st.sampled_from(["0.00000001", "100", "5000", "1000000000000"])),
     "resets": st.builds(Reset, accounts),
 }
-histories = histories_of(batches=30, buys=22, waits=22, sells=12, modifies=9, cancels=3, close_alls=2, pays=2, resets=1)
-without_entries = histories_of(batches=34, buys=36, sells=14, modifies=12, close_alls=2, pays=1, resets=1)
+histories = histories_of(batches=30, buys=22, waits=22, sells=12, modifies=9, cancels=3, close_alls=4, pays=2, resets=1)
+without_entries = histories_of(batches=34, buys=36, sells=14, modifies=12, close_alls=4, pays=1, resets=1)
 """No pending orders: what such an order becomes depends on where its frame ends."""
 
 
