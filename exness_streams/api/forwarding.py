@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import ssl
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,8 @@ from exness_streams.messages import JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 
 if TYPE_CHECKING:
     from exness_streams.engine.engine import Engine
+
+log = logging.getLogger(__name__)
 
 FORWARDED = "X-Exness-Forwarded"
 """Marks a request that was passed on once. It is not passed on again, so that no request circles."""
@@ -45,8 +49,11 @@ _ANSWER_HEADERS = ("Content-Disposition", "Content-Type", "Idempotent-Replayed",
 class Forwarding:
     """Decides who answers a request for an account."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, tls: ssl.SSLContext | None = None) -> None:
+        """tls: what the certificates of other workers are checked with; None: by the system's authorities."""
         self._engine = engine
+        self.tls = tls
+        self._distrusted: set[str] = set()
 
     def to_owner(self, view: Handler) -> Handler:
         """A view that answers for the accounts owned here, and passes the others on."""
@@ -111,7 +118,8 @@ class Forwarding:
             raise ApiError(503, "NOT_READY", "this worker is stopping: use another one")
         try:
             return await self._while_owned(topic, partition, owner, self._ask(request, body, owner))
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            self.note(owner, error)
             raise ApiError(503, "REBALANCING", f"{_WHAT_MOVES[topic]} moving to another worker") from None
         except (aiohttp.ClientError, asyncio.TimeoutError, ConnectionError) as error:
             if request.method in _READING:
@@ -122,6 +130,17 @@ class Forwarding:
                 "the account's worker did not answer: repeat the request with the same Idempotency-Key to learn the "
                 "outcome",
             ) from error
+
+    def note(self, owner: str, error: Exception) -> None:
+        """Say once of each worker that nothing can be passed on to it because of its certificate."""
+        if isinstance(error, aiohttp.ClientConnectorCertificateError) and owner not in self._distrusted:
+            self._distrusted.add(owner)
+            log.error(
+                "the certificate of the worker at %s is not trusted (%s): nothing is passed on to it. Set "
+                "EXNESS_TLS_CA_FILE to the certificates of its authority",
+                owner,
+                error.certificate_error,
+            )
 
     async def _ask(self, request: web.Request, body: bytes, owner: str) -> web.StreamResponse:
         headers = {name: request.headers[name] for name in _REQUEST_HEADERS if name in request.headers}

@@ -16,9 +16,11 @@ from exness_streams.api.door import Door
 from exness_streams.api.errors import error_middleware
 from exness_streams.api.forwarding import Forwarding
 from exness_streams.api.metrics import MetricsView, StreamCollector, WorkerMetrics
+from exness_streams.api.metrics_port import metrics_port_of
 from exness_streams.api.openapi.document import OpenApiView
 from exness_streams.api.stream.hub import StreamHub
 from exness_streams.api.stream.view import StreamViews
+from exness_streams.api.strict_transport import require_tls
 from exness_streams.api.views.account import DepositView, ResetView
 from exness_streams.api.views.candles import CandlesView
 from exness_streams.api.views.health import LiveView, MarketsView, ReadyView, banner
@@ -40,7 +42,9 @@ def add_routes(engine: Engine, metrics: WorkerMetrics) -> None:
     web_app.middlewares.append(of_api.middleware)
     web_app.middlewares.append(error_middleware)
     web_app.middlewares.append(Door(engine.settings.own_hosts).middleware)
-    forwarding = Forwarding(engine)
+    if engine.settings.scheme == "https":
+        web_app.on_response_prepare.append(require_tls)
+    forwarding = Forwarding(engine, engine.settings.client_tls())
     accounts = Accounts(engine, engine.cells, engine.settings.starting_balance)
     hub = StreamHub(engine.cells, engine, engine.app)
     engine.cells.tell(hub)
@@ -64,7 +68,10 @@ def add_public_views(engine: Engine, page: Page, registry: CollectorRegistry) ->
     mount(app, "/", here, RootView, page, banner)
     mount(app, "/livez", here, LiveView)
     mount(app, "/readyz", here, ReadyView, engine, engine.cells, _recovery(engine), symbols, settings.max_quote_age_ms)
-    mount(app, "/metrics", here, MetricsView, registry)
+    if settings.metrics_beside_api:
+        mount(app, "/metrics", here, MetricsView, registry)
+    if (apart := metrics_port_of(settings, registry)) is not None:
+        app.web.beside.append(apart)
     mount(app, "/api/v1/openapi.json", here, OpenApiView)
     mount(app, "/api/v1/markets", here, MarketsView, engine.catalogue, engine.cells, engine, settings)
 

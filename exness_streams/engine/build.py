@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import aiohttp
 
 from exness_streams.engine.agents import add_agents
 from exness_streams.engine.candle_reader import CandleReader
@@ -22,7 +25,7 @@ from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_
 from exness_streams.settings.kafka import KafkaSettings
 from exness_streams.settings.platform import Settings
 from exness_streams.transport.agent import Agent
-from exness_streams.transport.faults import TableFault
+from exness_streams.transport.faults import Misconfigured, TableFault
 from exness_streams.transport.faust_environment import NO_ENVIRONMENT, ignored_variables
 from exness_streams.transport.faust_mends import refuse_other_faust
 from exness_streams.transport.kafka.aiokafka_mends import refuse_other_aiokafka
@@ -134,10 +137,16 @@ def _faust_settings(settings: Settings) -> dict[str, Any]:
         "web_bind": settings.host,
         "web_host": settings.host,
         "web_port": settings.port,
+        "web_ssl_context": settings.server_tls(),
+        "HttpClient": partial(_http_client, settings),
         "web_application_options": {"client_max_size": BODY_BYTES_MAX},
         "web_tables_enabled": False,
         "web_router_enabled": False,
     }
+
+
+def _http_client(settings: Settings) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=settings.client_tls()))
 
 
 def _embedded_settings(settings: Settings) -> dict[str, Any]:
@@ -145,6 +154,11 @@ def _embedded_settings(settings: Settings) -> dict[str, Any]:
 
 
 def _kafka_settings(settings: KafkaSettings) -> dict[str, Any]:
+    if not settings.advertised_url and settings.host in ("0.0.0.0", "::"):
+        raise Misconfigured(
+            f"EXNESS_HOST={settings.host} is no address under which other workers reach this one: set "
+            f"EXNESS_ADVERTISED_URL to one, such as {settings.scheme}://{socket.gethostname()}:{settings.port}"
+        )
     return {
         "broker": settings.broker_url,
         "broker_credentials": settings.security().credentials(),

@@ -30,7 +30,8 @@ def refuse_elsewhere(bound: Sequence[Any], settings: Settings) -> None:
     """Misconfigured when one of the addresses (host, port, ...) is not what the settings say."""
     meant = {found[4][0] for found in socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)}
     for address in bound:
-        if address[0] not in meant or not is_loopback(address[0]) or address[1] != settings.port:
+        is_reachable = settings.auth == "required" or is_loopback(address[0])
+        if address[0] not in meant or not is_reachable or address[1] != settings.port:
             raise Misconfigured(
                 f"the web server listens on {address[0]}, port {address[1]}, and not on {settings.host}, port "
                 f"{settings.port}, as the settings say: options of Faust's own command line may not contradict them"

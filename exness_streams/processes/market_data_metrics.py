@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -19,9 +19,10 @@ from exness_streams.api.connection_metrics import ConnectionCollector
 from exness_streams.api.door import Door
 from exness_streams.api.errors import error_middleware
 from exness_streams.api.metrics import counter, exposition, faust_metrics, gauge
+from exness_streams.api.metrics_port import metrics_port_of
 from exness_streams.market_data.service import MarketDataService
 from exness_streams.processes.bound import refuse_elsewhere
-from exness_streams.transport.web_server import new_connections, runner_of
+from exness_streams.transport.web_server import Site, new_connections, runner_of
 
 if TYPE_CHECKING:
     from exness_streams.processes.market_data_worker import MarketDataWorker
@@ -103,22 +104,35 @@ class MarketDataViews:
 
 @asynccontextmanager
 async def metrics_served(worker: MarketDataWorker, registry: CollectorRegistry) -> AsyncIterator[None]:
-    """Serve /metrics, /livez and /readyz of a market data process on its host and port. OSError, LogFault."""
+    """Serve /livez and /readyz of a market data process on PORT, and /metrics there or on a port of its own.
+
+    Several may run on one machine, and none needs a port for its work: so only on those that are given. OSError,
+    LogFault.
+    """
+    settings = worker.settings
     refuse_other_aiohttp()
     registry.register(FeedCollector(worker.service))
     registry.register(_WorkerCollector(worker))
-    connections = new_connections(worker.settings)
+    async with AsyncExitStack() as stack:
+        if "port" in settings.model_fields_set:
+            await _serve(worker, registry, stack)
+        if (apart := metrics_port_of(settings, registry)) is not None:
+            stack.push_async_callback(apart.stop)
+            await apart.start()
+        yield
+
+
+async def _serve(worker: MarketDataWorker, registry: CollectorRegistry, stack: AsyncExitStack) -> None:
+    settings, views = worker.settings, MarketDataViews(worker)
+    connections = new_connections(settings)
     registry.register(ConnectionCollector(connections))
-    views = MarketDataViews(worker)
-    web_app = web.Application(middlewares=[error_middleware, Door(worker.settings.own_hosts).middleware])
-    web_app.router.add_get("/metrics", exposition(registry))
+    web_app = web.Application(middlewares=[error_middleware, Door(settings.own_hosts).middleware])
+    if settings.metrics_beside_api:
+        web_app.router.add_get("/metrics", exposition(registry))
     web_app.router.add_get("/livez", views.live)
     web_app.router.add_get("/readyz", views.ready)
     runner = runner_of(web_app, connections)
     await runner.setup()
-    try:
-        await web.TCPSite(runner, worker.settings.host, worker.settings.port).start()
-        refuse_elsewhere(runner.addresses, worker.settings)
-        yield
-    finally:
-        await runner.cleanup()
+    stack.push_async_callback(runner.cleanup)
+    await Site(runner, settings.host, settings.port, settings.server_tls()).start()
+    refuse_elsewhere(runner.addresses, settings)

@@ -11,7 +11,6 @@ import gc
 import socket
 import sys
 from collections.abc import Callable, Coroutine
-from contextlib import nullcontext
 from typing import TypeVar
 
 from rich.console import Console
@@ -94,8 +93,19 @@ async def run_platform(
 
 
 async def check_port(settings: Settings) -> None:
-    """OSError when nobody can listen there: before a first start writes what later ones are bound to."""
-    found = await asyncio.get_running_loop().getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
+    """OSError, or LogFault, when nobody can listen there: before a first start writes what later ones are bound to."""
+    await _try_port(settings.host, settings.port)
+    if settings.metrics_port is not None:
+        try:
+            await _try_port(settings.host, settings.metrics_port)
+        except OSError as error:
+            from exness_streams.api.metrics_port import metrics_port_refused
+
+            raise metrics_port_refused(settings.metrics_port, error) from None
+
+
+async def _try_port(host: str, port: int) -> None:
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     for family, kind, protocol, _, address in found:
         with socket.socket(family, kind, protocol) as trial:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -130,18 +140,23 @@ async def run_market_data(
 
     registry = process_registry()
     worker = MarketDataWorker(settings, WorkHistograms(registry).of("ticks"))
-    # Several may run on one machine, and none needs a port for its work: so only where one is given.
-    is_watched = "port" in settings.model_fields_set
-    async with metrics_served(worker, registry) if is_watched else nullcontext():
+    async with metrics_served(worker, registry):
         if not await unless(until.wait(), worker.declare()):
             return None
         brokers = ", ".join(settings.kafka_brokers)
         console.print(f"[bold green]market data {settings.worker_name} is running[/] on Kafka at {brokers}")
         console.print(f"  feed     {without_secrets(settings.backpack_ws_url)} for {', '.join(settings.instruments)}")
-        metrics = f"{settings.own_url}/metrics" if is_watched else "set PORT for them"
-        console.print(f"  metrics  {metrics}", soft_wrap=True)
+        console.print(f"  metrics  {_where_metrics_are(settings)}", soft_wrap=True)
         ending = lambda failed: stopping.limit(as_reason(failed))  # noqa: E731
         return await run_app(worker.app, lambda: [worker.lead()], until, ending)
+
+
+def _where_metrics_are(settings: KafkaSettings) -> str:
+    if settings.metrics_port is not None:
+        return f"port {settings.metrics_port} of {settings.host}"
+    if not settings.metrics_beside_api:
+        return "set EXNESS_METRICS_PORT for them"
+    return f"{settings.own_url}/metrics" if "port" in settings.model_fields_set else "set PORT for them"
 
 
 async def serve_simulator(simulator: BackpackSimulator, console: Console, until: asyncio.Event) -> Failed:

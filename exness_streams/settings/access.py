@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,6 +13,7 @@ from pydantic import AliasChoices, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode
 
 from exness_streams.domain.emails import normalized_email
+from exness_streams.settings.certificates import client_context, server_context
 from exness_streams.settings.prefix import PREFIX
 
 SECRET_BYTES_MIN = 32
@@ -141,7 +143,30 @@ class AccessSettings(BaseSettings):
     def _certificate_has_its_key(self) -> AccessSettings:
         if (self.tls_certificate_file is None) != (self.tls_key_file is None):
             raise ValueError(f"{PREFIX}TLS_CERTIFICATE_FILE and {PREFIX}TLS_KEY_FILE go together: set both or none")
+        self.server_tls()
+        if self.tls_ca_file is not None:
+            self.client_tls()
         return self
+
+    def server_tls(self) -> ssl.SSLContext | None:
+        """What the web server speaks TLS with; None without a certificate. ValueError in one line."""
+        if self.tls_certificate_file is None or self.tls_key_file is None:
+            return None
+        return server_context(self.tls_certificate_file, self.tls_key_file)
+
+    def client_tls(self) -> ssl.SSLContext:
+        """What the certificates of other workers are checked with. ValueError in one line."""
+        return client_context(self.tls_ca_file)
+
+    @property
+    def scheme(self) -> str:
+        """How the web server is spoken to: http, or https with a certificate."""
+        return "http" if self.tls_certificate_file is None else "https"
+
+    @property
+    def metrics_beside_api(self) -> bool:
+        """Whether /metrics is on the port of the API: only where nobody signs in, and it has no port of its own."""
+        return self.metrics_port is None and self.auth == "open"
 
     @property
     def origins(self) -> tuple[str, ...]:

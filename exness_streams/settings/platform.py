@@ -171,6 +171,12 @@ class Settings(AccessSettings):
         return self
 
     @model_validator(mode="after")
+    def _metrics_have_their_port(self) -> Settings:
+        if self.metrics_port == self.port:
+            raise ValueError(f"{PREFIX}METRICS_PORT={self.metrics_port} is the web server's own PORT: choose another")
+        return self
+
+    @model_validator(mode="after")
     def _terms_can_be_read(self) -> Settings:
         self._overrides()
         return self
@@ -200,7 +206,9 @@ class Settings(AccessSettings):
     @property
     def own_url(self) -> str:
         """Where the web server is reached from this machine."""
-        return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
+        name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        host = f"[{name}]" if ":" in name else name
+        return f"{self.scheme}://{host}:{self.port}"
 
     @property
     def own_hosts(self) -> tuple[str, ...]:

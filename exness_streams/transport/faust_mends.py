@@ -36,7 +36,7 @@ _BY_OWNER: dict[str, tuple[str, ...]] = {
     "faust.app:App": ("_new_web",),
     "faust.agents.agent:Agent": ("_execute_actor",),
     "faust.worker:Worker": ("_on_sigterm", "_on_sigusr1"),
-    "faust.web.drivers.aiohttp:Web": ("_runner",),
+    "faust.web.drivers.aiohttp:Web": ("_new_transport_tcp", "_runner"),
 }  # fmt: skip
 
 NEEDED = tuple(Private(where, name) for where, names in _BY_OWNER.items() for name in names)

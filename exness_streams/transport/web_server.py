@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import ssl
 from typing import Any, Protocol
 
-from aiohttp.web import Application, AppRunner, Server
+from aiohttp.web import Application, AppRunner, BaseSite, Server, TCPSite
 from faust.web.drivers.aiohttp import Web
 
 from exness_streams.transport.connections import Connections
@@ -12,6 +14,13 @@ from exness_streams.transport.file_limit import connections_for, raise_file_limi
 
 REQUESTS_END_S = 3.0
 """How long a stop waits for requests that are being answered. aiohttp's own 60 s are longer than a stop may take."""
+
+
+BACKLOG = 128
+"""Connections that wait to be accepted; aiohttp's number."""
+
+HANDSHAKE_S_MAX = 5.0
+"""How long a TLS handshake may take. asyncio's own 60 s let strangers hold many files open with few bytes."""
 
 
 class _Runner(AppRunner):
@@ -61,6 +70,39 @@ def limit(connections: Connections, settings: ConnectionSettings) -> None:
     connections.limit(total_max, settings.max_connections_per_address, settings.trusted_proxies)
 
 
+class Site(TCPSite):
+    """aiohttp's; who connects by TLS and then says nothing is not waited for as long."""
+
+    __slots__ = ("tls",)
+
+    def __init__(self, runner: AppRunner, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+        super().__init__(runner, host, port, ssl_context=tls)
+        self.tls = tls
+
+    async def start(self) -> None:
+        """aiohttp's, whose own start has no word about the time that a handshake may take."""
+        await BaseSite.start(self)
+        server = self._runner.server
+        if server is None:
+            raise RuntimeError("the runner has not been set up")
+        self._server = await asyncio.get_running_loop().create_server(
+            server,
+            self._host,
+            self._port,
+            ssl=self.tls,
+            ssl_handshake_timeout=None if self.tls is None else HANDSHAKE_S_MAX,
+            backlog=BACKLOG,
+        )
+
+
+class Listener(Protocol):
+    """What else listens while an app does."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
 class WebServer(Web):  # type: ignore[misc]  # faust is untyped here
     """Cuts off what is not answered soon after the worker was told to stop, and has no pages but the app's own."""
 
@@ -70,6 +112,23 @@ class WebServer(Web):  # type: ignore[misc]  # faust is untyped here
         super().__init__(app, **kwargs)
         self.connections = new_connections()
         self._runner = runner_of(self.web_app, self.connections)
+        self.beside: list[Listener] = []
+
+    async def start_server(self) -> None:
+        """Faust's, and the servers beside it."""
+        await super().start_server()
+        for server in self.beside:
+            await server.start()
+
+    async def stop_server(self) -> None:
+        """Faust's, and the servers beside it."""
+        for server in self.beside:
+            await server.stop()
+        await super().stop_server()
+
+    def _new_transport_tcp(self) -> Site:
+        conf = self.app.conf
+        return Site(self._runner, conf.web_bind, conf.web_port, conf.web_ssl_context)
 
     def route(self, pattern: str, handler: Any, cors_options: Any = None) -> None:
         """Faust's, for views; they are called without a wrapper.

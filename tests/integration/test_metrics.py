@@ -30,6 +30,7 @@ from exness_streams.processes.market_data_metrics import FeedCollector, metrics_
 from exness_streams.processes.market_data_worker import MarketDataWorker
 from exness_streams.settings.kafka import KafkaSettings, load_kafka_settings
 from exness_streams.transport.faults import LogFault
+from exness_streams.transport.web_server import Site
 
 METRICS = "/metrics"
 BASE_UNITS = ("_seconds", "_bytes", "_records", "_ratio")
@@ -448,7 +449,7 @@ async def test_a_server_that_listens_elsewhere_than_meant_is_ended(
     async def start(self: web.TCPSite) -> None:
         await web.SockSite(self._runner, socket.create_server(("0.0.0.0", 0))).start()
 
-    monkeypatch.setattr(web.TCPSite, "start", start)
+    monkeypatch.setattr(Site, "start", start)
     with pytest.raises(LogFault, match=r"listens on 0\.0\.0\.0"):
         async with metrics_served(MarketDataWorker(kafka_settings), process_registry()):
             raise AssertionError("it is open to the network")

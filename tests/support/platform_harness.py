@@ -125,13 +125,17 @@ class PlatformThread:
 
     def send(self, method: str, path: str, content: bytes = b"", headers: dict[str, str] | None = None) -> Reply:
         """Send anything: header values as latin-1, the body as it is."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=GIVE_UP_S)
+        connection = self.connection()
         try:
             connection.request(method, path, content, headers or {})
             response = connection.getresponse()
             return Reply(response.status, dict(response.headers), response.read())
         finally:
             connection.close()
+
+    def connection(self) -> http.client.HTTPConnection:
+        """A new one to the web server."""
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=GIVE_UP_S)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)

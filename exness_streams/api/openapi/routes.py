@@ -122,7 +122,7 @@ _PUBLIC = (
         path="/metrics",
         name="getMetrics",
         tag="service",
-        summary="Metrics for Prometheus; OpenMetrics when Accept asks for it",
+        summary="Metrics for Prometheus; OpenMetrics when Accept asks for it. With sign-in only on EXNESS_METRICS_PORT",
         answers={200: {"text/plain": str, "application/openmetrics-text": str}},
         for_account=False,
     ),

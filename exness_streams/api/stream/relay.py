@@ -101,14 +101,17 @@ class StreamRelay:
         headers |= {FORWARDED: "1", "X-Account": account_id}
         if self._client is None:
             # Of its own: as many connections as there are readers, none taken from the forwarding of requests.
-            self._client = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+            self._client = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, ssl=self._forwarding.tls or True)
+            )
         connecting: Any = self._client.ws_connect(
             f"{owner}/ws?numbers={form}", headers=headers, heartbeat=PING_S, max_msg_size=0
         )
         try:
             async with timeout(CONNECT_S_MAX):
                 upstream: Upstream = await connecting
-        except (aiohttp.ClientError, asyncio.TimeoutError, ConnectionError):
+        except (aiohttp.ClientError, asyncio.TimeoutError, ConnectionError) as error:
+            self._forwarding.note(owner, error)
             raise ApiError(503, "REBALANCING", "the account's worker does not serve it now") from None
         connection = upstream.get_extra_info("socket")
         if connection is not None:
