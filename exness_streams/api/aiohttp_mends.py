@@ -151,11 +151,17 @@ class QuietHandler(web_protocol.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """What is no request, in the one shape; the connection ends."""
-        if not isinstance(exc, HttpProcessingError) or not 400 <= status < 500 or request.writer.output_size > 0:
-            return super().handle_error(request, status, exc, message)
-        code = "INVALID_REQUEST" if status == 400 else HTTPStatus(status).name
-        response = error_response(ApiError(status, code, f"this is not an HTTP request: {_reason(exc)}"))
+        """What is no request, and what no view or middleware caught, in the one shape; the connection ends."""
+        if request.writer.output_size > 0:
+            return super().handle_error(request, status, exc, message)  # too late to say anything
+        if isinstance(exc, HttpProcessingError) and 400 <= status < 500:
+            code = "INVALID_REQUEST" if status == 400 else HTTPStatus(status).name
+            refusal = ApiError(status, code, f"this is not an HTTP request: {_reason(exc)}")
+        else:
+            self.log_exception("Error handling request from %s", request.remote, exc_info=exc)
+            code = "INTERNAL" if status == 500 else HTTPStatus(status).name
+            refusal = ApiError(status, code, "unexpected error; see the server's log")
+        response = error_response(refusal)
         response.force_close()
         return response
 

@@ -307,6 +307,12 @@ class StreamCollector(Collector):
         yield counter(
             "exness_stream_slow_closed", "WebSocket clients closed because they were too slow", self._hub.slow_closed
         )
+        yield counter("exness_stream_refused", "WebSocket clients refused for lack of room", self._hub.refused)
+        yield counter(
+            "exness_stream_displaced",
+            "WebSocket clients closed because a newer one of their address needed the room",
+            self._hub.displaced,
+        )
 
 
 def faust_metrics(app: Any) -> Iterator[Metric]:

@@ -17,7 +17,7 @@ from platform_harness import CLOSE, OPEN, PlatformThread, until
 from stream_client import Book, StreamClient, exact, stream
 
 from exness_streams.api.stream import hub as stream_hub
-from exness_streams.api.stream.hub import READERS_PER_ACCOUNT_MAX, StreamHub
+from exness_streams.api.stream.hub import DISPLACED, READERS_PER_ACCOUNT_MAX, StreamHub
 from exness_streams.messages import EVENTS_TOPIC
 
 PLACE, CANCEL, MODIFY = "/api/v1/orders/place", "/api/v1/orders/cancel", "/api/v1/positions/modify"
@@ -245,11 +245,21 @@ async def test_the_header_names_the_account_too_and_pages_of_this_host_may(platf
 
 async def test_an_account_has_so_many_streams_and_no_more(platform: PlatformThread, account: str) -> None:
     async with AsyncExitStack() as stack:
+        clients = []
         for _ in range(READERS_PER_ACCOUNT_MAX):
             client = await stack.enter_async_context(stream(url_of(platform), account))
             await client.begin()
-        async with stream(url_of(platform), account) as one_more:
-            code, reason = await one_more.closed()
+            clients.append(client)
+        one_more = await stack.enter_async_context(stream(url_of(platform), account))
+        await one_more.begin()
+        assert await clients[0].closed() == (1013, DISPLACED)
+        # Another address takes none of these away.
+        elsewhere = aiohttp.TCPConnector(local_addr=("127.0.0.7", 0))
+        async with (
+            aiohttp.ClientSession(connector=elsewhere, headers={"X-Account": account}) as session,
+            session.ws_connect(f"{url_of(platform)}/ws") as ws,
+        ):
+            code, reason = await StreamClient(ws).closed()
         assert (code, "64" in reason) == (1013, True)
         async with stream(url_of(platform), account + "x") as other:
             await other.begin()

@@ -56,10 +56,15 @@ async def echo(request: web.Request) -> web.Response:
     return web.Response(text=request.path)  # aiohttp reads the body then, and drops it
 
 
-async def answers(requests: list[bytes], wait_s: float = 10.0) -> list[bytes]:
-    """Of a server that has our middleware."""
+def with_our_middleware() -> web.Application:
     app = web.Application(middlewares=[error_middleware, Door([]).middleware])
     app.router.add_post("/echo", echo)
+    return app
+
+
+async def answers(requests: list[bytes], wait_s: float = 10.0, app: web.Application | None = None) -> list[bytes]:
+    """Of a server."""
+    app = app or with_our_middleware()
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -111,6 +116,29 @@ async def test_random_damage_leaves_no_traceback_and_no_500(caplog: pytest.LogCa
     for answer in await answers(damaged, 0.2):
         assert not answer.startswith((b"HTTP/1.1 5", b"HTTP/1.0 5")), answer
     assert [record.getMessage() for record in caplog.records] == []
+
+
+class Broken(Exception):
+    """A fault of ours."""
+
+
+@pytest.mark.parametrize(("fault", "status"), [(Broken, 500), (asyncio.TimeoutError, 504)])
+async def test_a_fault_outside_of_every_middleware_has_the_one_shape_too(
+    fault: type[Exception], status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    @web.middleware
+    async def broken(request: web.Request, handler: object) -> web.StreamResponse:
+        raise fault("a secret")
+
+    for accept in ("*/*", "text/html"):
+        app = web.Application(middlewares=[broken, error_middleware])
+        (answer,) = await answers([b"GET / HTTP/1.1\r\n" + HEAD + b"Accept: %s\r\n\r\n" % accept.encode()], app=app)
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 %d " % status)
+        assert b"application/json" in head
+        assert set(json.loads(body)) == {"message", "error"}
+        assert b"a secret" not in answer
+    assert len(caplog.records) == 2
 
 
 def test_the_names_are_there() -> None:

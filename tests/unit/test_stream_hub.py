@@ -13,7 +13,7 @@ import pytest
 from websocket_frames import payloads
 
 from exness_streams.api.stream import hub as stream_hub
-from exness_streams.api.stream.hub import StreamHub
+from exness_streams.api.stream.hub import DISPLACED, StreamHub
 from exness_streams.api.stream.messages import Form, close_frame, encoded, text_frame
 from exness_streams.api.stream.reader import BEHIND_BYTES, UNREAD_BYTES_MAX, Reader
 from exness_streams.domain.events import Deposited
@@ -62,9 +62,11 @@ class World:
         worker: Any = SimpleNamespace(should_stop=False, wait_until_stopped=asyncio.Event().wait)
         self.hub = StreamHub(SimpleNamespace(quotes=self.quotes), feed, worker, **limits)
 
-    def reader(self, account_id: str = "a", partition: int = 0, form: Form = "number") -> tuple[Reader, FakeTransport]:
+    def reader(
+        self, account_id: str = "a", partition: int = 0, form: Form = "number", address: str = "10.0.0.1"
+    ) -> tuple[Reader, FakeTransport]:
         transport: Any = FakeTransport()
-        reader = Reader(transport, account_id, partition, form)
+        reader = Reader(transport, account_id, partition, form, address)
         self.hub.follow(reader, SNAPSHOT, 0)
         return reader, transport
 
@@ -201,17 +203,50 @@ async def test_the_feed_is_told_when_it_changes_and_only_then(world: World) -> N
     assert transport.of_type("feed")[-1]["status"] == "stale", "whoever notices first tells all"
 
 
-async def test_room_is_limited() -> None:
-    world = World(readers_max=3, readers_per_account_max=2)
-    first, _ = world.reader("a")
-    assert not world.hub.no_room_for("a")
-    world.reader("a")
-    assert "2 streams" in world.hub.no_room_for("a")
-    assert not world.hub.no_room_for("b")
-    world.reader("b")
-    assert "3 streams" in world.hub.no_room_for("b")
+async def test_the_oldest_of_an_address_makes_room_in_its_account() -> None:
+    world = World(readers_max=100, readers_per_account_max=3)
+    _, other = world.reader("a", address="10.0.0.2")
+    first, mine = world.reader("a", address="10.0.0.1")
+    _, second = world.reader("a", address="10.0.0.1")
+    assert not world.hub.make_room_for("b", "10.0.0.9")
+    assert "3 streams" in world.hub.make_room_for("a", "10.0.0.9")  # which has none there
+    assert (world.hub.refused, world.hub.displaced) == (1, 0)
+    assert not world.hub.make_room_for("a", "10.0.0.1")
+    assert mine.written[-1] == close_frame(1013, DISPLACED)
+    assert [other.written[-1], second.written[-1]] != [mine.written[-1]] * 2
     world.hub.gone(first)
-    assert not world.hub.no_room_for("a")
+    assert not world.hub.make_room_for("a", "10.0.0.9")
+    assert (world.hub.refused, world.hub.displaced) == (1, 1)
+
+
+async def test_an_address_can_have_half_of_all_streams_whatever_their_accounts() -> None:
+    world = World(readers_max=4)
+    transports = [world.reader(f"account-{number}", address="10.0.0.1")[1] for number in range(2)]
+    assert not world.hub.make_room_for("new", "10.0.0.1")
+    assert [transport.written[-1] == close_frame(1013, DISPLACED) for transport in transports] == [True, False]
+    assert not world.hub.make_room_for("new", "10.0.0.2")
+
+
+async def test_a_full_worker_refuses_who_has_nothing_to_give_up() -> None:
+    world = World(readers_max=3)
+    readers = [world.reader(f"account-{number}", address=f"10.0.0.{number}") for number in range(3)]
+    assert "3 streams" in world.hub.make_room_for("new", "10.0.0.9")
+    assert not world.hub.make_room_for("new", "10.0.0.1")
+    assert readers[1][1].written[-1] == close_frame(1013, DISPLACED)
+    for reader, _ in readers:
+        world.hub.gone(reader)
+        world.hub.gone(reader)
+    assert len(world.hub) == 0
+    assert not world.hub._of_address
+    assert world.hub._open == 0
+
+
+async def test_those_that_are_relayed_count_too() -> None:
+    world = World(readers_max=2)
+    transport: Any = FakeTransport()
+    world.hub.admit(Reader(transport, "far", 0, "number", "10.0.0.1"))
+    assert not world.hub.make_room_for("", "10.0.0.1")
+    assert transport.written[-1] == close_frame(1013, DISPLACED)
 
 
 async def test_stopping_aborts_those_that_do_not_go(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,6 +35,7 @@ STREAM_MESSAGES = ("state", "event", "market_data", "feed", "heartbeat", "relaye
 
 READERS_MAX = 5_000
 READERS_PER_ACCOUNT_MAX = 64
+DISPLACED = "a newer stream of the same address took this one's place"
 
 
 class StreamHub(EventSink):
@@ -50,11 +51,14 @@ class StreamHub(EventSink):
         readers_per_account_max: int = READERS_PER_ACCOUNT_MAX,
     ) -> None:
         self.counters: Counter[str] = Counter()
-        self.slow_closed = 0
+        self.slow_closed = self.refused = self.displaced = 0
         self._quotes_of, self._feed, self._worker = market, feed, worker
         self._readers_max, self._readers_per_account_max = readers_max, readers_per_account_max
+        self._readers_per_address_max = max(1, readers_max // 2)
         self._all: set[Reader] = set()
         self._of_account: dict[str, list[Reader]] = {}
+        self._of_address: dict[str, dict[Reader, None]] = {}
+        self._open = 0
         self._own: dict[Reader, None] = {}
         self._market = MarketBoard()
         self._moved = asyncio.Event()
@@ -99,22 +103,39 @@ class StreamHub(EventSink):
 
     # Coming and going
 
-    def no_room_for(self, account_id: str) -> str:
-        """Why one more reader can't be served, '' when it can."""
-        if len(self._all) >= self._readers_max:
-            return f"this worker serves its {self._readers_max} streams: try again later, or another worker"
-        if len(self._of_account.get(account_id, ())) >= self._readers_per_account_max:
-            return f"the account has its {self._readers_per_account_max} streams: close one"
+    def make_room_for(self, account_id: str, address: str) -> str:
+        """Make room for one more reader: the oldest of its address goes when the account, the address or all are full.
+
+        Returns why there is no room, '' when there is. An account may be everybody's (`demo`): nobody can take all of
+        its streams from the others, nor all of the worker's.
+        """
+        of_address = self._of_address.get(address, {})
+        of_account = self._of_account.get(account_id, ())
+        if len(of_account) >= self._readers_per_account_max:
+            oldest = next((reader for reader in of_account if reader.address == address), None)
+            full = f"the account has its {self._readers_per_account_max} streams: close one"
+        elif len(of_address) >= self._readers_per_address_max or self._open >= self._readers_max:
+            oldest = next(iter(of_address), None)
+            full = f"this worker serves its {self._readers_max} streams: try again later, or another worker"
+        else:
+            return ""
+        if oldest is None:
+            self.refused += 1
+            return full
+        self.displaced += 1
+        self.dismiss(oldest, TRY_AGAIN_LATER, DISPLACED)
         return ""
 
     def admit(self, reader: Reader) -> None:
         """Count a reader whose messages come from elsewhere: it is closed when this worker stops."""
         self._all.add(reader)
+        self._of_address.setdefault(reader.address, {})[reader] = None
+        self._open += 1
 
     def follow(self, reader: Reader, snapshot: bytes, sequence: int) -> None:
         """Send a snapshot, the market and the feed; events from `sequence` on follow. All in one step: no gap."""
         self._tell_feed()
-        self._all.add(reader)
+        self.admit(reader)
         self._own[reader] = None
         self._of_account.setdefault(reader.account_id, []).append(reader)
         reader.heartbeat_at_s = time.monotonic() + HEARTBEAT_MS / 1000 - LOOK_S
@@ -143,6 +164,12 @@ class StreamHub(EventSink):
             self._emptied.set()
 
     def _unfollow(self, reader: Reader) -> None:
+        of_address = self._of_address.get(reader.address, {})
+        if reader in of_address:
+            self._open -= 1
+            del of_address[reader]
+            if not of_address:
+                del self._of_address[reader.address]
         if reader in self._own:
             del self._own[reader]
             readers = self._of_account[reader.account_id]

@@ -31,15 +31,18 @@ DRAIN_STALL_S = 10.0
 class Reader:
     """Frames for the socket go straight into its transport, whose buffer is the one queue; nothing here waits.
 
-    sequence: of the newest event sent. market_version: of the market data sent (stream/market.py).
+    address: of the client. sequence: of the newest event sent. market_version: of the market data (stream/market.py).
     """
 
-    __slots__ = ("_transport", "account_id", "closing", "form", "heartbeat_at_s", "market_version", "partition",
-                 "sequence")  # fmt: skip
+    __slots__ = ("_transport", "account_id", "address", "closing", "form", "heartbeat_at_s", "market_version",
+                 "partition", "sequence")  # fmt: skip
 
-    def __init__(self, transport: asyncio.Transport, account_id: str, partition: int, form: Form) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, account_id: str, partition: int, form: Form, address: str = ""
+    ) -> None:
         self._transport = transport
         self.account_id = account_id
+        self.address = address
         self.partition = partition
         self.form: Form = form
         self.sequence = 0

@@ -72,7 +72,7 @@ class StreamRelay:
         upstream = await self._connect(request, owner, account_id, form)
         try:
             response, transport = await upgrade(request)
-            reader = Reader(transport, account_id, partition, form)
+            reader = Reader(transport, account_id, partition, form, request.remote or "")
             self._owner_of[reader] = owner
             down = asyncio.create_task(self._down(upstream, reader))
             try:
@@ -91,7 +91,7 @@ class StreamRelay:
         return response
 
     def _admit(self, reader: Reader) -> None:
-        full = self._hub.no_room_for("")  # how many an account has, its owner knows
+        full = self._hub.make_room_for("", reader.address)  # how many an account has, its owner knows
         self._hub.admit(reader)
         if full:
             self._hub.dismiss(reader, TRY_AGAIN_LATER, full)

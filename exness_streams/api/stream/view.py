@@ -92,7 +92,8 @@ class StreamViews:
     async def _serve(self, request: web.Request, asked: StreamRequest) -> web.StreamResponse:
         self._accounts.cell_of(asked.account_id)  # complains before the upgrade, while an answer can say why
         response, transport = await upgrade(request)
-        reader = Reader(transport, asked.account_id, self._accounts.partition_of(asked.account_id), asked.form)
+        partition = self._accounts.partition_of(asked.account_id)
+        reader = Reader(transport, asked.account_id, partition, asked.form, request.remote or "")
         try:
             self._begin(reader)
             async for message in response:
@@ -107,7 +108,7 @@ class StreamViews:
         """Everything up to the first event, in one step of the event loop."""
         reader.say(ConnectionMessage(message="Connected to Exness Streams", heartbeat_ms=HEARTBEAT_MS))
         cell = self._accounts.cell(reader.partition)
-        if full := self.hub.no_room_for(reader.account_id):
+        if full := self.hub.make_room_for(reader.account_id, reader.address):
             self.hub.dismiss(reader, TRY_AGAIN_LATER, full)
         elif cell is None or self._worker.should_stop:
             self.hub.dismiss(reader, SERVICE_RESTART, MOVING)
