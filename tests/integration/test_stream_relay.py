@@ -20,7 +20,7 @@ from exness_streams.api.errors import ApiError, error_middleware
 from exness_streams.api.forwarding import FORWARDED, Forwarding
 from exness_streams.api.stream import reader as stream_reader
 from exness_streams.api.stream import relay as stream_relay
-from exness_streams.api.stream.hub import StreamHub
+from exness_streams.api.stream.hub import DISPLACED, StreamHub
 from exness_streams.api.stream.view import StreamViews
 from exness_streams.messages import JOURNAL_TOPIC
 
@@ -214,10 +214,14 @@ async def test_without_an_owner_that_answers_there_is_no_upgrade() -> None:
 async def test_a_worker_that_is_full_says_so() -> None:
     async with (
         relayed(echo, readers_max=1) as (_, there),
-        connected(f"{there.url}/ws?account=a3"),
-        connected(f"{there.url}/ws?account=a4") as socket,
+        connected(f"{there.url}/ws?account=a3") as oldest,
+        connected(f"{there.url}/ws?account=a4"),
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=("127.0.0.7", 0))) as elsewhere,
+        elsewhere.ws_connect(f"{there.url}/ws?account=a5") as stranger,
     ):
-        assert (await goodbye(socket))[0] == 1013
+        assert await goodbye(oldest) == (1013, DISPLACED)
+        assert (await goodbye(stranger))[0] == 1013
+        assert there.hub.refused == 1
 
 
 async def test_a_slow_reader_slows_the_owner_down_and_loses_nothing() -> None:
