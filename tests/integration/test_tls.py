@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -95,14 +96,15 @@ async def test_who_does_not_trust_the_authority_is_not_connected(platform: TlsPl
         await client.get(f"https://127.0.0.1:{platform.port}/livez")
 
 
-async def test_old_versions_are_refused(platform: TlsPlatform) -> None:
+def test_old_versions_are_refused(platform: TlsPlatform) -> None:
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
     old.set_ciphers("ALL:@SECLEVEL=0")
     with pytest.warns(DeprecationWarning):
         old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
-    with pytest.raises((ssl.SSLError, ConnectionError)):
-        await asyncio.open_connection("127.0.0.1", platform.port, ssl=old)
+    connection = socket.create_connection(("127.0.0.1", platform.port), 10)
+    with connection, pytest.raises((ssl.SSLError, ConnectionError)):
+        old.wrap_socket(connection)
 
 
 @pytest.mark.parametrize("sent", [b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"\x00" * 100, b"\x16\x03\x01\xff\xff"])
