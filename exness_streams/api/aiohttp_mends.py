@@ -9,6 +9,7 @@ from typing import Any, cast
 from aiohttp import web, web_protocol, web_server, web_urldispatcher
 from aiohttp.http_exceptions import HttpProcessingError
 
+from exness_streams.api.answer_headers import bare_headers
 from exness_streams.api.errors import ApiError, BodyTooLate, error_response, expect_continue
 from exness_streams.domain.outside_text import in_one_line
 from exness_streams.transport.connections import Connection, Connections, Wait
@@ -162,6 +163,7 @@ class QuietHandler(web_protocol.RequestHandler):
             code = "INTERNAL" if status == 500 else HTTPStatus(status).name
             refusal = ApiError(status, code, "unexpected error; see the server's log")
         response = error_response(refusal)
+        response.headers.update(bare_headers())
         response.force_close()
         return response
 
@@ -176,6 +178,7 @@ class QuietHandler(web_protocol.RequestHandler):
 def written(error: ApiError) -> bytes:
     """A refusal as it goes over the wire, where there is no request that could be answered; the connection ends."""
     response = error_response(error)
+    response.headers.update(bare_headers())
     lines = [f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}", "Connection: close"]
     body = response.body if isinstance(response.body, bytes) else b""
     lines.append(f"Content-Length: {len(body)}")

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 
 from aiohttp import hdrs, web
 
-from exness_streams.api.errors import ApiError, Handler
+from exness_streams.api.answer_headers import AnswerHeaders, is_preflight
+from exness_streams.api.errors import ApiError, Handler, error_middleware
 from exness_streams.domain.hosts import is_loopback
 from exness_streams.domain.outside_text import in_one_line
 
@@ -39,8 +40,14 @@ class Door:
     def __init__(self, hosts: Iterable[str], origins: Iterable[str] = ()) -> None:
         """hosts: allowed besides loopback names, without ports. origins: of other pages that may use the platform."""
         self._hosts = frozenset(host.lower().strip("[]").rstrip(".") for host in hosts)
-        self._origins = frozenset(origin.lower() for origin in origins)
+        self._headers = AnswerHeaders(origins)
         self._known: set[str] = set()
+
+    def mount(self, web_app: web.Application) -> None:
+        """Guard all that an app answers, each refusal in the one shape, and add the headers of every answer."""
+        web_app.middlewares.append(error_middleware)
+        web_app.middlewares.append(self.middleware)
+        web_app.on_response_prepare.append(self._headers.add)
 
     def knows(self, authority: str) -> bool:
         """Whether `host` or `host:port` is one of ours."""
@@ -73,14 +80,16 @@ class Door:
         for origin in request.headers.getall(hdrs.ORIGIN, []):
             scheme, _, authority = origin.lower().partition("://")
             is_own = scheme in ("http", "https") and authority == request.headers[hdrs.HOST].lower()
-            if not is_own and origin.lower() not in self._origins:
+            if not is_own and self._headers.allowed(request) is None:
                 raise ApiError(403, "FORBIDDEN", f"pages of {in_one_line(origin, SHOWN_MAX)} may not use this platform")
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Goes inside of the one that shapes errors."""
         self.check_host(request)
-        if request.method not in _READING or hdrs.UPGRADE in request.headers:
+        if (answer := self._headers.preflight(request)) is not None:
+            return answer
+        if request.method not in _READING or hdrs.UPGRADE in request.headers or is_preflight(request):
             self.check_origin(request)
         return await handler(request)
 

@@ -9,6 +9,7 @@ from http import HTTPStatus
 import aiohttp
 from aiohttp import web
 
+from exness_streams.api.request_ids import request_id_of
 from exness_streams.domain.instruments import Catalogue
 from exness_streams.domain.nearest import nearest
 from exness_streams.domain.outside_text import in_one_line
@@ -119,7 +120,8 @@ def answer_to_failure(request: web.Request, failure: Exception) -> web.Response:
             )
         case LogFault():
             return error_response(ApiError(503, "NOT_READY", f"the request was not accepted: {in_one_line(failure)}"))
-    log.error("%s %s failed", request.method, in_one_line(request.path), exc_info=failure)
+    known_as = request_id_of(request)
+    log.error("%s %s failed (request %s)", request.method, in_one_line(request.path), known_as, exc_info=failure)
     return error_response(ApiError(500, "INTERNAL", "unexpected error; see the server's log"))
 
 

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from exness_streams.api.chunked_answer import send_pieces
 from exness_streams.api.errors import ApiError, Handler
+from exness_streams.api.request_ids import REQUEST_ID, request_id_of
 from exness_streams.api.requests import account_of
 from exness_streams.messages import JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 
@@ -145,6 +146,7 @@ class Forwarding:
     async def _ask(self, request: web.Request, body: bytes, owner: str) -> web.StreamResponse:
         headers = {name: request.headers[name] for name in _REQUEST_HEADERS if name in request.headers}
         headers[FORWARDED] = "1"
+        headers[REQUEST_ID] = request_id_of(request)
         url = owner + request.rel_url.raw_path_qs
         async with self._engine.app.http_client.request(
             request.method, url, data=body, headers=headers, timeout=_timeout_of(request)

@@ -8,7 +8,6 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from exness_streams.api.door import Door
-from exness_streams.api.errors import error_middleware
 from exness_streams.api.metrics import exposition
 from exness_streams.settings.platform import Settings
 from exness_streams.transport.faults import LogFault, Misconfigured
@@ -22,7 +21,8 @@ class MetricsPort:
 
     def __init__(self, registry: CollectorRegistry, settings: Settings, port: int) -> None:
         self._host, self._port = settings.host, port
-        web_app = web.Application(middlewares=[error_middleware, Door(settings.own_hosts).middleware])
+        web_app = web.Application()
+        Door(settings.own_hosts).mount(web_app)
         web_app.router.add_get("/metrics", exposition(registry))
         self._runner = runner_of(web_app, new_connections(settings))
 

@@ -13,7 +13,6 @@ from exness_streams.api.api_view import Way, here, mount
 from exness_streams.api.commands import CommandDesk
 from exness_streams.api.connection_metrics import ConnectionCollector
 from exness_streams.api.door import Door
-from exness_streams.api.errors import error_middleware
 from exness_streams.api.forwarding import Forwarding
 from exness_streams.api.metrics import MetricsView, StreamCollector, WorkerMetrics
 from exness_streams.api.metrics_port import metrics_port_of
@@ -40,8 +39,7 @@ def add_routes(engine: Engine, metrics: WorkerMetrics) -> None:
     registry, of_api = metrics.registry, metrics.show(engine)
     web_app = engine.app.web.web_app
     web_app.middlewares.append(of_api.middleware)
-    web_app.middlewares.append(error_middleware)
-    web_app.middlewares.append(Door(engine.settings.own_hosts).middleware)
+    Door(engine.settings.own_hosts, engine.settings.origins).mount(web_app)
     if engine.settings.scheme == "https":
         web_app.on_response_prepare.append(require_tls)
     forwarding = Forwarding(engine, engine.settings.client_tls())

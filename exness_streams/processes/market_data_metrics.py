@@ -17,7 +17,6 @@ from exness_streams.api.aiohttp_mends import refuse_other_aiohttp
 from exness_streams.api.answers import json_response
 from exness_streams.api.connection_metrics import ConnectionCollector
 from exness_streams.api.door import Door
-from exness_streams.api.errors import error_middleware
 from exness_streams.api.metrics import counter, exposition, faust_metrics, gauge
 from exness_streams.api.metrics_port import metrics_port_of
 from exness_streams.market_data.service import MarketDataService
@@ -126,7 +125,8 @@ async def _serve(worker: MarketDataWorker, registry: CollectorRegistry, stack: A
     settings, views = worker.settings, MarketDataViews(worker)
     connections = new_connections(settings)
     registry.register(ConnectionCollector(connections))
-    web_app = web.Application(middlewares=[error_middleware, Door(settings.own_hosts).middleware])
+    web_app = web.Application()
+    Door(settings.own_hosts).mount(web_app)
     if settings.metrics_beside_api:
         web_app.router.add_get("/metrics", exposition(registry))
     web_app.router.add_get("/livez", views.live)

@@ -34,7 +34,8 @@ from exness_streams.transport.web_server import Site
 
 METRICS = "/metrics"
 BASE_UNITS = ("_seconds", "_bytes", "_records", "_ratio")
-COUNTED = ("exness_cells_owned", "exness_triggers_standing", "exness_feed_silent_symbols", "exness_stream_clients")
+COUNTED = ("exness_cells_owned", "exness_triggers_standing", "exness_feed_silent_symbols", "exness_stream_clients",
+           "exness_connections", "exness_connections_max")  # fmt: skip
 FLAGS = (
     "exness_ready",
     "exness_feed_connected",
