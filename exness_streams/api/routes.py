@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
+from exness_streams.api.access.address import ClientAddresses
 from exness_streams.api.accounts import Accounts
 from exness_streams.api.aiohttp_mends import refuse_other_aiohttp
 from exness_streams.api.api_view import Way, here, mount
@@ -38,6 +39,7 @@ def add_routes(engine: Engine, metrics: WorkerMetrics) -> None:
     refuse_other_aiohttp()
     registry, of_api = metrics.registry, metrics.show(engine)
     web_app = engine.app.web.web_app
+    web_app.middlewares.append(ClientAddresses(engine.settings.trusted_proxies).middleware)
     web_app.middlewares.append(of_api.middleware)
     Door(engine.settings.own_hosts, engine.settings.origins).mount(web_app)
     if engine.settings.scheme == "https":

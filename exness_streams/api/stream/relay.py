@@ -11,6 +11,7 @@ import aiohttp
 from aiohttp import WSMsgType, web
 from async_timeout import timeout
 
+from exness_streams.api.access.address import address_of, network_of
 from exness_streams.api.errors import ApiError
 from exness_streams.api.forwarding import FORWARDED, OWNER_LOOK_S, Forwarding
 from exness_streams.api.stream.hub import StreamHub
@@ -72,7 +73,7 @@ class StreamRelay:
         upstream = await self._connect(request, owner, account_id, form)
         try:
             response, transport = await upgrade(request)
-            reader = Reader(transport, account_id, partition, form, request.remote or "")
+            reader = Reader(transport, account_id, partition, form, network_of(address_of(request)))
             self._owner_of[reader] = owner
             down = asyncio.create_task(self._down(upstream, reader))
             try:

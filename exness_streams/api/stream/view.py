@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import WSMsgType, web
 
 from exness_streams.api import presenter
+from exness_streams.api.access.address import address_of, network_of
 from exness_streams.api.accounts import Accounts
 from exness_streams.api.errors import ApiError, invalid_request
 from exness_streams.api.forwarding import Forwarding
@@ -93,7 +94,7 @@ class StreamViews:
         self._accounts.cell_of(asked.account_id)  # complains before the upgrade, while an answer can say why
         response, transport = await upgrade(request)
         partition = self._accounts.partition_of(asked.account_id)
-        reader = Reader(transport, asked.account_id, partition, asked.form, request.remote or "")
+        reader = Reader(transport, asked.account_id, partition, asked.form, network_of(address_of(request)))
         try:
             self._begin(reader)
             async for message in response:
