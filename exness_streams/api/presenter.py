@@ -132,7 +132,7 @@ def order_event_message(event: OrderPlaced | OrderFilled | OrderCancelled | Orde
 def closed_message(event: PositionClosed) -> CloseMessage:
     """The answer to a close."""
     return CloseMessage(
-        message="Position closed" if event.remaining is None else "Position closed in part",
+        message="Position closed successfully" if event.remaining is None else "Position closed in part",
         position_id=event.position_id,
         quantity=event.quantity,
         realized_pnl=event.realized_pnl,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
@@ -26,7 +27,7 @@ from exness_streams.api.views.candles import CandlesView
 from exness_streams.api.views.health import LiveView, MarketsView, ReadyView, banner
 from exness_streams.api.views.history import EquityView, TradesView
 from exness_streams.api.views.orders import CancelView, PlaceView
-from exness_streams.api.views.page import FILES_PATH, Page, RootView
+from exness_streams.api.views.page import FILES_PATH, Page, Root
 from exness_streams.api.views.trading import CloseAllView, CloseView, ModifyView, OpenView, StateView
 from exness_streams.transport.web_server import limit
 
@@ -51,21 +52,22 @@ def add_routes(engine: Engine, metrics: WorkerMetrics) -> None:
     registry.register(StreamCollector(hub))
     limit(engine.app.web.connections, engine.settings)
     registry.register(ConnectionCollector(engine.app.web.connections))
-    StreamViews(accounts, engine.settings.margin_call_level, engine.app, hub, forwarding).mount(web_app)
+    streams = StreamViews(accounts, engine.settings.margin_call_level, engine.app, hub, forwarding, engine.catalogue)
+    streams.mount(web_app)
     page = Page(engine.settings.margin_call_level, engine.settings.max_quote_age_ms)
     web_app.router.add_get(FILES_PATH, page.file)
-    add_public_views(engine, page, registry)
+    Root(page, partial(banner, can_mail=bool(engine.settings.smtp_host)), streams.connect_root).mount(web_app)
+    add_public_views(engine, registry)
     add_market_views(engine, forwarding.to_market_owner)
     add_reading_views(engine, accounts, forwarding.to_owner)
     desk = CommandDesk(accounts, engine.gateway, engine.settings, engine.catalogue)
     add_command_views(engine.app, desk, forwarding.to_owner)
 
 
-def add_public_views(engine: Engine, page: Page, registry: CollectorRegistry) -> None:
+def add_public_views(engine: Engine, registry: CollectorRegistry) -> None:
     """What every worker answers."""
     app, settings = engine.app, engine.settings
     symbols = [terms.symbol for terms in engine.catalogue]
-    mount(app, "/", here, RootView, page, banner)
     mount(app, "/livez", here, LiveView)
     mount(app, "/readyz", here, ReadyView, engine, engine.cells, _recovery(engine), symbols, settings.max_quote_age_ms)
     if settings.metrics_beside_api:

@@ -14,7 +14,6 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
-from exness_streams.api.api_view import here, mount
 from exness_streams.api.errors import error_middleware
 from exness_streams.api.views.page import (
     CHART_LIBRARY,
@@ -22,7 +21,7 @@ from exness_streams.api.views.page import (
     SECURITY_HEADERS,
     WEB_DIR,
     Page,
-    RootView,
+    Root,
     prefers_html,
 )
 from exness_streams.engine.engine import EngineApp
@@ -30,6 +29,10 @@ from exness_streams.engine.engine import EngineApp
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
 
 Client = TestClient[web.Request, web.Application]
+
+
+async def stream(request: web.Request) -> web.StreamResponse:
+    return web.json_response({"name": "stream"})
 
 
 def banner() -> web.Response:
@@ -51,7 +54,7 @@ async def client(page: Page) -> AsyncIterator[Client]:
     web_app = app.web.web_app
     web_app.middlewares.append(error_middleware)
     web_app.router.add_get(FILES_PATH, page.file)
-    mount(app, "/", here, RootView, page, banner)
+    Root(page, banner, stream).mount(web_app)
     async with TestClient(TestServer(web_app)) as client:
         yield client
 

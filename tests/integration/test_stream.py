@@ -13,7 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from platform_harness import CLOSE, OPEN, PlatformThread, until
+from platform_harness import CLOSE, OPEN, STARTED, PlatformThread, until
 from stream_client import Book, StreamClient, exact, stream
 
 from exness_streams.api.stream import hub as stream_hub
@@ -241,6 +241,60 @@ async def test_the_header_names_the_account_too_and_pages_of_this_host_may(platf
         client = StreamClient(ws)
         await client.next("connection")
         assert (await client.next("state"))["account"]["accountId"] == name
+
+
+@pytest.mark.parametrize(
+    ("path", "symbols"),
+    [
+        ("/ws", {"SOL_USDC", "BTC_USDC", "ETH_USDC"}),
+        ("/ws?symbols=SOL", {"SOL_USDC"}),
+        ("/ws?symbols=ETH_USDC,%20SOL,SOL_USDC,", {"SOL_USDC", "ETH_USDC"}),
+        ("/", {"SOL_USDC"}),
+        ("", {"SOL_USDC"}),
+        ("/?symbols=BTC", {"BTC_USDC"}),
+    ],
+)
+async def test_market_data_of_the_symbols_that_are_asked_for(
+    platform: PlatformThread, account: str, path: str, symbols: set[str]
+) -> None:
+    headers = {"X-Account": account}
+    async with aiohttp.ClientSession(headers=headers) as session, session.ws_connect(url_of(platform) + path) as ws:
+        client = StreamClient(ws)
+        await client.begin(len(symbols))
+        prices = {"SOL_USDC": ("151", "152"), "BTC_USDC": ("65001", "65011"), "ETH_USDC": ("3501", "3502")}
+        for symbol in (*sorted(set(prices) - symbols), *sorted(symbols)):  # theirs last
+            await asyncio.to_thread(platform.set_price, symbol, *prices[symbol])
+        while {one["symbol"] for one in client.received[len(symbols) + 3 :] if one["type"] == "market_data"} != symbols:
+            await client.next("market_data")
+        seen = {one["symbol"] for one in client.received if one["type"] == "market_data"}
+        await Trader(platform, account).post(DEPOSIT, {"amount": 5})
+        assert (await client.next("Deposited"))["accountId"] == account  # events are not filtered
+    for symbol, bid, ask in STARTED:
+        await asyncio.to_thread(platform.set_price, symbol, bid, ask)
+    assert seen == symbols
+
+
+@pytest.mark.parametrize(
+    ("query", "error", "words"),
+    [
+        ("symbols=DOGE", "UNKNOWN_ASSET", 'unknown symbols "DOGE"; on offer are: BTC, BTC_USDC'),
+        ("symbols=SOL,DOGE", "UNKNOWN_ASSET", '"DOGE"'),
+        ("symbols=sol%00", "UNKNOWN_ASSET", "unknown symbols"),
+        ("symbols=", "INVALID_REQUEST", '"symbols" names none'),
+        ("symbols=,%20,", "INVALID_REQUEST", '"symbols" names none'),
+        ("symbols=SOL&symbols=BTC", "INVALID_REQUEST", "more than once"),
+        ("symbol=SOL", "INVALID_REQUEST", 'Did you mean "symbols"?'),
+    ],
+)
+@pytest.mark.parametrize("path", ["/ws", "/"])
+async def test_symbols_that_can_not_be_are_told(
+    platform: PlatformThread, path: str, query: str, error: str, words: str
+) -> None:
+    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+    upgrade["Sec-WebSocket-Key"] = "AAAAAAAAAAAAAAAAAAAAAA=="
+    reply = await asyncio.to_thread(platform.send, "GET", f"{path}?{query}", b"", upgrade)
+    assert (reply.status, reply.json["error"]) == (400, error)
+    assert words in reply.json["message"]
 
 
 async def test_an_account_has_so_many_streams_and_no_more(platform: PlatformThread, account: str) -> None:

@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType, web
 from forwarding_worker import serving
+from trading_samples import terms
 
 from exness_streams.api.door import Door
 from exness_streams.api.errors import ApiError, error_middleware
@@ -22,11 +23,15 @@ from exness_streams.api.stream import reader as stream_reader
 from exness_streams.api.stream import relay as stream_relay
 from exness_streams.api.stream.hub import DISPLACED, StreamHub
 from exness_streams.api.stream.view import StreamViews
+from exness_streams.domain.instruments import Catalogue
 from exness_streams.messages import JOURNAL_TOPIC
 
 GIVE_UP_S = 30.0
 
 Serve = Callable[[web.WebSocketResponse], Awaitable[None]]
+
+
+CATALOGUE = Catalogue([terms("SOL_USDC"), terms("BTC_USDC")])
 
 
 @dataclass
@@ -81,7 +86,7 @@ async def worker(owner_url: str | None, **limits: int) -> AsyncIterator[Worker]:
 
     accounts: Any = SimpleNamespace(cell_of=cell_of)
     hub = StreamHub(engine.cells, engine, engine.app, **limits)
-    StreamViews(accounts, Decimal(60), engine.app, hub, Forwarding(engine)).mount(web_app)
+    StreamViews(accounts, Decimal(60), engine.app, hub, Forwarding(engine), CATALOGUE).mount(web_app)
     async with serving(web_app) as url:
         yield Worker(url, hub, topics, stopping)
 
@@ -125,7 +130,9 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_both_directions_pass_and_the_owner_learns_whom_it_is_for() -> None:
     async with relayed(echo) as (owner, there):
         headers = {"Authorization": "Bearer x", "X-Other": "no"}
-        async with connected(f"{there.url}/ws?account=a3&numbers=string", headers=headers) as socket:
+        async with connected(
+            f"{there.url}/ws?account=a3&numbers=string&symbols=SOL,BTC_USDC", headers=headers
+        ) as socket:
             for text in ("one", '{"type":"resync"}', "\u2603" * 1000):
                 await socket.send_str(text)
                 assert (await socket.receive(GIVE_UP_S)).data == f"again {text}"
@@ -133,7 +140,7 @@ async def test_both_directions_pass_and_the_owner_learns_whom_it_is_for() -> Non
         await asyncio.wait_for(owner.left.wait(), GIVE_UP_S)
         await until(lambda: len(there.hub) == 0)
     [(path, sent)] = owner.seen
-    assert path == "/ws?numbers=string"
+    assert path == "/ws?numbers=string&symbols=BTC_USDC,SOL_USDC"
     assert (sent["X-Account"], sent[FORWARDED], sent["Authorization"]) == ("a3", "1", "Bearer x")
     assert "X-Other" not in sent
 

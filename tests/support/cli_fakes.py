@@ -32,7 +32,7 @@ ORDER = {
     "takeProfit": None, "expiresAt": None, "status": "open", "timestamp": 1,
 }  # fmt: skip
 CLOSED = {
-    "message": "Position closed", "positionId": "pos_0_1", "quantity": 13.32445036, "realizedPnL": -1.33,
+    "message": "Position closed successfully", "positionId": "pos_0_1", "quantity": 13.32445036, "realizedPnL": -1.33,
     "closePrice": 150, "fee": 0, "position": None,
 }  # fmt: skip
 

@@ -9,12 +9,14 @@ import msgspec
 from exness_streams.messages import MarketMessage
 
 
-class Banner(msgspec.Struct, frozen=True):
-    """What this is, and where to go on. endpoints: method and path by name."""
+class Banner(msgspec.Struct, frozen=True, rename="camel"):
+    """What this is, and where to go on. timestamp: now, ISO 8601. endpoints: method and path by name."""
 
     name: str
     version: str
     message: str
+    email_service: Literal["configured", "not configured"]
+    timestamp: str
     endpoints: dict[str, str]
 
 

@@ -95,7 +95,7 @@ _PUBLIC = (
         path="/",
         name="getBanner",
         tag="service",
-        summary="A banner with links to the API; a client that prefers text/html gets the trading page",
+        summary="A banner with links to the API; text/html gets the page, a WebSocket the first instrument's /ws",
         answers={200: Banner},
         for_account=False,
     ),
@@ -163,10 +163,14 @@ _PUBLIC = (
         tag="account",
         summary="A WebSocket: the account's state, then its events and the market as they come",
         answers={101: None},
-        refusals=(*OF_AN_ACCOUNT, "UPGRADE_REQUIRED", "FORBIDDEN"),
+        refusals=(*OF_AN_ACCOUNT, "UNKNOWN_ASSET", "UPGRADE_REQUIRED", "FORBIDDEN"),
         query={
             "account": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$", "description": "As X-Account"},
             "numbers": {"enum": ["number", "string"], "default": "number", "description": "How decimals are written"},
+            "symbols": {
+                "type": "string",
+                "description": "Assets or symbols whose market data is sent, as SOL,BTC_USDC",
+            },
         },
         frames=(
             stream_messages.ConnectionMessage,

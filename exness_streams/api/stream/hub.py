@@ -242,8 +242,9 @@ class StreamHub(EventSink):
                 await asyncio.sleep(0)
 
     def _send_market(self, reader: Reader) -> None:
-        batch = self._market.since(reader.market_version, reader.form)
-        reader.send(batch.frames)
+        batch = self._market.since(reader.market_version, reader.form, reader.symbols)
+        if batch.updates:
+            reader.send(batch.frames)
         reader.market_version = self._market.version
         self.counters["market_data"] += batch.updates
 

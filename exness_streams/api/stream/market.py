@@ -8,6 +8,9 @@ from typing import NamedTuple
 from exness_streams.api.stream.messages import Form, encoded, market_data_update
 from exness_streams.domain.quotes import Quote
 
+Symbols = frozenset[str] | None
+"""What a reader wants to see; None: everything."""
+
 
 class MarketBatch(NamedTuple):
     """Frames of `updates` symbols, one after the other."""
@@ -36,7 +39,7 @@ class MarketBoard:
     def __init__(self) -> None:
         self.version = 0
         self._listed: dict[str, _Listed] = {}
-        self._batches: dict[tuple[int, Form], MarketBatch] = {}
+        self._batches: dict[tuple[int, Form, Symbols], MarketBatch] = {}
 
     def refresh(self, quotes: Mapping[str, Quote]) -> None:
         """Take what is newer in `quotes`. An older quote (of a cell that is behind another) is passed over."""
@@ -52,12 +55,13 @@ class MarketBoard:
         listed = self._listed.get(symbol)
         return listed is None or quote.sequence > listed.quote.sequence
 
-    def since(self, version: int, form: Form) -> MarketBatch:
+    def since(self, version: int, form: Form, symbols: Symbols = None) -> MarketBatch:
         """The newest quote of each symbol that changed after `version`; of every symbol after 0."""
-        batch = self._batches.get((version, form))
+        batch = self._batches.get((version, form, symbols))
         if batch is None:
-            frames = [self._frame(symbol, form) for symbol, listed in self._listed.items() if listed.version > version]
-            batch = self._batches[version, form] = MarketBatch(b"".join(frames), len(frames))
+            changed = [symbol for symbol, listed in self._listed.items() if listed.version > version]
+            frames = [self._frame(symbol, form) for symbol in changed if symbols is None or symbol in symbols]
+            batch = self._batches[version, form, symbols] = MarketBatch(b"".join(frames), len(frames))
         return batch
 
     def _frame(self, symbol: str, form: Form) -> bytes:

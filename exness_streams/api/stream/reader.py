@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from aiohttp import web
 
+from exness_streams.api.stream.market import Symbols
 from exness_streams.api.stream.messages import Form, close_frame, encoded
 
 SERVICE_RESTART = 1012
@@ -31,18 +32,26 @@ DRAIN_STALL_S = 10.0
 class Reader:
     """Frames for the socket go straight into its transport, whose buffer is the one queue; nothing here waits.
 
-    address: of the client. sequence: of the newest event sent. market_version: of the market data (stream/market.py).
+    address: of the client. symbols: of the market data that it wants. sequence: of the newest event sent.
+    market_version: of the market data sent (stream/market.py).
     """
 
     __slots__ = ("_transport", "account_id", "address", "closing", "form", "heartbeat_at_s", "market_version",
-                 "partition", "sequence")  # fmt: skip
+                 "partition", "sequence", "symbols")  # fmt: skip
 
     def __init__(
-        self, transport: asyncio.Transport, account_id: str, partition: int, form: Form, address: str = ""
+        self,
+        transport: asyncio.Transport,
+        account_id: str,
+        partition: int,
+        form: Form,
+        address: str = "",
+        symbols: Symbols = None,
     ) -> None:
         self._transport = transport
         self.account_id = account_id
         self.address = address
+        self.symbols = symbols
         self.partition = partition
         self.form: Form = form
         self.sequence = 0

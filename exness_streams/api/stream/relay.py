@@ -14,8 +14,9 @@ from async_timeout import timeout
 from exness_streams.api.access.address import address_of, network_of
 from exness_streams.api.errors import ApiError
 from exness_streams.api.forwarding import FORWARDED, OWNER_LOOK_S, Forwarding
+from exness_streams.api.stream.asked import StreamRequest
 from exness_streams.api.stream.hub import StreamHub
-from exness_streams.api.stream.messages import Form, text_frame
+from exness_streams.api.stream.messages import text_frame
 from exness_streams.api.stream.reader import (
     BEHIND_BYTES,
     PING_S,
@@ -66,14 +67,12 @@ class StreamRelay:
             await self._client.close()
             self._client = None
 
-    async def serve(
-        self, request: web.Request, partition: int, owner: str, account_id: str, form: Form
-    ) -> web.StreamResponse:
+    async def serve(self, request: web.Request, partition: int, owner: str, asked: StreamRequest) -> web.StreamResponse:
         """Pass everything on until either end goes. 503 when the owner does not serve the account."""
-        upstream = await self._connect(request, owner, account_id, form)
+        upstream = await self._connect(request, owner, asked)
         try:
             response, transport = await upgrade(request)
-            reader = Reader(transport, account_id, partition, form, network_of(address_of(request)))
+            reader = Reader(transport, asked.account_id, partition, asked.form, network_of(address_of(request)))
             self._owner_of[reader] = owner
             down = asyncio.create_task(self._down(upstream, reader))
             try:
@@ -97,16 +96,16 @@ class StreamRelay:
         if full:
             self._hub.dismiss(reader, TRY_AGAIN_LATER, full)
 
-    async def _connect(self, request: web.Request, owner: str, account_id: str, form: Form) -> Upstream:
+    async def _connect(self, request: web.Request, owner: str, asked: StreamRequest) -> Upstream:
         headers = {name: request.headers[name] for name in _REQUEST_HEADERS if name in request.headers}
-        headers |= {FORWARDED: "1", "X-Account": account_id}
+        headers |= {FORWARDED: "1", "X-Account": asked.account_id}
         if self._client is None:
             # Of its own: as many connections as there are readers, none taken from the forwarding of requests.
             self._client = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, ssl=self._forwarding.tls or True)
             )
         connecting: Any = self._client.ws_connect(
-            f"{owner}/ws?numbers={form}", headers=headers, heartbeat=PING_S, max_msg_size=0
+            f"{owner}/ws?{asked.query}", headers=headers, heartbeat=PING_S, max_msg_size=0
         )
         try:
             async with timeout(CONNECT_S_MAX):

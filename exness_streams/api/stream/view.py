@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
-from typing import NamedTuple
 
 import msgspec
 from aiohttp import WSMsgType, web
@@ -12,14 +11,15 @@ from aiohttp import WSMsgType, web
 from exness_streams.api import presenter
 from exness_streams.api.access.address import address_of, network_of
 from exness_streams.api.accounts import Accounts
-from exness_streams.api.errors import ApiError, invalid_request
+from exness_streams.api.errors import ApiError, invalid_request, unknown_asset
 from exness_streams.api.forwarding import Forwarding
 from exness_streams.api.ports import Stopping
-from exness_streams.api.requests import account_of
+from exness_streams.api.requests import account_of, only_known
+from exness_streams.api.stream.asked import StreamRequest
 from exness_streams.api.stream.hub import HEARTBEAT_MS, MOVING, StreamHub
+from exness_streams.api.stream.market import Symbols
 from exness_streams.api.stream.messages import (
     ConnectionMessage,
-    Form,
     PongMessage,
     StreamErrorMessage,
     client_frame_decoder,
@@ -28,25 +28,26 @@ from exness_streams.api.stream.messages import (
 from exness_streams.api.stream.reader import SERVICE_RESTART, TRY_AGAIN_LATER, Reader, part, upgrade
 from exness_streams.api.stream.relay import StreamRelay
 from exness_streams.domain.cell import Cell
+from exness_streams.domain.instruments import Catalogue
 
 RESYNC_PAUSE_S = 0.25
 """After a snapshot that a client asked for, its next frame is read only then: a snapshot may be large."""
-
-
-class StreamRequest(NamedTuple):
-    """What a client connects for."""
-
-    account_id: str
-    form: Form
 
 
 class StreamViews:
     """The live stream. Readers of accounts owned elsewhere are served by way of this worker, too."""
 
     def __init__(
-        self, accounts: Accounts, margin_call_level: Decimal, worker: Stopping, hub: StreamHub, forwarding: Forwarding
+        self,
+        accounts: Accounts,
+        margin_call_level: Decimal,
+        worker: Stopping,
+        hub: StreamHub,
+        forwarding: Forwarding,
+        catalogue: Catalogue,
     ) -> None:
         """margin_call_level: percent."""
+        self._catalogue = catalogue
         self.hub = hub
         self._accounts = accounts
         self._margin_call_level = margin_call_level
@@ -65,12 +66,21 @@ class StreamViews:
 
     async def connect(self, request: web.Request) -> web.StreamResponse:
         """GET /ws"""
+        return await self._connect(request, self._read(request))
+
+    async def connect_root(self, request: web.Request) -> web.StreamResponse:
+        """GET / by a WebSocket: as /ws, with the first instrument's market data unless others are named."""
         asked = self._read(request)
+        if asked.symbols is None:
+            asked = asked._replace(symbols=frozenset(terms.symbol for terms in list(self._catalogue)[:1]))
+        return await self._connect(request, asked)
+
+    async def _connect(self, request: web.Request, asked: StreamRequest) -> web.StreamResponse:
         if self._worker.should_stop:
             raise ApiError(503, "NOT_READY", "this worker is stopping: use another one")
         owner = self._forwarding.owner_elsewhere(request, asked.account_id)
         if owner is not None:
-            return await self._relay.serve(request, *owner, asked.account_id, asked.form)
+            return await self._relay.serve(request, *owner, asked)
         return await self._serve(request, asked)
 
     def _read(self, request: web.Request) -> StreamRequest:
@@ -78,6 +88,7 @@ class StreamViews:
             raise ApiError(
                 426, "UPGRADE_REQUIRED", "connect with a WebSocket, version 13", None, {"Upgrade": "websocket"}
             )
+        only_known(request, "account", "numbers", "symbols")
         account_id = account_of(request)
         named = request.query.get("account")
         if named is not None:
@@ -88,13 +99,30 @@ class StreamViews:
         numbers = request.query.get("numbers", "number")
         if numbers not in ("number", "string"):
             raise invalid_request("numbers", 'unknown value of "numbers"; give number or string')
-        return StreamRequest(account_id, "string" if numbers == "string" else "number")
+        return StreamRequest(account_id, "string" if numbers == "string" else "number", self._symbols_of(request))
+
+    def _symbols_of(self, request: web.Request) -> Symbols:
+        text = request.query.get("symbols")
+        if text is None:
+            return None
+        names = [name.strip() for name in text.split(",") if name.strip()]
+        if not names:
+            raise invalid_request(
+                "symbols", '"symbols" names none; give some, as in ?symbols=SOL,BTC_USDC, or leave it out'
+            )
+        found = set()
+        for name in names:
+            if (terms := self._catalogue.find(name)) is None:
+                raise unknown_asset("symbols", name, self._catalogue)
+            found.add(terms.symbol)
+        return frozenset(found)
 
     async def _serve(self, request: web.Request, asked: StreamRequest) -> web.StreamResponse:
         self._accounts.cell_of(asked.account_id)  # complains before the upgrade, while an answer can say why
         response, transport = await upgrade(request)
         partition = self._accounts.partition_of(asked.account_id)
-        reader = Reader(transport, asked.account_id, partition, asked.form, network_of(address_of(request)))
+        address = network_of(address_of(request))
+        reader = Reader(transport, asked.account_id, partition, asked.form, address, asked.symbols)
         try:
             self._begin(reader)
             async for message in response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timezone
 from typing import Any
 
 from aiohttp import web
@@ -17,13 +18,15 @@ from exness_streams.domain.instruments import Catalogue
 from exness_streams.domain.quotes import Quote
 
 
-def banner() -> web.Response:
-    """What `/` tells programs; a browser gets the page."""
+def banner(*, can_mail: bool) -> web.Response:
+    """What `/` tells programs; a browser gets the page. can_mail: whether a server for mail is configured."""
     return json_response(
         {
             "name": "Exness Streams",
             "version": __version__,
             "message": "A leveraged-trading platform as a stream-processing application",
+            "emailService": "configured" if can_mail else "not configured",
+            "timestamp": datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "endpoints": {
                 "state": "GET /api/v1/state",
                 "open": "POST /api/v1/positions/open",

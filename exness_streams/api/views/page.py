@@ -13,12 +13,12 @@ import re
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 
-from exness_streams.api.api_view import ApiView
+from exness_streams.api.errors import Handler
 
 log = logging.getLogger(__name__)
 
@@ -112,14 +112,23 @@ class Page:
         return _answer(request, found, f"public, max-age={_YEAR_S}, immutable" if is_kept else "no-cache")
 
 
-class RootView(ApiView):
-    """GET /: the page for who asks for HTML, the banner for programs."""
+class Root:
+    """GET /: the page for who asks for HTML, the stream for a WebSocket, the banner for other programs.
 
-    def __init__(self, app: Any, web_server: Any, page: Page, banner: Callable[[], web.Response]) -> None:
-        super().__init__(app, web_server)
-        self._page, self._banner = page, banner
+    No page of Faust's, as /ws is none.
+    """
 
-    async def get(self, request: web.Request) -> web.Response:
+    def __init__(self, page: Page, banner: Callable[[], web.Response], stream: Handler) -> None:
+        self._page, self._banner, self._stream = page, banner, stream
+
+    def mount(self, web_app: web.Application) -> None:
+        """Give it its route."""
+        web_app.router.add_get("/", self.get)
+
+    async def get(self, request: web.Request) -> web.StreamResponse:
+        """GET /"""
+        if request.headers.get(hdrs.UPGRADE, "").lower() == "websocket":
+            return await self._stream(request)
         wants_page = prefers_html(request.headers.get("Accept", ""))
         response = _answer(request, self._page.index, "no-cache") if wants_page else self._banner()
         response.headers["Vary"] = "Accept"
