@@ -83,6 +83,8 @@ class QuietHandler(web_protocol.RequestHandler):
         if self._all is not None and self._place is not None:
             self._all.gone(self._place)
         super().connection_lost(exc)
+        if self._body is not None and not self._body.is_eof():
+            self._body.set_exception(ConnectionResetError("the client is gone"))  # aiohttp would wait for more of it
 
     def data_received(self, data: bytes) -> None:
         """aiohttp's; then it is known what is waited for next."""

@@ -14,7 +14,7 @@ from aiohttp import web
 from exness_streams.api.chunked_answer import send_pieces
 from exness_streams.api.errors import ApiError, Handler
 from exness_streams.api.request_ids import REQUEST_ID, request_id_of
-from exness_streams.api.requests import account_of
+from exness_streams.api.requests import account_of, refuse_long
 from exness_streams.messages import JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ class Forwarding:
     async def _forward(
         self, request: web.Request, partition: int, owner: str, topic: str = JOURNAL_TOPIC
     ) -> web.StreamResponse:
+        refuse_long(request)
         body = await request.read()
         if self._engine.app.should_stop:  # its client is closed before its server
             raise ApiError(503, "NOT_READY", "this worker is stopping: use another one")

@@ -151,6 +151,7 @@ async def read_body(request: web.Request) -> Body:
         raise ApiError(415, "UNSUPPORTED_MEDIA_TYPE", "send the body as JSON, with Content-Type: application/json")
     if request.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
         raise ApiError(415, "UNSUPPORTED_MEDIA_TYPE", "send the body as it is, without Content-Encoding")
+    refuse_long(request)
     content = await request.read()
     try:
         content.decode()
@@ -158,6 +159,12 @@ async def read_body(request: web.Request) -> Body:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         comma = f"; {DECIMAL_COMMA}" if _NUMBER_WITH_COMMA.search(content) else ""
         raise invalid_request("body", f"the body is not a JSON object in UTF-8{comma}") from None
+
+
+def refuse_long(request: web.Request) -> None:
+    """413 for a body that says itself that it is too long: nobody waits for it. Others are counted while they come."""
+    if (request.content_length or 0) > request.client_max_size:
+        raise web.HTTPRequestEntityTooLarge(request.client_max_size, request.content_length or 0)
 
 
 def only_known(request: web.Request, *names: str) -> None:
