@@ -20,7 +20,7 @@ _MAIN = "from exness_streams.cli import main; main()"
 
 def environment(**variables: str) -> dict[str, str]:
     """The test's environment without the settings of whoever runs it, and with these."""
-    ours = ("EXNESS_", "BACKPACK_", "KAFKA_", "PORT")
+    ours = ("EXNESS_", "BACKPACK_", "KAFKA_", "PORT", "SMTP_", "FRONTEND_URL")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return kept | {"COLUMNS": "200", "NO_COLOR": "1"} | variables
 
