@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from running_platform import START_TIMEOUT_S, RunningPlatform, cpu_s, free_port, wait_or_kill
+from running_platform import START_TIMEOUT_S, UNLIMITED, RunningPlatform, cpu_s, free_port, wait_or_kill
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
 
@@ -35,7 +35,12 @@ class RunningEngine(RunningPlatform):
 
     def environment(self) -> dict[str, str]:
         """With what settings."""
-        return {**self._environment, "EXNESS_DATA_DIR": str(self.data_dir), "EXNESS_PARTITIONS": str(PARTITIONS)}
+        return {
+            **self._environment,
+            **UNLIMITED,
+            "EXNESS_DATA_DIR": str(self.data_dir),
+            "EXNESS_PARTITIONS": str(PARTITIONS),
+        }
 
 
 class RunningFeed:

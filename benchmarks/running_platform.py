@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 
+UNLIMITED = {f"EXNESS_{name}": "" for name in ("RATE_LIMIT", "ADDRESS_RATE_LIMIT", "NEW_ACCOUNTS_LIMIT")}
+
 
 def free_port() -> int:
     """A TCP port that nobody listens on now."""
@@ -41,8 +43,8 @@ class RunningPlatform:
         return ["run", "--feed", "simulated", "--port", str(self.port), "--data-dir", str(self.data_dir)]
 
     def environment(self) -> dict[str, str]:
-        """With what settings."""
-        return dict(os.environ)
+        """With what settings: measured is what the platform can do, not what it lets its clients do."""
+        return dict(os.environ) | UNLIMITED
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-c", "from exness_streams.cli import main; main()", *self.command()]

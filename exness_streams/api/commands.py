@@ -6,7 +6,7 @@ import itertools
 import time
 import uuid
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from aiohttp import web
 
@@ -61,12 +61,27 @@ class Incoming:
         return None if known is None or keyed is None else answer(repeat_of(known, keyed.fingerprint), repeated=True)
 
 
+class Newcomers(Protocol):
+    """Who may begin how many accounts."""
+
+    def begin_account(self, request: web.Request, account_id: str) -> None:
+        """Called before the first command of an account that is not there yet. ApiError when it may not be."""
+
+
 class CommandDesk:
     """What the routes of commands share."""
 
-    def __init__(self, accounts: Accounts, journal: Journal, rules: TradingRules, catalogue: Catalogue) -> None:
+    def __init__(
+        self,
+        accounts: Accounts,
+        journal: Journal,
+        rules: TradingRules,
+        catalogue: Catalogue,
+        newcomers: Newcomers,
+    ) -> None:
         self.accounts = accounts
         self.catalogue = catalogue
+        self.newcomers = newcomers
         self._journal = journal
         self._rules = rules
         # A command's id names the client that waits in this process, so it must differ from every other process's.
@@ -131,6 +146,8 @@ class CommandView(ApiView, Generic[Asked]):
         command = self.command(asked, incoming)
         if (refused := certain_refusal(command, incoming)) is not None:
             raise ApiError.of(refused)
+        if incoming.cell.account(account_id) is None:
+            self.desk.newcomers.begin_account(request, account_id)
         reply = await self.desk.settle(incoming.cell, command)
         return answer(reply.outcome, repeated=reply.repeated)
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry
 
 from exness_streams.api.access.address import ClientAddresses
+from exness_streams.api.access.rate_limits import RateLimits
+from exness_streams.api.access.rate_metrics import RateCollector
 from exness_streams.api.accounts import Accounts
 from exness_streams.api.aiohttp_mends import refuse_other_aiohttp
 from exness_streams.api.api_view import Way, here, mount
@@ -46,21 +48,25 @@ def add_routes(engine: Engine, metrics: WorkerMetrics) -> None:
     if engine.settings.scheme == "https":
         web_app.on_response_prepare.append(require_tls)
     forwarding = Forwarding(engine, engine.settings.client_tls())
+    limits = RateLimits(engine.settings)
+    limits.mount(web_app)
+    registry.register(RateCollector(limits))
     accounts = Accounts(engine, engine.cells, engine.settings.starting_balance)
     hub = StreamHub(engine.cells, engine, engine.app)
     engine.cells.tell(hub)
     registry.register(StreamCollector(hub))
     limit(engine.app.web.connections, engine.settings)
     registry.register(ConnectionCollector(engine.app.web.connections))
-    streams = StreamViews(accounts, engine.settings.margin_call_level, engine.app, hub, forwarding, engine.catalogue)
+    level = engine.settings.margin_call_level
+    streams = StreamViews(accounts, level, engine.app, hub, forwarding, engine.catalogue, limits)
     streams.mount(web_app)
-    page = Page(engine.settings.margin_call_level, engine.settings.max_quote_age_ms)
+    page = Page(level, engine.settings.max_quote_age_ms)
     web_app.router.add_get(FILES_PATH, page.file)
     Root(page, partial(banner, can_mail=bool(engine.settings.smtp_host)), streams.connect_root).mount(web_app)
     add_public_views(engine, registry)
     add_market_views(engine, forwarding.to_market_owner)
     add_reading_views(engine, accounts, forwarding.to_owner)
-    desk = CommandDesk(accounts, engine.gateway, engine.settings, engine.catalogue)
+    desk = CommandDesk(accounts, engine.gateway, engine.settings, engine.catalogue, limits)
     add_command_views(engine.app, desk, forwarding.to_owner)
 
 

@@ -16,6 +16,7 @@ from aiohttp import WSMsgType, web
 from forwarding_worker import serving
 from trading_samples import terms
 
+from exness_streams.api.access.rate_limits import RateLimits
 from exness_streams.api.door import Door
 from exness_streams.api.errors import ApiError, error_middleware
 from exness_streams.api.forwarding import FORWARDED, Forwarding
@@ -25,12 +26,14 @@ from exness_streams.api.stream.hub import DISPLACED, StreamHub
 from exness_streams.api.stream.view import StreamViews
 from exness_streams.domain.instruments import Catalogue
 from exness_streams.messages import JOURNAL_TOPIC
+from exness_streams.settings.access import AccessSettings
 
 GIVE_UP_S = 30.0
 
 Serve = Callable[[web.WebSocketResponse], Awaitable[None]]
 
 
+NO_RATES = RateLimits(AccessSettings(rate_limit="", address_rate_limit="", new_accounts_limit=""))
 CATALOGUE = Catalogue([terms("SOL_USDC"), terms("BTC_USDC")])
 
 
@@ -86,7 +89,7 @@ async def worker(owner_url: str | None, **limits: int) -> AsyncIterator[Worker]:
 
     accounts: Any = SimpleNamespace(cell_of=cell_of)
     hub = StreamHub(engine.cells, engine, engine.app, **limits)
-    StreamViews(accounts, Decimal(60), engine.app, hub, Forwarding(engine), CATALOGUE).mount(web_app)
+    StreamViews(accounts, Decimal(60), engine.app, hub, Forwarding(engine), CATALOGUE, NO_RATES).mount(web_app)
     async with serving(web_app) as url:
         yield Worker(url, hub, topics, stopping)
 

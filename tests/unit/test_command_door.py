@@ -16,7 +16,7 @@ from trading_samples import StoredCell, terms
 from exness_streams.api.accounts import Accounts
 from exness_streams.api.api_view import here
 from exness_streams.api.commands import CommandDesk
-from exness_streams.api.errors import error_middleware
+from exness_streams.api.errors import ApiError, error_middleware
 from exness_streams.api.routes import add_command_views
 from exness_streams.domain.cell import Cell, Reply
 from exness_streams.domain.commands import Command
@@ -60,6 +60,8 @@ class Worker:
         self.submitted: list[Command] = []
         self.unready = ""
         self.is_owner = True
+        self.begun: list[str] = []
+        self.is_full = False
         self.failure: Exception | None = None
 
     def limits(self) -> Limits:
@@ -70,6 +72,11 @@ class Worker:
 
     def cell(self, partition: int) -> Cell | None:
         return self.stored.cell if self.is_owner else None
+
+    def begin_account(self, request: web.Request, account_id: str) -> None:
+        self.begun.append(account_id)
+        if self.is_full:
+            raise ApiError(429, "RATE_LIMITED", "too many accounts")
 
     async def submit(self, partition: int, command: Command) -> Reply:
         if self.failure is not None:
@@ -94,7 +101,7 @@ async def client(worker: Worker) -> AsyncIterator[Client]:
     app = EngineApp("door", broker="memory://")
     app.web.web_app.middlewares.append(error_middleware)
     accounts = Accounts(worker, worker, worker.starting_balance)
-    add_command_views(app, CommandDesk(accounts, worker, worker, Catalogue([terms()])), here)
+    add_command_views(app, CommandDesk(accounts, worker, worker, Catalogue([terms()]), worker), here)
     async with TestClient(TestServer(app.web.web_app)) as client:
         yield client
 
@@ -193,3 +200,21 @@ async def test_every_command_has_a_stamp_of_its_own(client: Client, worker: Work
     assert len({command.command_id for command in worker.submitted}) == 3
     assert all(command.account_id == "alice" for command in worker.submitted)
     assert all(before_ms <= command.time_ms <= time.time() * 1000 for command in worker.submitted)
+
+
+@pytest.mark.parametrize("path", [OPEN, CLOSE_ALL, PLACE, DEPOSIT, RESET])
+async def test_who_may_begin_no_account_is_refused_before_the_journal(
+    client: Client, worker: Worker, path: str
+) -> None:
+    worker.is_full = True
+    assert await post(client, path, BODIES[path]) == (429, "RATE_LIMITED")
+    assert not worker.submitted
+    worker.is_full = False
+    assert (await post(client, path, BODIES[path]))[0] in (200, 201)
+
+
+async def test_an_account_that_is_there_is_not_begun_again(client: Client, worker: Worker) -> None:
+    await post(client, DEPOSIT, BODIES[DEPOSIT])
+    worker.is_full = True
+    assert await post(client, DEPOSIT, BODIES[DEPOSIT]) == (200, "")
+    assert worker.begun == ["demo"]

@@ -12,6 +12,7 @@ import msgspec
 from aiohttp import web
 
 from exness_streams import __version__
+from exness_streams.api.access.rate_limits import UNLIMITED
 from exness_streams.api.api_view import ApiView
 from exness_streams.api.errors import ApiError
 from exness_streams.api.openapi.routes import JSON, MEANINGS, ROUTE_TEXTS, TAGS, RouteText
@@ -30,6 +31,7 @@ _STATUS_OF_EDGE = {
     "FORBIDDEN": 403,
     "NOT_READY": 503,
     "REBALANCING": 503,
+    "RATE_LIMITED": 429,
     "OUTCOME_UNKNOWN": 504,
 }
 _ABOUT = """\
@@ -91,10 +93,20 @@ _PARAMETERS: dict[str, Schema] = {
 }
 _HEADERS: dict[str, Schema] = {
     "RetryAfter": {"description": "Seconds", "required": True, "schema": {"type": "integer"}},
+    "RateLimitLimit": {"description": "Requests in a window", "schema": {"type": "integer"}},
+    "RateLimitRemaining": {"description": "What is left of them", "schema": {"type": "integer"}},
+    "RateLimitReset": {"description": "Seconds until all are allowed again", "schema": {"type": "integer"}},
     "IdempotentReplayed": {
         "description": "Present if this is the answer to an earlier request with the same key",
         "schema": {"type": "string", "const": "true"},
     },
+}
+
+
+_RATE_HEADERS = {
+    "RateLimit-Limit": "RateLimitLimit",
+    "RateLimit-Remaining": "RateLimitRemaining",
+    "RateLimit-Reset": "RateLimitReset",
 }
 
 
@@ -136,11 +148,13 @@ def _without_words(schema: Mapping[str, Any]) -> Schema:
 
 def _success(text: RouteText, status: int) -> Schema:
     response: Schema = {"description": text.summary}
+    if text.path not in UNLIMITED:
+        response["headers"] = {name: {"$ref": f"#/components/headers/{key}"} for name, key in _RATE_HEADERS.items()}
     content = {media: {"schema": _shown(kind)} for media, kind in _contents(text.answers[status]).items()}
     if content:
         response["content"] = content
     if text.body is not None:
-        response["headers"] = {"Idempotent-Replayed": {"$ref": "#/components/headers/IdempotentReplayed"}}
+        response["headers"] |= {"Idempotent-Replayed": {"$ref": "#/components/headers/IdempotentReplayed"}}
     if status == 503:
         response["headers"] = {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}}
     if text.links:
@@ -157,7 +171,7 @@ def _success(text: RouteText, status: int) -> Schema:
 
 def _refusals(text: RouteText) -> dict[str, Schema]:
     codes: dict[int, list[str]] = {}
-    for code in text.refusals:
+    for code in (*text.refusals, *(() if text.path in UNLIMITED else ("RATE_LIMITED",))):
         codes.setdefault(status_of(code), []).append(code)
     return {str(status): _refusal(status, codes[status]) for status in sorted(codes)}
 
@@ -168,8 +182,10 @@ def _refusal(status: int, codes: list[str]) -> Schema:
         "description": "; ".join(f"`{code}`: {MEANINGS[code]}" for code in codes),
         "content": {JSON: {"schema": {"allOf": [{"$ref": _REF.format(name=ErrorMessage.__name__)}, only]}}},
     }
-    if status == 503:
+    if status in (429, 503):
         response["headers"] = {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}}
+    if status == 429:
+        response["headers"] |= {name: {"$ref": f"#/components/headers/{key}"} for name, key in _RATE_HEADERS.items()}
     return response
 
 

@@ -361,6 +361,8 @@ MEANINGS = {
     "LIMIT_REACHED": "a limit on positions and orders, exposure or balance would be exceeded",
     "UPGRADE_REQUIRED": "it is a WebSocket",
     "FORBIDDEN": "pages of that Origin may not connect",
+    "RATE_LIMITED": "the account, the API key or the address asks too often, or begins too many accounts "
+    "(`details.scope`, `details.limit`, `details.retryAfter`)",
     "OUTCOME_UNKNOWN": "it may have taken effect: repeat it with the same `Idempotency-Key` to learn the outcome",
 }
 """What each code of a refusal means, in a few words."""

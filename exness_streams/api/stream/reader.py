@@ -12,6 +12,7 @@ from aiohttp import web
 from exness_streams.api.stream.market import Symbols
 from exness_streams.api.stream.messages import Form, close_frame, encoded
 
+POLICY_VIOLATION = 1008
 SERVICE_RESTART = 1012
 TRY_AGAIN_LATER = 1013
 
@@ -102,9 +103,10 @@ class Reader:
 
 async def upgrade(request: web.Request) -> tuple[web.WebSocketResponse, asyncio.Transport]:
     """Make a WebSocket of a request. The protocol's own pings find peers that are gone. ConnectionError when it is."""
-    # Not closed by aiohttp when the peer says goodbye: whether that is an answer, only the view knows.
+    # Not closed by aiohttp when the peer says goodbye: whether that is an answer, only the view knows. Nor does it
+    # answer pings, so that they are counted as all that a client sends.
     response = web.WebSocketResponse(
-        autoclose=False, compress=False, heartbeat=PING_S, max_msg_size=CLIENT_FRAME_BYTES_MAX
+        autoclose=False, autoping=False, compress=False, heartbeat=PING_S, max_msg_size=CLIENT_FRAME_BYTES_MAX
     )
     await response.prepare(request)
     if request.transport is None:

@@ -15,6 +15,7 @@ from exness_streams.api.access.address import address_of, network_of
 from exness_streams.api.errors import ApiError
 from exness_streams.api.forwarding import FORWARDED, OWNER_LOOK_S, Forwarding
 from exness_streams.api.stream.asked import StreamRequest
+from exness_streams.api.stream.client_frames import FrameLimits, client_texts
 from exness_streams.api.stream.hub import StreamHub
 from exness_streams.api.stream.messages import text_frame
 from exness_streams.api.stream.reader import (
@@ -40,9 +41,9 @@ Upstream = aiohttp.ClientWebSocketResponse
 class StreamRelay:
     """Connects readers with the owners of their accounts."""
 
-    def __init__(self, hub: StreamHub, forwarding: Forwarding) -> None:
+    def __init__(self, hub: StreamHub, forwarding: Forwarding, limits: FrameLimits) -> None:
         self._hub = hub
-        self._forwarding = forwarding
+        self._forwarding, self._limits = forwarding, limits
         self._owner_of: dict[Reader, str] = {}
         self._client: aiohttp.ClientSession | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -77,7 +78,7 @@ class StreamRelay:
             down = asyncio.create_task(self._down(upstream, reader))
             try:
                 self._admit(reader)
-                await self._up(response, upstream)
+                await self._up(response, reader, upstream)
             finally:
                 down.cancel()
                 self._hub.gone(reader)
@@ -131,10 +132,10 @@ class StreamRelay:
             code, reason = message.data, message.extra or ""
         self._hub.dismiss(reader, code, reason)
 
-    async def _up(self, response: web.WebSocketResponse, upstream: Upstream) -> None:
-        async for message in response:
+    async def _up(self, response: web.WebSocketResponse, reader: Reader, upstream: Upstream) -> None:
+        async for text in client_texts(response, reader, self._hub, self._limits):
             with suppress(ConnectionError):  # the owner is gone: _down says so
-                await upstream.send_str(message.data if message.type is WSMsgType.TEXT else "")
+                await upstream.send_str(text)
 
 
 async def _leave(upstream: Upstream) -> None:

@@ -6,16 +6,18 @@ import asyncio
 from decimal import Decimal
 
 import msgspec
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from exness_streams.api import presenter
 from exness_streams.api.access.address import address_of, network_of
+from exness_streams.api.access.rate_limits import Bill, bill_of
 from exness_streams.api.accounts import Accounts
 from exness_streams.api.errors import ApiError, invalid_request, unknown_asset
 from exness_streams.api.forwarding import Forwarding
 from exness_streams.api.ports import Stopping
 from exness_streams.api.requests import account_of, only_known
 from exness_streams.api.stream.asked import StreamRequest
+from exness_streams.api.stream.client_frames import FrameLimits, client_texts
 from exness_streams.api.stream.hub import HEARTBEAT_MS, MOVING, StreamHub
 from exness_streams.api.stream.market import Symbols
 from exness_streams.api.stream.messages import (
@@ -45,15 +47,17 @@ class StreamViews:
         hub: StreamHub,
         forwarding: Forwarding,
         catalogue: Catalogue,
+        limits: FrameLimits,
     ) -> None:
         """margin_call_level: percent."""
+        self._limits = limits
         self._catalogue = catalogue
         self.hub = hub
         self._accounts = accounts
         self._margin_call_level = margin_call_level
         self._worker = worker
         self._forwarding = forwarding
-        self._relay = StreamRelay(self.hub, forwarding)
+        self._relay = StreamRelay(self.hub, forwarding, limits)
 
     def mount(self, web_app: web.Application) -> None:
         """Give it its route. It begins and ends with the web server.
@@ -123,17 +127,17 @@ class StreamViews:
         partition = self._accounts.partition_of(asked.account_id)
         address = network_of(address_of(request))
         reader = Reader(transport, asked.account_id, partition, asked.form, address, asked.symbols)
+        bill = bill_of(request)
         try:
-            self._begin(reader)
-            async for message in response:
-                if not reader.closing:
-                    await self._answer(reader, message.data if message.type is WSMsgType.TEXT else "")
+            self._begin(reader, bill)
+            async for text in client_texts(response, reader, self.hub, self._limits):
+                await self._answer(reader, text, bill)
         finally:
             self.hub.gone(reader)
         await part(response, request, reader)
         return response
 
-    def _begin(self, reader: Reader) -> None:
+    def _begin(self, reader: Reader, bill: Bill) -> None:
         """Everything up to the first event, in one step of the event loop."""
         reader.say(ConnectionMessage(message="Connected to Exness Streams", heartbeat_ms=HEARTBEAT_MS))
         cell = self._accounts.cell(reader.partition)
@@ -142,14 +146,16 @@ class StreamViews:
         elif cell is None or self._worker.should_stop:
             self.hub.dismiss(reader, SERVICE_RESTART, MOVING)
         else:
-            self.hub.follow(reader, *self._snapshot(reader, cell))
+            self.hub.follow(reader, *self._snapshot(reader, cell, bill))
 
-    def _snapshot(self, reader: Reader, cell: Cell) -> tuple[bytes, int]:
+    def _snapshot(self, reader: Reader, cell: Cell, bill: Bill) -> tuple[bytes, int]:
         row = self._accounts.row_of(cell, reader.account_id)
         state = presenter.state_message(row, cell.quotes, self._margin_call_level)
-        return encoded_as("state", state, reader.form), state.sequence
+        snapshot = encoded_as("state", state, reader.form)
+        bill.pay_bytes(len(snapshot))
+        return snapshot, state.sequence
 
-    async def _answer(self, reader: Reader, text: str) -> None:
+    async def _answer(self, reader: Reader, text: str, bill: Bill) -> None:
         try:
             asked = client_frame_decoder.decode(text).type
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
@@ -163,6 +169,6 @@ class StreamViews:
                 if cell is None:
                     self.hub.dismiss(reader, SERVICE_RESTART, MOVING)
                     return
-                self.hub.snapshot(reader, *self._snapshot(reader, cell))
+                self.hub.snapshot(reader, *self._snapshot(reader, cell, bill))
                 await asyncio.sleep(RESYNC_PAUSE_S)
         self.hub.is_too_slow(reader)
