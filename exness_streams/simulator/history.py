@@ -14,9 +14,11 @@ from exness_streams.simulator.market import Listing
 
 MINUTE_S = 60
 PAST_MINUTES = 30 * 24 * 60
-"""How long the markets have been listed when the simulator starts."""
+"""How long the markets have been listed when the simulator starts, unless it is told; more is not remembered."""
 
 _DAY_MINUTES = 24 * 60
+_BLOCK_MINUTES = 4 * 60
+"""Made up at a time."""
 _BLEND_MINUTES = 60
 _PPM = 1_000_000
 _WAVES = ((1, 150), (8, 500), (64, 1_500), (512, 5_000), (4_096, 15_000))
@@ -37,14 +39,20 @@ class Candle(NamedTuple):
 
 
 class SimulatedHistory:
-    """The candles of one market. start_s: when it began to be simulated, seconds since the epoch."""
+    """The candles of one market. start_s: when it began to be simulated, seconds since the epoch.
 
-    def __init__(self, listing: Listing, seed: int, start_price: int, start_s: int) -> None:
+    past_minutes: how long it had been listed by then.
+    """
+
+    def __init__(
+        self, listing: Listing, seed: int, start_price: int, start_s: int, past_minutes: int = PAST_MINUTES
+    ) -> None:
         self._listing = listing
         self._name = f"{seed}/{listing.symbol}/history"
         self._start_price = start_price
         self._start_minute = start_s // MINUTE_S
-        self._days: dict[int, list[Candle]] = {}
+        self._begin_minute = self._start_minute - past_minutes
+        self._blocks: dict[int, list[Candle]] = {}
         self._heights: dict[tuple[int, int], int] = {}
         self._recorded: dict[int, Candle] = {}
         self.record(start_price, 0, start_s)
@@ -52,7 +60,7 @@ class SimulatedHistory:
     @property
     def begin_s(self) -> int:
         """Before it there was no market."""
-        return (self._start_minute - PAST_MINUTES) * MINUTE_S
+        return self._begin_minute * MINUTE_S
 
     def record(self, price: int, quantity: int, time_s: int) -> None:
         """A trade, or with no quantity a price that was set."""
@@ -75,7 +83,7 @@ class SimulatedHistory:
 
     def candle(self, start_s: int, length_s: int) -> Candle | None:
         """What became of the market in that time; None when nothing was traded."""
-        first = max(start_s // MINUTE_S, self._start_minute - PAST_MINUTES)
+        first = max(start_s // MINUTE_S, self._begin_minute)
         return _merged(self._minutes(first, (start_s + length_s) // MINUTE_S))
 
     def _minutes(self, first: int, end: int) -> Iterator[Candle]:
@@ -87,12 +95,12 @@ class SimulatedHistory:
                 yield candle
 
     def _invented(self, minute: int) -> Candle:
-        day, nth = divmod(minute, _DAY_MINUTES)
-        candles = self._days.get(day)
+        block, nth = divmod(minute, _BLOCK_MINUTES)
+        candles = self._blocks.get(block)
         if candles is None:
-            first = day * _DAY_MINUTES
-            levels = [self._level(one) for one in range(first, first + _DAY_MINUTES + 1)]
-            candles = self._days[day] = [self._bar(first + n, *levels[n : n + 2]) for n in range(_DAY_MINUTES)]
+            first = block * _BLOCK_MINUTES
+            levels = [self._level(one) for one in range(first, first + _BLOCK_MINUTES + 1)]
+            candles = self._blocks[block] = [self._bar(first + n, *levels[n : n + 2]) for n in range(_BLOCK_MINUTES)]
         return candles[nth]
 
     def _bar(self, minute: int, first: int, last: int) -> Candle:

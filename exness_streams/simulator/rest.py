@@ -13,7 +13,7 @@ import msgspec
 
 from exness_streams.market_data.rest import INTERVALS_S, KLINES_PATH, KLINES_PER_REQUEST_MAX, MARKETS_PATH
 from exness_streams.simulator.frames import short_text
-from exness_streams.simulator.history import SimulatedHistory
+from exness_streams.simulator.history import PAST_MINUTES, SimulatedHistory
 from exness_streams.simulator.market import SimulatedMarket
 
 STATUS_PATH = "/api/v1/status"
@@ -29,17 +29,18 @@ class HttpReply(msgspec.Struct, frozen=True):
 
 
 class SimulatedRest:
-    """Answers GET requests about `markets`."""
+    """Answers GET requests about `markets`. past_minutes: how long they have been listed when they begin to move."""
 
-    def __init__(self, markets: Mapping[str, SimulatedMarket], seed: int) -> None:
+    def __init__(self, markets: Mapping[str, SimulatedMarket], seed: int, past_minutes: int = PAST_MINUTES) -> None:
         self._markets = markets
         self._seed = seed
+        self._past_minutes = past_minutes
         self._histories: dict[str, SimulatedHistory] = {}
 
     def begin(self, now_s: int) -> None:
         """The markets begin to move: what comes before is made up, what comes now is recorded."""
         self._histories = {
-            symbol: SimulatedHistory(market.listing, self._seed, market.last, now_s)
+            symbol: SimulatedHistory(market.listing, self._seed, market.last, now_s, self._past_minutes)
             for symbol, market in self._markets.items()
         }
 

@@ -23,6 +23,7 @@ from exness_streams.simulator.frames import (
     ticker_frame,
     trade_frame,
 )
+from exness_streams.simulator.history import PAST_MINUTES
 from exness_streams.simulator.market import SimulatedMarket, SimulatedQuote, listing_of
 from exness_streams.simulator.rest import SimulatedRest
 
@@ -48,6 +49,7 @@ class BackpackSimulator:
     ping_interval_s, pong_timeout_s: a Ping goes out so often, and without a Pong in time the connection is
     closed (120 s after the last one, by default). close_grace_s: for clients to answer the Close at the end.
     schedule: faults that come by the clock; `faults` may also be set at any time.
+    past_minutes: how long the markets have been listed when it starts, and so have candles.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class BackpackSimulator:
         close_grace_s: float = 30.0,
         compression: bool = True,
         schedule: Iterable[ScheduledFault] = (),
+        past_minutes: int = PAST_MINUTES,
     ) -> None:
         self.seed = seed
         self._markets = {symbol: SimulatedMarket(listing_of(symbol), seed) for symbol in symbols}
@@ -74,7 +77,7 @@ class BackpackSimulator:
         self._ping_interval_s, self._pong_timeout_s = ping_interval_s, pong_timeout_s
         self._close_grace_s = close_grace_s
         self._compression = compression
-        self._rest = SimulatedRest(self._markets, seed)
+        self._rest = SimulatedRest(self._markets, seed, past_minutes)
         self._server: Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.faults = Faults()

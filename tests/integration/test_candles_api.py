@@ -12,13 +12,14 @@ import pytest
 from platform_harness import PlatformThread, Reply, until
 
 from exness_streams.domain.candles import INTERVALS_S, Asked
+from exness_streams.simulator.history import PAST_MINUTES
 
 SOL = "SOL_USDC"
 
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformThread]:
-    thread = PlatformThread(tmp_path_factory.mktemp("platform"), partitions=2)
+    thread = PlatformThread(tmp_path_factory.mktemp("platform"), partitions=2, past_minutes=PAST_MINUTES)
     try:
         yield thread.start()
     finally:
@@ -103,7 +104,7 @@ def test_what_is_asked_wrongly_is_told(platform: PlatformThread, query: str, cod
 
 @pytest.mark.long
 def test_candles_survive_a_restart_and_go_on(tmp_path: Path) -> None:
-    first = PlatformThread(tmp_path).start()
+    first = PlatformThread(tmp_path, past_minutes=PAST_MINUTES).start()
     try:
         wait_for_history(first)
         first.set_price(SOL, "190.00", "190.10")
@@ -113,7 +114,7 @@ def test_candles_survive_a_restart_and_go_on(tmp_path: Path) -> None:
         days = {candle["time"] for candle in candles(first, f"symbol={SOL}&interval=1d")}
     finally:
         first.stop()
-    again = PlatformThread(tmp_path).start()
+    again = PlatformThread(tmp_path, past_minutes=PAST_MINUTES).start()
     try:
         found = candles(again, f"symbol={SOL}&interval=1d")
         [day] = [candle for candle in found if candle["time"] == before["time"]]

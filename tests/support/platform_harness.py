@@ -52,9 +52,13 @@ def until(condition: Callable[[], Any]) -> Any:
 
 
 class PlatformThread:
-    """A platform on simulated prices. Its prices stand still until a test moves them."""
+    """A platform on simulated prices. Its prices stand still until a test moves them.
 
-    def __init__(self, data_dir: Path, **settings: Any) -> None:
+    past_minutes: how long its markets have been listed; the candles of a month are most of the work of a start.
+    """
+
+    def __init__(self, data_dir: Path, *, past_minutes: int = 90, **settings: Any) -> None:
+        self._past_minutes = past_minutes
         self.port = free_port()
         # A test asks as often as it likes, and makes accounts at will.
         rates = {"rate_limit": "", "address_rate_limit": "", "new_accounts_limit": ""}
@@ -151,7 +155,9 @@ class PlatformThread:
 
     async def _serve(self) -> BaseException | None:
         symbols = self.settings.instruments
-        async with BackpackSimulator(symbols, rate=0, ticker_interval_s=0.1, close_grace_s=1) as simulator:
+        async with BackpackSimulator(
+            symbols, rate=0, ticker_interval_s=0.1, close_grace_s=1, past_minutes=self._past_minutes
+        ) as simulator:
             self.simulator = simulator
             self.platform = Platform(self.settings, simulator.url, simulator.rest_url)
 

@@ -84,6 +84,14 @@ def test_a_trade_before_the_start_counts_to_the_start() -> None:
     assert candle.close == 15_001
 
 
+@pytest.mark.parametrize("past_minutes", [0, 1, 90, 10_000])
+def test_a_market_may_have_been_listed_at_any_time(past_minutes: int) -> None:
+    young = SimulatedHistory(listing_of("SOL_USDC"), 1, PRICE, START_S, past_minutes)
+    assert young.begin_s == START_MINUTE_S - past_minutes * 60
+    assert young.candle(young.begin_s - 60, 60) is None
+    assert minutes(young, young.begin_s, past_minutes) == minutes(history(), young.begin_s, past_minutes)
+
+
 def test_there_is_nothing_before_the_listing_and_the_oldest_record_goes() -> None:
     past = history()
     assert past.candle(past.begin_s - 60, 60) is None
