@@ -16,8 +16,6 @@ from exness_streams.audit.embedded import audit_all
 from exness_streams.audit.tables import OFFSET_KEY
 from exness_streams.transport.table import LIFE_KEY
 
-pytestmark = pytest.mark.first_case
-
 ARCHIVE = Path(__file__).parents[1] / "golden" / "0.1.0" / "clean.tar.xz"
 TABLES = ("accounts", "history", "candles")
 

@@ -20,16 +20,15 @@ from exness_streams.audit.embedded import audit_all
 from exness_streams.engine.table_watch import LOOK_S
 from exness_streams.transport.faults import TableDamaged, TableFault
 
-pytestmark = pytest.mark.first_case
-
 ORDER = {"margin": 100, "asset": "SOL", "type": "long", "leverage": 2}
 TABLES = ("accounts", "history", "candles")
 
 
-@pytest.fixture
-def data_dir(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A deposit, a trade and a position; stopped in order, its tables in files of their own."""
-    platform = PlatformThread(tmp_path / "data").start()
+    data_dir = tmp_path_factory.mktemp("left")
+    platform = PlatformThread(data_dir).start()
     try:
         assert platform.post("/api/v1/account/deposit", {"amount": 4_900}, key="once").status == 200
         opened = platform.post(OPEN, ORDER).json
@@ -40,8 +39,14 @@ def data_dir(tmp_path: Path) -> Path:
         platform.stop()
     gc.collect()
     for name in TABLES:
-        flush(table_of(tmp_path / "data", name))
-    return tmp_path / "data"
+        flush(table_of(data_dir, name))
+    return data_dir
+
+
+@pytest.fixture
+def data_dir(left: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be damaged."""
+    return shutil.copytree(left, tmp_path / "data")
 
 
 def table_of(data_dir: Path, name: str = "accounts", partition: int = 0) -> Path:

@@ -16,8 +16,6 @@ from log_harness import append_all, child, opened, rows_in_file, values_of
 from exness_streams.transport.embedded.log import EmbeddedLog, LogReader
 from exness_streams.transport.faults import LogLocked, LogMoved
 
-pytestmark = pytest.mark.first_case
-
 DB, WAL, SHM = "log.sqlite", "log.sqlite-wal", "log.sqlite-shm"
 
 

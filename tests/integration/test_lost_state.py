@@ -14,17 +14,23 @@ from platform_harness import CLOSE, OPEN, PlatformThread, until
 from exness_streams.audit.embedded import audit_all
 from exness_streams.engine.candles import FLUSH_S
 
-pytestmark = pytest.mark.first_case
-
 ORDER = {"margin": 100, "asset": "SOL", "type": "long", "leverage": 2}
 ACCOUNTS, HISTORY, CANDLES = (f"exness-streams-{table}-changelog" for table in ("accounts", "history", "candles"))
 
 
-@pytest.fixture
-def data_dir(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """4,900 USD more, a trade and a position; stopped in order."""
-    trade(PlatformThread(tmp_path).start())
-    return tmp_path
+    data_dir = tmp_path_factory.mktemp("left")
+    trade(PlatformThread(data_dir).start())
+    return data_dir
+
+
+@pytest.fixture
+def data_dir(left: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be damaged."""
+    gc.collect()
+    return shutil.copytree(left, tmp_path / "data")
 
 
 def trade(platform: PlatformThread) -> None:

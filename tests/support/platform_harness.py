@@ -6,13 +6,17 @@ import asyncio
 import gc
 import http.client
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from aiohttp import web_app
+from faust.types import AppT
 from ports import free_port
 
 from exness_streams.processes.engine_worker import Platform
@@ -65,6 +69,8 @@ class PlatformThread:
         self.settings = load_settings(data_dir=data_dir, port=self.port, **rates | settings)
         self.platform: Platform | None = None
         self.failed: BaseException | None = None
+        self._connections: set[socket.socket] = set()
+        self._has_ended = False
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._until = asyncio.Event()
@@ -88,6 +94,8 @@ class PlatformThread:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._until.set)
             self._thread.join(GIVE_UP_S)
+        if not self._thread.is_alive():
+            self._let_go()
         if self.failed is not None:
             raise self.failed
 
@@ -132,16 +140,31 @@ class PlatformThread:
     def send(self, method: str, path: str, content: bytes = b"", headers: dict[str, str] | None = None) -> Reply:
         """Send anything: header values as latin-1, the body as it is."""
         connection = self.connection()
+        connection.connect()
+        client = connection.sock
+        self._connections.add(client)
         try:
+            if self._has_ended:  # but its port is still open
+                raise ConnectionResetError
             connection.request(method, path, content, headers or {})
             response = connection.getresponse()
             return Reply(response.status, dict(response.headers), response.read())
         finally:
+            self._connections.discard(client)
             connection.close()
 
     def connection(self) -> http.client.HTTPConnection:
         """A new one to the web server."""
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=GIVE_UP_S)
+
+    def _let_go(self) -> None:
+        """Of all that it was made of: Faust's signals and a cache of aiohttp's hold it while the process lives."""
+        if self.platform is not None:
+            signal, app = AppT.on_partitions_revoked, self.platform.engine.app
+            signal._filter_receivers.pop(signal._create_id(app), None)
+            if hasattr(web_app, "_cached_build_middleware"):  # not in every release
+                web_app._cached_build_middleware.cache_clear()
+            self.platform = None
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -152,6 +175,14 @@ class PlatformThread:
         finally:
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        """The end of a process of its own would close the connections that it left open as it crashed."""
+        self._has_ended = True
+        for connection in list(self._connections):
+            with suppress(OSError):  # it is closed by now
+                connection.shutdown(socket.SHUT_RDWR)
 
     async def _serve(self) -> BaseException | None:
         symbols = self.settings.instruments
