@@ -28,7 +28,6 @@ NEEDED = (
     Private("aiohttp.web_protocol:RequestHandler", "_messages"),
     Private("aiohttp.web_protocol:RequestHandler", "_request_count"),
     Private("aiohttp.web_protocol:RequestHandler", "_request_in_progress"),
-    Private("aiohttp.web_protocol:RequestHandler", "_upgraded"),
     Private("aiohttp.web_protocol:RequestHandler", "_force_close"),
     Private("aiohttp.web_urldispatcher", "_default_expect_handler"),
 )
@@ -50,7 +49,7 @@ class QuietHandler(web_protocol.RequestHandler):
     refused, and what is waited for has an end.
     """
 
-    __slots__ = ("_all", "_asked", "_body", "_has_part", "_place")
+    __slots__ = ("_all", "_asked", "_body", "_has_part", "_is_stream", "_place")
 
     def __init__(self, manager: web_server.Server, **named: Any) -> None:
         super().__init__(manager, **named)
@@ -58,7 +57,7 @@ class QuietHandler(web_protocol.RequestHandler):
         self._place: Connection | None = None
         self._body: Any = None
         self._asked = 0
-        self._has_part = False
+        self._has_part = self._is_stream = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """aiohttp's, when there is a place."""
@@ -89,14 +88,15 @@ class QuietHandler(web_protocol.RequestHandler):
     def data_received(self, data: bytes) -> None:
         """aiohttp's; then it is known what is waited for next."""
         super().data_received(data)
-        if self._all is None or self._place is None or self._upgraded:
+        if self._all is None or self._place is None or self._is_stream:
             return
         if self._body is not None and self._body.is_eof():
             self._body = None
             self._all.ends_body(self._place)
         if self._request_count != self._asked:
             self._asked, self._has_part = self._request_count, False
-            self._body = self._messages[-1][1] if self._messages else None
+            head, self._body = self._messages[-1] if self._messages else (None, None)
+            self._is_stream = bool(getattr(head, "upgrade", False))  # nothing behind it is HTTP
             if self._body is None or self._body.is_eof():
                 self._body = None
             else:
@@ -119,7 +119,7 @@ class QuietHandler(web_protocol.RequestHandler):
     def pause_writing(self) -> None:
         """aiohttp's: the client takes nothing for now. Streams see to that themselves."""
         super().pause_writing()
-        if self._all is not None and self._place is not None and not self._upgraded:
+        if self._all is not None and self._place is not None and not self._is_stream:
             self._all.stalls(self._place)
 
     def resume_writing(self) -> None:

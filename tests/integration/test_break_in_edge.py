@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from account_hash import hashed
 from platform_harness import OPEN, STATE, PlatformThread, until
 
 from exness_streams.api.openapi.routes import ROUTE_TEXTS
-from exness_streams.domain import codec
-from exness_streams.domain.state_hash import state_hash
 from exness_streams.processes.engine_worker import Platform
 from exness_streams.transport.connections import Patience
 
@@ -38,20 +37,6 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformThrea
         yield thread
     finally:
         thread.stop()
-
-
-def hashed(platform: PlatformThread) -> str:
-    """Of all that accounts have, and of what is remembered of their requests."""
-    running = platform.platform
-    assert isinstance(running, Platform)
-
-    def read() -> str:
-        table = running.engine.table
-        prefixes = (codec.ROW_PREFIX, codec.OUTCOME_PREFIX, codec.SLOT_PREFIX)
-        return state_hash(entry for prefix in prefixes for entry in table.scan(0, prefix))
-
-    hashed: str = platform.call(read)
-    return hashed
 
 
 @pytest.fixture(autouse=True)
