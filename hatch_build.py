@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
+import subprocess  # nosec B404 - npm and pip, with arguments of our own
 import sys
 import tempfile
 from pathlib import Path
@@ -114,7 +114,7 @@ def _run(command: list[str], scratch: Path) -> None:
     # Inside of pip's own build environment Python sees neither pip nor what is installed beside it.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment["npm_config_cache"] = str(scratch / "cache")
-    subprocess.run(command, cwd=scratch, env=environment, check=True, capture_output=True, timeout=STEP_S_MAX)
+    subprocess.run(command, cwd=scratch, env=environment, check=True, capture_output=True, timeout=STEP_S_MAX)  # nosec B603
 
 
 def _reason(error: Exception) -> str:

@@ -154,7 +154,7 @@ def _embedded_settings(settings: Settings) -> dict[str, Any]:
 
 
 def _kafka_settings(settings: KafkaSettings) -> dict[str, Any]:
-    if not settings.advertised_url and settings.host in ("0.0.0.0", "::"):
+    if not settings.advertised_url and settings.host in ("0.0.0.0", "::"):  # nosec B104 - compared
         raise Misconfigured(
             f"EXNESS_HOST={settings.host} is no address under which other workers reach this one: set "
             f"EXNESS_ADVERTISED_URL to one, such as {settings.scheme}://{socket.gethostname()}:{settings.port}"

@@ -162,7 +162,8 @@ class BackpackFeed:
         self._wanted = frozenset(self.symbols)
         self._clock = clock or SystemClock()
         self._connect = connect or partial(connect_websocket, compression=settings.compression)
-        self._backoff = Backoff(settings.retry_first_ms / 1000, settings.retry_max_ms / 1000, rng or random.Random())
+        rng = rng or random.Random()  # nosec B311 - spreads repetitions
+        self._backoff = Backoff(settings.retry_first_ms / 1000, settings.retry_max_ms / 1000, rng)
         self._silence = SilenceMonitor(self.symbols, settings.silent_after_ms / 1000)
         self._skew = SkewMonitor(settings.skew_ms_max * 1000, settings.skew_lasting_ms / 1000)
         self._observers: list[StatusObserver] = []

@@ -172,7 +172,7 @@ class BackpackRest:
     def _pause_s(self, attempt: int, retry_after: str) -> float:
         if retry_after.isascii() and retry_after.isdigit():
             return min(float(retry_after), RETRY_AFTER_S_MAX)
-        return self._retry_s * (1 << attempt - 1) * random.uniform(0.5, 1.0)
+        return self._retry_s * (1 << attempt - 1) * random.uniform(0.5, 1.0)  # nosec B311 - spreads repetitions
 
     def _rows(self, path: str, body: bytes, read: Callable[[msgspec.Raw], _Row | None]) -> list[_Row]:
         """The rows of a document. One that can't be read is counted; the first such of an answer is logged."""

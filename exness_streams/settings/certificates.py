@@ -13,7 +13,7 @@ from exness_streams.settings.prefix import PREFIX
 
 CERTIFICATE, KEY, AUTHORITY = (f"{PREFIX}TLS_{name}_FILE" for name in ("CERTIFICATE", "KEY", "CA"))
 
-NO_PASSWORD = ""
+NO_PASSWORD = ""  # nosec B105 - none
 """Given instead of none, for which OpenSSL would ask on the terminal."""
 
 

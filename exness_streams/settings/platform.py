@@ -34,7 +34,7 @@ UNPREFIXED = (
     "KAFKA_BROKERS", "BACKPACK_WS_URL", "BACKPACK_REST_URL", "PORT", "FRONTEND_URL", "SMTP_HOST", "SMTP_PORT",
     "SMTP_SECURE", "SMTP_USER", "SMTP_PASS",
 )  # fmt: skip
-SECRET = "***"
+SECRET = "***"  # nosec B105 - what is shown instead of one
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 
 
@@ -206,7 +206,7 @@ class Settings(AccessSettings):
     @property
     def own_url(self) -> str:
         """Where the web server is reached from this machine."""
-        name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # nosec B104 - compared
         host = f"[{name}]" if ":" in name else name
         return f"{self.scheme}://{host}:{self.port}"
 

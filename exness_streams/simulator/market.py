@@ -79,8 +79,8 @@ class SimulatedMarket:
         self.symbol = listing.symbol
         self.is_perpetual = listing.symbol.endswith("_PERP")
         # Two generators, so that what decorates a step never disturbs the prices.
-        self._walk = random.Random(f"{seed}/{listing.symbol}/walk")
-        self._detail = random.Random(f"{seed}/{listing.symbol}/detail")
+        self._walk = random.Random(f"{seed}/{listing.symbol}/walk")  # nosec B311 - prices that repeat
+        self._detail = random.Random(f"{seed}/{listing.symbol}/detail")  # nosec B311
         self._anchor = self._pull = 0
         self.pinned = False
         self.bid: int | None = self._ticks(listing.start)

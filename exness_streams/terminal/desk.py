@@ -27,7 +27,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 URL, ACCOUNT = "http://127.0.0.1:4000", "demo"
 _UNKNOWN = "UNKNOWN_ASSET"
 
-TOKEN = "EXNESS_TOKEN"
+TOKEN = "EXNESS_TOKEN"  # nosec B105 - a name
 
 url_option = click.option(
     "--url", envvar="EXNESS_URL", default=URL, show_default=True, show_envvar=True, help="The platform's address."

@@ -113,9 +113,9 @@ class Upkeep(threading.Thread):
         if retention_ms is None or partition.end - partition.start < 2:
             return
         table = sqlite_file.table_of(partition.topic.compact)
+        later = f"SELECT offset FROM {table} WHERE tp = ? AND offset >= ? AND timestamp_ms >= ?"  # nosec B608 - own names
         row = self._db.execute(
-            f"SELECT offset FROM {table} WHERE tp = ? AND offset >= ? AND timestamp_ms >= ? ORDER BY offset LIMIT 1",
-            (partition.id, partition.start, self._clock_ms() - retention_ms),
+            f"{later} ORDER BY offset LIMIT 1", (partition.id, partition.start, self._clock_ms() - retention_ms)
         ).fetchone()
         before_offset = row[0] if row else partition.end - 1
         if before_offset > partition.start:
@@ -128,13 +128,13 @@ class Upkeep(threading.Thread):
         old = "tp = ? AND value IS NULL AND timestamp_ms < ? AND offset < ?"
         parameters = (partition.id, self._clock_ms() - TOMBSTONE_AGE_MS_MAX, partition.end - 1)
         while not self._stopping.is_set():
-            keys = self._db.execute(
-                f"SELECT key, offset FROM latest WHERE {old} LIMIT {DELETED_ROWS_MAX}", parameters
-            ).fetchall()
+            which = f"SELECT key, offset FROM latest WHERE {old} LIMIT {DELETED_ROWS_MAX}"  # nosec B608 - names of our own
+            keys = self._db.execute(which, parameters).fetchall()
             if not keys:
                 return
             # The condition again: since it was read, the writer may have given the key a new value.
-            sql = f"DELETE FROM latest WHERE {old} AND key IN ({', '.join('?' * len(keys))})"
+            marks = ", ".join("?" * len(keys))
+            sql = f"DELETE FROM latest WHERE {old} AND key IN ({marks})"  # nosec B608 - names of our own
             purged = partial(_purged, partition, max(offset for _, offset in keys))
             statements = [
                 Statement(sql, (*parameters, *(key for key, _ in keys))),
@@ -146,14 +146,13 @@ class Upkeep(threading.Thread):
         """Free the space of the records below the partition's start."""
         table = sqlite_file.table_of(partition.topic.compact)
         while partition.start and not self._stopping.is_set():
-            (last,) = self._db.execute(
-                f"SELECT max(offset) FROM (SELECT offset FROM {table} WHERE tp = ? AND offset < ?"
-                f" ORDER BY offset LIMIT {DELETED_ROWS_MAX})",
-                (partition.id, partition.start),
-            ).fetchone()
+            first = f"SELECT offset FROM {table} WHERE tp = ? AND offset < ? ORDER BY offset LIMIT ?"  # nosec B608 - own
+            last_of = f"SELECT max(offset) FROM ({first})"  # nosec B608 - own
+            parameters = (partition.id, partition.start, DELETED_ROWS_MAX)
+            (last,) = self._db.execute(last_of, parameters).fetchone()
             if last is None:
                 return
-            sql = f"DELETE FROM {table} WHERE tp = ? AND offset <= ?"
+            sql = f"DELETE FROM {table} WHERE tp = ? AND offset <= ?"  # nosec B608 - names of our own
             self._wait_for(Write(None, statements=[Statement(sql, (partition.id, last))]))
 
     def _wait_for(self, work: Work) -> None:

@@ -55,7 +55,7 @@ class KafkaSecurity:
             context = ssl.create_default_context(cafile=self.ca_file)
             if self.certificate_file is not None:
                 # The empty password keeps OpenSSL from asking for one on the terminal.
-                context.load_cert_chain(self.certificate_file, self.key_file, password="")
+                context.load_cert_chain(self.certificate_file, self.key_file, password="")  # nosec B106 - none is asked for
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             files = ", ".join(str(file) for file in (self.ca_file, self.certificate_file, self.key_file) if file)
             raise Misconfigured(f"a certificate or key for Kafka can't be used ({files}): {error}") from error
