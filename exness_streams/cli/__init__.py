@@ -39,6 +39,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "login": (_ACCESS, "login"),
         "logout": (_ACCESS, "logout"),
         "whoami": (_ACCESS, "whoami"),
+        "sessions": ("exness_streams.terminal.sessions", "sessions"),
         "keys": ("exness_streams.terminal.keys", "keys"),
     },
     "Run": {

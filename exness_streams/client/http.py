@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from exness_streams import __version__
 from exness_streams.client.access import Caller, Done, KeysSeen, NewKey, SessionsSeen, SignedIn
 from exness_streams.client.refusals import RequestFailed, check_token, refusal, retry_after_s, unsendable
 from exness_streams.domain.hosts import is_loopback
@@ -30,6 +31,9 @@ from exness_streams.messages import (
 )
 
 TIMEOUT_S = 15.0
+USER_AGENT = f"exness-streams/{__version__}"
+"""What a session that is begun here is listed as."""
+
 PAGE_TRADES = 500
 RETRY_AFTER_S_MAX = 30
 """A read that is told to come back later waits so long at most."""
@@ -180,7 +184,7 @@ class ApiClient:
 
     def _ask(self, path: str, fields: Fields | None, answer: type[M], method: str = "") -> M:
         check_token(self._url, self._token, self._is_plain_allowed)
-        headers, content = {}, None
+        headers, content = {"User-Agent": USER_AGENT}, None
         if self._account is not None:
             headers["X-Account"] = self._account
         if fields is not None:

@@ -75,7 +75,8 @@ def refusal(
     """
     try:
         refused, sent = msgspec.json.decode(document, type=ErrorMessage), document
-        told = f"{refused.error}: {refused.message}"
+        # The sign-in tells its refusals in the original's shape: the same words in both.
+        told = refused.message if refused.error == refused.message else f"{refused.error}: {refused.message}"
     except msgspec.MsgspecError:
         refused, sent, told = ErrorMessage(otherwise, f"HTTP_{status}"), b"", otherwise
     helping = _help(status, refused.error, headers, token)

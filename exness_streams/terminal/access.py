@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import urllib.parse
 import uuid
 from typing import TYPE_CHECKING
@@ -58,7 +59,7 @@ def _redeemed(client: ApiClient, email: str) -> SignedIn:
 
     nonce = uuid.uuid4().hex  # the same for each try: an answer that was lost is given again
     for left in reversed(range(TRIES)):
-        pasted = click.prompt("Paste the link from the mail, or its token (it is not shown)", hide_input=True, err=True)
+        pasted = _pasted()
         try:
             return client.redeem(_token_in(pasted, email), email, nonce)
         except RequestFailed as failed:
@@ -70,6 +71,19 @@ def _redeemed(client: ApiClient, email: str) -> SignedIn:
                 raise OneLine(str(error)) from None
             errors().print(f"{error}", markup=False, soft_wrap=True)
     raise AssertionError  # the last try returns or raises
+
+
+def _pasted() -> str:
+    """What is pasted, unseen; from a program's pipe, its next line."""
+    if sys.stdin.isatty():
+        told: str = click.prompt(
+            "Paste the link from the mail, or its token (it is not shown)", hide_input=True, err=True
+        )
+        return told
+    line = sys.stdin.readline()
+    if not line:
+        raise click.Abort
+    return line
 
 
 def _token_in(pasted: str, email: str) -> str:

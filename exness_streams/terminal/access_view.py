@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.markup import escape
 
-from exness_streams.client.access import Caller, Done, KeysSeen, NewKey, SignedIn
+from exness_streams.client.access import Caller, Done, KeysSeen, NewKey, SessionsSeen, SignedIn
 from exness_streams.terminal.fitting import Column, FittedTable
 from exness_streams.terminal.tables import moment, sentence, show
 
@@ -33,6 +33,28 @@ def show_caller(console: Console, caller: Caller) -> None:
         sentence(console, f"may {escape(', '.join(caller.scopes))}")
     if caller.expires_at is not None:
         sentence(console, f"until {moment(caller.expires_at)}")
+
+
+def show_sessions(console: Console, seen: SessionsSeen) -> None:
+    """A session a row."""
+    columns = (
+        Column("Session", is_figure=False),
+        Column("", is_figure=False),
+        Column("Signed in", is_figure=False),
+        Column("Until", is_figure=False, goes=1),
+        Column("By", is_figure=False, goes=2),
+    )
+    rows = (
+        (
+            escape(one.id),
+            "this one" if one.current else "",
+            moment(one.created_at),
+            moment(one.expires_at),
+            escape(one.agent),
+        )
+        for one in seen.sessions
+    )
+    show(console, FittedTable(columns, rows) if seen.sessions else "no sessions")
 
 
 def show_keys(console: Console, seen: KeysSeen) -> None:

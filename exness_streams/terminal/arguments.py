@@ -112,6 +112,17 @@ class OrderId(click.ParamType):
         return beginning_with(incomplete, orders(ctx))
 
 
+class SessionId(click.ParamType):
+    """A session's id."""
+
+    name = "session"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from exness_streams.terminal.completion import sessions
+
+        return beginning_with(incomplete, sessions(ctx))
+
+
 class KeyId(click.ParamType):
     """An API key's id."""
 
@@ -130,7 +141,8 @@ def beginning_with(incomplete: str, offered: Iterable[tuple[str, str]]) -> list[
 
 
 NUMBER, PRICE, AGE = Number(), Price(), Age()
-INSTRUMENT, POSITION_ID, ORDER_ID, KEY_ID = Instrument(), PositionId(), OrderId(), KeyId()
+INSTRUMENT, POSITION_ID, ORDER_ID = Instrument(), PositionId(), OrderId()
+SESSION_ID, KEY_ID = SessionId(), KeyId()
 SIDE = Word(_SIDES, ("long", "short"), "side")
 KIND = Word({"limit": "limit", "stop": "stop"}, ("limit", "stop"), "kind of order")
 _REASONS = ("manual", "stop_loss", "take_profit", "liquidation")

@@ -50,3 +50,9 @@ def keys(context: click.Context) -> Offered:
     """The account's API keys."""
     seen = _asked(context, lambda client: client.keys())
     return [(one.id, one.name) for one in ([] if seen is None else seen.keys)]
+
+
+def sessions(context: click.Context) -> Offered:
+    """The account's sessions."""
+    seen = _asked(context, lambda client: client.sessions())
+    return [(one.id, "this one" if one.current else one.agent) for one in ([] if seen is None else seen.sessions)]

@@ -48,8 +48,8 @@ class SignInFake(http.server.ThreadingHTTPServer):
     def _redeem(self, body: Any) -> Answer:
         token, session = self.redeemed.get(body["token"], (body["nonce"], ""))
         if (body["email"], body["token"]) not in self.mails or token != body["nonce"]:
-            said = {"success": False, "message": "This link was used or has expired", "error": "INVALID_TOKEN"}
-            return 400, said, {}
+            said = "This link was used or has expired"
+            return 400, {"success": False, "message": said, "error": said, "code": "INVALID_TOKEN"}, {}
         session = session or f"session{len(self.redeemed)}.signed"
         self.redeemed[body["token"]] = (token, session)
         self.sessions[session] = f"ses_{len(self.sessions)}"

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
+import re
 import stat
+import subprocess
+import sys
+import termios
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cli_fakes import STATE, check_one_line, command, plain_environment
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 from sign_in_fake import ACCOUNT, SignInFake, sign_in_fake
 
@@ -65,6 +74,38 @@ def test_a_link_or_its_token_is_pasted(fake: SignInFake, config: Path, pasted: s
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert json.loads(path.read_text())["token"] == SECRET
+
+
+@pytest.mark.timeout(60)
+def test_what_is_pasted_is_not_shown(fake: SignInFake) -> None:
+    above, below = pty.openpty()
+    script = "from exness_streams.cli import main; main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", script, "login", "--email", EMAIL], stdin=below, stdout=below, stderr=below,
+        start_new_session=True,
+    ) as process:  # fmt: skip
+        os.close(below)
+        shown = b""
+        while b"is not shown" not in shown:
+            shown += os.read(above, 1024)
+        while termios.tcgetattr(above)[3] & termios.ECHO:  # what is typed before is dropped
+            time.sleep(0.01)
+        os.write(above, b"link0.signed\n")
+        with contextlib.suppress(OSError):  # of Linux, when the other end is closed
+            while more := os.read(above, 1024):
+                shown += more
+        assert process.wait(30) == 0, shown
+    os.close(above)
+    assert b"Signed in" in shown
+    assert b"link0" not in shown
+    assert SECRET.encode() not in shown
+
+
+def test_without_a_link_it_is_given_up(fake: SignInFake, config: Path) -> None:
+    result = typed(["login", "--email", EMAIL])
+    assert result.exit_code == 1
+    assert "Aborted" in result.output
+    assert kept_files(config) == []
 
 
 def test_every_command_uses_the_session_until_it_ends(fake: SignInFake, config: Path) -> None:
@@ -255,10 +296,23 @@ def test_a_key_looks_only_if_nothing_else_is_said(fake: SignInFake) -> None:
     assert fake.asked[-1][3] == {"name": "looker", "scopes": ["read"]}
 
 
-def test_ids_of_keys_are_offered(fake: SignInFake) -> None:
-    from click.shell_completion import ShellComplete
+def test_sessions_are_shown_and_ended(fake: SignInFake) -> None:
+    login()
+    fake.sessions["elsewhere.signed"] = "ses_7"
+    for shown in (command("sessions"), command("sessions", "list")):
+        assert re.search(r"ses_0 +this one", shown.output)
+        assert "ses_7" in shown.output
+        assert "signed" not in shown.output.replace("Signed", "")
+    assert command("sessions", "end", "ses_7").output == "Session ended\n"
+    assert list(fake.sessions.values()) == ["ses_0"]
+    assert json.loads(command("sessions", "end", "ses_7", "--json").stderr)["error"] == "NOT_FOUND"
+    assert command("sessions", "end-all").output == "All sessions ended\n"
+    assert fake.sessions == {}
 
+
+@pytest.mark.parametrize(("words", "offered"), [(["keys", "revoke"], ["key_0"]), (["sessions", "end"], ["ses_0"])])
+def test_ids_are_offered(fake: SignInFake, words: list[str], offered: list[str]) -> None:
     login()
     command("keys", "create", "bot")
     shell = ShellComplete(main, {}, "exness-streams", "_EXNESS_STREAMS_COMPLETE")
-    assert [item.value for item in shell.get_completions(["keys", "revoke"], "")] == ["key_0"]
+    assert [item.value for item in shell.get_completions(words, "")] == offered

@@ -40,7 +40,7 @@ def test_signing_in_and_all_that_a_session_may(fake: SignInFake) -> None:
     ((_, link),) = fake.mails
     signed_in = guest.redeem(link, "ann@example.org", "n" * 16)
     assert guest.redeem(link, "ann@example.org", "n" * 16).token == signed_in.token, "the same nonce, the same session"
-    with pytest.raises(RequestFailed, match="INVALID_TOKEN: This link was used or has expired"):
+    with pytest.raises(RequestFailed, match=r"^This link was used or has expired"):
         guest.redeem(link, "ann@example.org")
     assert signed_in.token is not None
     assert signed_in.token not in repr(signed_in)
