@@ -21,7 +21,7 @@ from exness_streams.api.forwarding import Forwarding
 from exness_streams.api.metrics import MetricsView, StreamCollector, WorkerMetrics
 from exness_streams.api.metrics_port import metrics_port_of
 from exness_streams.api.openapi.document import OpenApiView
-from exness_streams.api.stream.hub import StreamHub
+from exness_streams.api.stream.hub import StreamHub, readers_for
 from exness_streams.api.stream.view import StreamViews
 from exness_streams.api.strict_transport import require_tls
 from exness_streams.api.views.account import DepositView, ResetView
@@ -52,11 +52,12 @@ def add_routes(engine: Engine, metrics: WorkerMetrics) -> None:
     limits.mount(web_app)
     registry.register(RateCollector(limits))
     accounts = Accounts(engine, engine.cells, engine.settings.starting_balance)
-    hub = StreamHub(engine.cells, engine, engine.app)
+    connections = engine.app.web.connections
+    limit(connections, engine.settings)
+    registry.register(ConnectionCollector(connections))
+    hub = StreamHub(engine.cells, engine, engine.app, readers_max=readers_for(connections.total_max))
     engine.cells.tell(hub)
     registry.register(StreamCollector(hub))
-    limit(engine.app.web.connections, engine.settings)
-    registry.register(ConnectionCollector(engine.app.web.connections))
     level = engine.settings.margin_call_level
     streams = StreamViews(accounts, level, engine.app, hub, forwarding, engine.catalogue, limits)
     streams.mount(web_app)

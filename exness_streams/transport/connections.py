@@ -11,7 +11,7 @@ import ipaddress
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
@@ -27,7 +27,7 @@ REFUSED_MAX = 32
 """So many refused connections may read it at once; others are cut."""
 
 ADDRESS_SHARE = 2
-"""Without a setting one address may have the whole number divided by this."""
+"""Without a setting one address may have the whole number divided by this. All are on loopback, which may have all."""
 
 
 class Wait(str, Enum):
@@ -106,7 +106,7 @@ class Connections:
     """
 
     def __init__(self, total_max: int, address_max: int | None = None, patience: Patience | None = None) -> None:
-        """address_max: of one address (of IPv6: one /64 network); without it half of the total."""
+        """address_max: of one address (of IPv6: one /64 network); without it half of the total, on loopback all."""
         self.counters: Counter[str] = Counter()
         self.patience = patience or Patience()
         self._exempt: frozenset[Any] = frozenset()
@@ -123,6 +123,7 @@ class Connections:
         """Set the limits. exempt: networks whose addresses (proxies) stand for many clients."""
         self.total_max = total_max
         self.address_max = min(total_max, address_max or max(1, total_max // ADDRESS_SHARE))
+        self._limits_loopback = address_max is not None
         self._exempt = frozenset(exempt)
 
     def __len__(self) -> int:
@@ -134,7 +135,7 @@ class Connections:
         """Give a connection a place, if need be that of an idle one, of the same address first. None: no place."""
         named = transport.get_extra_info("peername")
         address = group_of(named[0]) if isinstance(named, tuple) and named else ""
-        if refused := self._no_place(address, is_exempt=self._is_exempt(named)):
+        if refused := self._no_place(address, lambda: self._is_exempt(named)):
             self._refuse(refused, address)
             return None
         connection = Connection(peer, transport, address)
@@ -143,10 +144,10 @@ class Connections:
         self._enter(connection, Wait.HEAD)
         return connection
 
-    def _no_place(self, address: str, *, is_exempt: bool) -> str:
+    def _no_place(self, address: str, is_exempt: Callable[[], bool]) -> str:
         """Why there is none, '' when there is, if need be that of another one."""
         of_address = self._idle_of.get(address)
-        if self._count_of[address] >= self.address_max and not is_exempt:
+        if self._count_of[address] >= self.address_max and not is_exempt():
             return "" if self._displace(of_address) else "refused_address"
         if len(self._here) < self.total_max:
             return ""
@@ -184,10 +185,13 @@ class Connections:
         return True
 
     def _is_exempt(self, named: Any) -> bool:
-        if not self._exempt:
+        try:
+            ip = ipaddress.ip_address(named[0].partition("%")[0])
+        except (ValueError, TypeError, IndexError):
             return False
-        ip = ipaddress.ip_address(named[0].partition("%")[0])
         ip = getattr(ip, "ipv4_mapped", None) or ip
+        if ip.is_loopback and not self._limits_loopback:
+            return True
         return any(ip in network for network in self._exempt)
 
     def _displace(self, idle: dict[Connection, Any] | None) -> bool:

@@ -114,6 +114,18 @@ async def test_an_address_has_its_share_and_the_others_have_theirs() -> None:
     all_in(connections, [Line("10.0.0.1") for _ in range(3)], "busy")
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.9", "::1", "::ffff:127.0.0.1"])
+async def test_all_are_on_loopback_so_it_has_no_share_of_its_own_unless_one_is_set(address: str) -> None:
+    connections = Connections(6, None, NEVER)
+    all_in(connections, [Line(address) for _ in range(6)], "busy")
+    assert arrive(connections, Line(address)) is None
+    assert connections.counters == {"refused_all": 1}
+    connections = Connections(6, 2, NEVER)
+    all_in(connections, [Line(address) for _ in range(2)], "busy")
+    assert arrive(connections, Line(address)) is None
+    assert connections.counters == {"refused_address": 1}
+
+
 async def test_a_proxy_stands_for_many() -> None:
     connections = Connections(6, 2, NEVER)
     connections.limit(6, 2, [ip_network("10.0.0.0/24")])

@@ -13,7 +13,7 @@ import pytest
 from websocket_frames import payloads
 
 from exness_streams.api.stream import hub as stream_hub
-from exness_streams.api.stream.hub import DISPLACED, StreamHub
+from exness_streams.api.stream.hub import DISPLACED, StreamHub, readers_for
 from exness_streams.api.stream.messages import Form, close_frame, encoded, text_frame
 from exness_streams.api.stream.reader import BEHIND_BYTES, UNREAD_BYTES_MAX, Reader
 from exness_streams.domain.events import Deposited
@@ -239,6 +239,11 @@ async def test_a_full_worker_refuses_who_has_nothing_to_give_up() -> None:
     assert len(world.hub) == 0
     assert not world.hub._of_address
     assert world.hub._open == 0
+
+
+@pytest.mark.parametrize(("connections", "readers"), [(160, 120), (10_000, 5_000), (16, 12), (1, 1)])
+def test_streams_leave_places_for_who_only_asks(connections: int, readers: int) -> None:
+    assert readers_for(connections) == readers
 
 
 async def test_those_that_are_relayed_count_too() -> None:

@@ -35,7 +35,15 @@ STREAM_MESSAGES = ("state", "event", "market_data", "feed", "heartbeat", "relaye
 
 READERS_MAX = 5_000
 READERS_PER_ACCOUNT_MAX = 64
+STREAMS_SHARE = 0.75
+"""Of the server's connections: streams are never idle, and whoever only asks needs places, too."""
+
 DISPLACED = "a newer stream of the same address took this one's place"
+
+
+def readers_for(connections: int) -> int:
+    """How many readers a server with so many connections has room for."""
+    return max(1, min(READERS_MAX, int(connections * STREAMS_SHARE)))
 
 
 class StreamHub(EventSink):
