@@ -140,6 +140,11 @@ class QuietHandler(web_protocol.RequestHandler):
             return
         self.make_room()
 
+    def leaves(self) -> None:
+        """A stream that only has to take its goodbye: another connection may have its place."""
+        if self._all is not None and self._place is not None:
+            self._all.has_answered(self._place)
+
     def make_room(self) -> None:
         """Hang up, whether or not the client reads what it was sent."""
         place = self._place

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 from account_hash import hashed
 from platform_harness import OPEN, STATE, PlatformThread, until
@@ -215,6 +216,23 @@ async def test_who_does_not_go_on_is_let_go(impatient: PlatformThread, name: str
     answers = await asyncio.gather(*(drip() for _ in range(50)))
     assert {refused_in_shape(answer) for answer in answers} == {408}
     assert await asyncio.to_thread(lambda: impatient.get(STATE).status) == 200
+
+
+async def test_streams_lock_nobody_out(tmp_path: Path) -> None:
+    """More than there are places for, of as many accounts, by clients that read nothing: each newcomer is served."""
+    thread = PlatformThread(tmp_path / "data", max_connections=16)
+    await asyncio.to_thread(thread.start)
+    try:
+        async with aiohttp.ClientSession() as session:
+            for number in range(50):
+                await session.ws_connect(f"http://127.0.0.1:{thread.port}/ws?account=a{number}")
+                assert (await asyncio.to_thread(thread.get, STATE)).status == 200
+            metrics = (await asyncio.to_thread(thread.get, "/metrics")).body.decode()
+        assert "exness_connections_max 16.0" in metrics
+        assert 'exness_connections_refused_total{reason="all"} 0.0' in metrics
+        assert "exness_stream_displaced_total 44.0" in metrics  # 6 are left: half of three quarters
+    finally:
+        await asyncio.to_thread(thread.stop)
 
 
 # Requests that two servers would read differently

@@ -29,10 +29,16 @@ class FakeTransport:
     def __init__(self) -> None:
         self.written: list[bytes] = []
         self.waiting = 0
-        self.aborted = False
+        self.aborted = self.has_left = False
 
     def get_extra_info(self, name: str) -> None:
         return None
+
+    def get_protocol(self) -> FakeTransport:
+        return self
+
+    def leaves(self) -> None:
+        self.has_left = True
 
     def get_write_buffer_size(self) -> int:
         return self.waiting
@@ -213,6 +219,7 @@ async def test_the_oldest_of_an_address_makes_room_in_its_account() -> None:
     assert (world.hub.refused, world.hub.displaced) == (1, 0)
     assert not world.hub.make_room_for("a", "10.0.0.1")
     assert mine.written[-1] == close_frame(1013, DISPLACED)
+    assert (mine.has_left, other.has_left) == (True, False)
     assert [other.written[-1], second.written[-1]] != [mine.written[-1]] * 2
     world.hub.gone(first)
     assert not world.hub.make_room_for("a", "10.0.0.9")

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import time
 from contextlib import suppress
+from typing import Protocol, runtime_checkable
 
 from aiohttp import web
 
@@ -28,6 +29,14 @@ PING_S = 20.0
 CLIENT_FRAME_BYTES_MAX = 4 * 1024
 DRAIN_LOOK_S = 0.05
 DRAIN_STALL_S = 10.0
+
+
+@runtime_checkable
+class Leaving(Protocol):
+    """The server's side of a connection (api/aiohttp_mends.py)."""
+
+    def leaves(self) -> None:
+        """Nothing more is said but goodbye."""
 
 
 class Reader:
@@ -81,6 +90,9 @@ class Reader:
             return
         self.send(close_frame(code, reason))
         self.closing = True
+        # Its place is free for another connection from now on, should one be needed before it has gone.
+        if isinstance(protocol := self._transport.get_protocol(), Leaving):
+            protocol.leaves()
         asyncio.get_running_loop().call_later(CLOSE_GRACE_S, self.abort)
 
     def abort(self) -> None:
