@@ -224,8 +224,9 @@ async def test_streams_lock_nobody_out(tmp_path: Path) -> None:
     await asyncio.to_thread(thread.start)
     try:
         async with aiohttp.ClientSession() as session:
+            streams = []
             for number in range(50):
-                await session.ws_connect(f"http://127.0.0.1:{thread.port}/ws?account=a{number}")
+                streams.append(await session.ws_connect(f"http://127.0.0.1:{thread.port}/ws?account=a{number}"))
                 assert (await asyncio.to_thread(thread.get, STATE)).status == 200
             metrics = (await asyncio.to_thread(thread.get, "/metrics")).body.decode()
         assert "exness_connections_max 16.0" in metrics
