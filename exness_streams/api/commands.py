@@ -146,7 +146,7 @@ class CommandView(ApiView, Generic[Asked]):
         command = self.command(asked, incoming)
         if (refused := certain_refusal(command, incoming)) is not None:
             raise ApiError.of(refused)
-        if incoming.cell.account(account_id) is None:
+        if incoming.cell.stored(account_id) is None:
             self.desk.newcomers.begin_account(request, account_id)
         reply = await self.desk.settle(incoming.cell, command)
         return answer(reply.outcome, repeated=reply.repeated)

@@ -17,6 +17,7 @@ from exness_streams.api.api_view import Way, here, mount
 from exness_streams.api.commands import CommandDesk
 from exness_streams.api.connection_metrics import ConnectionCollector
 from exness_streams.api.door import Door
+from exness_streams.api.encoded_states import EncodedStates
 from exness_streams.api.forwarding import Forwarding
 from exness_streams.api.metrics import MetricsView, StreamCollector, WorkerMetrics
 from exness_streams.api.metrics_port import metrics_port_of
@@ -59,14 +60,15 @@ def add_routes(engine: Engine, metrics: WorkerMetrics) -> None:
     engine.cells.tell(hub)
     registry.register(StreamCollector(hub))
     level = engine.settings.margin_call_level
-    streams = StreamViews(accounts, level, engine.app, hub, forwarding, engine.catalogue, limits)
+    states = EncodedStates(accounts, level)
+    streams = StreamViews(accounts, states, engine.app, hub, forwarding, engine.catalogue, limits)
     streams.mount(web_app)
     page = Page(level, engine.settings.max_quote_age_ms)
     web_app.router.add_get(FILES_PATH, page.file)
     Root(page, partial(banner, can_mail=bool(engine.settings.smtp_host)), streams.connect_root).mount(web_app)
     add_public_views(engine, registry)
     add_market_views(engine, forwarding.to_market_owner)
-    add_reading_views(engine, accounts, forwarding.to_owner)
+    add_reading_views(engine, accounts, states, forwarding.to_owner)
     desk = CommandDesk(accounts, engine.gateway, engine.settings, engine.catalogue, limits)
     add_command_views(engine.app, desk, forwarding.to_owner)
 
@@ -91,10 +93,10 @@ def add_market_views(engine: Engine, to_market_owner: Way) -> None:
     mount(engine.app, "/api/v1/candles", to_market_owner, CandlesView, engine.catalogue, candles, _recovery(engine))
 
 
-def add_reading_views(engine: Engine, accounts: Accounts, to_owner: Way) -> None:
+def add_reading_views(engine: Engine, accounts: Accounts, states: EncodedStates, to_owner: Way) -> None:
     """What the owner of an account answers from what it has."""
     app, history = engine.app, engine.history
-    mount(app, "/api/v1/state", to_owner, StateView, accounts, engine.settings.margin_call_level)
+    mount(app, "/api/v1/state", to_owner, StateView, accounts, states)
     mount(app, "/api/v1/trades", to_owner, TradesView, accounts, history, app)
     mount(app, "/api/v1/equity", to_owner, EquityView, accounts, history)
 

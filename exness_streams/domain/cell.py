@@ -171,6 +171,10 @@ class Cell:
             row = None if stored is None else codec.decode_row(stored)
         return row
 
+    def stored(self, account_id: str) -> bytes | None:
+        """The newest row of an account as it is stored: the same bytes are the same row. None before its first one."""
+        return self._entry(codec.row_key(account_id))
+
     def remembered(self, account_id: str, key: str) -> KeyedOutcome | None:
         """What came of an earlier request of this account with this idempotency key."""
         stored = self._entry(codec.outcome_key(account_id, key))

@@ -18,6 +18,7 @@ from trading_samples import terms
 
 from exness_streams.api.access.rate_limits import RateLimits
 from exness_streams.api.door import Door
+from exness_streams.api.encoded_states import EncodedStates
 from exness_streams.api.errors import ApiError, error_middleware
 from exness_streams.api.forwarding import FORWARDED, Forwarding
 from exness_streams.api.stream import reader as stream_reader
@@ -89,7 +90,8 @@ async def worker(owner_url: str | None, **limits: int) -> AsyncIterator[Worker]:
 
     accounts: Any = SimpleNamespace(cell_of=cell_of)
     hub = StreamHub(engine.cells, engine, engine.app, **limits)
-    StreamViews(accounts, Decimal(60), engine.app, hub, Forwarding(engine), CATALOGUE, NO_RATES).mount(web_app)
+    states, forwarding = EncodedStates(accounts, Decimal(60)), Forwarding(engine)
+    StreamViews(accounts, states, engine.app, hub, forwarding, CATALOGUE, NO_RATES).mount(web_app)
     async with serving(web_app) as url:
         yield Worker(url, hub, topics, stopping)
 

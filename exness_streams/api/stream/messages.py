@@ -12,10 +12,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from exness_streams.api.encoded_states import Form as Form
 from exness_streams.domain.quotes import Quote
-
-Form = Literal["number", "string"]
-"""How a Decimal is written: as a JSON number with its exact digits, or as a string, exact in JavaScript too."""
 
 _TEXT, _CLOSE = 0x81, 0x88
 _REASON_BYTES_MAX = 123
@@ -100,9 +98,9 @@ def encoded(message: Any, form: Form) -> bytes:
     return text_frame(_encoders[form].encode(message))
 
 
-def encoded_as(kind: str, message: Any, form: Form) -> bytes:
-    """A text frame holding an untagged message (never an empty object) as JSON, with a first member `type`."""
-    return text_frame(b'{"type":"%s",' % kind.encode() + _encoders[form].encode(message)[1:])
+def framed_as(kind: str, content: bytes) -> bytes:
+    """A text frame holding an untagged message (JSON, never an empty object), with a first member `type`."""
+    return text_frame(b'{"type":"%s",' % kind.encode() + content[1:])
 
 
 def text_frame(payload: bytes) -> bytes:

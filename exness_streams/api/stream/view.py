@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from decimal import Decimal
 
 import msgspec
 from aiohttp import web
 
-from exness_streams.api import presenter
 from exness_streams.api.access.address import address_of, network_of
 from exness_streams.api.access.rate_limits import Bill, bill_of
 from exness_streams.api.accounts import Accounts
+from exness_streams.api.encoded_states import EncodedStates
 from exness_streams.api.errors import ApiError, invalid_request, unknown_asset
 from exness_streams.api.forwarding import Forwarding
 from exness_streams.api.ports import Stopping
@@ -25,7 +24,7 @@ from exness_streams.api.stream.messages import (
     PongMessage,
     StreamErrorMessage,
     client_frame_decoder,
-    encoded_as,
+    framed_as,
 )
 from exness_streams.api.stream.reader import SERVICE_RESTART, TRY_AGAIN_LATER, Reader, part, upgrade
 from exness_streams.api.stream.relay import StreamRelay
@@ -42,19 +41,18 @@ class StreamViews:
     def __init__(
         self,
         accounts: Accounts,
-        margin_call_level: Decimal,
+        states: EncodedStates,
         worker: Stopping,
         hub: StreamHub,
         forwarding: Forwarding,
         catalogue: Catalogue,
         limits: FrameLimits,
     ) -> None:
-        """margin_call_level: percent."""
         self._limits = limits
         self._catalogue = catalogue
         self.hub = hub
         self._accounts = accounts
-        self._margin_call_level = margin_call_level
+        self._states = states
         self._worker = worker
         self._forwarding = forwarding
         self._relay = StreamRelay(self.hub, forwarding, limits)
@@ -149,9 +147,8 @@ class StreamViews:
             self.hub.follow(reader, *self._snapshot(reader, cell, bill))
 
     def _snapshot(self, reader: Reader, cell: Cell, bill: Bill) -> tuple[bytes, int]:
-        row = self._accounts.row_of(cell, reader.account_id)
-        state = presenter.state_message(row, cell.quotes, self._margin_call_level)
-        snapshot = encoded_as("state", state, reader.form)
+        state = self._states.state(cell, reader.account_id, reader.form)
+        snapshot = framed_as("state", state.content)
         bill.pay_bytes(len(snapshot))
         return snapshot, state.sequence
 

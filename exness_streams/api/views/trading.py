@@ -7,12 +7,11 @@ from typing import Any
 
 from aiohttp import web
 
-from exness_streams.api import presenter
 from exness_streams.api.accounts import Accounts
-from exness_streams.api.answers import json_response
 from exness_streams.api.api_view import ApiView
 from exness_streams.api.bodies import CloseAllRequest, CloseRequest, ModifyRequest, OpenRequest
 from exness_streams.api.commands import CommandView, Incoming
+from exness_streams.api.encoded_states import EncodedStates
 from exness_streams.api.requests import account_of
 from exness_streams.domain.cell import Cell
 from exness_streams.domain.commands import CloseAllPositions, ClosePosition, ModifyPosition, OpenPosition
@@ -21,19 +20,19 @@ from exness_streams.domain.quotes import Side
 
 
 class StateView(ApiView):
-    """GET /api/v1/state. margin_call_level: percent."""
+    """GET /api/v1/state"""
 
-    def __init__(self, app: Any, web_server: Any, accounts: Accounts, margin_call_level: Decimal) -> None:
+    def __init__(self, app: Any, web_server: Any, accounts: Accounts, states: EncodedStates) -> None:
         super().__init__(app, web_server)
-        self._accounts = accounts
-        self._margin_call_level = margin_call_level
+        self._accounts, self._states = accounts, states
 
     async def get(self, request: web.Request) -> web.Response:
         """The account as it is at the newest quotes."""
         account_id = account_of(request)
         cell = self._accounts.cell_of(account_id)
-        row = self._accounts.row_of(cell, account_id)
-        return json_response(presenter.state_message(row, cell.quotes, self._margin_call_level))
+        return web.Response(
+            body=self._states.state(cell, account_id, "number").content, content_type="application/json"
+        )
 
 
 class OpenView(CommandView[OpenRequest]):
