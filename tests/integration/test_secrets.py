@@ -125,7 +125,7 @@ class Platform(PlatformProcess):
 def platform(tmp_path: Path) -> Iterator[Platform]:
     running = Platform(tmp_path / "data")
     running.start()
-    running.wait_ready()
+    running.wait_tradable()
     yield running
     running.end()
 
@@ -174,7 +174,7 @@ def test_no_answer_metric_line_or_file_has_one(platform: Platform) -> None:
         assert MARK not in urllib.parse.unquote(answer), path
     assert platform.terminate() == 0
     said = platform.said()
-    assert "is running" in said
+    assert "feed connected" in said
     assert MARK not in said
     for sent in ("x.y.z", "exn_nonsense"):  # what clients send as a secret is none of the log's business
         assert sent not in said
