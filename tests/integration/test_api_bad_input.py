@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from examples import examples
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from platform_harness import CLOSE, OPEN, PlatformThread, Reply
@@ -212,7 +213,7 @@ _headers = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(400), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from([OPEN, CLOSE]), _as_json | st.binary(max_size=200), _headers)
 @example(OPEN, b"[" * 16_000, {})
 @example(OPEN, b"{}", {"X-Account": "victim"})

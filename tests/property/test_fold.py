@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import msgspec
 import pytest
+from examples import examples
 from history_run import EXPOSURE_MAX, OPEN_MAX, STARTING_BALANCE, Run, loaded_cell, settle
 from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
@@ -22,7 +23,7 @@ from exness_streams.domain.triggers import TriggerIndex
 
 History = list[Timed]
 
-few = settings(max_examples=60, deadline=None)
+few = settings(max_examples=examples(60), deadline=None)
 many = settings(max_examples=int(os.environ.get("TEST_HISTORIES", "40")), deadline=None)
 echo_lists = st.lists(st.integers(0, 4), min_size=1, max_size=4)
 

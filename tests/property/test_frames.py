@@ -7,6 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive_rules import NaiveOrder, NaivePosition, Tick, price_to_fill, reason_to_close
@@ -144,7 +145,7 @@ def frame_of(ticks: list[Quote]) -> SymbolFrame:
     return symbol_frame
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(item_lists(), quotes)
 def test_a_frame_fires_what_its_ticks_would_have_fired(items: list[Item], ticks: list[Quote]) -> None:
     index = TriggerIndex()
@@ -152,7 +153,7 @@ def test_a_frame_fires_what_its_ticks_would_have_fired(items: list[Item], ticks:
     assert fired(index, frame_of(ticks), 0) == naive_closings(items, ticks)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(item_lists(), quotes, st.lists(st.integers(1, 25), max_size=6))
 def test_a_batch_may_be_cut_anywhere(items: list[Item], ticks: list[Quote], cuts: list[int]) -> None:
     """With one builder throughout, as the market agent has it: markets at rest are left out of frames."""
@@ -176,7 +177,7 @@ def test_a_batch_may_be_cut_anywhere(items: list[Item], ticks: list[Quote], cuts
     assert closings == naive_closings(items, ticks)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(quotes)
 def test_the_staircases_are_the_new_extremes_before_the_last_quote(ticks: list[Quote]) -> None:
     frame = frame_of(ticks)
@@ -199,7 +200,7 @@ def extremes(prices: list[tuple[int, Decimal]], last: int, *, falling: bool) -> 
     return found
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(quotes, st.integers(1, 3))
 def test_a_builder_takes_every_tick_once_whatever_comes_again(ticks: list[Quote], times: int) -> None:
     once, often = FrameBuilder(), FrameBuilder()

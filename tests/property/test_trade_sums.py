@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -152,7 +153,7 @@ class Book:
         return [decode_point(self.entries[account_history.point_key(account_id, number)]).balance for number in numbers]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(histories)
 def test_a_history_sums_to_the_balance(history: list[Any]) -> None:
     book = Book()
@@ -177,7 +178,7 @@ def _check(book: Book, account_id: str) -> None:
     assert len({trade.trade_id for trade in closed}) == len(closed)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(histories, st.integers(1, 4))
 def test_a_history_keeps_its_newest(history: list[Any], kept: int) -> None:
     whole = Book().play(history)

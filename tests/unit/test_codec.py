@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trading_samples import StoredCell, close_command, flat, frame, open_command
@@ -82,7 +83,7 @@ CASES: list[tuple[st.SearchStrategy[Any], Callable[[bytes], Any]]] = [
 
 
 @pytest.mark.parametrize(("values", "decode"), CASES, ids=lambda case: getattr(case, "__name__", None))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(data=st.data())
 def test_what_is_encoded_is_decoded_digit_for_digit(
     data: st.DataObject, values: st.SearchStrategy[Any], decode: Callable[[bytes], Any]
