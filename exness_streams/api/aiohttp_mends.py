@@ -15,7 +15,7 @@ from exness_streams.domain.outside_text import in_one_line
 from exness_streams.transport.connections import Connection, Connections, Wait
 from exness_streams.transport.private_names import Private, refuse_without
 
-BOUNDS = ">=3.10,<3.15"
+BOUNDS = ">=3.14,<3.15"
 """As in pyproject.toml."""
 
 NEEDED = (

@@ -8,7 +8,6 @@ from aiohttp import web
 
 from exness_streams.api import presenter
 from exness_streams.api.errors import ApiError
-from exness_streams.domain.cell import is_transient
 from exness_streams.domain.codec import Outcome, PositionsClosed
 from exness_streams.domain.events import (
     AccountReset,
@@ -18,6 +17,8 @@ from exness_streams.domain.events import (
     PositionModified,
     PositionOpened,
 )
+from exness_streams.domain.identity import KeyCreated, KeyRevoked, SessionsEnded, SessionStarted
+from exness_streams.domain.outcomes import is_transient
 from exness_streams.domain.rejections import Rejection, RejectionCode
 from exness_streams.messages import json_encoder
 
@@ -63,4 +64,6 @@ def _message_of(outcome: Outcome) -> Any:
             return presenter.balance_message(outcome)
         case Rejection():
             raise TypeError("a rejection is raised, not returned")
+        case SessionStarted() | SessionsEnded() | KeyCreated() | KeyRevoked():
+            raise TypeError("what changes access is answered by its own view")
     return presenter.order_event_message(outcome)

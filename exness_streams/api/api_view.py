@@ -24,7 +24,9 @@ def here(handler: Handler) -> Handler:
 
 
 class ApiView(View):  # type: ignore[misc]  # faust is untyped here
-    """A Faust view of exactly the methods that it defines: `get` (and HEAD with it) or `post`.
+    """A Faust view of exactly the methods that it defines: `get` (and HEAD with it), `post`, `delete`.
+
+    What a path names ("{id}") is in request.match_info.
 
     Its refusals are shaped here and not in a middleware, so that Faust's sensors see them with their status.
     """
@@ -33,7 +35,7 @@ class ApiView(View):  # type: ignore[misc]  # faust is untyped here
 
     def __init__(self, app: Any, web_server: Any) -> None:
         super().__init__(app, web_server)
-        own = [name for name in ("get", "post") if getattr(type(self), name) is not getattr(View, name)]
+        own = [name for name in ("get", "post", "delete") if getattr(type(self), name) is not getattr(View, name)]
         self.methods = {name: self._answering(self.way(getattr(self, name))) for name in own}
         if "get" in self.methods:
             self.methods["head"] = self.methods["get"]
@@ -44,7 +46,7 @@ class ApiView(View):  # type: ignore[misc]  # faust is untyped here
 
     @staticmethod
     def _answering(handler: Handler) -> Handler:
-        async def answer(request: web.Request) -> web.StreamResponse:
+        async def answer(request: web.Request, **_: str) -> web.StreamResponse:
             try:
                 return await handler(request)
             except (ConnectionError, aiohttp.ClientConnectionError):

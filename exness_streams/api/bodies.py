@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from exness_streams.api.errors import invalid_request
 from exness_streams.api.requests import TIME_MS_MAX, Body
+from exness_streams.domain.emails import EMAIL_MAX
 from exness_streams.domain.money import AMOUNT_MAX, HUNDRED, MONEY_PLACES, ZERO
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 Side = Literal["long", "short"]
 Reader = Callable[[Body, str], Any]
+
+TOKEN_MAX = 2_048
+NONCE_MIN, NONCE_MAX = 16, 128
 
 _ABOVE_ZERO = r"^(?=[0-9.]*[1-9])[0-9]{1,12}"
 _FROM_ONE = r"^[1-9][0-9]{0,11}(\.[0-9]{1,18})?$"
@@ -45,6 +49,23 @@ Percentage = Annotated[
     _number(r"^(100|(?=[0-9.]*[1-9])[0-9]{1,2}(\.[0-9]{1,18})?)$", 1e-18, 100, above=ZERO, at_most=HUNDRED),
 ]
 Asset = Annotated[str, Meta(min_length=1, max_length=64, extra={"read": partial(Body.text, length_max=64)})]
+Email = Annotated[
+    str, Meta(min_length=3, max_length=EMAIL_MAX, extra={"read": partial(Body.text, length_max=EMAIL_MAX)})
+]
+LinkToken = Annotated[
+    str, Meta(min_length=1, max_length=TOKEN_MAX, extra={"read": partial(Body.text, length_max=TOKEN_MAX)})
+]
+Nonce = Annotated[str, Meta(min_length=NONCE_MIN, max_length=NONCE_MAX, extra={"read": Body.text})]
+KeyName = Annotated[str, Meta(min_length=1, max_length=64, extra={"read": partial(Body.text, length_max=64)})]
+Scopes = Annotated[
+    list[Literal["read", "trade"]],
+    Meta(
+        min_length=1,
+        max_length=2,
+        extra_json_schema={"uniqueItems": True},
+        extra={"read": partial(Body.texts, allowed=("read", "trade"))},
+    ),
+]
 Identifier = Annotated[str, Meta(min_length=1, max_length=128, extra={"read": Body.text})]
 TimeMs = Annotated[
     Decimal, _read_by(Body.time_ms, multipleOf=1, minimum=1, maximum=TIME_MS_MAX, pattern="^[1-9][0-9]{0,13}$")
@@ -187,3 +208,35 @@ class ResetRequest(Request, frozen=True, kw_only=True):
     """Begin anew: drops positions and orders. confirm: "RESET"."""
 
     confirm: Literal["RESET"]
+
+
+class EmailRequest(Request, frozen=True, kw_only=True):
+    """An e-mail address."""
+
+    email: Email
+
+
+class VerifyRequest(Request, frozen=True, kw_only=True):
+    """A mailed link. email: whom it was mailed to. nonce: made by the client; again with the same it is the same."""
+
+    token: LinkToken
+    email: Email | None = None
+    nonce: Nonce | None = None
+
+    def check(self) -> None:
+        """A nonce that is hard to guess."""
+        if self.nonce is not None and len(self.nonce) < NONCE_MIN:
+            raise invalid_request("nonce", f'"nonce" is too short; send {NONCE_MIN} to {NONCE_MAX} characters')
+
+
+class KeyRequest(Request, frozen=True, kw_only=True):
+    """Make an API key: "read" may look, "trade" may look and act. expiresAt: ms since the epoch."""
+
+    name: KeyName
+    scopes: Scopes
+    expires_at: TimeMs | None = None
+
+    def check(self) -> None:
+        """A name that can be shown."""
+        if not self.name.isprintable() or not self.name.strip():
+            raise invalid_request("name", '"name" is not a name; send 1 to 64 printable characters')

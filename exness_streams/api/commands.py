@@ -10,15 +10,16 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from aiohttp import web
 
+from exness_streams.api.access.caller import account_of, caller_of
 from exness_streams.api.accounts import Accounts
 from exness_streams.api.answers import answer
 from exness_streams.api.api_view import ApiView
 from exness_streams.api.bodies import Request
 from exness_streams.api.errors import ApiError, unknown_asset
 from exness_streams.api.ports import Journal, TradingRules
-from exness_streams.api.requests import account_of, idempotency_of, read_body
+from exness_streams.api.requests import idempotency_of, read_body
 from exness_streams.domain.account import AccountRow, Position
-from exness_streams.domain.cell import Cell, Reply, repeat_of
+from exness_streams.domain.cell import Cell, Reply
 from exness_streams.domain.checks import check_terms, order_not_found, position_not_found, refuse_stale
 from exness_streams.domain.commands import (
     CancelOrder,
@@ -29,8 +30,10 @@ from exness_streams.domain.commands import (
     OpenPosition,
     PlaceOrder,
 )
+from exness_streams.domain.identity import AccessCommand
 from exness_streams.domain.instruments import Catalogue, Terms
 from exness_streams.domain.money import money_arithmetic
+from exness_streams.domain.outcomes import repeat_of
 from exness_streams.domain.rejections import Rejection
 from exness_streams.engine.gateway import NotWritten, OutcomeUnknown
 
@@ -88,18 +91,25 @@ class CommandDesk:
         self._process = uuid.uuid4().hex
         self._numbers = itertools.count()
 
-    def take(self, account_id: str, idempotency: IdempotencyKey | None) -> Incoming:
+    def take(self, account_id: str, idempotency: IdempotencyKey | None, credential: str | None = None) -> Incoming:
         """Bring a request whose fields are all right to its cell, with a stamp of its own. 503 without the cell."""
         base = {
-            "command_id": f"{self._process}-{next(self._numbers)}",
-            "account_id": account_id,
-            "time_ms": int(time.time() * 1000),
+            **self.stamp(account_id, credential),
             "starting_balance": self._rules.starting_balance,
             "quote_age_ms_max": self._rules.max_quote_age_ms,
             "limits": self._rules.limits(),
             "idempotency": idempotency,
         }
         return Incoming(self.accounts, self.accounts.cell_of(account_id), base)
+
+    def stamp(self, account_id: str, credential: str | None) -> dict[str, Any]:
+        """What every command carries, whatever it is about."""
+        return {
+            "command_id": f"{self._process}-{next(self._numbers)}",
+            "account_id": account_id,
+            "time_ms": int(time.time() * 1000),
+            "credential": credential,
+        }
 
     def terms_of(self, asset: str) -> Terms:
         """The instrument of a base asset or symbol. 400 when there is none."""
@@ -108,7 +118,7 @@ class CommandDesk:
             raise unknown_asset("asset", asset, self.catalogue)
         return terms
 
-    async def settle(self, cell: Cell, command: Command) -> Reply:
+    async def settle(self, cell: Cell, command: Command | AccessCommand) -> Reply:
         """Into the journal, and back with the outcome. 503 when it is certainly not there, 504 when nobody knows."""
         try:
             return await self._journal.submit(cell.partition, command)
@@ -140,7 +150,7 @@ class CommandView(ApiView, Generic[Asked]):
         account_id = account_of(request)  # complains first, as on the routes without a body
         body = await read_body(request)
         asked = self.body.read(body)
-        incoming = self.desk.take(account_id, idempotency_of(request, body))
+        incoming = self.desk.take(account_id, idempotency_of(request, body), caller_of(request).credential)
         if (repeat := incoming.repeat) is not None:
             return repeat
         command = self.command(asked, incoming)

@@ -24,6 +24,10 @@ FIELD_SHOWN_MAX = 64
 """Characters of a field's name that a complaint repeats."""
 
 _STATUS_OF: dict[RejectionCode, int] = {
+    RejectionCode.UNAUTHORIZED: 401,
+    RejectionCode.FORBIDDEN: 403,
+    RejectionCode.SESSION_NOT_FOUND: 404,
+    RejectionCode.KEY_NOT_FOUND: 404,
     RejectionCode.POSITION_NOT_FOUND: 404,
     RejectionCode.ORDER_NOT_FOUND: 404,
     RejectionCode.IDEMPOTENCY_CONFLICT: 409,

@@ -5,25 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from aiohttp import web
 
+from exness_streams.api.access.caller import PASSED_ON, Caller, account_of, caller_of
+from exness_streams.api.access.guard import FORWARDED, Guard, vouch, was_vouched_for
+from exness_streams.api.api_view import Way
 from exness_streams.api.chunked_answer import send_pieces
 from exness_streams.api.errors import ApiError, Handler
 from exness_streams.api.request_ids import REQUEST_ID, request_id_of
-from exness_streams.api.requests import account_of, refuse_long
+from exness_streams.api.requests import refuse_long
 from exness_streams.messages import JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 
 if TYPE_CHECKING:
     from exness_streams.engine.engine import Engine
 
 log = logging.getLogger(__name__)
-
-FORWARDED = "X-Exness-Forwarded"
-"""Marks a request that was passed on once. It is not passed on again, so that no request circles."""
 
 FORWARD_TIMEOUT = aiohttp.ClientTimeout(total=15, connect=2)
 
@@ -38,29 +38,55 @@ OWNER_LOOK_S = 0.25
 PATIENCE_S = 0.25
 """How long a request that can't be served waits before it is tried once more, and refused then."""
 
+SESSIONS_PATH = "/api/auth/sessions"
+
 PASSING = frozenset({"NOT_READY", "REBALANCING"})
 """Refusals of requests that did nothing, and may be served in a moment."""
 
 _WHAT_MOVES = {JOURNAL_TOPIC: "the account is", MARKET_UPDATES_TOPIC: "the candles are"}
 _READING = ("GET", "HEAD")
 _REQUEST_HEADERS = ("Accept", "Authorization", "Content-Type", "Cookie", "Idempotency-Key", "X-Account")
-_ANSWER_HEADERS = ("Content-Disposition", "Content-Type", "Idempotent-Replayed", "Retry-After", "Vary")
+_ANSWER_HEADERS = (
+    "Content-Disposition",
+    "Content-Type",
+    "Idempotent-Replayed",
+    "Retry-After",
+    "Set-Cookie",
+    "Vary",
+    "WWW-Authenticate",
+)
 
 
 class Forwarding:
     """Decides who answers a request for an account."""
 
-    def __init__(self, engine: Engine, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, engine: Engine, guard: Guard, tls: ssl.SSLContext | None = None) -> None:
         """tls: what the certificates of other workers are checked with; None: by the system's authorities."""
         self._engine = engine
+        self.guard = guard
         self.tls = tls
         self._distrusted: set[str] = set()
 
     def to_owner(self, view: Handler) -> Handler:
-        """A view that answers for the accounts owned here, and passes the others on."""
+        """A view that answers for the accounts owned here, and passes the others on. Who asks is alive, and may."""
 
+        async def checked(request: web.Request) -> web.StreamResponse:
+            self.check_alive(request)
+            return await view(request)
+
+        async def whose(request: web.Request) -> str:
+            await self.vouch(request)
+            return account_of(request)
+
+        return self.to_owner_of(whose)(checked)
+
+    def to_owner_of(self, whose: Callable[[web.Request], Awaitable[str]]) -> Way:
+        """As to_owner, for an account that the request tells in another way, and without a look at who asks."""
+        return lambda view: self._patient(view, whose)
+
+    def _patient(self, view: Handler, whose: Callable[[web.Request], Awaitable[str]]) -> Handler:
         async def once(request: web.Request) -> web.StreamResponse:
-            owner = self.owner_elsewhere(request, account_of(request))
+            owner = self.owner_elsewhere(request, await whose(request))
             if owner is None:
                 return await view(request)  # if only to say that the account is moving, or the platform starting
             return await self._forward(request, *owner)
@@ -90,7 +116,48 @@ class Forwarding:
 
     def was_passed_on(self, request: web.Request) -> bool:
         """Whether another worker sent it. It spares the request another way round, and nothing else: no check."""
-        return self._engine.is_shared and FORWARDED in request.headers
+        return PASSED_ON in request
+
+    def check_alive(self, request: web.Request) -> None:
+        """401 or 403 when the caller may not do this here and now. The account's cell is here, or moving."""
+        caller = caller_of(request)
+        if caller.credential is None or caller.account_id is None:
+            return
+        cell = self._engine.cells.cell(self._engine.partition_of(caller.account_id))
+        if cell is not None and self._engine.is_ready:
+            self.guard.check_alive(request, cell)
+
+    async def vouch(self, request: web.Request) -> None:
+        """Before an operator reads another's account: whether the session is alive, by the operator's own cell."""
+        if caller_of(request).reads_another:
+            await self.check_own_session(request)
+
+    def is_vouched(self, request: web.Request) -> bool:
+        """Whether an operator's session was found alive."""
+        return was_vouched_for(request)
+
+    async def check_own_session(self, request: web.Request) -> None:
+        """401 unless the caller's session is alive, wherever its account is."""
+        if not was_vouched_for(request):
+            await self._ask_own_cell(request, caller_of(request))
+            vouch(request)
+
+    async def _ask_own_cell(self, request: web.Request, caller: Caller) -> None:
+        own_id = str(caller.own_account_id)
+        owner = self.owner_elsewhere(request, own_id)
+        if owner is None:
+            cell = self._engine.cells.cell(self._engine.partition_of(own_id))
+            if cell is None or not self._engine.is_ready:
+                raise ApiError(503, "REBALANCING", "the operator's account is moving to another worker")
+            self.guard.check_alive(request, cell)
+            return
+        headers = self._headers(request, "GET", SESSIONS_PATH)
+        headers.pop("X-Account", None)  # it is about the operator's own
+        async with self._engine.app.http_client.get(
+            owner[1] + SESSIONS_PATH, headers=headers, timeout=FORWARD_TIMEOUT
+        ) as answer:
+            if answer.status != 200:
+                raise ApiError(401, "UNAUTHORIZED", "this session is over, or its account is moving: sign in again")
 
     def owner_elsewhere(self, request: web.Request, account_id: str) -> tuple[int, str] | None:
         """The cell and the URL of the worker that a request is passed on to; None when it is answered here."""
@@ -145,9 +212,7 @@ class Forwarding:
             )
 
     async def _ask(self, request: web.Request, body: bytes, owner: str) -> web.StreamResponse:
-        headers = {name: request.headers[name] for name in _REQUEST_HEADERS if name in request.headers}
-        headers[FORWARDED] = "1"
-        headers[REQUEST_ID] = request_id_of(request)
+        headers = self._headers(request, request.method, request.rel_url.raw_path_qs, body)
         url = owner + request.rel_url.raw_path_qs
         async with self._engine.app.http_client.request(
             request.method, url, data=body, headers=headers, timeout=_timeout_of(request)
@@ -157,6 +222,11 @@ class Forwarding:
                 return await send_pieces(request, answer.content.iter_chunked(PIECE_BYTES), kept, answer.status)
             content = await answer.read()
             return web.Response(body=content, status=answer.status, headers=kept)
+
+    def _headers(self, request: web.Request, method: str, path_qs: str, body: bytes = b"") -> dict[str, str]:
+        headers = {name: request.headers[name] for name in _REQUEST_HEADERS if name in request.headers}
+        passing = self.guard.passing(request, method, path_qs, body)
+        return headers | {FORWARDED: passing, REQUEST_ID: request_id_of(request)}
 
     async def _while_owned(
         self, topic: str, partition: int, owner: str, answer: Coroutine[Any, Any, web.StreamResponse]

@@ -25,9 +25,9 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from exness_streams import __version__
+from exness_streams.api.access.caller import PASSED_ON
 from exness_streams.api.api_view import ApiView
 from exness_streams.api.errors import Handler
-from exness_streams.api.forwarding import FORWARDED
 from exness_streams.api.stream.hub import STREAM_MESSAGES, StreamHub
 from exness_streams.domain.events import CloseReason, Event
 from exness_streams.domain.ticks import TickFault
@@ -178,7 +178,7 @@ class ApiMetrics:
         # The route and not the path, which anybody can invent.
         resource = request.match_info.route.resource
         route = "unmatched" if resource is None else resource.canonical
-        via = "worker" if self._is_shared and FORWARDED in request.headers else "client"
+        via = "worker" if PASSED_ON in request else "client"
         labels = (route, outcome, via)
         one = self._known.get(labels)
         if one is None:  # looking it up in the histogram costs as much as observing

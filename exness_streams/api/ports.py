@@ -10,6 +10,7 @@ from exness_streams.domain.account_history import BalancePoint, HistoryHead, Tra
 from exness_streams.domain.candles import Candle
 from exness_streams.domain.cell import Cell, Reply
 from exness_streams.domain.commands import Command
+from exness_streams.domain.identity import AccessCommand
 from exness_streams.domain.instruments import Limits
 from exness_streams.domain.quotes import Quote
 from exness_streams.transport.faults import LogFault
@@ -44,7 +45,7 @@ class Cells(Protocol):
 class Journal(Protocol):
     """Where commands go."""
 
-    async def submit(self, partition: int, command: Command) -> Reply:
+    async def submit(self, partition: int, command: Command | AccessCommand) -> Reply:
         """Append a command to its account's partition and wait for its outcome. NotWritten or OutcomeUnknown."""
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any
 
 from aiohttp import web
 
 REQUEST_ID = "X-Request-Id"
-# aiohttp has keys for this since 3.14, and warns of names.
-_KEY: Any = web.RequestKey("exness-request-id", str) if hasattr(web, "RequestKey") else "exness-request-id"
+_KEY = web.RequestKey("exness-request-id", str)
 _VALID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 

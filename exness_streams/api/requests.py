@@ -23,14 +23,12 @@ Word = TypeVar("Word", bound=str)
 _NUMBER = re.compile(rb"-?\d{1,30}(?:\.\d{1,30})?(?:[eE][+-]?\d{1,2})?")
 _NUMBER_WITH_COMMA = re.compile(rb"[:\[]\s*-?[0-9]+,[0-9]")
 _NUMBER_IN_STRING = re.compile(rb'"(-?\d{1,30}(?:\.\d{1,30})?)"')
-_ACCOUNT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _KEY = re.compile(r"[\x21-\x7e]{1,128}")
 _NUMBER_ALLOWED = 'a number, or a string that holds one, such as 100 or "100.50"'
 _DIGITS = re.compile(r"[0-9]{1,6}")
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_texts = msgspec.json.Decoder(list[str]).decode
 _decode_text = msgspec.json.Decoder(str).decode
-
-DEFAULT_ACCOUNT = "demo"
 
 
 class Body:
@@ -63,6 +61,18 @@ class Body:
         if not 1 <= len(value) <= length_max:
             raise invalid_request(name, f'"{name}" is not {allowed}')
         return value
+
+    def texts(self, name: str, allowed: tuple[Word, ...]) -> list[Word]:
+        """A required list of one or more strings of a few, each once."""
+        words = "a list of " + " or ".join(f'"{word}"' for word in allowed) + ", each once"
+        raw = self._required(name, words)
+        try:
+            found = _decode_texts(raw)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            found = []
+        if not found or len(set(found)) != len(found) or not set(found) <= set(allowed):
+            raise invalid_request(name, f'"{name}" is not {words}')
+        return [word for word in allowed if word in found]
 
     def choice(self, name: str, allowed: tuple[Word, ...]) -> Word:
         """A required string, one of a few."""
@@ -145,6 +155,11 @@ def _exponent(value: Decimal) -> int:
     return cast(int, value.as_tuple().exponent)  # of a number; infinities and NaN have a letter there
 
 
+def body_of(fields: dict[str, str]) -> Body:
+    """Texts that came in another way, such as a query, as if they were a body."""
+    return Body({name: msgspec.Raw(msgspec.json.encode(text)) for name, text in fields.items()})
+
+
 async def read_body(request: web.Request) -> Body:
     """The request's JSON object. 415, 413 or 400 when it has none."""
     if request.content_type != "application/json":
@@ -181,15 +196,6 @@ def limit_of(text: str, most: int) -> int:
     if not _DIGITS.fullmatch(text) or not 1 <= int(text) <= most:
         raise invalid_request("limit", f'"limit" is out of range; give a whole number from 1 to {most}')
     return int(text)
-
-
-def account_of(request: web.Request) -> str:
-    """Whom a request acts for (open mode): the header X-Account, or `demo`."""
-    account = request.headers.get("X-Account", DEFAULT_ACCOUNT)
-    if not _ACCOUNT.fullmatch(account):
-        allowed = "use 1 to 64 letters, digits, underscores or hyphens"
-        raise invalid_request("X-Account", f"X-Account does not name an account; {allowed}")
-    return account
 
 
 def idempotency_of(request: web.Request, body: Body) -> IdempotencyKey | None:

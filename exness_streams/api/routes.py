@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry
 
 from exness_streams.api.access.address import ClientAddresses
+from exness_streams.api.access.guard import Guard
 from exness_streams.api.access.rate_limits import RateLimits
 from exness_streams.api.access.rate_metrics import RateCollector
 from exness_streams.api.accounts import Accounts
@@ -27,11 +28,15 @@ from exness_streams.api.stream.view import StreamViews
 from exness_streams.api.strict_transport import require_tls
 from exness_streams.api.views.account import DepositView, ResetView
 from exness_streams.api.views.candles import CandlesView
+from exness_streams.api.views.credentials import KeysView, KeyView, SessionsView, SessionView
 from exness_streams.api.views.health import LiveView, MarketsView, ReadyView, banner
 from exness_streams.api.views.history import EquityView, TradesView
+from exness_streams.api.views.operator import AccountOfView, EndSessionsView
 from exness_streams.api.views.orders import CancelView, PlaceView
 from exness_streams.api.views.page import FILES_PATH, Page, Root
+from exness_streams.api.views.sign_in import AskForLinkView, LogoutView, MeView, SignIn, VerifyView
 from exness_streams.api.views.trading import CloseAllView, CloseView, ModifyView, OpenView, StateView
+from exness_streams.identity.secret_keys import secret_keys
 from exness_streams.transport.web_server import limit
 
 if TYPE_CHECKING:
@@ -45,11 +50,15 @@ def add_routes(engine: Engine, metrics: WorkerMetrics) -> None:
     web_app = engine.app.web.web_app
     web_app.middlewares.append(ClientAddresses(engine.settings.trusted_proxies).middleware)
     web_app.middlewares.append(of_api.middleware)
-    Door(engine.settings.own_hosts, engine.settings.origins).mount(web_app)
-    if engine.settings.scheme == "https":
+    settings = engine.settings
+    Door(settings.own_hosts, settings.origins).mount(web_app)
+    if settings.scheme == "https":
         web_app.on_response_prepare.append(require_tls)
-    forwarding = Forwarding(engine, engine.settings.client_tls())
-    limits = RateLimits(engine.settings)
+    keys = secret_keys(settings)
+    guard = Guard(keys, settings.operators, required=settings.auth == "required", shared=engine.is_shared)
+    web_app.middlewares.append(guard.middleware)
+    forwarding = Forwarding(engine, guard, settings.client_tls())
+    limits = RateLimits(settings)
     limits.mount(web_app)
     registry.register(RateCollector(limits))
     accounts = Accounts(engine, engine.cells, engine.settings.starting_balance)
@@ -71,6 +80,7 @@ def add_routes(engine: Engine, metrics: WorkerMetrics) -> None:
     add_reading_views(engine, accounts, states, forwarding.to_owner)
     desk = CommandDesk(accounts, engine.gateway, engine.settings, engine.catalogue, limits)
     add_command_views(engine.app, desk, forwarding.to_owner)
+    add_access_views(engine.app, SignIn(guard, desk, forwarding, limits, settings))
 
 
 def add_public_views(engine: Engine, registry: CollectorRegistry) -> None:
@@ -111,6 +121,22 @@ def add_command_views(app: EngineApp, desk: CommandDesk, to_owner: Way) -> None:
     mount(app, "/api/v1/orders/cancel", to_owner, CancelView, desk)
     mount(app, "/api/v1/account/deposit", to_owner, DepositView, desk)
     mount(app, "/api/v1/account/reset", to_owner, ResetView, desk)
+
+
+def add_access_views(app: EngineApp, sign_in: SignIn) -> None:
+    """Who may do what: each finds the owner of the account itself, or is answered by it."""
+    desk, guard, to_owner = sign_in.desk, sign_in.guard, sign_in.forwarding.to_owner
+    mount(app, "/api/auth/signup", here, AskForLinkView, sign_in)
+    mount(app, "/api/auth/login", here, AskForLinkView, sign_in)
+    mount(app, "/api/auth/verify", here, VerifyView, sign_in)
+    mount(app, "/api/auth/logout", here, LogoutView, sign_in)
+    mount(app, "/api/auth/me", here, MeView, sign_in)
+    mount(app, "/api/auth/sessions", to_owner, SessionsView, desk, guard)
+    mount(app, "/api/auth/sessions/{id}", to_owner, SessionView, desk, guard)
+    mount(app, "/api/v1/keys", to_owner, KeysView, desk, guard)
+    mount(app, "/api/v1/keys/{id}", to_owner, KeyView, desk, guard)
+    mount(app, "/api/v1/operator/account", here, AccountOfView, desk, guard, sign_in.forwarding)
+    mount(app, "/api/v1/operator/sessions/end", here, EndSessionsView, desk, guard, sign_in.forwarding)
 
 
 def _recovery(engine: Engine) -> Callable[[], bool]:

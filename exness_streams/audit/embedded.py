@@ -144,7 +144,7 @@ def compared(replay: Replay, ended_at: int, table: dict[bytes, bytes], name: str
     """
     meta, table = _meta_apart(table)
     differences = _differences(replay.entries, table)
-    accounts = taken = 0
+    accounts = taken = access = access_taken = 0
     for key, value in replay.entries.items():
         if key.startswith(codec.ROW_PREFIX):
             accounts += 1
@@ -153,10 +153,18 @@ def compared(replay: Replay, ended_at: int, table: dict[bytes, bytes], name: str
             with money_arithmetic():
                 if not row.is_conserved:
                     differences.append(f"account {row.account_id}: money is not conserved")
+        elif key.startswith(codec.ACCESS_PREFIX):
+            access += 1
+            access_taken += codec.decode_access_row(value).applied_offset + 1
     if meta is not None and ((meta.accounts, meta.taken) != (accounts, taken) or meta.next_offset < ended_at):
         differences.append(
             f"the table says that it stands at record {meta.next_offset} with {meta.accounts} accounts, which have "
             f"taken {meta.taken}; replay gives {ended_at}, {accounts} and {taken}"
+        )
+    if meta is not None and (meta.access, meta.access_taken) != (access, access_taken):
+        differences.append(
+            f"the table says that {meta.access} accounts have sessions or keys, which have taken {meta.access_taken}; "
+            f"replay gives {access} and {access_taken}"
         )
     return CellAudit(
         replay.partition,

@@ -35,7 +35,10 @@ class Replay:
             for key, value in entries.items()
             if key.startswith(codec.QUOTE_PREFIX)
         }
-        self._cell.load(began_at, rows, quotes.items())
+        access = [
+            codec.decode_access_row(value) for key, value in entries.items() if key.startswith(codec.ACCESS_PREFIX)
+        ]
+        self._cell.load(began_at, rows, quotes.items(), access)
 
     @property
     def next_offset(self) -> int:

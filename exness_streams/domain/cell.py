@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from exness_streams.domain import codec
+from exness_streams.domain import codec, identity
+from exness_streams.domain.access_rows import AccessRows
 from exness_streams.domain.account import AccountRow, PendingOrder, new_account
 from exness_streams.domain.checks import order_not_found, position_not_found
 from exness_streams.domain.codec import CloseResult, KeyedOutcome, Outcome, PositionsClosed
@@ -33,16 +34,15 @@ from exness_streams.domain.events import CloseReason, Event, PositionClosed
 from exness_streams.domain.expiries import ExpiryIndex
 from exness_streams.domain.frames import PriceFrame, SymbolFrame
 from exness_streams.domain.funding import deposit, reset_account
+from exness_streams.domain.identity import AccessCommand, AccessRow, Ended
 from exness_streams.domain.money import money_arithmetic
 from exness_streams.domain.orders import cancel_order, expire_order, fill_order, place_order
+from exness_streams.domain.outcomes import Outcomes, is_transient, repeat_of
 from exness_streams.domain.positions import close_position, fill_close, modify_position, open_position
 from exness_streams.domain.quotes import Quote, follows
-from exness_streams.domain.rejections import Rejection, RejectionCode
+from exness_streams.domain.rejections import Rejection
 from exness_streams.domain.transition import JournalPlace, Transition
 from exness_streams.domain.triggers import Fired, Item, TriggerIndex, TriggerKind, first_exit
-
-OUTCOMES_REMEMBERED = 10_000
-"""How many outcomes of keyed requests an account keeps; the oldest makes room for the newest."""
 
 _REASONS: dict[TriggerKind, CloseReason] = {
     TriggerKind.LIQUIDATION: "liquidation",
@@ -62,10 +62,11 @@ class Reply(NamedTuple):
 
 
 class Folded(NamedTuple):
-    """What one record did."""
+    """What one record did. ended: credentials that are over since then."""
 
     events: list[Event]
     reply: Reply | None = None
+    ended: Ended | None = None
 
 
 class _Folding:
@@ -128,8 +129,16 @@ class Cell:
         self._fetch = fetch
         self._rows: dict[str, AccountRow] = {}
         self._before: dict[str, AccountRow] = {}
+        self._access = AccessRows(partition, self.pending, self._entry)
+        self._outcomes = Outcomes(self.pending, self._entry)
 
-    def load(self, next_offset: int, rows: Iterable[AccountRow], quotes: Iterable[tuple[str, Quote]]) -> None:
+    def load(
+        self,
+        next_offset: int,
+        rows: Iterable[AccountRow],
+        quotes: Iterable[tuple[str, Quote]],
+        access: Iterable[AccessRow] = (),
+    ) -> None:
         """Start from committed entries: quotes and the trigger index are rebuilt, rows stay in the store.
 
         ValueError when a row comes from a record the journal no longer reaches.
@@ -140,6 +149,7 @@ class Cell:
         self._rows.clear()
         self._before.clear()
         self.quotes = dict(quotes)
+        self._access.load(access, next_offset)
         items = list(self._items(rows))
         self.triggers.load(items)
         self.expiries.load((account_id, item) for account_id, item in items if isinstance(item, PendingOrder))
@@ -161,7 +171,8 @@ class Cell:
     @property
     def meta(self) -> codec.Meta:
         """What the entries, the pending ones included, say of themselves."""
-        return codec.Meta(self.partition, self.next_offset, self._accounts, self._taken)
+        access = {"access": self._access.count, "access_taken": self._access.taken}
+        return codec.Meta(self.partition, self.next_offset, self._accounts, self._taken, **access)
 
     def account(self, account_id: str) -> AccountRow | None:
         """The newest row of an account, committed or pending."""
@@ -175,12 +186,15 @@ class Cell:
         """The newest row of an account as it is stored: the same bytes are the same row. None before its first one."""
         return self._entry(codec.row_key(account_id))
 
+    def access(self, account_id: str) -> AccessRow | None:
+        """The newest sessions and keys of an account, committed or pending; None when there never were any."""
+        return self._access.row(account_id)
+
     def remembered(self, account_id: str, key: str) -> KeyedOutcome | None:
         """What came of an earlier request of this account with this idempotency key."""
-        stored = self._entry(codec.outcome_key(account_id, key))
-        return None if stored is None else codec.decode_keyed_outcome(stored)
+        return self._outcomes.known(account_id, key)
 
-    def fold(self, offset: int, record: Command | PriceFrame) -> Folded:
+    def fold(self, offset: int, record: codec.JournalRecord) -> Folded:
         """Apply one record. ValueError when it is not the next one: a gap means records were lost on the way."""
         if offset != self.next_offset:
             raise ValueError(
@@ -190,14 +204,17 @@ class Cell:
             folding = _Folding(self, offset, record.time_ms)
             self._expire(folding)
             self._settle()  # what is over fires no more
-            reply = None
+            reply = ended = None
             if isinstance(record, PriceFrame):
                 self._fold_frame(folding, record)
+            elif isinstance(record, AccessCommand):
+                reply = self._fold_access(folding, record)
+                ended = identity.ended_by(reply.outcome, record.account_id)
             else:
                 reply = self._fold_command(folding, record)
             self._settle()
         self.next_offset = offset + 1
-        return Folded(folding.events, reply)
+        return Folded(folding.events, reply, ended)
 
     def committed(self) -> None:
         """The pending entries are in the log and in the store now."""
@@ -260,7 +277,25 @@ class Cell:
 
     # Commands
 
+    def _fold_access(self, folding: _Folding, command: AccessCommand) -> Reply:
+        row = self._access.row(command.account_id)
+        if command.credential is not None:
+            refused = identity.refused(row, command.credential, command.time_ms, trading=False)
+            if refused is not None:
+                return Reply(command.command_id, refused)
+        row = row or AccessRow(account_id=command.account_id)
+        changed = identity.change_access(row, command)
+        if isinstance(changed, Rejection):
+            return Reply(command.command_id, changed)
+        self._access.put(row, changed[0], folding.offset)
+        return Reply(command.command_id, changed[1])
+
     def _fold_command(self, folding: _Folding, command: Command) -> Reply:
+        if command.credential is not None:
+            access = self._access.row(command.account_id)
+            refused = identity.refused(access, command.credential, command.time_ms, trading=True)
+            if refused is not None:
+                return Reply(command.command_id, refused)
         row = folding.row_of(command.account_id)
         if row is None:
             row = new_account(command.account_id, command.starting_balance)
@@ -272,7 +307,7 @@ class Cell:
         outcome = self._decide(folding, row, command)
         if keyed is not None and not is_transient(outcome):
             row = self.account(command.account_id) or row
-            self._remember(row, keyed.key, KeyedOutcome(keyed.fingerprint, outcome))
+            self._outcomes.remember(row, keyed.key, KeyedOutcome(keyed.fingerprint, outcome))
             self.put(row, msgspec.structs.replace(row, outcomes=row.outcomes + 1), folding.offset)
         return Reply(command.command_id, outcome)
 
@@ -330,14 +365,6 @@ class Cell:
                 results.append(CloseResult(name, decided))
         return PositionsClosed(results)
 
-    def _remember(self, row: AccountRow, key: str, outcome: KeyedOutcome) -> None:
-        slot = codec.outcome_slot_key(row.account_id, row.outcomes % OUTCOMES_REMEMBERED)
-        oldest = self._entry(slot)
-        if oldest is not None:
-            self.pending[codec.outcome_key(row.account_id, oldest.decode())] = None
-        self.pending[slot] = key.encode()
-        self.pending[codec.outcome_key(row.account_id, key)] = codec.encode(outcome)
-
     # Entries
 
     def put(self, old: AccountRow, new: AccountRow, offset: int) -> None:
@@ -370,22 +397,3 @@ class Cell:
 
     def _entry(self, key: bytes) -> bytes | None:
         return self.pending[key] if key in self.pending else self._fetch(key)
-
-
-def is_transient(outcome: Outcome) -> bool:
-    """Whether the same request may fare better later: then its key is still free, and a repeat is tried anew."""
-    if isinstance(outcome, PositionsClosed):
-        refused = [result.outcome for result in outcome.results if isinstance(result.outcome, Rejection)]
-        return len(refused) == len(outcome.results) and any(map(is_transient, refused))
-    return isinstance(outcome, Rejection) and outcome.code is RejectionCode.PRICE_UNAVAILABLE
-
-
-def repeat_of(known: KeyedOutcome, fingerprint: str) -> Outcome:
-    """The remembered outcome, or a conflict when the key now names another request."""
-    if known.fingerprint == fingerprint:
-        return known.outcome
-    return Rejection(
-        RejectionCode.IDEMPOTENCY_CONFLICT,
-        "this Idempotency-Key was used for another request; use a new key for a new request",
-        {"field": "Idempotency-Key"},
-    )

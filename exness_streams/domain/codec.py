@@ -8,10 +8,11 @@ from exness_streams.domain.account import AccountRow
 from exness_streams.domain.commands import Command
 from exness_streams.domain.events import Event, PositionClosed
 from exness_streams.domain.frames import PriceFrame
+from exness_streams.domain.identity import AccessCommand, AccessOutcome, AccessRow
 from exness_streams.domain.quotes import Quote
 from exness_streams.domain.rejections import Rejection
 
-JournalRecord = Command | PriceFrame
+JournalRecord = Command | AccessCommand | PriceFrame
 
 
 class CloseResult(msgspec.Struct, frozen=True):
@@ -27,8 +28,8 @@ class PositionsClosed(msgspec.Struct, frozen=True, tag="PositionsClosed"):
     results: list[CloseResult]
 
 
-Outcome = Event | PositionsClosed | Rejection
-"""How a command ended: its event, or why it was refused."""
+Outcome = Event | PositionsClosed | AccessOutcome | Rejection
+"""How a command ended: its event, what else it did, or why it was refused."""
 
 
 class KeyedOutcome(msgspec.Struct, frozen=True):
@@ -44,7 +45,7 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
     So the table itself says which of the input's records it holds, and whether it is whole. next_offset: of the
     input. accounts: how many have entries. taken: the sum over them of what each has taken (a row's applied_offset
     + 1, a history's sequence), which any account that is missing or older makes smaller. rebuilt_to: a history that
-    is built anew is not whole before this offset.
+    is built anew is not whole before this offset. access, access_taken: likewise of the access rows (identity.py).
     """
 
     partition: int
@@ -52,6 +53,8 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
     accounts: int = 0
     taken: int = 0
     rebuilt_to: int = 0
+    access: int = 0
+    access_taken: int = 0
 
 
 encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -59,18 +62,20 @@ encode = msgspec.json.Encoder(decimal_format="number").encode
 _journal_decoder: msgspec.json.Decoder[JournalRecord] = msgspec.json.Decoder(JournalRecord)
 _event_decoder = msgspec.json.Decoder(Event)
 _row_decoder = msgspec.json.Decoder(AccountRow)
+_access_decoder = msgspec.json.Decoder(AccessRow)
 _outcome_decoder = msgspec.json.Decoder(KeyedOutcome)
 _quote_decoder = msgspec.json.Decoder(Quote)
 _meta_decoder = msgspec.json.Decoder(Meta)
 
 decode_event = _event_decoder.decode
 decode_row = _row_decoder.decode
+decode_access_row = _access_decoder.decode
 decode_keyed_outcome = _outcome_decoder.decode
 decode_quote = _quote_decoder.decode
 decode_meta = _meta_decoder.decode
 
 
-def decode_record(value: bytes) -> Command | PriceFrame:
+def decode_record(value: bytes) -> JournalRecord:
     """A journal record. msgspec.DecodeError when it is none: the journal is ours alone, so that is a fault."""
     return _journal_decoder.decode(value)
 
@@ -78,6 +83,10 @@ def decode_record(value: bytes) -> Command | PriceFrame:
 # The entries of a cell, all in one table. Account ids hold no slash, so no key is a part of another's.
 def row_key(account_id: str) -> bytes:
     return b"account/" + account_id.encode()
+
+
+def access_key(account_id: str) -> bytes:
+    return b"access/" + account_id.encode()
 
 
 def outcome_key(account_id: str, key: str) -> bytes:
@@ -96,6 +105,7 @@ META_KEY = b"meta"
 """Of the Meta; no other key is without a slash."""
 
 ROW_PREFIX = b"account/"
+ACCESS_PREFIX = b"access/"
 QUOTE_PREFIX = b"quote/"
 SLOT_PREFIX = b"slot/"
 OUTCOME_PREFIX = b"outcome/"

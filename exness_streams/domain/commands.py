@@ -27,6 +27,7 @@ class CommandBase(msgspec.Struct, frozen=True, kw_only=True):
     command_id: names the waiting client, nothing else. time_ms: when the edge took the request.
     starting_balance: USD, for an account that has no row yet.
     quote_age_ms_max: a quote older than this at time_ms fills nothing.
+    credential: who acts, "session/<id>" or "key/<id>"; None for nobody in particular (identity.py).
     """
 
     command_id: str
@@ -36,6 +37,7 @@ class CommandBase(msgspec.Struct, frozen=True, kw_only=True):
     quote_age_ms_max: int
     limits: Limits = Limits()
     idempotency: IdempotencyKey | None = None
+    credential: str | None = None
 
 
 class OpenPosition(CommandBase, frozen=True, kw_only=True, tag="OpenPosition"):

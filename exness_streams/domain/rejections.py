@@ -24,11 +24,17 @@ class RejectionCode(str, Enum):
     before it checks anything but the request's form.
     """
 
+    UNAUTHORIZED = "UNAUTHORIZED"
+    FORBIDDEN = "FORBIDDEN"
     INVALID_REQUEST = "INVALID_REQUEST"
     IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT"
     UNKNOWN_ASSET = "UNKNOWN_ASSET"
     INVALID_LEVERAGE = "INVALID_LEVERAGE"
     INVALID_MARGIN = "INVALID_MARGIN"
+    LINK_USED = "LINK_USED"
+    LINK_EXPIRED = "LINK_EXPIRED"
+    SESSION_NOT_FOUND = "SESSION_NOT_FOUND"
+    KEY_NOT_FOUND = "KEY_NOT_FOUND"
     POSITION_NOT_FOUND = "POSITION_NOT_FOUND"
     ORDER_NOT_FOUND = "ORDER_NOT_FOUND"
     PRICE_UNAVAILABLE = "PRICE_UNAVAILABLE"
@@ -36,6 +42,19 @@ class RejectionCode(str, Enum):
     INSUFFICIENT_MARGIN = "INSUFFICIENT_MARGIN"
     SLIPPAGE_EXCEEDED = "SLIPPAGE_EXCEEDED"
     LIMIT_REACHED = "LIMIT_REACHED"
+
+
+OF_ACCESS = frozenset(
+    {
+        RejectionCode.UNAUTHORIZED,
+        RejectionCode.FORBIDDEN,
+        RejectionCode.LINK_USED,
+        RejectionCode.LINK_EXPIRED,
+        RejectionCode.SESSION_NOT_FOUND,
+        RejectionCode.KEY_NOT_FOUND,
+    }
+)
+"""About who asks, and not about what is asked for (identity.py)."""
 
 
 class Rejection(msgspec.Struct, frozen=True, tag="CommandRejected"):

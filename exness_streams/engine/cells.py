@@ -19,6 +19,7 @@ from exness_streams.domain import codec
 from exness_streams.domain.account import AccountRow
 from exness_streams.domain.cell import Cell, Folded, Reply
 from exness_streams.domain.events import Event
+from exness_streams.domain.identity import AccessRow
 from exness_streams.domain.quotes import Quote
 from exness_streams.engine.commits import Lease, TableCommits
 from exness_streams.engine.event_counts import counts_of
@@ -133,7 +134,7 @@ class CellHost:
             self.drop([partition])  # who followed it would miss what was folded in between
         committed = self._cell_log.committed(partition)
         next_offset = committed if committed is not None else 0
-        empty = is_empty(self.table, partition, (codec.ROW_PREFIX, codec.QUOTE_PREFIX))
+        empty = is_empty(self.table, partition, (codec.ROW_PREFIX, codec.QUOTE_PREFIX, codec.ACCESS_PREFIX))
         self._check_whole(partition, lost_by_offset(self.table, partition, committed, empty=empty))
         if next_offset > journal_end:
             raise JournalFault(
@@ -153,7 +154,7 @@ class CellHost:
             )
         cell = Cell(partition, lambda key: self.table.entry(partition, key))
         try:
-            cell.load(next_offset, self._rows(partition), self._quotes(partition))
+            cell.load(next_offset, self._rows(partition), self._quotes(partition), self._access(partition))
         except ValueError as error:
             raise TableLacks(f"{error}. {RESTORE}", f"does not hold together: {error}") from error
         self._check_whole(partition, lost_by_count(meta_of(self.table, partition), cell.meta))
@@ -183,6 +184,10 @@ class CellHost:
     def _rows(self, partition: int) -> Iterable[AccountRow]:
         for _, value in self.table.scan(partition, codec.ROW_PREFIX):
             yield codec.decode_row(value)
+
+    def _access(self, partition: int) -> Iterable[AccessRow]:
+        for _, value in self.table.scan(partition, codec.ACCESS_PREFIX):
+            yield codec.decode_access_row(value)
 
     def _quotes(self, partition: int) -> Iterable[tuple[str, Quote]]:
         for key, value in self.table.scan(partition, codec.QUOTE_PREFIX):
@@ -287,6 +292,8 @@ class CellHost:
                 continue  # delivered before
             folded = self._fold_record(cell, record)
             events += folded.events
+            if folded.ended is not None:
+                self._event_sink.ended(folded.ended)
             if folded.reply is not None:
                 self._on_reply(folded.reply)
         self._count(batch)

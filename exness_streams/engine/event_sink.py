@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from exness_streams.domain.events import Event
+from exness_streams.domain.identity import Ended
 
 
 class EventSink:
@@ -12,6 +13,9 @@ class EventSink:
 
     def folded(self, partition: int, events: Sequence[Event]) -> None:
         """Records were folded: their events, and perhaps newer quotes. `Cell.account` shows the rows afterwards."""
+
+    def ended(self, ended: Ended) -> None:
+        """Sessions or API keys are over: what they opened is to be closed."""
 
     def dropped(self, partition: int) -> None:
         """The cell is another worker's from now on, or is loaded anew."""

@@ -11,6 +11,7 @@ from async_timeout import timeout
 from exness_streams.domain import codec
 from exness_streams.domain.cell import Reply
 from exness_streams.domain.commands import Command
+from exness_streams.domain.identity import AccessCommand
 from exness_streams.transport.faults import LogFault
 
 ANSWER_TIMEOUT_S = 10.0
@@ -68,7 +69,7 @@ class Gateway:
             if not answer.done():
                 answer.set_exception(OutcomeUnknown("this worker is stopping"))
 
-    async def submit(self, partition: int, command: Command) -> Reply:
+    async def submit(self, partition: int, command: Command | AccessCommand) -> Reply:
         """Append a command to its account's partition and wait for its outcome. NotWritten or OutcomeUnknown."""
         if self._closed:
             raise NotWritten("this worker is stopping")

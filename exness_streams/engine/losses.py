@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from exness_streams.domain.cell import OUTCOMES_REMEMBERED
 from exness_streams.domain.codec import META_KEY, Meta, decode_meta
+from exness_streams.domain.outcomes import OUTCOMES_REMEMBERED
 from exness_streams.transport.faults import LogFault
 
 if TYPE_CHECKING:
@@ -56,7 +56,11 @@ def lost_by_offset(table: CellTable, partition: int, committed: int | None, *, e
 
 def lost_by_count(known: Meta | None, found: Meta) -> str | None:
     """What the accounts that were found lack of those that a Meta counted. None: nothing, or nobody has counted."""
-    if known is None or (known.accounts, known.taken) == (found.accounts, found.taken):
+    if known is None:
+        return None
+    if (known.access, known.access_taken) != (found.access, found.access_taken):
+        return f"holds sessions and keys of {found.access} accounts, or older ones than those of {known.access} it had"
+    if (known.accounts, known.taken) == (found.accounts, found.taken):
         return None
     if known.accounts != found.accounts:
         return f"holds {found.accounts} accounts, but had {known.accounts} when it was last written"

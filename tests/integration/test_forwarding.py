@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 from aiohttp import web
 from forwarding_worker import serving, worker
+from guards import signed
 
+from exness_streams.api.access.guard import FORWARDED
 from exness_streams.api.errors import ApiError
-from exness_streams.api.forwarding import FORWARDED
 
 
 @dataclass
@@ -57,7 +59,10 @@ async def test_a_request_goes_to_the_owner_with_its_body_and_comes_back_as_it_is
     assert "X-Internal" not in answered
     [(method, path, sent, sent_body)] = owner.seen
     assert (method, path, sent_body) == ("POST", "/api/v1/positions/open?x=1", b'{"a":1}')
-    assert (sent["X-Account"], sent["Idempotency-Key"], sent[FORWARDED]) == ("a2", "k", "1")
+    assert (sent["X-Account"], sent["Idempotency-Key"]) == ("a2", "k")
+    told = signed(sent[FORWARDED])
+    digest = hashlib.sha256(b'{"a":1}').hexdigest()
+    assert (told["m"], told["p"], told["b"], told["address"]) == ("POST", path, digest, "127.0.0.1")
     assert "X-Other" not in sent
     assert not local
 
@@ -154,5 +159,5 @@ async def test_candles_are_answered_where_the_ticks_are() -> None:
         topics["http://127.0.0.1:9"] = topics.pop(owner_url)
         status, headers, body = await ask(f"{url}/candles", "GET")
         assert (status, headers["Retry-After"], b"the candles are moving" in body) == (503, "1", True)
-    assert [(path, sent[FORWARDED]) for _, path, sent, _ in owner.seen] == [("/candles?symbol=SOL", "1")]
+    assert [(path, signed(sent[FORWARDED])["p"]) for _, path, sent, _ in owner.seen] == [("/candles?symbol=SOL",) * 2]
     assert (local, kept) == (["/candles"], ["/candles"])

@@ -29,7 +29,7 @@ FUZZ_LIMIT_S = 60 + 5 * int(FUZZ_EXAMPLES)
 CHECKS = """
 [checks]
 positive_data_acceptance.enabled = false  # what fits may still be refused by the rules of trading: openapi_checks.py
-negative_data_rejection.expected-statuses = [400, 404, 405, 406, 409, 413, 415, 426, 429]  # 426: no WebSocket
+negative_data_rejection.expected-statuses = [400, 401, 403, 404, 405, 406, 409, 413, 415, 426, 429]  # 426: no WebSocket
 """
 EVERY_EXAMPLE = (
     "getState", "openPosition", "modifyPosition", "closePosition", "closeAllPositions", "placeOrder", "cancelOrder",
@@ -119,7 +119,8 @@ def ask_schemathesis(document: Any, port: int, folder: Path, *options: str) -> N
     command = [sys.executable, "-m", "schemathesis.cli", "run", "openapi.json", "--url", f"http://127.0.0.1:{port}"]
     common = ["--continue-on-failure", "--no-color"]
     budget = ["--seed", FUZZ_SEED, "--max-examples", FUZZ_EXAMPLES]
-    hooks = {"SCHEMATHESIS_HOOKS": "openapi_checks", "PYTHONPATH": str(Path(__file__).parents[1] / "support")}
+    found_by = [str(Path(__file__).parents[1] / "support"), os.environ.get("PYTHONPATH", "")]
+    hooks = {"SCHEMATHESIS_HOOKS": "openapi_checks", "PYTHONPATH": os.pathsep.join(found_by)}
     ran = subprocess.run(
         [*command, *common, *budget, *options],
         cwd=folder,

@@ -14,13 +14,15 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType, web
 from forwarding_worker import serving
+from guards import API_KEY, guard, signed
 from trading_samples import terms
 
+from exness_streams.api.access.guard import FORWARDED
 from exness_streams.api.access.rate_limits import RateLimits
 from exness_streams.api.door import Door
 from exness_streams.api.encoded_states import EncodedStates
 from exness_streams.api.errors import ApiError, error_middleware
-from exness_streams.api.forwarding import FORWARDED, Forwarding
+from exness_streams.api.forwarding import Forwarding
 from exness_streams.api.stream import reader as stream_reader
 from exness_streams.api.stream import relay as stream_relay
 from exness_streams.api.stream.hub import DISPLACED, StreamHub
@@ -71,7 +73,8 @@ class Worker:
 async def worker(owner_url: str | None, **limits: int) -> AsyncIterator[Worker]:
     topics: dict[str, Any] = {} if owner_url is None else {owner_url: {JOURNAL_TOPIC: list(range(8))}}
     stopping = asyncio.Event()
-    web_app = web.Application(middlewares=[error_middleware, Door([]).middleware])
+    own_guard = guard()
+    web_app = web.Application(middlewares=[error_middleware, Door([]).middleware, own_guard.middleware])
     engine: Any = SimpleNamespace(
         app=SimpleNamespace(
             router=SimpleNamespace(external_topics_metadata=lambda: topics),
@@ -90,7 +93,7 @@ async def worker(owner_url: str | None, **limits: int) -> AsyncIterator[Worker]:
 
     accounts: Any = SimpleNamespace(cell_of=cell_of)
     hub = StreamHub(engine.cells, engine, engine.app, **limits)
-    states, forwarding = EncodedStates(accounts, Decimal(60)), Forwarding(engine)
+    states, forwarding = EncodedStates(accounts, Decimal(60)), Forwarding(engine, own_guard)
     StreamViews(accounts, states, engine.app, hub, forwarding, CATALOGUE, NO_RATES).mount(web_app)
     async with serving(web_app) as url:
         yield Worker(url, hub, topics, stopping)
@@ -134,7 +137,8 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def test_both_directions_pass_and_the_owner_learns_whom_it_is_for() -> None:
     async with relayed(echo) as (owner, there):
-        headers = {"Authorization": "Bearer x", "X-Other": "no"}
+        key = API_KEY.format(account="a3")
+        headers = {"Authorization": f"Bearer {key}", "X-Other": "no"}
         async with connected(
             f"{there.url}/ws?account=a3&numbers=string&symbols=SOL,BTC_USDC", headers=headers
         ) as socket:
@@ -146,7 +150,9 @@ async def test_both_directions_pass_and_the_owner_learns_whom_it_is_for() -> Non
         await until(lambda: len(there.hub) == 0)
     [(path, sent)] = owner.seen
     assert path == "/ws?numbers=string&symbols=BTC_USDC,SOL_USDC"
-    assert (sent["X-Account"], sent[FORWARDED], sent["Authorization"]) == ("a3", "1", "Bearer x")
+    assert (sent["X-Account"], sent["Authorization"]) == ("a3", f"Bearer {key}")
+    told = signed(sent[FORWARDED])
+    assert (told["m"], told["p"], told["address"]) == ("GET", path, "127.0.0.1")
     assert "X-Other" not in sent
 
 

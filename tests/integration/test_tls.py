@@ -17,6 +17,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from certificates import CertificateFiles, certificates
+from guards import guard
 from platform_harness import PlatformThread
 from ports import free_port
 
@@ -178,7 +179,7 @@ async def test_a_certificate_that_is_not_trusted_is_said_once(
     runner = await owner(files)
     url = "https://{}:{}".format(*runner.addresses[0][:2])
     engine: Any = SimpleNamespace()
-    forwarding = Forwarding(engine)
+    forwarding = Forwarding(engine, guard())
     async with aiohttp.ClientSession() as client:
         for _ in range(3):
             async with refused_for_its_certificate() as refused:

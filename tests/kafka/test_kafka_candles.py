@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaProducer
 from engine_process import GIVE_UP_S, POLL_S, EngineProcess
 from kafka_harness import KafkaHarness
 
-from exness_streams.api.forwarding import FORWARDED
+from exness_streams.api.access.guard import FORWARDED
 from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder
 
 SYMBOL = "SOL_USDC"

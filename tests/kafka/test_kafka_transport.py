@@ -347,6 +347,7 @@ async def test_a_worker_goes_on_after_the_broker_was_restarted(harness: KafkaHar
     async with running(app):
         await harness.produce(numbered("journal", 0, 10))
         await until_offsets(batches, 10)
+        await until_committed(harness, "restarted", "journal", 10)  # the stop cuts off no commit
         await asyncio.to_thread(harness.broker.restart)
         await harness.produce(numbered("journal", 10, 20))
         await until(lambda: len(set(offsets_in(batches))) == 20)

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from naive_view import naive_run
 from random_histories import Timed, histories, without_entries
 
-from exness_streams.domain import cell as cell_module
+from exness_streams.domain import outcomes
 from exness_streams.domain.commands import IdempotencyKey
 from exness_streams.domain.expiries import ExpiryIndex
-from exness_streams.domain.rejections import Rejection, RejectionCode
+from exness_streams.domain.rejections import OF_ACCESS, Rejection, RejectionCode
 from exness_streams.domain.triggers import TriggerIndex
 
 History = list[Timed]
@@ -128,7 +128,7 @@ def test_a_repeat_of_a_keyed_command_is_answered_as_the_first_time(history: Hist
 @given(histories, st.integers(1, 3))
 def test_an_account_remembers_its_newest_outcomes_only(history: History, remembered: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cell_module, "OUTCOMES_REMEMBERED", remembered)
+        patch.setattr(outcomes, "OUTCOMES_REMEMBERED", remembered)
         run = Run().play(history)
     keys: dict[str, list[str]] = {}
     for record in run.remembered:
@@ -153,6 +153,7 @@ def test_the_histories_get_somewhere() -> None:
     codes = {code.value for code in RejectionCode} - {
         RejectionCode.UNKNOWN_ASSET.value,  # the edge's
         RejectionCode.IDEMPOTENCY_CONFLICT.value,  # tested above
+        *(code.value for code in OF_ACCESS),  # tested in tests/unit/test_identity.py
     }
     wanted = dict.fromkeys(once | codes, 1) | dict.fromkeys(often, 10)
     kinds: Counter[str] = Counter()

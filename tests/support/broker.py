@@ -59,6 +59,8 @@ listener.name.secured.scram-sha-256.sasl.jaas.config={login}.scram.ScramLoginMod
 listener.name.secured.scram-sha-512.sasl.jaas.config={login}.scram.ScramLoginModule required;
 """
 
+SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
+
 
 class BrokerMissing(Exception):
     """There is no broker to run here. str() is one line: what to install."""
@@ -100,7 +102,7 @@ class Broker:
     def _format(self) -> None:
         cluster_id = uuid.uuid4().hex[:22]
         format_log = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._properties)]
-        for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
+        for mechanism in SCRAM:
             format_log += ["--add-scram", f"{mechanism}=[name={USER},password={PASSWORD}]"]
         subprocess.run(
             [*self._java(64), *format_log],
@@ -165,8 +167,11 @@ class Broker:
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:
+        """Its user is there again, whatever was done to users before: a restart after a removal loses them all."""
         self.stop()
         self.start()
+        for mechanism in SCRAM:
+            self._alter_user(USER, "--add-config", f"{mechanism}=[password={PASSWORD}]")
 
     def add_user(self, name: str, password: str) -> None:
         """Who may use the SASL listeners by SCRAM-SHA-256 from now on."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
+from guards import guard
 
 from exness_streams.api.errors import ApiError, error_middleware
 from exness_streams.api.forwarding import Forwarding
@@ -66,8 +67,9 @@ async def worker(
             cells=SimpleNamespace(cell=lambda partition: "cell" if partition in owned else None),
             partition_of=lambda account_id: int(account_id[-1]),
         )
-        app = web.Application(middlewares=[error_middleware], client_max_size=16 * 1024)
-        app.router.add_route("*", "/candles", Forwarding(engine).to_market_owner(view))
-        app.router.add_route("*", "/{path:.*}", Forwarding(engine).to_owner(view))
+        own_guard = guard()
+        app = web.Application(middlewares=[error_middleware, own_guard.middleware], client_max_size=16 * 1024)
+        app.router.add_route("*", "/candles", Forwarding(engine, own_guard).to_market_owner(view))
+        app.router.add_route("*", "/{path:.*}", Forwarding(engine, own_guard).to_owner(view))
         async with serving(app) as url:
             yield url, local

@@ -24,6 +24,9 @@ BEYOND_A_SCHEMA = (
     "a JSON object in UTF-8",  # half of a surrogate pair
     "expiresAt must lie in the future",
     "the position's quantity",
+    "not an e-mail address",
+    "not a sign-in link",
+    '"expiresAt" is over',
     "the nextCursor of an earlier answer",
     "X-Account does not name",
     "Idempotency-Key is not",

@@ -9,7 +9,16 @@ from msgspec import UNSET, UnsetType
 
 from exness_streams.domain.account import AccountRow
 from exness_streams.domain.cell import Cell, Folded
-from exness_streams.domain.codec import QUOTE_PREFIX, ROW_PREFIX, Outcome, decode_quote, decode_row
+from exness_streams.domain.codec import (
+    ACCESS_PREFIX,
+    QUOTE_PREFIX,
+    ROW_PREFIX,
+    JournalRecord,
+    Outcome,
+    decode_access_row,
+    decode_quote,
+    decode_row,
+)
 from exness_streams.domain.commands import (
     CancelOrder,
     CloseAllPositions,
@@ -225,7 +234,7 @@ class StoredCell:
         for last in quotes:
             self.fold(frame(last))
 
-    def fold(self, record: Command | PriceFrame) -> Folded:
+    def fold(self, record: JournalRecord) -> Folded:
         return self.cell.fold(self.cell.next_offset, record)
 
     def opened(self, command: OpenPosition) -> PositionOpened:
@@ -290,7 +299,8 @@ class StoredCell:
             for key, value in self.store.items()
             if key.startswith(QUOTE_PREFIX)
         ]
-        self.cell.load(next_offset, rows, quotes)
+        access = [decode_access_row(value) for key, value in self.store.items() if key.startswith(ACCESS_PREFIX)]
+        self.cell.load(next_offset, rows, quotes, access)
 
     def entries(self) -> dict[bytes, bytes]:
         """Committed and pending together."""

@@ -18,8 +18,8 @@ from trading_samples import (
     quote,
 )
 
-from exness_streams.domain import cell as cell_module
 from exness_streams.domain import codec as records_module
+from exness_streams.domain import outcomes as remembering
 from exness_streams.domain.account import AccountRow, new_account
 from exness_streams.domain.cell import Cell, Folded
 from exness_streams.domain.codec import decode_row, encode, quote_key, row_key
@@ -259,7 +259,7 @@ class TestIdempotency:
 
     @pytest.mark.parametrize("restart", [False, True])
     def test_the_oldest_outcome_makes_room(self, monkeypatch: pytest.MonkeyPatch, restart: bool) -> None:
-        monkeypatch.setattr(cell_module, "OUTCOMES_REMEMBERED", 2)
+        monkeypatch.setattr(remembering, "OUTCOMES_REMEMBERED", 2)
         cell = StoredCell(flat(100))
         outcomes = {}
         for key in ("a", "b", "c"):

@@ -21,11 +21,11 @@ from trading_samples import (
 )
 
 from exness_streams.api.presenter import account_message
-from exness_streams.domain.cell import is_transient
 from exness_streams.domain.codec import PositionsClosed
 from exness_streams.domain.events import AccountReset, Deposited, PositionClosed
 from exness_streams.domain.frames import PriceFrame, SymbolFrame
 from exness_streams.domain.instruments import Limits
+from exness_streams.domain.outcomes import is_transient
 from exness_streams.domain.rejections import Rejection, RejectionCode
 
 BTC = "BTC_USDC"

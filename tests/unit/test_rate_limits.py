@@ -223,5 +223,5 @@ async def test_refusals_are_counted_by_whose_rate_it_was() -> None:
         await statuses(client, 3)
         (refused,) = RateCollector(platform.limits).collect()
         assert {sample.labels["scope"]: sample.value for sample in refused.samples} == {
-            "account": 2, "key": 0, "address": 0, "new_accounts": 0, "frames": 0,
+            "account": 2, "key": 0, "address": 0, "new_accounts": 0, "frames": 0, "links": 0,
         }  # fmt: skip

@@ -13,11 +13,14 @@ from exness_streams.api.bodies import (
     CloseAllRequest,
     CloseRequest,
     DepositRequest,
+    EmailRequest,
+    KeyRequest,
     ModifyRequest,
     OpenRequest,
     PlaceRequest,
     Request,
     ResetRequest,
+    VerifyRequest,
 )
 from exness_streams.api.errors import ApiError
 from exness_streams.api.requests import Body
@@ -29,6 +32,11 @@ RIGHT: dict[str, Any] = {
     "margin": 1, "asset": "SOL", "type": "long", "leverage": 1, "currentPrice": 1, "slippage": 1, "stopLoss": 1,
     "takeProfit": 1, "positionId": "p", "quantity": 1, "percentage": 1, "kind": "limit", "price": 1, "expiresAt": 1,
     "orderId": "o", "amount": 1, "confirm": "RESET",
+    "email": "anna@example.com",
+    "token": "t",
+    "nonce": "n" * 16,
+    "name": "bot",
+    "scopes": ["read"],
 }  # fmt: skip
 
 
@@ -133,6 +141,9 @@ READ: list[tuple[type[Request], bytes, Request]] = [
     (CancelRequest, b'{"orderId":"o"}', CancelRequest(order_id="o")),
     (DepositRequest, b'{"amount":0.00000001}', DepositRequest(amount=Decimal("0.00000001"))),
     (ResetRequest, b'{"confirm":"RESET"}', ResetRequest(confirm="RESET")),
+    (EmailRequest, b'{"email":"a@b.c"}', EmailRequest(email="a@b.c")),
+    (VerifyRequest, b'{"token":"t","nonce":null}', VerifyRequest(token="t")),
+    (KeyRequest, b'{"name":"x","scopes":["trade","read"]}', KeyRequest(name="x", scopes=["read", "trade"])),
 ]
 
 

@@ -6,7 +6,6 @@ import ipaddress
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
 
 from aiohttp import hdrs, web
 
@@ -22,8 +21,7 @@ HOPS_MAX = 16
 READ_MAX = 4096
 """Addresses that need not be read again."""
 
-# aiohttp has keys for this since 3.14, and warns of names.
-_KEY: Any = web.RequestKey("exness-address", str) if hasattr(web, "RequestKey") else "exness-address"
+_KEY = web.RequestKey("exness-address", str)
 _ENTRY = re.compile(
     r"(?:\[([0-9a-f.]*:[0-9a-f:.]{1,45})\]|([0-9.]{7,15}))(?::[0-9]{1,5})?|([0-9a-f.]*:[0-9a-f:.]{1,45})",
     re.I | re.ASCII,

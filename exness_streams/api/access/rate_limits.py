@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from aiohttp import hdrs, web
 
 from exness_streams.api.access.address import address_of, network_of
+from exness_streams.api.access.caller import PASSED_ON, caller_of
 from exness_streams.api.access.rates import COUNTS_MAX, Rate, Standing, WindowCounts, rate_of
 from exness_streams.api.errors import ApiError, Handler
-from exness_streams.api.requests import account_of
 from exness_streams.domain.hosts import is_loopback
 
 BYTES_OF_ONE = 32 * 1024
@@ -23,14 +23,15 @@ BYTES_OF_ONE = 32 * 1024
 FRAMES_RATE = "100 per 10 seconds"
 """What a stream's client may send. Who needs more has misunderstood something."""
 
-ACCOUNT_LENGTH_MAX = 64
+LINKS_OF_ADDRESS = 10
+"""So many times the links of one mailbox may be asked for from one address: an office has one."""
 
 UNLIMITED = frozenset({"/livez", "/readyz"})
 """Whoever looks after the process must not be told to wait: it would be restarted because a stranger asks much."""
 
-SCOPES = ("account", "key", "address", "new_accounts", "frames")
+SCOPES = ("account", "key", "address", "new_accounts", "frames", "links")
 _READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
-_BILL: Any = web.RequestKey("exness-bill", object) if hasattr(web, "RequestKey") else "exness-bill"
+_BILL = web.RequestKey("exness-bill", object)
 
 
 class RateSettings(Protocol):
@@ -48,6 +49,9 @@ class RateSettings(Protocol):
     @property
     def new_accounts_limit(self) -> str: ...
 
+    @property
+    def sign_in_limit(self) -> str: ...
+
 
 class Payer(NamedTuple):
     """Whom a request is counted for. kind: account or key. name: of the account, or a digest of the whole key."""
@@ -58,11 +62,14 @@ class Payer(NamedTuple):
 
 def payer_of(request: web.Request) -> Payer | None:
     """The account that a request names; None when it names none that could be: then only the address counts."""
-    named = request.query.get("account") if hdrs.UPGRADE in request.headers else None
     try:
-        return Payer("account", account_of(request) if named is None else named[:ACCOUNT_LENGTH_MAX])
+        caller = caller_of(request)
     except ApiError:
         return None
+    if caller.shown_key is not None:
+        return Payer("key", caller.shown_key.digest)
+    account_id = caller.own_account_id or caller.account_id
+    return None if account_id is None else Payer("account", account_id)
 
 
 class _Purse(NamedTuple):
@@ -109,6 +116,8 @@ class RateLimits:
         self._new_accounts = rate_of(settings.new_accounts_limit)
         self._begun = WindowCounts(COUNTS_MAX)
         self._frames = rate_of(FRAMES_RATE if settings.rate_limit else "")
+        self._links = rate_of(settings.sign_in_limit)
+        self._links_of_address = rate_of(_times(LINKS_OF_ADDRESS, settings.sign_in_limit))
         self._streams = 0
 
     def mount(self, web_app: web.Application) -> None:
@@ -119,7 +128,7 @@ class RateLimits:
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """429 for who asks too often; else the answer, with what it cost."""
-        if request.path in UNLIMITED:
+        if request.path in UNLIMITED or request.get(PASSED_ON):  # the worker that took it has counted
             return await handler(request)
         bill = request[_BILL] = Bill(self._purses(request), self.counters)
         if (refused := bill.pay()) is not None:
@@ -160,6 +169,14 @@ class RateLimits:
             self.counters["new_accounts"] += 1
             raise _too_many("new_accounts", self._new_accounts, standing)
 
+    def send_link(self, request: web.Request, email: str) -> None:
+        """Count a sign-in link: 429 when the mailbox, or whoever asks, has had too many."""
+        of_address = network_of(address_of(request))
+        for rate, name in ((self._links, email), (self._links_of_address, of_address)):
+            if rate is not None and not (standing := rate.take(name)).is_allowed:
+                self.counters["links"] += 1
+                raise _too_many("links", rate, standing)
+
     def frames_of_stream(self) -> Callable[[], str]:
         """A stream's own count: call it at each frame of its client's. '' or why it is too many."""
         rate = self._frames
@@ -175,6 +192,11 @@ class RateLimits:
             return f"too many frames: a client may send {rate.text}"
 
         return count
+
+
+def _times(factor: int, rate: str) -> str:
+    count, _, per = rate.partition(" ")
+    return f"{factor * int(count)} {per}" if rate else ""
 
 
 def bill_of(request: web.Request) -> Bill:
@@ -195,6 +217,7 @@ _WHOSE = {
     "account": "for this account",
     "key": "with this API key",
     "address": "from this address",
+    "links": "for sign-in links",
     "new_accounts": "that begin an account, from this address",
 }
 

@@ -12,10 +12,12 @@ import msgspec
 from aiohttp import web
 
 from exness_streams import __version__
+from exness_streams.api.access.caller import COOKIE
 from exness_streams.api.access.rate_limits import UNLIMITED
 from exness_streams.api.api_view import ApiView
 from exness_streams.api.errors import ApiError
-from exness_streams.api.openapi.routes import JSON, MEANINGS, ROUTE_TEXTS, TAGS, RouteText
+from exness_streams.api.openapi.route_text import JSON, MEANINGS, TAGS, RouteText
+from exness_streams.api.openapi.routes import ROUTE_TEXTS
 from exness_streams.domain.rejections import Rejection, RejectionCode
 from exness_streams.messages import ErrorMessage, json_encoder
 
@@ -28,7 +30,8 @@ _STATUS_OF_EDGE = {
     "UNSUPPORTED_MEDIA_TYPE": 415,
     "PAYLOAD_TOO_LARGE": 413,
     "UPGRADE_REQUIRED": 426,
-    "FORBIDDEN": 403,
+    "ACCOUNT_CHANGED": 409,
+    "MAIL_UNAVAILABLE": 503,
     "NOT_READY": 503,
     "REBALANCING": 503,
     "RATE_LIMITED": 429,
@@ -38,9 +41,9 @@ _ABOUT = """\
 Money and prices are JSON numbers with their exact digits: read them as decimals, not as floats. Requests may send \
 numbers, of at most 18 decimal places, or strings that hold them.
 
-Every POST takes an `Idempotency-Key`: the first outcome is answered again, also after a restart. A path that is not \
-here answers 404 `NOT_FOUND`, a method that is not here 405 `METHOD_NOT_ALLOWED`, a header `Expect` other than \
-`100-continue` 417 `EXPECTATION_FAILED`, in the one shape of all errors."""
+Every POST that changes an account takes an `Idempotency-Key`: the first outcome is answered again, also after a \
+restart. A path that is not here answers 404 `NOT_FOUND`, a method that is not here 405 `METHOD_NOT_ALLOWED`, a header \
+`Expect` other than `100-continue` 417 `EXPECTATION_FAILED`, in the one shape of all errors."""
 
 
 class OpenApiView(ApiView):
@@ -72,7 +75,13 @@ def openapi_document() -> Schema:
         "servers": [{"url": "/"}],
         "tags": [{"name": name, "description": about} for name, about in TAGS.items()],
         "paths": paths,
-        "components": {"schemas": schemas, "parameters": _PARAMETERS, "headers": _HEADERS},
+        "security": [{}, {"bearer": []}, {"cookie": []}],
+        "components": {
+            "schemas": schemas,
+            "parameters": _PARAMETERS,
+            "headers": _HEADERS,
+            "securitySchemes": _SECURITY_SCHEMES,
+        },
     }
 
 
@@ -90,6 +99,10 @@ _PARAMETERS: dict[str, Schema] = {
         "sent. An account remembers its newest 10,000.",
         "schema": {"type": "string", "pattern": "^[!-~]{1,128}$"},
     },
+}
+_SECURITY_SCHEMES: dict[str, Schema] = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A session's token, or an API key (exn_...)"},
+    "cookie": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "A session of a page"},
 }
 _HEADERS: dict[str, Schema] = {
     "RetryAfter": {"description": "Seconds", "required": True, "schema": {"type": "integer"}},
@@ -127,10 +140,15 @@ def _operation(text: RouteText) -> Schema:
         }
         for name, schema in text.query.items()
     ]
+    parameters += [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"{(\w+)}", text.path)
+    ]
     if text.for_account:
         parameters.append({"$ref": "#/components/parameters/Account"})
     if text.body is not None:
-        parameters.append({"$ref": "#/components/parameters/IdempotencyKey"})
+        if text.keyed:
+            parameters.append({"$ref": "#/components/parameters/IdempotencyKey"})
         operation["description"] = inspect.cleandoc(text.body.__doc__ or "")
         examples = {name: {"value": dict(value)} for name, value in text.examples.items()}
         content: Schema = {"schema": {"$ref": _REF.format(name=text.body.__name__)}}
@@ -153,7 +171,7 @@ def _success(text: RouteText, status: int) -> Schema:
     content = {media: {"schema": _shown(kind)} for media, kind in _contents(text.answers[status]).items()}
     if content:
         response["content"] = content
-    if text.body is not None:
+    if text.body is not None and text.keyed:
         response["headers"] |= {"Idempotent-Replayed": {"$ref": "#/components/headers/IdempotentReplayed"}}
     if status == 503:
         response["headers"] = {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}}

@@ -7,56 +7,17 @@ sentence, the type of each success by status, the codes of its refusals, and the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from exness_streams import messages
 from exness_streams.api import bodies
+from exness_streams.api.openapi.access_routes import ACCESS_TEXTS
 from exness_streams.api.openapi.public import Alive, Banner, Markets, Ready
+from exness_streams.api.openapi.route_text import JSON, OF_A_COMMAND, OF_AN_ACCOUNT, RouteText
 from exness_streams.api.stream import messages as stream_messages
 from exness_streams.domain.candles import INTERVALS_S
 from exness_streams.domain.events import CloseReason, Event
 
-JSON = "application/json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RouteText:
-    """One operation of the document.
-
-    answers: by status, the type of a JSON answer, or types by media type (str: any text).
-    refusals: codes that it may answer; their statuses follow from errors.py.
-    body_rule: JSON Schema of what the fields' types can't say. examples: bodies that work on a fresh start.
-    query: JSON Schema and description of each query parameter. required: those that must be given.
-    links: operations that take the answer's id on, by operation: (field of its body, field of this answer).
-    frames: what a WebSocket sends.
-    """
-
-    method: str
-    path: str
-    name: str
-    tag: str
-    summary: str
-    answers: Mapping[int, Any]
-    refusals: tuple[str, ...] = ()
-    body: type[bodies.Request] | None = None
-    body_rule: Mapping[str, Any] = field(default_factory=dict)
-    examples: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    query: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    required: tuple[str, ...] = ()
-    links: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    frames: tuple[type, ...] = ()
-    for_account: bool = True
-
-
-OF_AN_ACCOUNT = ("INVALID_REQUEST", "NOT_READY", "REBALANCING")
-OF_A_COMMAND = (
-    *OF_AN_ACCOUNT,
-    "UNSUPPORTED_MEDIA_TYPE",
-    "PAYLOAD_TOO_LARGE",
-    "IDEMPOTENCY_CONFLICT",
-    "OUTCOME_UNKNOWN",
-)
 _OF_TERMS = ("UNKNOWN_ASSET", "INVALID_LEVERAGE", "INVALID_MARGIN")
 _OF_A_FILL = ("PRICE_UNAVAILABLE", "SLIPPAGE_EXCEEDED")
 _OF_FUNDS = ("INSUFFICIENT_MARGIN", "LIMIT_REACHED")
@@ -332,37 +293,4 @@ _ACCOUNT = (
     ),
 )
 
-ROUTE_TEXTS = (*_ACCOUNT, *_POSITIONS, *_ORDERS, *_PUBLIC)
-
-TAGS = {
-    "account": "What an account has",
-    "positions": "Trading at the market",
-    "orders": "Orders that wait for a price",
-    "markets": "Instruments and prices",
-    "service": "For supervisors and programs",
-}
-
-MEANINGS = {
-    "INVALID_REQUEST": "a field or header is missing, malformed or unknown (`details.field`)",
-    "UNSUPPORTED_MEDIA_TYPE": "the body is not sent as `application/json`",
-    "PAYLOAD_TOO_LARGE": "the body is over 16 KB",
-    "NOT_READY": "the worker is starting or stopping",
-    "REBALANCING": "the account is moving to another worker",
-    "IDEMPOTENCY_CONFLICT": "the key was used for another request",
-    "UNKNOWN_ASSET": "there is no such instrument (`details.allowed`)",
-    "INVALID_LEVERAGE": "the leverage is out of the instrument's range",
-    "INVALID_MARGIN": "the margin is out of range, or buys nothing",
-    "POSITION_NOT_FOUND": "no such position is open",
-    "ORDER_NOT_FOUND": "no such order is pending",
-    "PRICE_UNAVAILABLE": "there is no quote, an old one, or an empty side of the book; nothing was done",
-    "INVALID_TRIGGER": "a stop loss, take profit or order price is on the wrong side of the market",
-    "INSUFFICIENT_MARGIN": "margin and fee are more than the free cash",
-    "SLIPPAGE_EXCEEDED": "the market is further away than `slippage` allows",
-    "LIMIT_REACHED": "a limit on positions and orders, exposure or balance would be exceeded",
-    "UPGRADE_REQUIRED": "it is a WebSocket",
-    "FORBIDDEN": "pages of that Origin may not connect",
-    "RATE_LIMITED": "the account, the API key or the address asks too often, or begins too many accounts "
-    "(`details.scope`, `details.limit`, `details.retryAfter`)",
-    "OUTCOME_UNKNOWN": "it may have taken effect: repeat it with the same `Idempotency-Key` to learn the outcome",
-}
-"""What each code of a refusal means, in a few words."""
+ROUTE_TEXTS = (*_ACCOUNT, *_POSITIONS, *_ORDERS, *ACCESS_TEXTS, *_PUBLIC)

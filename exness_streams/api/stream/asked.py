@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from exness_streams.api.access.caller import NOBODY, Caller
 from exness_streams.api.stream.market import Symbols
 from exness_streams.api.stream.messages import Form
 
 
 class StreamRequest(NamedTuple):
-    """symbols: of the market data; None: all."""
+    """account_id: empty for a guest, who sees the market alone. symbols: of the market data; None: all."""
 
     account_id: str
     form: Form
     symbols: Symbols = None
+    caller: Caller = NOBODY
 
     @property
     def query(self) -> str:

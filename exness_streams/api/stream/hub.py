@@ -16,8 +16,16 @@ from async_timeout import timeout
 from exness_streams.api.ports import Ending, Feed, Quotes
 from exness_streams.api.stream.market import MarketBoard
 from exness_streams.api.stream.messages import FeedMessage, Form, HeartbeatMessage, encoded
-from exness_streams.api.stream.reader import BEHIND_BYTES, SERVICE_RESTART, TRY_AGAIN_LATER, UNREAD_BYTES_MAX, Reader
+from exness_streams.api.stream.reader import (
+    BEHIND_BYTES,
+    SERVICE_RESTART,
+    SIGNED_OUT,
+    TRY_AGAIN_LATER,
+    UNREAD_BYTES_MAX,
+    Reader,
+)
 from exness_streams.domain.events import Event
+from exness_streams.domain.identity import Ended
 from exness_streams.engine.event_sink import EventSink
 
 PACE_S = 0.05
@@ -27,6 +35,7 @@ LOOK_S = 0.5
 HEARTBEAT_MS = 10_000
 STOP_GRACE_S = 1.0
 READERS_A_TURN = 25
+SIGNED_OUT_WORDS = "the session is over: sign in again"
 MOVING = "the account is moving: connect again"
 
 UNKNOWN_SOURCE = "unknown"
@@ -115,11 +124,11 @@ class StreamHub(EventSink):
         """Make room for one more reader: the oldest of its address goes when the account, the address or all are full.
 
         Returns why there is no room, '' when there is. An account may be everybody's (`demo`): nobody can take all of
-        its streams from the others, nor all of the worker's.
+        its streams from the others, nor all of the worker's. Guests have no account, and share only the worker.
         """
         of_address = self._of_address.get(address, {})
         of_account = self._of_account.get(account_id, ())
-        if len(of_account) >= self._readers_per_account_max:
+        if account_id and len(of_account) >= self._readers_per_account_max:
             oldest = next((reader for reader in of_account if reader.address == address), None)
             full = f"the account has its {self._readers_per_account_max} streams: close one"
         elif len(of_address) >= self._readers_per_address_max or self._open >= self._readers_max:
@@ -140,14 +149,18 @@ class StreamHub(EventSink):
         self._of_address.setdefault(reader.address, {})[reader] = None
         self._open += 1
 
-    def follow(self, reader: Reader, snapshot: bytes, sequence: int) -> None:
-        """Send a snapshot, the market and the feed; events from `sequence` on follow. All in one step: no gap."""
+    def follow(self, reader: Reader, snapshot: bytes | None, sequence: int) -> None:
+        """Send a snapshot, the market and the feed; events from `sequence` on follow. All in one step: no gap.
+
+        snapshot: None for a guest, who has no account.
+        """
         self._tell_feed()
         self.admit(reader)
         self._own[reader] = None
         self._of_account.setdefault(reader.account_id, []).append(reader)
         reader.heartbeat_at_s = time.monotonic() + HEARTBEAT_MS / 1000 - LOOK_S
-        self.snapshot(reader, snapshot, sequence)
+        if snapshot is not None:
+            self.snapshot(reader, snapshot, sequence)
         self._market.refresh(self._quotes_of.quotes)
         self._send_market(reader)
         reader.send(self._feed_frame(reader.form))
@@ -219,6 +232,11 @@ class StreamHub(EventSink):
             reader.sequence = event.sequence
             self.counters["event"] += 1
             self.is_too_slow(reader)
+
+    def ended(self, ended: Ended) -> None:
+        for reader in list(self._of_account.get(ended.account_id, ())):
+            if reader.credential in ended.credentials:
+                self.dismiss(reader, SIGNED_OUT, SIGNED_OUT_WORDS)
 
     def dropped(self, partition: int) -> None:
         for reader in [reader for reader in self._own if reader.partition == partition]:

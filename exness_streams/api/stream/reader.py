@@ -14,6 +14,7 @@ from exness_streams.api.stream.market import Symbols
 from exness_streams.api.stream.messages import Form, close_frame, encoded
 
 POLICY_VIOLATION = 1008
+SIGNED_OUT = 4401
 SERVICE_RESTART = 1012
 TRY_AGAIN_LATER = 1013
 
@@ -42,12 +43,13 @@ class Leaving(Protocol):
 class Reader:
     """Frames for the socket go straight into its transport, whose buffer is the one queue; nothing here waits.
 
-    address: of the client. symbols: of the market data that it wants. sequence: of the newest event sent.
-    market_version: of the market data sent (stream/market.py).
+    credential: the session or API key that opened it, as commands carry it; None for nobody's. address: of the client.
+    symbols: of the market data that it wants. sequence: of the newest event sent. market_version: of the market data
+    sent (stream/market.py).
     """
 
-    __slots__ = ("_transport", "account_id", "address", "closing", "form", "heartbeat_at_s", "market_version",
-                 "partition", "sequence", "symbols")  # fmt: skip
+    __slots__ = ("_transport", "account_id", "address", "closing", "credential", "form", "heartbeat_at_s",
+                 "market_version", "partition", "sequence", "symbols")  # fmt: skip
 
     def __init__(
         self,
@@ -57,6 +59,7 @@ class Reader:
         form: Form,
         address: str = "",
         symbols: Symbols = None,
+        credential: str | None = None,
     ) -> None:
         self._transport = transport
         self.account_id = account_id
@@ -64,6 +67,7 @@ class Reader:
         self.symbols = symbols
         self.partition = partition
         self.form: Form = form
+        self.credential = credential
         self.sequence = 0
         self.market_version = 0
         self.heartbeat_at_s = 0.0

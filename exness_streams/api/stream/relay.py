@@ -12,8 +12,9 @@ from aiohttp import WSMsgType, web
 from async_timeout import timeout
 
 from exness_streams.api.access.address import address_of, network_of
+from exness_streams.api.access.guard import FORWARDED
 from exness_streams.api.errors import ApiError
-from exness_streams.api.forwarding import FORWARDED, OWNER_LOOK_S, Forwarding
+from exness_streams.api.forwarding import OWNER_LOOK_S, Forwarding
 from exness_streams.api.stream.asked import StreamRequest
 from exness_streams.api.stream.client_frames import FrameLimits, client_texts
 from exness_streams.api.stream.hub import StreamHub
@@ -99,15 +100,15 @@ class StreamRelay:
 
     async def _connect(self, request: web.Request, owner: str, asked: StreamRequest) -> Upstream:
         headers = {name: request.headers[name] for name in _REQUEST_HEADERS if name in request.headers}
-        headers |= {FORWARDED: "1", "X-Account": asked.account_id}
+        path_qs = f"/ws?{asked.query}"
+        passing = self._forwarding.guard.passing(request, "GET", path_qs)
+        headers |= {FORWARDED: passing, "X-Account": asked.account_id}
         if self._client is None:
             # Of its own: as many connections as there are readers, none taken from the forwarding of requests.
             self._client = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, ssl=self._forwarding.tls or True)
             )
-        connecting: Any = self._client.ws_connect(
-            f"{owner}/ws?{asked.query}", headers=headers, heartbeat=PING_S, max_msg_size=0
-        )
+        connecting: Any = self._client.ws_connect(owner + path_qs, headers=headers, heartbeat=PING_S, max_msg_size=0)
         try:
             async with timeout(CONNECT_S_MAX):
                 upstream: Upstream = await connecting

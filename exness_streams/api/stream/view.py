@@ -3,33 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import msgspec
 from aiohttp import web
 
 from exness_streams.api.access.address import address_of, network_of
+from exness_streams.api.access.caller import caller_of
 from exness_streams.api.access.rate_limits import Bill, bill_of
 from exness_streams.api.accounts import Accounts
 from exness_streams.api.encoded_states import EncodedStates
 from exness_streams.api.errors import ApiError, invalid_request, unknown_asset
 from exness_streams.api.forwarding import Forwarding
 from exness_streams.api.ports import Stopping
-from exness_streams.api.requests import account_of, only_known
+from exness_streams.api.requests import only_known
 from exness_streams.api.stream.asked import StreamRequest
 from exness_streams.api.stream.client_frames import FrameLimits, client_texts
-from exness_streams.api.stream.hub import HEARTBEAT_MS, MOVING, StreamHub
+from exness_streams.api.stream.hub import HEARTBEAT_MS, MOVING, SIGNED_OUT_WORDS, StreamHub
 from exness_streams.api.stream.market import Symbols
 from exness_streams.api.stream.messages import (
     ConnectionMessage,
+    Form,
     PongMessage,
     StreamErrorMessage,
     client_frame_decoder,
     framed_as,
 )
-from exness_streams.api.stream.reader import SERVICE_RESTART, TRY_AGAIN_LATER, Reader, part, upgrade
+from exness_streams.api.stream.reader import SERVICE_RESTART, SIGNED_OUT, TRY_AGAIN_LATER, Reader, part, upgrade
 from exness_streams.api.stream.relay import StreamRelay
 from exness_streams.domain.cell import Cell
 from exness_streams.domain.instruments import Catalogue
+
+NO_PARTITION = -1
+"""Of a guest, who has no account."""
 
 RESYNC_PAUSE_S = 0.25
 """After a snapshot that a client asked for, its next frame is read only then: a snapshot may be large."""
@@ -80,7 +86,7 @@ class StreamViews:
     async def _connect(self, request: web.Request, asked: StreamRequest) -> web.StreamResponse:
         if self._worker.should_stop:
             raise ApiError(503, "NOT_READY", "this worker is stopping: use another one")
-        owner = self._forwarding.owner_elsewhere(request, asked.account_id)
+        owner = self._forwarding.owner_elsewhere(request, asked.account_id) if asked.account_id else None
         if owner is not None:
             return await self._relay.serve(request, *owner, asked)
         return await self._serve(request, asked)
@@ -91,17 +97,12 @@ class StreamViews:
                 426, "UPGRADE_REQUIRED", "connect with a WebSocket, version 13", None, {"Upgrade": "websocket"}
             )
         only_known(request, "account", "numbers", "symbols")
-        account_id = account_of(request)
-        named = request.query.get("account")
-        if named is not None:
-            # As if it came in the header, which a browser can't set on a WebSocket: one place knows what is allowed.
-            headers = request.headers.copy()
-            headers["X-Account"] = named
-            account_id = account_of(request.clone(headers=headers))
+        caller = caller_of(request)
         numbers = request.query.get("numbers", "number")
         if numbers not in ("number", "string"):
             raise invalid_request("numbers", 'unknown value of "numbers"; give number or string')
-        return StreamRequest(account_id, "string" if numbers == "string" else "number", self._symbols_of(request))
+        form: Form = "string" if numbers == "string" else "number"
+        return StreamRequest(caller.account_id or "", form, self._symbols_of(request), caller)
 
     def _symbols_of(self, request: web.Request) -> Symbols:
         text = request.query.get("symbols")
@@ -120,20 +121,31 @@ class StreamViews:
         return frozenset(found)
 
     async def _serve(self, request: web.Request, asked: StreamRequest) -> web.StreamResponse:
-        self._accounts.cell_of(asked.account_id)  # complains before the upgrade, while an answer can say why
+        if asked.account_id:  # complains before the upgrade, while an answer can say why
+            self._accounts.cell_of(asked.account_id)
+            self._forwarding.check_alive(request)
         response, transport = await upgrade(request)
-        partition = self._accounts.partition_of(asked.account_id)
-        address = network_of(address_of(request))
-        reader = Reader(transport, asked.account_id, partition, asked.form, address, asked.symbols)
+        partition = self._accounts.partition_of(asked.account_id) if asked.account_id else NO_PARTITION
+        address, credential = network_of(address_of(request)), asked.caller.credential
+        reader = Reader(transport, asked.account_id, partition, asked.form, address, asked.symbols, credential)
+        over = self._end_with_session(reader, asked.caller.expires_ms)
         bill = bill_of(request)
         try:
             self._begin(reader, bill)
             async for text in client_texts(response, reader, self.hub, self._limits):
                 await self._answer(reader, text, bill)
         finally:
+            if over is not None:
+                over.cancel()
             self.hub.gone(reader)
         await part(response, request, reader)
         return response
+
+    def _end_with_session(self, reader: Reader, expires_ms: int | None) -> asyncio.TimerHandle | None:
+        if expires_ms is None:
+            return None
+        left_s = max(0.0, expires_ms / 1000 - time.time())
+        return asyncio.get_running_loop().call_later(left_s, self.hub.dismiss, reader, SIGNED_OUT, SIGNED_OUT_WORDS)
 
     def _begin(self, reader: Reader, bill: Bill) -> None:
         """Everything up to the first event, in one step of the event loop."""
@@ -141,8 +153,12 @@ class StreamViews:
         cell = self._accounts.cell(reader.partition)
         if full := self.hub.make_room_for(reader.account_id, reader.address):
             self.hub.dismiss(reader, TRY_AGAIN_LATER, full)
+        elif reader.partition == NO_PARTITION and not self._worker.should_stop:
+            self.hub.follow(reader, None, 0)
         elif cell is None or self._worker.should_stop:
             self.hub.dismiss(reader, SERVICE_RESTART, MOVING)
+        elif not self._forwarding.guard.still_holds(reader.account_id, reader.credential, cell):
+            self.hub.dismiss(reader, SIGNED_OUT, SIGNED_OUT_WORDS)  # it ended while the connection was made
         else:
             self.hub.follow(reader, *self._snapshot(reader, cell, bill))
 
@@ -161,6 +177,8 @@ class StreamViews:
         else:
             if asked == "ping":
                 reader.say(PongMessage())
+            elif reader.partition == NO_PARTITION:
+                reader.say(StreamErrorMessage(error="UNAUTHORIZED", message="there is no account to resync: sign in"))
             else:
                 cell = self._accounts.cell(reader.partition)
                 if cell is None:

@@ -16,13 +16,14 @@ from typing import Any, NamedTuple, get_args
 
 from aiohttp import web
 
+from exness_streams.api.access.caller import account_of
 from exness_streams.api.accounts import Accounts
 from exness_streams.api.answers import json_response
 from exness_streams.api.api_view import ApiView
 from exness_streams.api.chunked_answer import BrokenOff, send_pieces
 from exness_streams.api.errors import ApiError, invalid_request
 from exness_streams.api.ports import Histories, Stopping
-from exness_streams.api.requests import account_of, limit_of, only_known
+from exness_streams.api.requests import limit_of, only_known
 from exness_streams.api.views import csv_trades
 from exness_streams.domain.account_history import HistoryHead, Trade
 from exness_streams.domain.events import CloseReason

@@ -7,12 +7,12 @@ from typing import Any
 
 from aiohttp import web
 
+from exness_streams.api.access.caller import account_of
 from exness_streams.api.accounts import Accounts
 from exness_streams.api.api_view import ApiView
 from exness_streams.api.bodies import CloseAllRequest, CloseRequest, ModifyRequest, OpenRequest
 from exness_streams.api.commands import CommandView, Incoming
 from exness_streams.api.encoded_states import EncodedStates
-from exness_streams.api.requests import account_of
 from exness_streams.domain.cell import Cell
 from exness_streams.domain.commands import CloseAllPositions, ClosePosition, ModifyPosition, OpenPosition
 from exness_streams.domain.money import ONE

@@ -1,0 +1,54 @@
+"""Outcomes of requests with an idempotency key: which are remembered, and how a repeat is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from exness_streams.domain import codec
+from exness_streams.domain.account import AccountRow
+from exness_streams.domain.codec import KeyedOutcome, Outcome, PositionsClosed
+from exness_streams.domain.rejections import Rejection, RejectionCode
+
+OUTCOMES_REMEMBERED = 10_000
+"""How many outcomes of keyed requests an account keeps; the oldest makes room for the newest."""
+
+
+class Outcomes:
+    """Those that a cell remembers: read from its entries, and new ones put among its pending entries."""
+
+    def __init__(self, pending: dict[bytes, bytes | None], fetch: Callable[[bytes], bytes | None]) -> None:
+        """fetch: reads an entry by its key, pending or committed."""
+        self._pending, self._fetch = pending, fetch
+
+    def known(self, account_id: str, key: str) -> KeyedOutcome | None:
+        """What came of an earlier request of this account with this key."""
+        stored = self._fetch(codec.outcome_key(account_id, key))
+        return None if stored is None else codec.decode_keyed_outcome(stored)
+
+    def remember(self, row: AccountRow, key: str, outcome: KeyedOutcome) -> None:
+        """Keep one more; the caller counts it in the row."""
+        slot = codec.outcome_slot_key(row.account_id, row.outcomes % OUTCOMES_REMEMBERED)
+        oldest = self._fetch(slot)
+        if oldest is not None:
+            self._pending[codec.outcome_key(row.account_id, oldest.decode())] = None
+        self._pending[slot] = key.encode()
+        self._pending[codec.outcome_key(row.account_id, key)] = codec.encode(outcome)
+
+
+def is_transient(outcome: Outcome) -> bool:
+    """Whether the same request may fare better later: then its key is still free, and a repeat is tried anew."""
+    if isinstance(outcome, PositionsClosed):
+        refused = [result.outcome for result in outcome.results if isinstance(result.outcome, Rejection)]
+        return len(refused) == len(outcome.results) and any(map(is_transient, refused))
+    return isinstance(outcome, Rejection) and outcome.code is RejectionCode.PRICE_UNAVAILABLE
+
+
+def repeat_of(known: KeyedOutcome, fingerprint: str) -> Outcome:
+    """The remembered outcome, or a conflict when the key now names another request."""
+    if known.fingerprint == fingerprint:
+        return known.outcome
+    return Rejection(
+        RejectionCode.IDEMPOTENCY_CONFLICT,
+        "this Idempotency-Key was used for another request; use a new key for a new request",
+        {"field": "Idempotency-Key"},
+    )
