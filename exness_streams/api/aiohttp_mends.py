@@ -70,7 +70,7 @@ class QuietHandler(web_protocol.RequestHandler):
 
     def _refuse(self, connections: Connections, transport: asyncio.Transport) -> None:
         self._force_close = True  # drops what it sends
-        if not connections.may_read_refusal(transport):
+        if not connections.refuse(transport):
             transport.abort()
             return
         transport.write(written(ApiError(503, "NO_CONNECTION_FREE", "too many connections: try again later")))
@@ -147,10 +147,9 @@ class QuietHandler(web_protocol.RequestHandler):
 
     def make_room(self) -> None:
         """Hang up, whether or not the client reads what it was sent."""
-        place = self._place
         self.force_close()
-        if place is not None and place.transport.get_write_buffer_size():
-            place.transport.abort()
+        if self._place is not None:
+            self._place.transport.abort()  # waits neither for what is unread, nor for a goodbye by TLS
 
     def handle_error(
         self,

@@ -133,10 +133,8 @@ class Connections:
 
     def arrive(self, peer: Peer, transport: asyncio.Transport) -> Connection | None:
         """Give a connection a place, if need be that of an idle one, of the same address first. None: no place."""
-        named = transport.get_extra_info("peername")
-        address = group_of(named[0]) if isinstance(named, tuple) and named else ""
-        if refused := self._no_place(address, lambda: self._is_exempt(named)):
-            self._refuse(refused, address)
+        address, is_exempt = self._whose(transport)
+        if not self._has_place(address, is_exempt):
             return None
         connection = Connection(peer, transport, address)
         self._here.add(connection)
@@ -144,18 +142,27 @@ class Connections:
         self._enter(connection, Wait.HEAD)
         return connection
 
-    def _no_place(self, address: str, is_exempt: Callable[[], bool]) -> str:
-        """Why there is none, '' when there is, if need be that of another one."""
+    def _whose(self, transport: asyncio.Transport) -> tuple[str, bool]:
+        """Whose a connection is, and whether that address may have all places."""
+        named = transport.get_extra_info("peername")
+        try:
+            ip = ipaddress.ip_address(named[0].partition("%")[0])
+        except (ValueError, TypeError, IndexError, AttributeError):
+            return "", False
+        ip = getattr(ip, "ipv4_mapped", None) or ip
+        if ip.is_loopback and not self._limits_loopback:
+            return group_of(named[0]), True
+        return group_of(named[0]), any(ip in network for network in self._exempt)
+
+    def _has_place(self, address: str, is_exempt: bool) -> bool:
+        """Whether there is one, if need be that of another."""
         of_address = self._idle_of.get(address)
-        if self._count_of[address] >= self.address_max and not is_exempt():
-            return "" if self._displace(of_address) else "refused_address"
+        if not is_exempt and self._count_of[address] >= self.address_max:
+            return self._displace(of_address)
         if len(self._here) < self.total_max:
-            return ""
+            return True
         # Those that have not even asked come last; the oldest of them first, for who means to ask does so at once.
-        for idle in (of_address, self._waits[Wait.IDLE], self._waits[Wait.HEAD]):
-            if self._displace(idle):
-                return ""
-        return "refused_all"
+        return any(self._displace(idle) for idle in (of_address, self._waits[Wait.IDLE], self._waits[Wait.HEAD]))
 
     def gone(self, connection: Connection) -> None:
         """The connection is over."""
@@ -171,28 +178,35 @@ class Connections:
             self._look.cancel()
             self._look = None
 
-    def may_read_refusal(self, transport: asyncio.Transport) -> bool:
-        """Whether a refused connection may take a moment to read that it is; it ends then by itself."""
+    def refuse(self, transport: asyncio.Transport) -> bool:
+        """Count a connection for which there is no place.
+
+        Whether it may take a moment to read that: it ends then by itself. Else the caller ends it.
+        """
+        address, is_exempt = self._whose(transport)
+        reason = "refused_all" if is_exempt or self._count_of[address] < self.address_max else "refused_address"
+        self.counters[reason] += 1
+        self._warn(reason, address)
+        return self.linger(transport) is not None
+
+    def linger(self, transport: asyncio.Transport) -> Callable[[], None] | None:
+        """Let a connection without a place be for a moment. Returns what keeps it from ending; None: too many do."""
         if self._refused >= REFUSED_MAX:
-            return False
+            return None
         self._refused += 1
 
         def end() -> None:
             self._refused -= 1
             transport.abort()
 
-        asyncio.get_running_loop().call_later(REFUSED_S, end)
-        return True
+        def keep() -> None:
+            if not timer.cancelled() and timer.when() > loop.time():
+                timer.cancel()
+                self._refused -= 1
 
-    def _is_exempt(self, named: Any) -> bool:
-        try:
-            ip = ipaddress.ip_address(named[0].partition("%")[0])
-        except (ValueError, TypeError, IndexError):
-            return False
-        ip = getattr(ip, "ipv4_mapped", None) or ip
-        if ip.is_loopback and not self._limits_loopback:
-            return True
-        return any(ip in network for network in self._exempt)
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(REFUSED_S, end)
+        return keep
 
     def _displace(self, idle: dict[Connection, Any] | None) -> bool:
         """End the first of these."""
@@ -206,15 +220,15 @@ class Connections:
         self.gone(connection)  # its place is free at once
         connection.peer.make_room()
 
-    def _refuse(self, reason: str, address: str) -> None:
-        self.counters[reason] += 1
+    def _warn(self, reason: str, address: str) -> None:
         now_s = time.monotonic()
-        if now_s - self._warned_at_s >= WARNED_EVERY_S:
-            self._warned_at_s = now_s
-            if reason == "refused_all":
-                log.warning("connections are refused: %d are open, and none is idle", len(self._here))
-            else:
-                log.warning("connections of %s are refused: it has its %d", address, self.address_max)
+        if now_s - self._warned_at_s < WARNED_EVERY_S:
+            return
+        self._warned_at_s = now_s
+        if reason == "refused_all":
+            log.warning("connections are refused: %d are open, and none is idle", len(self._here))
+        else:
+            log.warning("connections of %s are refused: it has its %d", address, self.address_max)
 
     # Waiting
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from aiohttp.web import Application, AppRunner, BaseSite, Server, TCPSite
@@ -11,6 +13,7 @@ from faust.web.drivers.aiohttp import Web
 
 from exness_streams.transport.connections import Connections
 from exness_streams.transport.file_limit import connections_for, raise_file_limit
+from exness_streams.transport.tls_arrivals import TlsArrival
 
 REQUESTS_END_S = 3.0
 """How long a stop waits for requests that are being answered. aiohttp's own 60 s are longer than a stop may take."""
@@ -85,14 +88,12 @@ class Site(TCPSite):
         server = self._runner.server
         if server is None:
             raise RuntimeError("the runner has not been set up")
-        self._server = await asyncio.get_running_loop().create_server(
-            server,
-            self._host,
-            self._port,
-            ssl=self.tls,
-            ssl_handshake_timeout=None if self.tls is None else HANDSHAKE_S_MAX,
-            backlog=BACKLOG,
-        )
+        factory: Callable[[], asyncio.Protocol] = server
+        if self.tls is not None:
+            places = server.places  # type: ignore[attr-defined]
+            factory = partial(TlsArrival, server, places, self.tls, HANDSHAKE_S_MAX)
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(factory, self._host, self._port, backlog=BACKLOG)
 
 
 class Listener(Protocol):

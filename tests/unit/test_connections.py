@@ -51,7 +51,10 @@ class Line:
 
 
 def arrive(connections: Connections, line: Line) -> Connection | None:
-    return connections.arrive(line, line)  # type: ignore[arg-type]
+    place = connections.arrive(line, line)  # type: ignore[arg-type]
+    if place is None:
+        connections.refuse(line)  # type: ignore[arg-type]
+    return place
 
 
 def all_in(connections: Connections, lines: Iterable[Line], state: str) -> list[Connection]:
@@ -206,7 +209,7 @@ async def test_who_reads_slowly_has_its_time_again() -> None:
 
 async def test_only_so_many_may_read_that_they_are_refused() -> None:
     connections = Connections(1, 1, NEVER)
-    assert [connections.may_read_refusal(Line()) for _ in range(REFUSED_MAX + 2)] == [True] * REFUSED_MAX + [False] * 2  # type: ignore[arg-type]
+    assert [connections.refuse(Line()) for _ in range(REFUSED_MAX + 2)] == [True] * REFUSED_MAX + [False] * 2  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
