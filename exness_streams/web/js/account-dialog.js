@@ -20,27 +20,80 @@ const POINTS = 500;
 export function setUpAccountDialog(app) {
   const dialog = byId('account-dialog', HTMLDialogElement);
   byId('open-account', HTMLButtonElement).addEventListener('click', () => {
+    if (app.identity.isGuest) return app.signIn();
     dialog.showModal();
     void drawEquity(app);
   });
+  app.identity.watch((who) => showWho(app, who));
+  setUpSignOut(app, dialog);
   app.store.watch(['account'], () => showTotals(app));
   setUpSwitch();
   setUpDeposit(app, dialog);
   setUpReset(app, dialog);
 }
 
+/**
+ * Who it is, in the header and in the dialog.
+ * @param {App} app
+ * @param {import('./identity.js').Who} who
+ */
+function showWho({ identity }, who) {
+  const isSignedIn = who.kind === 'session';
+  const name = who.kind === 'guest' ? 'Sign in' : isSignedIn ? (who.email ?? who.account) : identity.account;
+  setText(find(document, '[data-testid="account-name"]', HTMLElement), name ?? '…');
+  byId('open-account', HTMLButtonElement).title = isSignedIn ? `Signed in as ${who.email}` : '';
+  byId('account-prefix', HTMLElement).hidden = who.kind === 'guest';
+  for (const badge of document.querySelectorAll('.operator')) /** @type {HTMLElement} */ (badge).hidden = !who.isOperator;
+  setText(byId('who', HTMLElement), isSignedIn ? `Signed in as ${who.email}` : 'Without sign-in');
+  setText(byId('who-account', HTMLElement), `Account ${identity.account ?? '…'}`);
+  byId('switch-form', HTMLElement).hidden = isSignedIn;
+  byId('dialog-sign-in', HTMLElement).hidden = isSignedIn;
+  for (const id of ['open-access', 'sign-out']) byId(id, HTMLElement).hidden = !isSignedIn;
+}
+
+/**
+ * @param {App} app
+ * @param {HTMLDialogElement} dialog
+ */
+function setUpSignOut(app, dialog) {
+  const button = byId('sign-out', HTMLButtonElement);
+  const status = find(dialog, '.dialog-status', HTMLElement);
+  byId('dialog-sign-in', HTMLButtonElement).addEventListener('click', () => app.signIn());
+  button.addEventListener('click', async () => {
+    button.disabled = true;
+    setText(status, '');
+    try {
+      const before = app.identity.account;
+      await app.identity.find();
+      if (app.identity.account !== before) return; // another account is signed in by now, and was not meant
+      await app.api.send('POST', '/api/auth/logout', {});
+      await app.identity.renew();
+      dialog.close();
+      app.toasts.show({ kind: 'plain', title: 'Signed out', text: '' });
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      setText(status, `Not signed out: ${sentence(error.message)}`);
+    } finally {
+      button.disabled = false;
+      refocus(button);
+    }
+  });
+}
+
 /** @param {App} app */
-function showTotals({ store }) {
+function showTotals({ store, identity }) {
   const { totals } = store;
   if (totals === null) return;
   const set = (/** @type {string} */ name, /** @type {string} */ text) => setText(find(document, `[data-testid="${name}"]`, HTMLElement), text);
-  set('account-name', totals.accountId);
+  if (!identity.isSignedIn) {
+    set('account-name', totals.accountId);
+    remember(totals.accountId);
+  }
   set('total-start', money(totals.startingBalance));
   set('total-deposited', money(totals.deposited));
   set('total-realized', signedMoney(totals.realizedPnL));
   set('total-fees', money(totals.fees));
   set('total-balance', money(totals.balance));
-  remember(totals.accountId);
 }
 
 /** @returns {string[]} */

@@ -37,12 +37,19 @@ export function newKey() {
 }
 
 export class Api {
+  /** Hears of each answer that says the page acts for nobody, or for another than it shows. */
+  onRefusal = (/** @type {ApiError} */ _error) => {};
+
   /**
    * @param {string | null} account null: whom the server takes the page's user for
    */
   constructor(account) {
-    /** @type {Record<string, string>} */
-    this.headers = account === null ? {} : { 'X-Account': account };
+    this.account = account;
+  }
+
+  /** @returns {Record<string, string>} */
+  get headers() {
+    return this.account === null ? {} : { 'X-Account': this.account };
   }
 
   /**
@@ -51,8 +58,34 @@ export class Api {
    * @throws {ApiError}
    */
   async get(path) {
-    const response = await this.#send(path, { headers: this.headers });
-    return answerOf(response);
+    return this.#answer(path, { headers: this.headers });
+  }
+
+  /**
+   * Ask once, without a key.
+   * @param {string} method
+   * @param {string} path
+   * @param {object} [body]
+   * @returns {Promise<any>} numbers as strings
+   * @throws {ApiError}
+   */
+  async send(method, path, body) {
+    if (body === undefined) return this.#answer(path, { method, headers: this.headers });
+    const headers = { ...this.headers, 'Content-Type': 'application/json' };
+    return this.#answer(path, { method, headers, body: JSON.stringify(body) });
+  }
+
+  /**
+   * Ask of the sign-in itself, which is about no account that the page shows, and whose refusals change nothing.
+   * @param {string} path
+   * @param {object} [body] of a POST
+   * @returns {Promise<any>} numbers as strings
+   * @throws {ApiError}
+   */
+  async ask(path, body) {
+    if (body === undefined) return answerOf(await this.#send(path, {}));
+    const headers = { 'Content-Type': 'application/json' };
+    return answerOf(await this.#send(path, { method: 'POST', headers, body: JSON.stringify(body) }));
   }
 
   /**
@@ -64,7 +97,7 @@ export class Api {
   async csv(query) {
     const headers = { ...this.headers, Accept: 'text/csv' };
     const response = await this.#send(`/api/v1/trades${query}`, { headers }, 120_000);
-    if (!response.ok) await answerOf(response);
+    if (!response.ok) await this.#heard(answerOf(response));
     return response.blob();
   }
 
@@ -85,7 +118,7 @@ export class Api {
     let isMaybeDone = false;
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await answerOf(await this.#send(path, request));
+        return await this.#answer(path, request);
       } catch (error) {
         if (!(error instanceof ApiError) || !isRepeatable(error)) throw error;
         isMaybeDone ||= error.status === 0 || error.status === 504 || error.status === 502;
@@ -94,6 +127,27 @@ export class Api {
       onRetry?.(attempt + 1, ATTEMPTS_MAX);
       const pause = Math.min(PAUSE_MS.most, PAUSE_MS.first * 2 ** (attempt - 1));
       await new Promise((resolve) => setTimeout(resolve, pause / 2 + (Math.random() * pause) / 2));
+    }
+  }
+
+  /**
+   * @param {string} path
+   * @param {RequestInit} request
+   */
+  async #answer(path, request) {
+    return this.#heard(answerOf(await this.#send(path, request)));
+  }
+
+  /**
+   * @template T
+   * @param {Promise<T>} answer
+   */
+  async #heard(answer) {
+    try {
+      return await answer;
+    } catch (error) {
+      if (error instanceof ApiError && (error.status === 401 || error.code === 'ACCOUNT_CHANGED')) this.onRefusal(error);
+      throw error;
     }
   }
 

@@ -10,7 +10,8 @@
  * @property {import('./condition.js').Condition} condition
  * @property {import('./desk.js').Desk} desk what a trader can do to a position or an order
  * @property {Settings} settings
- * @property {string | null} account as the page's URL names it; null: the server decides
+ * @property {import('./identity.js').Identity} identity whom the page acts for
+ * @property {(email?: string) => void} signIn opens the dialog
  */
 
 /**

@@ -57,6 +57,12 @@ export class Desk {
     }
   }
 
+  /** The page acts for another account: what was asked for the one before is not asked again. */
+  forget() {
+    this.#unsettled.clear();
+    this.#closes = [];
+  }
+
   /**
    * Whether this was asked for before, and its outcome is unknown.
    * @param {string} path
@@ -115,6 +121,7 @@ export class Desk {
   #announceCloses() {
     const closes = this.#closes;
     this.#closes = [];
+    if (closes.length === 0) return; // of an account that the page shows no longer
     const isForced = closes.some(({ event }) => event.reason !== 'manual');
     if (closes.length <= CLOSES_APART_MAX) return closes.forEach(({ message }) => this.toasts.show(message));
     const sum = closes.reduce((total, { event }) => total.plus(Decimal.from(event.realizedPnL)), ZERO);

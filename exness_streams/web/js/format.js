@@ -146,6 +146,7 @@ export function splitSymbol(symbol) {
 
 const CLOCK = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit' });
 const DAY = new Intl.DateTimeFormat('en-GB', { day: '2-digit', month: 'short' });
+const DATE = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium' });
 const FULL = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'medium' });
 
 /**
@@ -162,6 +163,14 @@ export function clockTime(timeMs) {
  */
 export function dayTime(timeMs) {
   return `${DAY.format(timeMs)} ${CLOCK.format(timeMs)}`;
+}
+
+/**
+ * Local date, with its year.
+ * @param {number} timeMs
+ */
+export function dateText(timeMs) {
+  return DATE.format(timeMs);
 }
 
 /**

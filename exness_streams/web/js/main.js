@@ -2,6 +2,7 @@
  * Puts the page together.
  */
 
+import { setUpAccessDialog } from './access-dialog.js';
 import { setUpAccountDialog } from './account-dialog.js';
 import { Api, ApiError } from './api.js';
 import { isAccountName, readSettings } from './app.js';
@@ -18,7 +19,9 @@ import { ToastStack } from './elements/toast-stack.js';
 import { WatchList } from './elements/watch-list.js';
 import { signedMoney, useLocale } from './format.js';
 import { Frames } from './frames.js';
+import { Identity } from './identity.js';
 import { setUpShortcuts, setUpTheme, setUpViews } from './shell.js';
+import { setUpLanding, setUpSignIn } from './sign-in.js';
 import { Socket } from './socket.js';
 import { Store } from './store.js';
 
@@ -34,15 +37,16 @@ const ELEMENTS = {
 };
 const SYMBOL = 'symbol';
 const MARKETS_RETRY_MS = 2000;
+const ENDED_PAUSE_MS = 2000;
 
 for (const [name, kind] of Object.entries(ELEMENTS)) customElements.define(name, kind);
 
 useLocale(navigator.language);
 const asked = new URLSearchParams(location.search).get('account');
-const account = asked !== null && isAccountName(asked) ? asked : null;
+const named = asked !== null && isAccountName(asked) ? asked : null;
 const settings = readSettings();
 const frames = new Frames();
-const api = new Api(account);
+const api = new Api(null);
 const toasts = find(document, 'toast-stack', ToastStack);
 const desk = new Desk(api, toasts);
 const store = new Store(frames, {
@@ -51,8 +55,9 @@ const store = new Store(frames, {
   onSnapshot: (before) => tellWhatWasMissed(before),
 });
 const condition = new Condition(store, settings.maxQuoteAgeMs);
-const socket = new Socket(socketUrl(), { onFrame: take, onLink });
-const app = { store, frames, api, socket, toasts, condition, desk, settings, account };
+const socket = new Socket({ onFrame: take, onLink, onEnded: () => void findOutWhy() });
+const identity = new Identity(api, named, { onAccount: showAccount, onFound: tellWhoItIs, onSilence: () => store.setLink('disconnected') });
+const app = { store, frames, api, socket, toasts, condition, desk, settings, identity, signIn: (/** @type {string | undefined} */ _email) => {} };
 
 store.symbol = localStorage.getItem(SYMBOL) ?? '';
 store.watch(['selection'], () => localStorage.setItem(SYMBOL, store.symbol));
@@ -62,20 +67,61 @@ find(document, 'watch-list', WatchList).start(app);
 find(document, 'price-chart', PriceChart).start(app);
 find(document, 'order-ticket', OrderTicket).start(app);
 find(document, 'tab-set', TabSet).start(app);
+app.signIn = setUpSignIn(app);
 setUpAccountDialog(app);
+setUpAccessDialog(app);
+setUpLanding(app);
 setUpViews();
 setUpTheme();
 setUpShortcuts(app);
-if (asked !== null && account === null) {
+if (asked !== null && named === null) {
   toasts.show({ kind: 'bad', title: 'No such account name', text: 'Account names have 1 to 64 letters, digits, underscores or hyphens. This is the default account.' });
 }
 socket.start();
+void identity.find();
+// Shown from the cache of pages: somebody may have signed in or out since.
+addEventListener('pageshow', (event) => event.persisted && void identity.find());
 void loadMarkets();
 
-function socketUrl() {
+/**
+ * Show another account, or none: what is known of the one before is forgotten, what was typed stays.
+ * @param {string | null} account
+ */
+function showAccount(account) {
+  store.forgetAccount();
+  desk.forget();
+  // What they ask about is the other account's.
+  for (const dialog of document.querySelectorAll('dialog[open][data-of-account]')) /** @type {HTMLDialogElement} */ (dialog).close();
+  connect(account);
+}
+
+/** @param {string | null} account null: nobody's, who sees the market alone */
+function connect(account) {
+  store.setLink('connecting');
   const query = new URLSearchParams({ numbers: 'string' });
   if (account !== null) query.set('account', account);
-  return `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws?${query}`;
+  const origin = `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}`;
+  socket.use(`${origin}/ws?${query}`, account === null ? 'connection' : 'state');
+}
+
+/** The platform has closed the stream of a session: find out whose the page is now. */
+async function findOutWhy() {
+  await identity.find();
+  // Signed in anew in another tab: the same account, under another session. A moment later, should it close again.
+  if (!socket.isUsed) setTimeout(() => socket.isUsed || connect(identity.account), ENDED_PAUSE_MS);
+}
+
+/**
+ * @param {import('./identity.js').Who} now
+ * @param {import('./identity.js').Who} before
+ */
+function tellWhoItIs(now, before) {
+  if (now.kind === 'session') {
+    const words = before.kind === 'session' ? 'Another account is signed in' : 'Signed in';
+    return toasts.show({ kind: 'warn', title: words, text: `This browser is signed in as ${now.email} now, so this page shows that account.` });
+  }
+  const goOn = now.kind === 'guest' ? 'Sign in to go on; what you typed is still there.' : `This page shows account ${identity.account} now.`;
+  toasts.show({ kind: 'warn', title: 'You are signed out', text: `Your session has ended. ${goOn}` });
 }
 
 /** @param {any} frame */
@@ -100,6 +146,8 @@ function onLink(link) {
   if (link !== 'open') store.awaitSnapshot();
   else void loadMarkets();
   store.setLink(link);
+  // A handshake that is refused says nothing of why to a page.
+  if (link === 'disconnected' && identity.isSignedIn) void identity.find();
 }
 
 /** The instruments and their terms; asked again on each connection, for another worker may offer others. */

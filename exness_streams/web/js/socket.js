@@ -8,6 +8,8 @@ const PAUSE_MS = { first: 500, most: 15_000 };
 /** How long a handshake may take before it is tried again. */
 const HANDSHAKE_MS_MAX = 8_000;
 const CHECK_MS = 500;
+/** The code with which the platform closes the streams of a session that has ended. */
+const SESSION_ENDED = 4401;
 
 export class Socket {
   /** @type {WebSocket | null} */
@@ -20,21 +22,44 @@ export class Socket {
   /** When the next attempt is due, by this machine's clock; null while connected. @type {number | null} */
   #retryAt = null;
 
+  /** Where to connect; null: nowhere. @type {string | null} */
+  #url = null;
+  /** The type of the frame with which everything is there. */
+  #first = 'state';
+
   /**
-   * @param {string} url
-   * @param {{ onFrame: (frame: any) => void, onLink: (link: import('./store.js').Link) => void }} hooks
+   * @param {{ onFrame: (frame: any) => void, onLink: (link: import('./store.js').Link) => void, onEnded?: () => void }} hooks
+   *   onEnded: the platform has closed it for good; it connects again only when it is told where
    */
-  constructor(url, hooks) {
-    this.url = url;
+  constructor(hooks) {
     this.hooks = hooks;
   }
 
   start() {
-    this.#connect();
     setInterval(() => this.#check(), CHECK_MS);
     addEventListener('offline', () => this.#drop());
     addEventListener('online', () => this.#hurry());
     document.addEventListener('visibilitychange', () => document.hidden || this.#hurry());
+  }
+
+  /**
+   * Connect there, and nowhere else from now on.
+   * @param {string | null} url
+   * @param {'state' | 'connection'} [first] the frame with which everything is there; who has no account gets no state
+   */
+  use(url, first = 'state') {
+    this.#url = url;
+    this.#first = first;
+    const socket = this.#socket;
+    this.#socket = this.#retryAt = null;
+    this.#attempt = 0;
+    socket?.close();
+    if (url !== null) this.#connect(url);
+  }
+
+  /** Whether it has somewhere to connect. */
+  get isUsed() {
+    return this.#url !== null;
   }
 
   /** Ask for a snapshot. */
@@ -47,17 +72,22 @@ export class Socket {
     return this.#retryAt === null ? null : Math.max(0, this.#retryAt - Date.now());
   }
 
-  #connect() {
+  /** @param {string} url */
+  #connect(url) {
     this.#retryAt = null;
     this.#isReady = false;
     this.#openedAt = this.#heardAt = Date.now();
-    const socket = new WebSocket(this.url);
+    const socket = new WebSocket(url);
     this.#socket = socket;
     socket.onmessage = ({ data }) => {
       if (socket === this.#socket) this.#take(data);
     };
-    socket.onclose = () => {
-      if (socket === this.#socket) this.#lost();
+    socket.onclose = ({ code }) => {
+      if (socket !== this.#socket) return;
+      if (code !== SESSION_ENDED) return this.#lost();
+      this.use(null);
+      this.hooks.onLink('disconnected');
+      this.hooks.onEnded?.();
     };
   }
 
@@ -71,7 +101,7 @@ export class Socket {
       return this.#drop(); // not our server: nothing it says can be trusted
     }
     if (frame.type === 'connection') this.#heartbeatMs = Number(frame.heartbeatMs) || HEARTBEAT_DEFAULT_MS;
-    if (frame.type === 'state' && !this.#isReady) {
+    if (frame.type === this.#first && !this.#isReady) {
       this.#isReady = true;
       this.#attempt = 0;
       this.hooks.onFrame(frame);
@@ -82,9 +112,10 @@ export class Socket {
   }
 
   #check() {
+    if (this.#url === null) return;
     const now = Date.now();
     if (this.#retryAt !== null) {
-      if (now >= this.#retryAt) this.#connect();
+      if (now >= this.#retryAt) this.#connect(this.#url);
     } else if (this.#isReady) {
       if (now - this.#heardAt > this.#heartbeatMs * HEARTBEATS_MISSED_MAX) this.#drop();
     } else if (now - this.#openedAt > HANDSHAKE_MS_MAX) {
@@ -111,6 +142,6 @@ export class Socket {
 
   /** Somebody looks at the page again, or the network is back: no reason to wait out the pause. */
   #hurry() {
-    if (this.#retryAt !== null) this.#connect();
+    if (this.#retryAt !== null && this.#url !== null) this.#connect(this.#url);
   }
 }

@@ -190,6 +190,18 @@ export class Store {
     this.hooks.onSnapshot?.(before);
   }
 
+  /** The page shows another account, or none: nothing of the one before may be seen, nor taken for the other's. */
+  forgetAccount() {
+    this.positions = new Map();
+    this.orders = new Map();
+    this.#bySymbol = new Map();
+    this.totals = null;
+    this.sequence = 0;
+    this.selectedPosition = null;
+    this.#isAwaitingSnapshot = true;
+    for (const topic of /** @type {Topic[]} */ (['positions', 'orders', 'account', 'closed'])) this.mark(topic);
+  }
+
   /** A snapshot is on its way: what comes before it is about a state that it replaces. */
   awaitSnapshot() {
     this.#isAwaitingSnapshot = true;

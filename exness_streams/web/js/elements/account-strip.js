@@ -2,11 +2,12 @@
  * The account at the market, and the margin call. Figures move at most four times a second: calm enough to be read.
  */
 
-import { Decimal } from '../decimal.js';
+import { Decimal, ZERO } from '../decimal.js';
 import { byId, find, make, setText } from '../dom.js';
-import { exact, money, percent, signedMoney, toneOf } from '../format.js';
+import { exact, money, NOTHING, percent, signedMoney, toneOf } from '../format.js';
 
 const PACE_MS = 250;
+const FIGURES = ['account-equity', 'account-balance', 'account-used-margin', 'account-free-margin', 'account-margin-level'];
 
 export class AccountStrip extends HTMLElement {
   /** @type {import('../app.js').App} */
@@ -34,7 +35,7 @@ export class AccountStrip extends HTMLElement {
     this.#shownAt = performance.now();
     const { store, settings } = this.#app;
     const figures = store.figures;
-    if (figures === null) return;
+    if (figures === null) return this.#clear();
     this.#set('account-equity', money(figures.equity));
     this.#set('account-balance', money(figures.balance));
     this.#set('account-used-margin', money(figures.usedMargin));
@@ -43,6 +44,12 @@ export class AccountStrip extends HTMLElement {
     this.#set('account-pnl', signedMoney(figures.unrealizedPnL)).className = toneOf(figures.unrealizedPnL);
     this.#call(figures.marginLevel, Decimal.from(settings.marginCallLevel));
   };
+
+  #clear() {
+    for (const name of FIGURES) this.#set(name, NOTHING);
+    this.#set('account-pnl', NOTHING).className = '';
+    this.#call(null, ZERO);
+  }
 
   /**
    * @param {string} name

@@ -43,6 +43,7 @@ export class History {
     byId('history-tools', HTMLFormElement).addEventListener('submit', (event) => event.preventDefault());
     byId('history-csv', HTMLButtonElement).addEventListener('click', () => this.#download());
     app.store.watch(['markets'], () => this.#symbols());
+    app.identity.watch(() => this.#switch());
     app.store.watch(['closed'], () => {
       this.#isOutdated = true;
       setTimeout(() => this.#update(), SETTLE_MS);
@@ -59,7 +60,25 @@ export class History {
   }
 
   #update() {
-    if (this.#isOutdated && !this.panel.hidden) this.#reload();
+    if (this.#isOutdated && !this.panel.hidden && this.app.identity.account !== null) this.#reload();
+  }
+
+  /** Whose trades these are; undefined: it is not known yet. @type {string | null | undefined} */
+  #account;
+
+  /** Another account's trades are seen no longer. */
+  #switch() {
+    const { identity } = this.app;
+    byId('history-csv', HTMLButtonElement).disabled = identity.isGuest;
+    if (identity.account === this.#account) return;
+    this.#account = identity.account;
+    this.#generation += 1;
+    this.#trades = [];
+    this.#cursor = null;
+    this.#isOutdated = true;
+    this.#show();
+    if (identity.isGuest) setText(find(this.panel, '.empty', HTMLElement), 'Sign in to see your trades.');
+    this.#update();
   }
 
   #query() {

@@ -46,6 +46,7 @@ export class OrderTicket extends HTMLElement {
     });
     store.watch(['markets', 'account', 'orders', 'positions', 'link', 'feed'], () => this.#show());
     store.watch(['selection'], () => this.#switch());
+    app.identity.watch(() => this.#show());
     setInterval(() => app.frames.request(this.#show), OLD_CHECK_MS); // a quote grows old without a message
     this.#switch();
   }
@@ -240,6 +241,11 @@ export class OrderTicket extends HTMLElement {
     const how = draft.kind === 'market' ? 'at' : `${draft.kind} at`;
     button.dataset.side = draft.side;
     if (!this.#isInFlight) setText(button, price ? `${verb} ${base} ${how} ${priceText(price, places)}` : `${verb} ${base}`);
+    if (this.#app.identity.isGuest && !this.#isInFlight) {
+      setText(button, 'Sign in to trade');
+      button.disabled = false;
+      return this.#say(condition.why(store.symbol) ?? '', 'warn', false);
+    }
     const isLost = store.link !== 'open';
     button.disabled = this.#isInFlight || market === undefined || isLost || store.totals === null;
     const status = byId('ticket-status', HTMLElement);
@@ -271,6 +277,7 @@ export class OrderTicket extends HTMLElement {
   async #submit() {
     const { store, desk } = this.#app;
     const market = store.markets.get(store.symbol);
+    if (this.#app.identity.isGuest && !this.#isInFlight) return this.#app.signIn();
     if (this.#isInFlight || market === undefined || store.link !== 'open') return;
     const draft = this.#draft();
     const quote = store.quotes.get(market.symbol);
