@@ -136,9 +136,17 @@ class QuietHandler(web_protocol.RequestHandler):
             return
         if wait is Wait.HEAD and transport is not None and self._has_part:
             transport.write(written(ApiError(408, "REQUEST_TIMEOUT", "the head of the request did not come in time")))
-            self.force_close()
+            self._hang_up(transport)
             return
         self.make_room()
+
+    def _hang_up(self, transport: asyncio.Transport) -> None:
+        """Say nothing more, and drop what still comes for a moment: a reset would take the answer away."""
+        if self._all is None or not transport.can_write_eof() or self._all.linger(transport) is None:
+            self.force_close()
+            return
+        self._force_close = True
+        transport.write_eof()
 
     def leaves(self) -> None:
         """A stream that only has to take its goodbye: another connection may have its place."""

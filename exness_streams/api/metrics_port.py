@@ -10,10 +10,13 @@ from prometheus_client import CollectorRegistry
 from exness_streams.api.door import Door
 from exness_streams.api.metrics import exposition
 from exness_streams.settings.platform import Settings
+from exness_streams.transport.connections import Connections
 from exness_streams.transport.faults import LogFault, Misconfigured
-from exness_streams.transport.web_server import new_connections, runner_of
+from exness_streams.transport.web_server import runner_of
 
 VARIABLE = "EXNESS_METRICS_PORT"
+CONNECTIONS_MAX = 32
+"""Scrapers need one each. They must not take the files that the API's connections are counted with."""
 
 
 class MetricsPort:
@@ -24,7 +27,7 @@ class MetricsPort:
         web_app = web.Application()
         Door(settings.own_hosts).mount(web_app)
         web_app.router.add_get("/metrics", exposition(registry))
-        self._runner = runner_of(web_app, new_connections(settings))
+        self._runner = runner_of(web_app, Connections(CONNECTIONS_MAX))
 
     async def start(self) -> None:
         """Listen. LogFault, or Misconfigured, in one line when that can't be done."""
