@@ -189,6 +189,18 @@ def _say_what_runs(settings: Settings, simulator: BackpackSimulator | None, cons
     console.print(f"  API      {url}/api/v1/state", soft_wrap=True)
     console.print(f"  feed     {feed} for {', '.join(settings.instruments)}", soft_wrap=True)
     console.print(f"  data     {settings.data_dir.absolute()} (embedded log; survives restarts)", soft_wrap=True)
+    if settings.auth == "required":
+        console.print("  try      exness-streams login, or sign in on the page", soft_wrap=True)
+        console.print("  then     exness-streams open SOL long --margin 1000 --leverage 2")
+    else:
+        _propose_orders(url, console)
+    console.print("  stop     Ctrl-C")
+    if simulator is None:
+        other = f"{settings.data_dir}-simulated"  # this directory is Backpack's from now on
+        console.print(f"  offline? exness-streams run --feed simulated --data-dir {other}", soft_wrap=True)
+
+
+def _propose_orders(url: str, console: Console) -> None:
     console.print("  try      exness-streams open SOL long --margin 1000 --leverage 2")
     console.print(
         f"""  or       curl -X POST {url}/api/v1/positions/open -H 'Content-Type: application/json' """
@@ -196,10 +208,6 @@ def _say_what_runs(settings: Settings, simulator: BackpackSimulator | None, cons
         soft_wrap=True,
         markup=False,
     )
-    console.print("  stop     Ctrl-C")
-    if simulator is None:
-        other = f"{settings.data_dir}-simulated"  # this directory is Backpack's from now on
-        console.print(f"  offline? exness-streams run --feed simulated --data-dir {other}", soft_wrap=True)
 
 
 def in_words(error: BaseException) -> str:

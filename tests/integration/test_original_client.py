@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from mail_server import Mailbox
 from platform_harness import CLOSE, OPEN, STATE, PlatformThread, Reply
 
 PAGE = "http://localhost:3000"
@@ -17,8 +18,16 @@ SHORT_CONNECTIONS = 80
 
 
 @pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformThread]:
-    running = PlatformThread(tmp_path_factory.mktemp("platform"), frontend_url=PAGE).start()
+def mailbox() -> Iterator[Mailbox]:
+    with Mailbox() as box:
+        yield box
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory, mailbox: Mailbox) -> Iterator[PlatformThread]:
+    running = PlatformThread(
+        tmp_path_factory.mktemp("platform"), frontend_url=PAGE, smtp_host="127.0.0.1", smtp_port=mailbox.port
+    ).start()
     yield running
     running.stop()
 
@@ -107,14 +116,14 @@ async def test_the_socket_of_another_page_is_refused(platform: PlatformThread) -
 def test_the_banner_says_what_the_originals_did(platform: PlatformThread) -> None:
     banner = fetched(platform, "GET", "/").json
     assert banner["message"]
-    assert banner["emailService"] == "not configured"
+    assert banner["emailService"] == "configured"
     assert banner["timestamp"].endswith("Z")
 
 
-def test_with_a_mail_server_the_banner_says_so(tmp_path_factory: pytest.TempPathFactory) -> None:
-    running = PlatformThread(tmp_path_factory.mktemp("mailing"), smtp_host="127.0.0.1").start()
+def test_without_a_mail_server_the_banner_says_so(tmp_path_factory: pytest.TempPathFactory) -> None:
+    running = PlatformThread(tmp_path_factory.mktemp("mailing")).start()
     try:
-        assert running.get("/").json["emailService"] == "configured"
+        assert running.get("/").json["emailService"] == "not configured"
     finally:
         running.stop()
 
@@ -122,3 +131,29 @@ def test_with_a_mail_server_the_banner_says_so(tmp_path_factory: pytest.TempPath
 def test_both_names_of_this_machine_are_meant(platform: PlatformThread) -> None:
     reply = platform.send("GET", STATE, b"", {"Host": f"localhost:{platform.port}", **JSON})
     assert (reply.status, reply.headers["Access-Control-Allow-Origin"]) == (200, PAGE)
+
+
+@pytest.mark.parametrize("door", ["signup", "login"])
+def test_its_own_door_opens(platform: PlatformThread, mailbox: Mailbox, door: str) -> None:
+    """Sign-up or login, the mail, its page, and the page's GET: then it keeps the address, and sends no proof of it."""
+    asked = fetched(platform, "POST", f"/api/auth/{door}", {"email": f"{door}@example.com"})
+    assert 200 <= asked.status < 300
+    link = mailbox.link(f"{door}@example.com")
+    path, _, query = link.partition("?")
+    assert path == f"{PAGE}/auth/verify"
+    let_in = fetched(platform, "GET", f"/api/auth/verify?{query}")
+    assert 200 <= let_in.status < 300
+    assert let_in.json["success"] is True
+    assert let_in.json["user"] == {"email": f"{door}@example.com", "verified": True}
+    again = fetched(platform, "GET", f"/api/auth/verify?{query}")
+    assert again.status == 400
+    assert again.json["success"] is False
+    assert again.json["error"].startswith("this link has been used")
+    assert fetched(platform, "GET", STATE).status == 200  # it acts for `demo` afterwards, as before
+
+
+def test_a_wrong_address_is_said_in_its_words(platform: PlatformThread) -> None:
+    refused = fetched(platform, "POST", "/api/auth/login", {"email": "nobody"})
+    assert refused.status == 400
+    assert refused.json["error"]
+    assert "e-mail address" in refused.json["message"]

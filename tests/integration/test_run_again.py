@@ -75,7 +75,7 @@ def test_simulated_prices_go_on_and_the_exchange_is_kept_out(tmp_path: Path) -> 
         command("run", "--port", port, "--data-dir", tmp_path),
         env=environment(), capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
-    assert refused.returncode == 1
+    assert refused.returncode == 2  # as every setting that does not fit
     (line,) = refused.stderr.strip().splitlines()
     assert "EXNESS_DATA_DIR" in line
     assert "run --feed simulated" in line

@@ -20,6 +20,7 @@ import pytest
 from auditor import Json, exact
 from broker import Broker, fetch_jars
 from cluster import SESSION_TIMEOUT_S, Cluster, Member, read_topic, wait_no_lag, wait_until
+from cluster_sessions import Person
 from platform_process import run_cli
 from table_check import check_tables
 from workload import Workload, check_events
@@ -33,6 +34,7 @@ FULL_RUN_FAULTS = 20
 
 ACCOUNTS = 24
 CLIENTS_PER_ACCOUNT = 2
+PEOPLE = 8
 PAUSE_S_MAX = 0.2
 REQUEST_S_MAX = 1.0
 PAUSED_S = 15.0
@@ -154,6 +156,28 @@ async def test_nothing_is_lost_or_doubled_while_processes_die(cluster: Cluster) 
             await asyncio.sleep(rng.uniform(2.0, 8.0))
             _tell_silence(work, began_s)
         assert work.met["broken connections"], "no fault met a request: nothing was tested"
+
+
+async def test_sessions_links_and_their_end_hold_while_owners_die(cluster: Cluster) -> None:
+    print(f"TEST_SEED={SEED}")
+    rng = random.Random(SEED)
+    await asyncio.to_thread(cluster.wait_ready)
+    async with aiohttp.ClientSession() as client:
+        people = [Person(cluster, client, f"person{number}@example.com", rng) for number in range(PEOPLE)]
+
+        async def kill() -> None:
+            for _ in range(2):
+                await Killer(cluster, rng, 0).strike("SIGKILL", "engine")
+                await asyncio.sleep(SESSION_TIMEOUT_S)
+
+        await asyncio.gather(kill(), *(person.lives() for person in people))
+        gone, stays = people[::2], people[1::2]
+        await asyncio.gather(kill(), *(person.leaves() for person in gone))
+        await asyncio.to_thread(cluster.wait_ready)
+        for person in gone:
+            await asyncio.wait_for(person.check(401), END_S_MAX)
+        for person in stays:
+            await asyncio.wait_for(person.check(200), END_S_MAX)
 
 
 def _terminate(member: Member) -> None:
