@@ -67,7 +67,7 @@ class Incoming:
 class Newcomers(Protocol):
     """Who may begin how many accounts."""
 
-    def begin_account(self, request: web.Request, account_id: str) -> None:
+    async def begin_account(self, request: web.Request, account_id: str) -> None:
         """Called before the first command of an account that is not there yet. ApiError when it may not be."""
 
 
@@ -157,7 +157,7 @@ class CommandView(ApiView, Generic[Asked]):
         if (refused := certain_refusal(command, incoming)) is not None:
             raise ApiError.of(refused)
         if incoming.cell.stored(account_id) is None:
-            self.desk.newcomers.begin_account(request, account_id)
+            await self.desk.newcomers.begin_account(request, account_id)
         reply = await self.desk.settle(incoming.cell, command)
         return answer(reply.outcome, repeated=reply.repeated)
 

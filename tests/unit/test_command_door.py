@@ -73,7 +73,7 @@ class Worker:
     def cell(self, partition: int) -> Cell | None:
         return self.stored.cell if self.is_owner else None
 
-    def begin_account(self, request: web.Request, account_id: str) -> None:
+    async def begin_account(self, request: web.Request, account_id: str) -> None:
         self.begun.append(account_id)
         if self.is_full:
             raise ApiError(429, "RATE_LIMITED", "too many accounts")

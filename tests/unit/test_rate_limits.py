@@ -12,8 +12,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from exness_streams.api.access.address import ClientAddresses
-from exness_streams.api.access.rate_limits import BYTES_OF_ONE, RateLimits, bill_of
+from exness_streams.api.access.rate_limits import BYTES_OF_ONE, RateLimits, bill_of, refusal_s
 from exness_streams.api.access.rate_metrics import RateCollector
+from exness_streams.api.access.rates import Standing
 from exness_streams.api.door import Door
 from exness_streams.settings.access import AccessSettings
 
@@ -61,7 +62,7 @@ class Platform:
         return response
 
     async def begin(self, request: web.Request) -> web.Response:
-        self.limits.begin_account(request, request.query["account"])
+        await self.limits.begin_account(request, request.query["account"])
         return web.Response()
 
 
@@ -216,6 +217,15 @@ def test_a_stream_may_send_so_much_each() -> None:
     assert other() == ""
     unlimited = RateLimits(AccessSettings(**NONE)).frames_of_stream()
     assert not any(unlimited() for _ in range(1000))
+
+
+@pytest.mark.parametrize(
+    ("limit", "excess", "expected_s"),
+    [(2000, 1, 0.005), (2000, 100, 0.5), (2000, 200, 1), (2000, 10**9, 1), (3, 1, 0.05), (3, 20, 1), (60, 10, 0.5)],
+)
+def test_who_takes_no_notice_of_refusals_waits_for_them(limit: int, excess: int, expected_s: float) -> None:
+    """So a flood costs as much as its connections, whatever it is answered."""
+    assert refusal_s(Standing(False, limit, 0, 7, excess)) == expected_s
 
 
 async def test_refusals_are_counted_by_whose_rate_it_was() -> None:

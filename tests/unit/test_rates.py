@@ -97,4 +97,5 @@ def test_it_counts_as_a_plain_count_does(steps: list[tuple[str, int, int]]) -> N
             standing = rate.take(name, cost)
             assert standing.is_allowed == (counted[name] <= 5)
             assert standing.remaining == max(0, 5 - counted[name])
+            assert standing.excess == max(0, counted[name] - 5)
             assert standing.reset_s == begun[name] + 10 - clock.now_s

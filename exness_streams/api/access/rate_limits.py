@@ -5,6 +5,7 @@ Counted at the worker that takes a request, not again where it is passed on; new
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
@@ -25,6 +26,11 @@ FRAMES_RATE = "100 per 10 seconds"
 
 LINKS_OF_ADDRESS = 10
 """So many times the links of one mailbox may be asked for from one address: an office has one."""
+
+PATIENT_EXCESS = 20
+"""Who goes on asking all the same waits for each refusal, the longer the more: it may be a tenth more, or this many."""
+
+REFUSAL_S_MAX = 1.0
 
 UNLIMITED = frozenset({"/livez", "/readyz"})
 """Whoever looks after the process must not be told to wait: it would be restarted because a stranger asks much."""
@@ -85,17 +91,16 @@ class Bill:
         self._purses, self._counters = purses, counters
         self.tightest: Standing | None = None
 
-    def pay(self, cost: int = 1) -> ApiError | None:
-        """Count `cost` requests. The refusal, when somebody has none left: the others pay nothing then."""
-        self.tightest = None
+    async def pay(self) -> None:
+        """Count the request. 429, in a while, when somebody has none left: the others pay nothing then."""
         for purse in self._purses:
-            standing = purse.rate.take(purse.name, cost)
+            standing = purse.rate.take(purse.name)
             if self.tightest is None or standing.remaining < self.tightest.remaining:
                 self.tightest = standing
             if not standing.is_allowed:
                 self._counters[purse.scope] += 1
-                return _too_many(purse.scope, purse.rate, standing)
-        return None
+                await asyncio.sleep(refusal_s(standing))
+                raise _too_many(purse.scope, purse.rate, standing)
 
     def pay_bytes(self, size: int) -> None:
         """Count what an answer of this size costs more than any. It is given in any case: the next one waits."""
@@ -131,8 +136,7 @@ class RateLimits:
         if request.path in UNLIMITED or request.get(PASSED_ON):  # the worker that took it has counted
             return await handler(request)
         bill = request[_BILL] = Bill(self._purses(request), self.counters)
-        if (refused := bill.pay()) is not None:
-            raise refused
+        await bill.pay()
         response = await handler(request)
         bill.pay_bytes(_size_of(response))
         return response
@@ -156,7 +160,7 @@ class RateLimits:
             for name, value in headers_of(bill.tightest).items():
                 response.headers.setdefault(name, value)  # a refusal by the owner has its own
 
-    def begin_account(self, request: web.Request, account_id: str) -> None:
+    async def begin_account(self, request: web.Request, account_id: str) -> None:
         """Count a command of an account that is not there yet: 429 when the address has begun too many.
 
         An account counts once, however many commands come at once before it is there.
@@ -167,6 +171,7 @@ class RateLimits:
         if not standing.is_allowed:
             self._begun.clear(account_id)
             self.counters["new_accounts"] += 1
+            await asyncio.sleep(refusal_s(standing))
             raise _too_many("new_accounts", self._new_accounts, standing)
 
     def send_link(self, request: web.Request, email: str) -> None:
@@ -211,6 +216,11 @@ def _size_of(response: web.StreamResponse) -> int:
         return 0
     body = getattr(response, "body", None)
     return len(body) if isinstance(body, bytes) else response.body_length
+
+
+def refusal_s(standing: Standing) -> float:
+    """How long a refusal is held back: a flood that takes no notice of refusals would be one of refusals."""
+    return min(REFUSAL_S_MAX, standing.excess / max(PATIENT_EXCESS, standing.limit / 10))
 
 
 _WHOSE = {

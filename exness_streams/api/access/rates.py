@@ -23,13 +23,16 @@ FORGOTTEN_AT_ONCE = 4
 
 
 class Standing(NamedTuple):
-    """Where somebody stands after an attempt. reset_s: seconds until all is allowed again; window_s: of the rate."""
+    """Where somebody stands after an attempt.
+
+    excess: how much more than allowed was asked for. reset_s: seconds until all is allowed again.
+    """
 
     is_allowed: bool
     limit: int
     remaining: int
     reset_s: float
-    window_s: int
+    excess: int
 
     @property
     def wait_s(self) -> int:
@@ -130,9 +133,9 @@ class Rate:
         """Use up `cost` of what is allowed to `name`."""
         is_allowed = self._limiter.hit(self._item, name, cost=cost)
         window = self.counts.latest
-        remaining = max(0, self._item.amount - window.count)
+        left = self._item.amount - window.count
         reset_s = max(0.0, window.ends_s - time.monotonic())
-        return Standing(is_allowed, self._item.amount, remaining, reset_s, self.window_s)
+        return Standing(is_allowed, self._item.amount, max(0, left), reset_s, max(0, -left))
 
     def forget(self, name: str) -> None:
         """As if `name` had used up nothing."""
