@@ -46,7 +46,8 @@ def plain_origin(origin: str) -> str:
 
 def bare_headers() -> dict[str, str]:
     """Of an answer to what is no request."""
-    return DEFAULTS | {REQUEST_ID: new_request_id()}
+    # aiohttp would name its release.
+    return DEFAULTS | {REQUEST_ID: new_request_id(), "Server": "exness-streams"}
 
 
 class AnswerHeaders:

@@ -134,6 +134,18 @@ def test_errors_can_be_read_by_pages_too(platform: PlatformThread, monkeypatch: 
         assert (reply.status, allows(reply)["access-control-allow-origin"]) == (status, FRONTEND)
 
 
+def test_who_asks_too_often_can_read_that(tmp_path_factory: pytest.TempPathFactory) -> None:
+    data_dir = tmp_path_factory.mktemp("hurried") / "data"
+    running = PlatformThread(data_dir, frontend_url=FRONTEND, rate_limit="20 per hour").start()
+    try:
+        replies = [running.send("GET", STATE, b"", {"Origin": FRONTEND, "X-Account": "hurried"}) for _ in range(21)]
+    finally:
+        running.stop()
+    assert [reply.status for reply in replies] == [200] * 20 + [429]
+    assert {allows(reply)["access-control-allow-origin"] for reply in replies} == {FRONTEND}
+    assert "Retry-After" in replies[-1].headers
+
+
 def test_a_clients_own_id_is_kept_when_it_can_be(platform: PlatformThread) -> None:
     for given, is_kept in (("order-7/a:1", True), ("x" * 128, True), ("x" * 129, False), ("a b", False), ("", False)):
         answered = platform.send("GET", STATE, b"", {"X-Request-Id": given}).headers["X-Request-Id"]

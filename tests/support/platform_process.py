@@ -48,6 +48,7 @@ class PlatformProcess:
         self.url = f"http://127.0.0.1:{port}"
         self.output = data_dir.with_suffix(".out")
         self._variables = variables
+        self.prefix: tuple[str, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -55,7 +56,9 @@ class PlatformProcess:
         command = [sys.executable, "-c", _MAIN, "run", "--feed", "simulated", "--rate", "50"]
         command += ["--port", str(self.port), "--data-dir", str(self.data_dir)]
         with self.output.open("ab") as output:
-            self._process = subprocess.Popen(command, env=environment(**self._variables), stdout=output, stderr=output)
+            self._process = subprocess.Popen(
+                [*self.prefix, *command], env=environment(**self._variables), stdout=output, stderr=output
+            )
 
     def wait_ready(self) -> None:
         """Until GET /readyz gives 200. RuntimeError when the process has ended, or is not ready for very long."""

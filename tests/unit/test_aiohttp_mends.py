@@ -57,7 +57,8 @@ async def echo(request: web.Request) -> web.Response:
 
 
 def with_our_middleware() -> web.Application:
-    app = web.Application(middlewares=[error_middleware, Door([]).middleware])
+    app = web.Application()
+    Door([]).mount(app)
     app.router.add_post("/echo", echo)
     return app
 
@@ -89,6 +90,7 @@ def check(answer: bytes) -> None:
     status = int(head.split(b" ", 2)[1])
     assert 400 <= status < 500, answer
     assert b"application/json" in head, answer
+    assert b"aiohttp" not in head, answer
     refusal = json.loads(body)
     assert set(refusal) == {"message", "error", "details"} or set(refusal) == {"message", "error"}
     assert refusal["message"].isprintable()
