@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import ip_network
@@ -15,6 +16,7 @@ from exness_streams.api.access.address import ClientAddresses
 from exness_streams.api.access.rate_limits import BYTES_OF_ONE, RateLimits, bill_of, refusal_s
 from exness_streams.api.access.rate_metrics import RateCollector
 from exness_streams.api.access.rates import Standing
+from exness_streams.api.access.turns import AT_ONCE
 from exness_streams.api.door import Door
 from exness_streams.settings.access import AccessSettings
 
@@ -29,7 +31,8 @@ class Platform:
 
     def __init__(self, **settings: Any) -> None:
         self.limits = RateLimits(AccessSettings(**NONE | settings))
-        self.answered = 0
+        self.answered = self.answering = 0
+        self.may_answer = asyncio.Event()
         self.app = web.Application()
         # Every client is behind a proxy, so that it can be anybody.
         self.app.middlewares.append(ClientAddresses([ip_network("127.0.0.0/8")]).middleware)
@@ -37,6 +40,8 @@ class Platform:
         self.limits.mount(self.app)
         for path in ("/read", "/livez", "/readyz"):
             self.app.router.add_get(path, self.answer)
+        self.app.router.add_get("/slow", self.slow)
+        self.app.router.add_get("/endless", self.endless)
         self.app.router.add_get("/pieces", self.pieces)
         self.app.router.add_get("/ws", self.stream)
         self.app.router.add_post("/change", self.answer)
@@ -51,6 +56,20 @@ class Platform:
         await response.prepare(request)
         for _ in range(4):
             await response.write(b"x" * BYTES_OF_ONE)
+        await response.write_eof()
+        return response
+
+    async def slow(self, request: web.Request) -> web.Response:
+        self.answering += 1
+        await self.may_answer.wait()
+        return web.Response()
+
+    async def endless(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"x")
+        await self.may_answer.wait()
+        await response.write(b"x")
         await response.write_eof()
         return response
 
@@ -217,6 +236,27 @@ def test_a_stream_may_send_so_much_each() -> None:
     assert other() == ""
     unlimited = RateLimits(AccessSettings(**NONE)).frames_of_stream()
     assert not any(unlimited() for _ in range(1000))
+
+
+async def test_who_asks_much_at_once_takes_turns_with_itself_and_others_do_not_wait() -> None:
+    async with served(rate_limit="100 per minute") as (platform, client):
+        platform.may_answer.clear()
+        asking = [asyncio.create_task(statuses(client, 1, path="/slow")) for _ in range(3 * AT_ONCE)]
+        other = [asyncio.create_task(statuses(client, 1, path="/slow", account="other"))]
+        assert await statuses(client, 5, account="third") == [200] * 5, "meanwhile they have all come"
+        assert platform.answering == AT_ONCE + 1
+        assert await statuses(client, 1, path="/change") == [200]
+        platform.may_answer.set()
+        assert await asyncio.gather(*asking, *other) == [[200]] * (3 * AT_ONCE + 1)
+
+
+async def test_an_answer_in_pieces_keeps_no_turn_while_its_client_reads() -> None:
+    async with served(rate_limit="100 per minute") as (platform, client):
+        platform.may_answer.clear()
+        reading = [await client.get("/endless", headers=of()) for _ in range(2 * AT_ONCE)]
+        assert await statuses(client, 1) == [200]
+        platform.may_answer.set()
+        assert [await response.read() for response in reading] == [b"xx"] * (2 * AT_ONCE)
 
 
 @pytest.mark.parametrize(

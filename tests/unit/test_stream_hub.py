@@ -164,6 +164,19 @@ async def test_events_come_whether_a_reader_is_behind_or_not_until_it_is_too_slo
     assert len(world.hub) == 0
 
 
+async def test_of_readers_who_together_are_too_slow_the_slowest_go() -> None:
+    world = World(unread_all_bytes_max=1000)
+    readers = [world.reader() for _ in range(5)]
+    for (_, transport), waiting in zip(readers, (100, 700, 300, 0, 600), strict=True):
+        transport.waiting = waiting
+    world.hub._relieve()
+    assert [transport.aborted for _, transport in readers] == [False, True, False, False, False]
+    assert world.hub.slow_closed == 1
+    readers[1][1].waiting = 0
+    world.hub._relieve()
+    assert sum(transport.aborted for _, transport in readers) == 1, "now it is little enough"
+
+
 async def test_after_its_goodbye_a_reader_is_told_nothing(world: World) -> None:
     reader, transport = world.reader()
     for _ in range(2):

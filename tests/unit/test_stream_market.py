@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websocket_frames import payloads
 
-from exness_streams.api.stream.market import MarketBoard
+from exness_streams.api.stream.market import BATCHES_MAX, MarketBoard
 from exness_streams.api.stream.messages import close_frame, text_frame
 from exness_streams.domain.quotes import Quote
 
@@ -95,3 +95,12 @@ def test_frames_of_every_length() -> None:
         assert payloads(text_frame(b"x" * length)) == [b"x" * length]
     assert close_frame(1013, "slow") == b"\x88\x06\x03\xf5slow"
     assert len(close_frame(1013, "long" * 100)) == 2 + 125
+
+
+def test_what_readers_choose_while_the_market_rests_takes_no_memory() -> None:
+    board = MarketBoard()
+    board.refresh({symbol: quote(1) for symbol in SYMBOLS})
+    for number in range(3 * BATCHES_MAX):
+        chosen = frozenset({SYMBOLS[number % 3], f"UNKNOWN_{number}"})
+        assert shown(board.since(0, "number", chosen).frames) == {SYMBOLS[number % 3]: 1}
+        assert len(board._batches) <= BATCHES_MAX

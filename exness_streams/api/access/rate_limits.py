@@ -15,6 +15,7 @@ from aiohttp import hdrs, web
 from exness_streams.api.access.address import address_of, network_of
 from exness_streams.api.access.caller import PASSED_ON, caller_of
 from exness_streams.api.access.rates import COUNTS_MAX, Rate, Standing, WindowCounts, rate_of
+from exness_streams.api.access.turns import Turn, Turns
 from exness_streams.api.errors import ApiError, Handler
 from exness_streams.domain.hosts import is_loopback
 
@@ -90,6 +91,12 @@ class Bill:
     def __init__(self, purses: list[_Purse], counters: Counter[str]) -> None:
         self._purses, self._counters = purses, counters
         self.tightest: Standing | None = None
+        self.turn: Turn | None = None
+
+    @property
+    def payer(self) -> str | None:
+        """The account or key that pays, as it is counted; None when only the address does."""
+        return next((purse.name for purse in self._purses if purse.scope != "address"), None)
 
     async def pay(self) -> None:
         """Count the request. 429, in a while, when somebody has none left: the others pay nothing then."""
@@ -124,6 +131,7 @@ class RateLimits:
         self._links = rate_of(settings.sign_in_limit)
         self._links_of_address = rate_of(_times(LINKS_OF_ADDRESS, settings.sign_in_limit))
         self._streams = 0
+        self._turns = Turns()
 
     def mount(self, web_app: web.Application) -> None:
         """Inside of whatever finds the address and who asks."""
@@ -137,7 +145,14 @@ class RateLimits:
             return await handler(request)
         bill = request[_BILL] = Bill(self._purses(request), self.counters)
         await bill.pay()
-        response = await handler(request)
+        if bill.payer is None or hdrs.UPGRADE in request.headers:  # a stream stays for long
+            response = await handler(request)
+        else:
+            turn = bill.turn = await self._turns.take(bill.payer)
+            try:
+                response = await handler(request)
+            finally:
+                turn.end()
         bill.pay_bytes(_size_of(response))
         return response
 
@@ -156,6 +171,8 @@ class RateLimits:
     async def add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         """aiohttp's signal, right before the head of an answer is sent: how whoever asks stands now."""
         bill = bill_of(request)
+        if bill.turn is not None:
+            bill.turn.end()  # an answer in pieces is as long as its client is slow
         if bill.tightest is not None:
             for name, value in headers_of(bill.tightest).items():
                 response.headers.setdefault(name, value)  # a refusal by the owner has its own

@@ -16,7 +16,7 @@ from limits.storage.base import Storage
 from limits.strategies import FixedWindowRateLimiter
 
 COUNTS_MAX = 100_000
-"""Counts of one rate, some 20 MB. The count that is nearest to its end makes room: its owner gains little."""
+"""Counts of one rate, some 30 MB. The count that is nearest to its end makes room: its owner gains little."""
 
 FORGOTTEN_AT_ONCE = 4
 """More than are begun at once, so that they get fewer."""

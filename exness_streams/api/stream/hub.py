@@ -32,6 +32,9 @@ PACE_S = 0.05
 """Market data goes round at most this often; the first change after quiet goes at once."""
 
 LOOK_S = 0.5
+UNREAD_ALL_BYTES_MAX = 256 * 1024 * 1024
+"""May wait for all readers together: what each may have is too much when all have it."""
+
 HEARTBEAT_MS = 10_000
 STOP_GRACE_S = 1.0
 READERS_A_TURN = 25
@@ -66,11 +69,13 @@ class StreamHub(EventSink):
         *,
         readers_max: int = READERS_MAX,
         readers_per_account_max: int = READERS_PER_ACCOUNT_MAX,
+        unread_all_bytes_max: int = UNREAD_ALL_BYTES_MAX,
     ) -> None:
         self.counters: Counter[str] = Counter()
         self.slow_closed = self.refused = self.displaced = 0
         self._quotes_of, self._feed, self._worker = market, feed, worker
         self._readers_max, self._readers_per_account_max = readers_max, readers_per_account_max
+        self._unread_all_bytes_max = unread_all_bytes_max
         self._readers_per_address_max = max(1, readers_max // 2)
         self._all: set[Reader] = set()
         self._of_account: dict[str, list[Reader]] = {}
@@ -279,6 +284,18 @@ class StreamHub(EventSink):
             await asyncio.sleep(LOOK_S)
             self._tell_feed()
             self._beat()
+            self._relieve()
+
+    def _relieve(self) -> None:
+        """When too much waits for all readers together, those for whom the most does go, with what waits for them."""
+        waiting = {reader: reader.unread_bytes for reader in self._all}
+        too_much = sum(waiting.values()) - self._unread_all_bytes_max
+        for reader in sorted(waiting, key=waiting.__getitem__, reverse=True) if too_much > 0 else ():
+            self.give_up(reader)
+            reader.abort()
+            too_much -= waiting[reader]
+            if too_much <= 0:
+                return
 
     def _tell_feed(self) -> None:
         feed = self._feed.feed_status()

@@ -12,6 +12,10 @@ Symbols = frozenset[str] | None
 """What a reader wants to see; None: everything."""
 
 
+BATCHES_MAX = 256
+"""Kept of one state of the market; nearly all readers want one of a few."""
+
+
 class MarketBatch(NamedTuple):
     """Frames of `updates` symbols, one after the other."""
 
@@ -61,6 +65,8 @@ class MarketBoard:
         if batch is None:
             changed = [symbol for symbol, listed in self._listed.items() if listed.version > version]
             frames = [self._frame(symbol, form) for symbol in changed if symbols is None or symbol in symbols]
+            if len(self._batches) >= BATCHES_MAX:  # readers choose their symbols, and a market may be at rest for long
+                self._batches.clear()
             batch = self._batches[version, form, symbols] = MarketBatch(b"".join(frames), len(frames))
         return batch
 
