@@ -291,11 +291,14 @@ def test_the_other_tabs_follow(trader: Trader, visit: Visit, email: str) -> None
     beside = visit(trader.url, beside=trader)
     beside.page.goto(beside.url)
     expect_signed_in(beside, email)
+    beside.see("account-menu").click()
+    beside.see("reset-confirm").fill("RESET")
     trader.see("account-menu").click()
     trader.see("sign-out").click()
     expect_guest(trader)
     beside.expect_toast("You are signed out")
     expect_guest(beside)
+    expect(beside.see("account-dialog"), "what it asks is about the account before").to_be_hidden()
 
 
 def test_keys_are_made_shown_once_used_and_revoked(trader: Trader, platform: PlatformThread) -> None:

@@ -164,3 +164,30 @@ test('where prices come from is known once it was said, and a message without it
   store.setFeed({ status: 'connected', source: 'backpack' });
   assert.equal(store.source, 'backpack');
 });
+
+test('of an account that is shown no longer nothing is left, and nothing more is taken', () => {
+  const { store, frames, seen } = setUp();
+  store.takeEvent({ ...OPENED, sequence: 4 });
+  store.takeEvent({ ...ORDER, type: 'OrderPlaced', eventId: '0-2-0', sequence: 5 });
+  store.takeMarketData({ symbol: 'SOL_USDC', price: '151', bid: '149', ask: '152', timestamp: 1 });
+  store.select('SOL_USDC', 'p1');
+  /** @type {string[]} */
+  const told = [];
+  store.watch(['positions', 'orders', 'account', 'closed'], (changes) => told.push(...changes.keys()));
+  frames.next();
+  told.length = 0;
+  store.forgetAccount();
+  frames.next();
+  for (const topic of ['positions', 'orders', 'account', 'closed']) assert.ok(told.includes(topic), topic);
+  assert.deepEqual([store.positions.size, store.orders.size, store.totals, store.figures, store.freeCash, store.selectedPosition], [0, 0, null, null, null, null]);
+  assert.deepEqual(store.positionsOf('SOL_USDC'), []);
+  assert.equal(String(store.usedMargin), '0');
+  assert.equal(String(store.quotes.get('SOL_USDC')?.ask), '152', 'the market is for everybody');
+  seen.events.length = 0;
+  store.takeEvent({ ...CLOSED, sequence: 6 });
+  store.expect(9);
+  assert.deepEqual([seen.events, seen.gaps], [[], 0]);
+  store.takeSnapshot(snapshot(1));
+  store.takeEvent({ ...OPENED, sequence: 2 });
+  assert.equal(store.positions.size, 1, 'the other account counts from its own beginning');
+});
