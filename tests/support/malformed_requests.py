@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 JSON = "application/json"
+NO_ID = "nothing"
+NEEDS_SESSION = ("/keys", "/sessions", "/operator/")
+"""Parts of paths that answer 401 or 403 to who has not signed in, whatever was sent."""
 WRONG_NUMBERS = [
     "NaN", "1e400", "-1", "0", "-0", '"abc"', '"1,5"', '""', "true", "[1]", "{}", '"0x10"', "1e-300", "9" * 40,
     '"\u0661"', '"1e5"',
@@ -59,14 +62,15 @@ class MalformedRequests:
     def __init__(self, document: Mapping[str, Any], rng: random.Random) -> None:
         self._rng = rng
         self._schemas = document["components"]["schemas"]
-        self._methods_of = {path: {name.upper() for name in found} for path, found in document["paths"].items()}
+        self._methods_of = {
+            path.replace("{id}", NO_ID): {name.upper() for name in found} for path, found in document["paths"].items()
+        }
         self._operations = [
-            self._operation(method.upper(), path, found)
+            self._operation(method.upper(), path.replace("{id}", NO_ID), found)
             for path, operations in document["paths"].items()
             for method, found in operations.items()
             if path not in ("/ws", "/", "/metrics", "/livez", "/readyz", "/api/v1/openapi.json", "/api/v1/markets")
-            and "/auth/" not in path and "{" not in path and "/keys" not in path and "/operator" not in path
-        ]  # fmt: skip
+        ]
         self._with_body = [one for one in self._operations if one.schema is not None]
         self._readers = [one for one in self._operations if one.method == "GET"]
         self._kinds: list[Callable[[], Malformed]] = [
@@ -97,6 +101,8 @@ class MalformedRequests:
     ) -> Malformed:
         if not isinstance(body, bytes):
             body = b"{" + b",".join(json.dumps(name).encode() + b":" + raw for name, raw in body.items()) + b"}"
+        if any(part in operation.path for part in NEEDS_SESSION):
+            statuses = (*statuses, 401, 403)
         named = {"Content-Type": JSON} | {name.replace("_", "-"): value for name, value in headers.items()}
         return Malformed(what, operation.method, operation.path, body, named, frozenset(statuses))
 
@@ -155,12 +161,13 @@ class MalformedRequests:
         return self._send("too long", operation, self._body(operation) | {"x": b'"%s"' % (b"x" * 17_000)}, 413)
 
     def _account(self) -> Malformed:
-        operation = self._rng.choice([one for one in self._operations if "candles" not in one.path])
+        ways = [one for one in self._operations if not any(part in one.path for part in ("candles", "/auth/"))]
+        operation = self._rng.choice(ways)
         account = self._rng.choice(WRONG_ACCOUNTS)
         return self._send(f"account {account!r}", operation, self._body(operation), 400, X_Account=account)
 
     def _key(self) -> Malformed:
-        operation = self._rng.choice([one for one in self._with_body if one.example])
+        operation = self._rng.choice([one for one in self._with_body if one.example and "/auth/" not in one.path])
         key = self._rng.choice(WRONG_KEYS)
         return self._send(f"key {key!r}", operation, self._body(operation), 400, Idempotency_Key=key)
 
@@ -182,4 +189,5 @@ class MalformedRequests:
         wrong = self._rng.choice(["{}/", "/{}", "{}%00", "{}.json", "{}/x", "{}%2f", "/api{}", "{};a"]).format(
             operation.path
         )
-        return Malformed(wrong, operation.method, wrong, b"", {"Content-Type": JSON}, frozenset({404}))
+        statuses = {404, 401, 403, 405} if any(part in operation.path for part in NEEDS_SESSION) else {404}
+        return Malformed(wrong, operation.method, wrong, b"", {"Content-Type": JSON}, frozenset(statuses))
