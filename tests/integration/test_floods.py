@@ -12,6 +12,8 @@ import pytest
 from aiohttp import WSMsgType
 from platform_harness import OPEN, STATE, PlatformThread, Reply
 
+from exness_streams.api.access.rate_limits import STREAM_COST
+
 BUY = {"margin": 10, "asset": "SOL", "type": "long"}
 DEPOSIT = "/api/v1/account/deposit"
 READS = 400
@@ -123,7 +125,7 @@ async def test_pings_are_answered(platform: PlatformThread) -> None:
 async def test_who_connects_too_often_is_told_to_wait(platform: PlatformThread) -> None:
     url = f"http://127.0.0.1:{platform.port}/ws?account=coming-and-going"
     async with aiohttp.ClientSession() as session:
-        for _ in range(READS):
+        for _ in range(READS // STREAM_COST):
             async with session.ws_connect(url):
                 pass
         async with session.get(url, headers={"Connection": "upgrade", "Upgrade": "websocket"}) as response:

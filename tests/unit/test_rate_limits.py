@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from exness_streams.api.access.address import ClientAddresses
-from exness_streams.api.access.rate_limits import BYTES_OF_ONE, RateLimits, bill_of, refusal_s
+from exness_streams.api.access.rate_limits import BYTES_OF_ONE, STREAM_COST, RateLimits, bill_of, refusal_s
 from exness_streams.api.access.rate_metrics import RateCollector
 from exness_streams.api.access.rates import Standing
 from exness_streams.api.access.turns import AT_ONCE
@@ -205,12 +205,20 @@ async def test_a_large_answer_costs_more(path: str, cost: int) -> None:
 
 
 async def test_a_stream_counts_when_it_connects_and_by_what_it_asks_for() -> None:
-    async with served(rate_limit="5 per minute") as (_, client):
+    async with served(rate_limit=f"{STREAM_COST + 4} per minute") as (_, client):
         async with client.ws_connect("/ws?account=a") as socket:
             await socket.send_str(str(3 * BYTES_OF_ONE))
             await socket.close()
         assert await statuses(client, 2, account="a") == [200, 429]
         assert await statuses(client, 1) == [200]
+
+
+async def test_streams_keep_no_turn() -> None:
+    async with served(rate_limit="1000 per minute") as (_, client):
+        streams = [await client.ws_connect("/ws?account=a") for _ in range(3 * AT_ONCE)]
+        assert await statuses(client, 1, account="a") == [200]
+        for stream in streams:
+            await stream.close()
 
 
 async def test_so_many_accounts_are_begun_from_an_address() -> None:

@@ -22,6 +22,9 @@ from exness_streams.domain.hosts import is_loopback
 BYTES_OF_ONE = 32 * 1024
 """An answer costs one more request for each of these that it has."""
 
+STREAM_COST = 5
+"""So many requests is connecting a stream: a connection of its own, a handshake, the account and the market."""
+
 FRAMES_RATE = "100 per 10 seconds"
 """What a stream's client may send. Who needs more has misunderstood something."""
 
@@ -98,10 +101,10 @@ class Bill:
         """The account or key that pays, as it is counted; None when only the address does."""
         return next((purse.name for purse in self._purses if purse.scope != "address"), None)
 
-    async def pay(self) -> None:
-        """Count the request. 429, in a while, when somebody has none left: the others pay nothing then."""
+    async def pay(self, cost: int) -> None:
+        """Count the request as so many. 429, in a while, when somebody has none left: the others pay nothing then."""
         for purse in self._purses:
-            standing = purse.rate.take(purse.name)
+            standing = purse.rate.take(purse.name, cost)
             if self.tightest is None or standing.remaining < self.tightest.remaining:
                 self.tightest = standing
             if not standing.is_allowed:
@@ -144,8 +147,8 @@ class RateLimits:
         if request.path in UNLIMITED or request.get(PASSED_ON):  # the worker that took it has counted
             return await handler(request)
         bill = request[_BILL] = Bill(self._purses(request), self.counters)
-        await bill.pay()
-        if bill.payer is None or hdrs.UPGRADE in request.headers:  # a stream stays for long
+        await bill.pay(STREAM_COST if hdrs.UPGRADE in request.headers else 1)
+        if bill.payer is None:
             response = await handler(request)
         else:
             turn = bill.turn = await self._turns.take(bill.payer)
@@ -172,7 +175,7 @@ class RateLimits:
         """aiohttp's signal, right before the head of an answer is sent: how whoever asks stands now."""
         bill = bill_of(request)
         if bill.turn is not None:
-            bill.turn.end()  # an answer in pieces is as long as its client is slow
+            bill.turn.end()  # an answer in pieces is as long as its client is slow, and a stream as long as it likes
         if bill.tightest is not None:
             for name, value in headers_of(bill.tightest).items():
                 response.headers.setdefault(name, value)  # a refusal by the owner has its own
