@@ -21,6 +21,20 @@ GOODBYE: dict[str, Any] = {"ssl_shutdown_timeout": 2.0} if sys.version_info >= (
 """How long a client may take to answer the end of a connection. asyncio's own 30 s would keep its place for nothing."""
 
 
+def feed(protocol: Any, data: bytes) -> None:
+    """Give bytes to a protocol of either kind, as its transport would."""
+    if not hasattr(protocol, "get_buffer"):
+        protocol.data_received(data)
+        return
+    rest = memoryview(data)
+    while rest:
+        buffer = protocol.get_buffer(len(rest))
+        count = min(len(buffer), len(rest))
+        buffer[:count] = rest[:count]
+        protocol.buffer_updated(count)
+        rest = rest[count:]
+
+
 class TlsArrival(asyncio.Protocol):
     """A connection until its handshake is done; then its handler is, and this one is forgotten."""
 
@@ -59,11 +73,20 @@ class TlsArrival(asyncio.Protocol):
         self._shaking = asyncio.create_task(self._shake(raw))
 
     async def _shake(self, raw: asyncio.Transport) -> None:
+        hello, self._early = bytes(self._early), bytearray()
         loop = asyncio.get_running_loop()
-        try:
-            secured = await loop.start_tls(
+        securing = asyncio.ensure_future(
+            loop.start_tls(
                 raw, self, self._context, server_side=True, ssl_handshake_timeout=self._handshake_s_max, **GOODBYE
             )
+        )
+        if hello:
+            # In the first turn it takes the connection over, in the second it begins with it. Nothing is read before.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            feed(raw.get_protocol(), hello)
+        try:
+            secured = await securing
         except (OSError, asyncio.TimeoutError):  # a stranger's fault, or mistake
             self._end(raw)
             return
@@ -80,7 +103,7 @@ class TlsArrival(asyncio.Protocol):
             handler.data_received(bytes(self._early))
 
     def data_received(self, data: bytes) -> None:
-        """asyncio's: what came with the end of the handshake."""
+        """asyncio's: what came before the handshake had the connection (uvloop), or with its end."""
         self._early += data
         if len(self._early) > EARLY_BYTES_MAX and self._raw is not None:
             self._end(self._raw)

@@ -92,9 +92,10 @@ async def test_a_stream_by_wss(platform: TlsPlatform) -> None:
         assert (await stream.receive_json(timeout=10))["type"] == "state"
 
 
-async def test_who_does_not_trust_the_authority_is_not_connected(platform: TlsPlatform) -> None:
-    async with aiohttp.ClientSession() as client, refused_for_its_certificate():
-        await client.get(f"https://127.0.0.1:{platform.port}/livez")
+def test_who_does_not_trust_the_authority_is_not_connected(platform: TlsPlatform) -> None:
+    connection = socket.create_connection(("127.0.0.1", platform.port), 10)
+    with connection, pytest.raises(ssl.SSLCertVerificationError):
+        ssl.create_default_context().wrap_socket(connection, server_hostname="127.0.0.1")
 
 
 def test_old_versions_are_refused(platform: TlsPlatform) -> None:
