@@ -6,10 +6,12 @@ import json
 import os
 from collections.abc import Iterator
 
+import aiohttp
 import pytest
 from broker import Broker
-from deployment import Deployment, ask, can_use_loopback_addresses, until, without_topics
+from deployment import Deployment, ask, can_use_loopback_addresses, signed_in, until, without_topics
 from gateway import Gateway, NginxMissing, nginx_command
+from mail_server import Mailbox, parts_of
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 PARTITIONS = 8
@@ -19,7 +21,13 @@ pytestmark = pytest.mark.skipif(not can_use_loopback_addresses(), reason="needs 
 
 
 @pytest.fixture(scope="module")
-def deployment(tmp_path_factory: pytest.TempPathFactory, broker: Broker) -> Iterator[Deployment]:
+def mailbox() -> Iterator[Mailbox]:
+    with Mailbox() as mailbox:
+        yield mailbox
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory, broker: Broker, mailbox: Mailbox) -> Iterator[Deployment]:
     try:
         nginx_command()
     except NginxMissing as missing:
@@ -28,7 +36,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory, broker: Broker) -> Iter
         pytest.skip(str(missing))
     directory = tmp_path_factory.mktemp("deployment")
     without_topics(directory, broker)
-    deployment = Deployment(directory, broker.address)
+    deployment = Deployment(directory, broker.address, SMTP_HOST="127.0.0.1", SMTP_PORT=str(mailbox.port))
     try:
         deployment.start("market-data-1", *ENGINES)
         deployment.open_gateway()
@@ -90,6 +98,44 @@ def test_a_client_passes_for_no_worker(deployment: Deployment, gateway: Gateway)
     path = "/api/v1/candles?symbol=SOL_USDC&interval=1m&limit=1"
     for _ in range(6):
         assert ask(gateway.url + path, X_Exness_Forwarded="1")[0] == 200
+
+
+ORDER = {"margin": 10, "asset": "SOL", "type": "long", "leverage": 2}
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def test_who_signs_in_trades_through_any_engine(deployment: Deployment, gateway: Gateway, mailbox: Mailbox) -> None:
+    until(lambda: tradable(gateway))
+    assert ask(f"{gateway.url}/api/v1/positions/open", body=ORDER)[0] == 401
+    token = signed_in(gateway.url, mailbox, "ann@example.com")
+    assert mailbox.link("ann@example.com").startswith(f"{gateway.url}/")  # where the page is, not where an engine is
+    status, body = ask(f"{gateway.url}/api/v1/positions/open", body=ORDER, **bearer(token))
+    assert status == 201, body
+    position = json.loads(body)["positionId"]
+    for name in ENGINES:
+        status, body = ask(f"{deployment.services[name].url}/api/v1/state", **bearer(token))
+        assert (status, [one["positionId"] for one in json.loads(body)["positions"]]) == (200, [position])
+    other = signed_in(gateway.url, mailbox, "bob@example.com")
+    assert ask(f"{gateway.url}/api/v1/positions/close", body={"positionId": position}, **bearer(other))[0] == 404
+    gateway.stop()
+    gateway.start()
+    assert ask(f"{gateway.url}/api/v1/positions/close", body={"positionId": position}, **bearer(token))[0] == 200
+    assert ask(f"{gateway.url}/api/auth/logout", body={}, **bearer(token))[0] == 200
+    for name in ENGINES:
+        assert ask(f"{deployment.services[name].url}/api/v1/state", **bearer(token))[0] == 401
+    written = "\n".join([*gateway.accesses(), gateway.errors(), *(one.said() for one in deployment.services.values())])
+    assert token not in written
+    assert parts_of(mailbox.link("ann@example.com"))["token"] not in written
+
+
+@pytest.mark.parametrize("path", ["/", "/ws?symbols=SOL_USDC"])
+async def test_streams_come_through_the_gateway(gateway: Gateway, path: str) -> None:
+    async with aiohttp.ClientSession() as client, client.ws_connect(gateway.url + path) as stream:
+        kinds = {(await stream.receive_json(timeout=20))["type"] for _ in range(6)}
+    assert {"connection", "market_data"} <= kinds
 
 
 def test_a_restart_of_the_gateway_strands_nobody(deployment: Deployment, gateway: Gateway) -> None:

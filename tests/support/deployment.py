@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import ssl
@@ -21,6 +22,7 @@ import yaml
 from broker import Broker
 from gateway import Gateway
 from kafka_harness import KafkaHarness
+from mail_server import Mailbox, parts_of
 from platform_process import environment
 from ports import free_port
 
@@ -186,15 +188,30 @@ def can_use_loopback_addresses() -> bool:
     return os.uname().sysname == "Linux"
 
 
-def ask(url: str, context: ssl.SSLContext | None = None, **headers: str) -> tuple[int, bytes]:
-    """GET: the status and the body."""
-    request = urllib.request.Request(url, headers={name.replace("_", "-"): value for name, value in headers.items()})
+def ask(url: str, context: ssl.SSLContext | None = None, body: Any = None, **headers: str) -> tuple[int, bytes]:
+    """GET, or with a body POST: the status and the body of the answer."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    if body is not None:
+        named["Content-Type"] = "application/json"
+    request = urllib.request.Request(url, None if body is None else json.dumps(body).encode(), named)
     try:
         with urllib.request.urlopen(request, timeout=15, context=context) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as refused:
         with refused:
             return refused.code, refused.read()
+
+
+def signed_in(url: str, mailbox: Mailbox, email: str, context: ssl.SSLContext | None = None) -> str:
+    """Sign in by a mailed link. Returns the token of the session."""
+    before = len(mailbox.mails)
+    until(lambda: ask(f"{url}/api/auth/login", context, {"email": email})[0] == 200)
+    until(lambda: len(mailbox.mails) > before)
+    redeemed = {**parts_of(mailbox.link(email)), "nonce": "the nonce of a page, " + email}
+    status, body = until(lambda: (answer := ask(f"{url}/api/auth/verify", context, redeemed))[0] != 503 and answer)
+    assert status == 200, body
+    token: str = json.loads(body)["token"]
+    return token
 
 
 def until(condition: Callable[[], Any]) -> Any:
