@@ -254,6 +254,7 @@ class Connections:
     def has_answered(self, connection: Connection) -> None:
         """The request is answered."""
         connection.is_busy = False
+        self._leave(connection, Wait.HEAD)
         self._enter(connection, Wait.IDLE)
 
     def stalls(self, connection: Connection) -> None:
