@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,12 +11,23 @@ import pytest
 from account_events import closed, reset
 from history_log import Log, batch, take, worker
 
+from exness_streams.api.access.rate_limits import Bill
 from exness_streams.api.chunked_answer import BrokenOff
-from exness_streams.api.views.history import Query, TradesView, _History, _page
+from exness_streams.api.views.history import COST_OF_PIECE, Query, TradesView, _History, _page
 from exness_streams.engine.history import READ_MAX, HistoryHost, NotOwned
 
 TRADES = 5 * READ_MAX // 2
 ALL = Query(500)
+UNPAID = Bill([], Counter())
+
+
+class CountingBill(Bill):
+    def __init__(self) -> None:
+        super().__init__([], Counter())
+        self.paid = 0
+
+    def pay_more(self, cost: int) -> None:
+        self.paid += cost
 
 
 async def filled(trades: int = TRADES) -> HistoryHost:
@@ -92,7 +104,7 @@ async def test_a_worker_that_stops_breaks_it_off() -> None:
 @pytest.mark.parametrize("limit", [1, 199, 200, 201, 499, 500])
 async def test_a_page_is_as_long_as_it_is_asked_to_be(limit: int) -> None:
     history = history_of(await filled())
-    page, cursor = await _page(history, Query(limit))
+    page, cursor = await _page(history, Query(limit), UNPAID)
     assert [trade.trade_id for trade in page] == [f"0-{n}-0" for n in range(TRADES, TRADES - limit, -1)]
     assert (cursor is None) is (limit == TRADES)
 
@@ -101,10 +113,17 @@ async def test_filters_look_through_all() -> None:
     host = worker(Log())
     events = [closed(n, symbol="BTC_USDC" if n in (3, 450) else "SOL_USDC") for n in range(1, 501)]
     await host.fold(0, batch(*events))
-    page, cursor = await _page(history_of(host), Query(50, symbol="BTC_USDC"))
+    page, cursor = await _page(history_of(host), Query(50, symbol="BTC_USDC"), UNPAID)
     assert ([trade.trade_id for trade in page], cursor) == (["0-450-0", "0-3-0"], None)
-    (one,), cursor = await _page(history_of(host), Query(1, symbol="BTC_USDC"))
+    (one,), cursor = await _page(history_of(host), Query(1, symbol="BTC_USDC"), UNPAID)
     assert cursor is not None
     assert one.trade_id == "0-450-0"
-    (one,), cursor = await _page(history_of(host), Query(1, before=449, symbol="BTC_USDC"))
+    (one,), cursor = await _page(history_of(host), Query(1, before=449, symbol="BTC_USDC"), UNPAID)
     assert (one.trade_id, cursor) == ("0-3-0", None)
+
+
+async def test_looking_through_many_trades_for_few_costs_as_much_as_it_looks_through() -> None:
+    history, filtered, plain = history_of(await filled()), CountingBill(), CountingBill()
+    assert await _page(history, Query(50, symbol="BTC_USDC"), filtered) == ([], None)
+    await _page(history, ALL, plain)
+    assert (filtered.paid, plain.paid) == (COST_OF_PIECE * 3, 0)

@@ -115,10 +115,14 @@ class Bill:
     def pay_bytes(self, size: int) -> None:
         """Count what an answer of this size costs more than any. It is given in any case: the next one waits."""
         if size >= BYTES_OF_ONE:
-            for purse in self._purses:
-                standing = purse.rate.take(purse.name, size // BYTES_OF_ONE)
-                if self.tightest is None or standing.remaining < self.tightest.remaining:
-                    self.tightest = standing
+            self.pay_more(size // BYTES_OF_ONE)
+
+    def pay_more(self, cost: int) -> None:
+        """Count so many requests more for work that an answer takes. It is given in any case: the next one waits."""
+        for purse in self._purses:
+            standing = purse.rate.take(purse.name, cost)
+            if self.tightest is None or standing.remaining < self.tightest.remaining:
+                self.tightest = standing
 
 
 class RateLimits:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, get_args
 from aiohttp import web
 
 from exness_streams.api.access.caller import account_of
+from exness_streams.api.access.rate_limits import Bill, bill_of
 from exness_streams.api.accounts import Accounts
 from exness_streams.api.answers import json_response
 from exness_streams.api.api_view import ApiView
@@ -33,6 +34,9 @@ from exness_streams.messages import EquityMessage, EquityPoint, TradeMessage, Tr
 LIMIT_MAX = 500
 TRADES_DEFAULT = 50
 POINTS_DEFAULT = 500
+
+COST_OF_PIECE = 2
+"""So many requests is looking through READ_MAX trades for those that a filter asks for."""
 
 CATCH_UP_S = 1.0
 """How long a first page waits for events that are still on their way. After that it shows what is there."""
@@ -88,7 +92,7 @@ class TradesView(ApiView):
         query = read_query(request, TRADES_DEFAULT, "limit", "cursor", "symbol", "reason")
         try:
             history = await _history_of(self._accounts, self._histories, account_id, query)
-            page, cursor = await _page(history, query)
+            page, cursor = await _page(history, query, bill_of(request))
         except NotOwned as error:
             raise _not_now(error) from None
         message = TradesMessage(
@@ -162,7 +166,7 @@ async def _history_of(accounts: Accounts, histories: Histories, account_id: str,
     return _History(histories, cell.partition, account_id, histories.head(cell.partition, account_id))
 
 
-async def _page(history: _History, query: Query) -> tuple[list[Trade], str | None]:
+async def _page(history: _History, query: Query, bill: Bill) -> tuple[list[Trade], str | None]:
     """The newest trades that are asked for, and the cursor of those before them. NotOwned."""
     first, end = history.head.trades_from, _end(history.head.trades.end, query)
     found: list[tuple[int, Trade]] = []
@@ -172,6 +176,8 @@ async def _page(history: _History, query: Query) -> tuple[list[Trade], str | Non
         begin = max(first, end - wanted)
         found += [(number, trade) for number, trade in history.trades(begin, end) if query.includes(trade)]
         end = begin
+        if is_filtered:  # a filter may have to look through all that there is, for a small answer
+            bill.pay_more(COST_OF_PIECE)
         await asyncio.sleep(0)
     page = found[: query.limit]
     return [trade for _, trade in page], _cursor_of(page[-1][0]) if len(found) > query.limit else None
