@@ -14,6 +14,8 @@ from cli_fakes import check_one_line, command, plain_environment
 
 from exness_streams.cli import environment_file
 from exness_streams.cli.environment_file import environment_text, write_secret_file
+from exness_streams.settings.names import setting_names
+from exness_streams.settings.platform import UNPREFIXED, load_settings
 
 __all__ = ["plain_environment"]  # a fixture
 
@@ -29,6 +31,21 @@ def test_it_sets_what_sign_in_needs() -> None:
     assert values["EXNESS_AUTH"] == "required"
     for name in ("EXNESS_SECRET_KEY", "EXNESS_PEPPER"):
         assert re.fullmatch(r"[A-Za-z0-9_-]{64}", values[name])  # 48 bytes, and nothing that a shell or compose reads
+
+
+def test_every_line_is_a_setting_and_all_together_start_a_platform(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also the lines that are there to be filled in, as they stand."""
+    proposed = set_by(re.sub(r"^# (?=[A-Z_]+=)", "", environment_text(), flags=re.MULTILINE))
+    assert set(proposed) <= setting_names() | set(UNPREFIXED)
+    assert {"SMTP_HOST", "SMTP_PASS", "EXNESS_OPERATORS", "EXNESS_ALLOWED_HOSTS", "FRONTEND_URL"} <= set(proposed)
+    for name, value in proposed.items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings(host="0.0.0.0")
+    assert (settings.auth, settings.smtp_host, settings.operators) == (
+        "required",
+        "smtp.example.com",
+        ("you@example.com",),
+    )
 
 
 def test_no_secret_is_made_twice() -> None:
