@@ -261,6 +261,9 @@ def test_signing_out_ends_the_session_at_once(platform: PlatformThread, mailbox:
         assert (reply.status, code(reply)) == (401, "UNAUTHORIZED")
     assert anna.post("/api/auth/logout", {}).status == 200
     assert other.get(STATE).status == 200
+    wrong = other.post("/api/auth/logout", {}, X_Account="another")
+    assert (wrong.status, code(wrong)) == (409, "ACCOUNT_CHANGED")
+    assert other.get(STATE).status == 200
 
 
 def test_sessions_are_seen_and_ended(platform: PlatformThread, mailbox: Mailbox) -> None:

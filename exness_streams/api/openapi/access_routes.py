@@ -78,8 +78,7 @@ ACCESS_TEXTS = (
         tag="access",
         summary="End the session that asks, and its streams",
         answers={200: answers.Done},
-        refusals=("FORBIDDEN", "NOT_READY", "REBALANCING", "OUTCOME_UNKNOWN"),
-        for_account=False,
+        refusals=_OF_A_SESSION,
     ),
     RouteText(
         method="GET",

@@ -172,8 +172,11 @@ class LogoutView(ApiView):
         self._end_at_owner = sign_in.forwarding.to_owner_of(_own_account)(self._end)
 
     async def post(self, request: web.Request) -> web.StreamResponse:
-        """End the session that asks. Whoever has none is signed out already."""
-        is_signed_in = REFUSED not in request and caller_of(request).kind == "session"
+        """End the session that asks, unless the page shows another account. Whoever has none is signed out already."""
+        refused = request.get(REFUSED)
+        if refused is not None and refused.status != 401:
+            raise refused
+        is_signed_in = refused is None and caller_of(request).kind == "session"
         return await self._end_at_owner(request) if is_signed_in else self._done(request)
 
     async def _end(self, request: web.Request) -> web.Response:
