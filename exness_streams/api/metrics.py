@@ -150,8 +150,7 @@ class _CellWork(WorkMetrics):
 class ApiMetrics:
     """Answers and their durations, by route and outcome."""
 
-    def __init__(self, registry: CollectorRegistry, *, is_shared: bool) -> None:
-        self._is_shared = is_shared
+    def __init__(self, registry: CollectorRegistry) -> None:
         self._known: dict[tuple[str, str, str], Histogram] = {}
         self._duration = Histogram(
             "exness_api_request_duration_seconds",
@@ -345,4 +344,4 @@ class WorkerMetrics:
     def show(self, engine: Engine) -> ApiMetrics:
         """Show all of an engine. Returns what measures its API."""
         self.registry.register(EngineCollector(engine, self._cells))
-        return ApiMetrics(self.registry, is_shared=engine.is_shared)
+        return ApiMetrics(self.registry)
