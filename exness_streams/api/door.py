@@ -23,6 +23,9 @@ KNOWN_MAX = 256
 SHOWN_MAX = 128
 """Characters of a host or an origin that a refusal repeats."""
 
+ACTING_GETS = frozenset({"/api/auth/verify"})
+"""Of the original's making: a page of another site must not sign its visitor in as somebody else."""
+
 _READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 
 
@@ -89,7 +92,8 @@ class Door:
         self.check_host(request)
         if (answer := self._headers.preflight(request)) is not None:
             return answer
-        if request.method not in _READING or hdrs.UPGRADE in request.headers or is_preflight(request):
+        acts = request.method not in _READING or hdrs.UPGRADE in request.headers or request.path in ACTING_GETS
+        if acts or is_preflight(request):
             self.check_origin(request)
         return await handler(request)
 

@@ -153,6 +153,21 @@ def test_a_mail_signs_in(platform: PlatformThread, mailbox: Mailbox, path: str) 
     assert carl.get("/api/v1/trades").json["trades"][0]["positionId"] == opened.json["positionId"]
 
 
+@pytest.mark.parametrize(
+    ("origin", "base"),
+    [
+        ("", "http://127.0.0.1:{port}"),
+        ("http://127.0.0.1:{port}", "http://127.0.0.1:{port}"),
+        ("https://127.0.0.1:{port}", "https://127.0.0.1:{port}"),  # behind a proxy that speaks TLS
+        (PAGE, "http://127.0.0.1:{port}"),  # no page of ours is there
+    ],
+)
+def test_the_mail_leads_to_our_page(platform: PlatformThread, mailbox: Mailbox, origin: str, base: str) -> None:
+    headers = {"Origin": origin.format(port=platform.port)} if origin else {}
+    assert ask(platform, "/api/auth/login", {"email": "lisa@example.com"}, **headers).status == 200
+    assert mailbox.link("lisa@example.com").startswith(base.format(port=platform.port) + "/#verify?token=")
+
+
 def test_the_account_hangs_on_the_address_alone(platform: PlatformThread, mailbox: Mailbox) -> None:
     one = signed_in(platform, mailbox, "dora@example.com")
     two = signed_in(platform, mailbox, "dora@example.com")
@@ -221,6 +236,8 @@ def test_an_old_link_is_refused(platform: PlatformThread) -> None:
         {"Accept": "text/html"},
         {"Sec-Purpose": "prefetch", "Sec-Fetch-Mode": "no-cors"},
         {"Purpose": "prefetch"},
+        {"Sec-Fetch-Mode": "no-cors", "Accept": "image/*,*/*"},
+        {"Sec-Fetch-Mode": "nested-navigate"},
     ],
 )
 def test_who_only_opens_a_link_redeems_nothing(
@@ -232,6 +249,9 @@ def test_who_only_opens_a_link_redeems_nothing(
     seen = platform.send("GET", path, headers=headers)
     assert (seen.status, seen.headers["Location"]) == (303, f"/#verify?token={parts['token']}&email={parts['email']}")
     assert platform.send("HEAD", path).status == 200
+    assert entries_of(platform) == before
+    stranger = platform.send("GET", path, headers={"Origin": "https://evil.example", "Sec-Fetch-Mode": "cors"})
+    assert (stranger.status, code(stranger)) == (403, "FORBIDDEN")
     assert entries_of(platform) == before
     # As the original's page does it.
     redeemed = platform.send("GET", path, headers={"Origin": PAGE, "Sec-Fetch-Mode": "cors"})

@@ -47,7 +47,9 @@ class SignIn:
         query = f"token={token}&email={quote(email, safe='')}"
         if self._frontend_url:
             return f"{self._frontend_url}/auth/verify?{query}"
-        return f"{origin_of(request) or f'{self._scheme}://{request.host}'}/#verify?{query}"
+        origin = origin_of(request)
+        is_ours = origin.lower().partition("://")[2] == request.host.lower()  # else of an application of somebody's own
+        return f"{origin if is_ours else f'{self._scheme}://{request.host}'}/#verify?{query}"
 
     def is_secure(self, request: web.Request) -> bool:
         """Whether the client came by https, also where a proxy has ended that."""
@@ -257,6 +259,9 @@ async def _own_account(request: web.Request) -> str:
 def _is_navigation(request: web.Request) -> bool:
     """Whether a person opened the link, or a browser or a scanner looks ahead: no page asked for it on purpose."""
     headers = request.headers
-    if headers.get("Sec-Fetch-Mode") == "navigate" or "Sec-Purpose" in headers or "Purpose" in headers:
+    if "Sec-Purpose" in headers or "Purpose" in headers:
         return True
-    return "Sec-Fetch-Mode" not in headers and "text/html" in headers.get("Accept", "")
+    mode = headers.get("Sec-Fetch-Mode")
+    if mode is None:
+        return "text/html" in headers.get("Accept", "")
+    return mode not in ("cors", "same-origin")  # no-cors: a picture, a style, a frame of any site
