@@ -144,7 +144,8 @@ def with_limits(directory: Path, minutes: float) -> list[Figure]:
 
 def without_limits(directory: Path, minutes: float) -> list[Figure]:
     """Readers of a large account, and another client's deposits."""
-    quiet, flooded = [], []
+    quiet: list[Seen] = []
+    flooded: list[Seen] = []
     with RunningPlatform(directory / "unlimited") as platform:
         platform.wait_for_quotes()
         fill(platform)
