@@ -20,6 +20,7 @@ from exness_streams.transport.faults import LogFault
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_S = "1"
+SIGN_IN = {"WWW-Authenticate": "Bearer"}
 FIELD_SHOWN_MAX = 64
 """Characters of a field's name that a complaint repeats."""
 
@@ -58,6 +59,7 @@ class ApiError(Exception):
     def of(cls, rejection: Rejection, headers: dict[str, str] | None = None) -> ApiError:
         """The answer to a command that was rejected."""
         status = _STATUS_OF.get(rejection.code, 400)
+        headers = (SIGN_IN | (headers or {})) if status == 401 else headers
         return cls(status, rejection.code.value, rejection.message, rejection.details, headers)
 
 

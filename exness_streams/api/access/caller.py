@@ -8,13 +8,12 @@ from typing import Any, Literal, NamedTuple
 
 from aiohttp import web
 
-from exness_streams.api.errors import ApiError, invalid_request
+from exness_streams.api.errors import SIGN_IN, ApiError, invalid_request
 from exness_streams.domain.identity import Scope, of_key, of_session
 from exness_streams.identity.api_keys import ShownKey
 
 DEFAULT_ACCOUNT = "demo"
 COOKIE = "exness_session"
-SIGN_IN = {"WWW-Authenticate": "Bearer"}
 _ACCOUNT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 Kind = Literal["guest", "open", "session", "key"]

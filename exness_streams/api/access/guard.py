@@ -111,7 +111,7 @@ class Guard:
         if caller.reads_another and was_vouched_for(request):
             return
         if (refused := self.refusal(caller, cell, reading=request.method in _READING)) is not None:
-            raise ApiError.of(refused, _HEADERS.get(refused.code.value))
+            raise ApiError.of(refused)
 
     def refusal(self, caller: Caller, cell: Cell, *, reading: bool) -> Rejection | None:
         """Why a caller may not read, or change, its account now. cell: of the caller's own account."""
@@ -171,7 +171,6 @@ class Guard:
         return claims
 
 
-_HEADERS = {"UNAUTHORIZED": {"WWW-Authenticate": "Bearer"}}
 _VOUCHED = web.RequestKey("vouched", bool)
 
 
