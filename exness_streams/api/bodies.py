@@ -14,6 +14,7 @@ from exness_streams.api.errors import invalid_request
 from exness_streams.api.requests import TIME_MS_MAX, Body
 from exness_streams.domain.emails import EMAIL_MAX
 from exness_streams.domain.money import AMOUNT_MAX, HUNDRED, MONEY_PLACES, ZERO
+from exness_streams.identity.tokens import TOKEN_MAX
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 Side = Literal["long", "short"]
 Reader = Callable[[Body, str], Any]
 
-TOKEN_MAX = 2_048
 NONCE_MIN, NONCE_MAX = 16, 128
 
 _ABOVE_ZERO = r"^(?=[0-9.]*[1-9])[0-9]{1,12}"

@@ -132,10 +132,6 @@ class Forwarding:
         if caller_of(request).reads_another:
             await self.check_own_session(request)
 
-    def is_vouched(self, request: web.Request) -> bool:
-        """Whether an operator's session was found alive."""
-        return was_vouched_for(request)
-
     async def check_own_session(self, request: web.Request) -> None:
         """401 unless the caller's session is alive, wherever its account is."""
         if not was_vouched_for(request):

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 from aiohttp import web
 
 from exness_streams.api.errors import SIGN_IN, ApiError, invalid_request
-from exness_streams.domain.identity import Scope, of_key, of_session
+from exness_streams.domain.identity import of_key, of_session
 from exness_streams.identity.api_keys import ShownKey
 
 DEFAULT_ACCOUNT = "demo"
@@ -46,11 +46,6 @@ class Caller(NamedTuple):
     def reads_another(self) -> bool:
         """Whether an operator looks at an account of somebody else."""
         return self.own_account_id is not None and self.own_account_id != self.account_id
-
-    @property
-    def session_scopes(self) -> list[Scope]:
-        """What a session may, and whoever trades without sign-in."""
-        return ["read", "trade"]
 
 
 NOBODY = Caller("guest", None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from exness_streams.api.access.caller import caller_of, not_signed_in
-from exness_streams.api.access.guard import Guard
+from exness_streams.api.access.guard import Guard, was_vouched_for
 from exness_streams.api.answers import json_response
 from exness_streams.api.api_view import ApiView
 from exness_streams.api.bodies import EmailRequest
@@ -70,7 +70,7 @@ class EndSessionsView(OperatorView):
         return self.account_id(EmailRequest.read(await read_body(request)).email)
 
     async def _end(self, request: web.Request) -> web.Response:
-        if not self.forwarding.is_vouched(request):
+        if not was_vouched_for(request):
             raise not_signed_in("sign in as an operator")
         account_id = await self._whose(request)
         command = EndSessions(**self.desk.stamp(account_id, None))
