@@ -86,6 +86,9 @@ class Candles(Protocol):
     async def newest(self, symbol: str, interval: str, limit: int) -> list[Candle]:
         """The newest candles, oldest first. NotOwned when they are another worker's."""
 
+    async def before(self, symbol: str, interval: str, before_s: int, limit: int) -> list[Candle]:
+        """Those that begin before a time, seconds since the epoch; as `newest` else."""
+
 
 class Stopping(Protocol):
     """A Faust app, as far as long answers look at it."""

@@ -18,9 +18,22 @@ from exness_streams.domain.quotes import AHEAD_MS_MAX, bounded_ms, follows, sequ
 MINUTE_S = 60
 HOUR_S = 3_600
 DAY_S = 86_400
+WEEK_S = 7 * DAY_S
 
-INTERVALS_S = {"1m": MINUTE_S, "5m": 300, "15m": 900, "1h": HOUR_S, "4h": 14_400, "1d": DAY_S}
-"""The intervals on offer and their lengths; they begin at whole multiples of them since the epoch."""
+INTERVALS_S = {
+    "1m": MINUTE_S,
+    "5m": 300,
+    "15m": 900,
+    "30m": 1_800,
+    "1h": HOUR_S,
+    "4h": 14_400,
+    "1d": DAY_S,
+    "1w": WEEK_S,
+}
+"""The intervals on offer and their lengths. They begin at whole multiples of them since the epoch; weeks on Mondays."""
+
+_FIRST_MONDAY_S = 4 * DAY_S
+"""1970-01-05: the epoch was a Thursday."""
 
 SILENCE_MS_MAX = 10_000
 """The exchange tells each market's price every second: after a longer silence, a part of it was not observed."""
@@ -125,7 +138,13 @@ def is_of_the_future(time_s: int, now_ms: int) -> bool:
 
 def start_of(time_s: int, length_s: int) -> int:
     """The beginning of the interval that holds a time."""
-    return time_s - time_s % length_s
+    origin_s = _FIRST_MONDAY_S if length_s == WEEK_S else 0
+    return time_s - (time_s - origin_s) % length_s
+
+
+def next_start(time_s: int, length_s: int) -> int:
+    """The beginning of the first interval that does not begin before a time."""
+    return start_of(time_s - 1, length_s) + length_s
 
 
 def shown(time_s: int, bucket: Bucket) -> Candle | None:

@@ -13,7 +13,17 @@ from itertools import islice
 from typing import NamedTuple
 
 from exness_streams.domain import candles
-from exness_streams.domain.candles import HOUR_S, INTERVALS_S, Bucket, Candle, Observed, aggregate, shown, start_of
+from exness_streams.domain.candles import (
+    HOUR_S,
+    INTERVALS_S,
+    Bucket,
+    Candle,
+    Observed,
+    aggregate,
+    next_start,
+    shown,
+    start_of,
+)
 from exness_streams.engine.candles import END_S, CandleHost, OwnedCandles, candles_of
 from exness_streams.engine.history import NotOwned
 
@@ -52,6 +62,20 @@ class CandleReader:
         newest = aggregate([*stored.found[-1:], *self._tail(owned, symbol, stored.end_s)], INTERVALS_S[interval])
         return [*stored.found[:-1], *newest][-limit:]
 
+    async def before(self, symbol: str, interval: str, before_s: int, limit: int) -> list[Candle]:
+        """The newest candles that begin before a time (seconds since the epoch), oldest first, LIMIT_MAX at most.
+
+        They are read anew each time: older ones are asked for seldom. NotOwned.
+        """
+        newest = await self.newest(symbol, interval, LIMIT_MAX)
+        found = [candle for candle in newest if candle.time_s < before_s]
+        if len(found) < limit and len(newest) == LIMIT_MAX:  # with fewer, these are all that there are
+            length_s = INTERVALS_S[interval]
+            to_s = min(newest[0].time_s, next_start(before_s, length_s))
+            older = await self._back_from(self._host.owned, symbol, to_s, length_s, limit - len(found))
+            found = [*older, *found]
+        return found[-limit:]
+
     def _known(self, owned: OwnedCandles, symbol: str, interval: str) -> _Stored | None:
         if self._of is not owned:
             self._of = owned
@@ -67,17 +91,25 @@ class CandleReader:
         changes, length_s = owned.changes[symbol], INTERVALS_S[interval]
         end_s = min(self._growing(owned, symbol), default=END_S)
         newest = self._newest_stored(owned, symbol, end_s)
-        begin_s = self._host.hours_from_s() if length_s >= HOUR_S else owned.minutes_from_s[symbol]
         found: list[Candle] = []
-        to_s = end_s if newest is None else newest + 1
-        while newest is not None and to_s > begin_s and len(found) < LIMIT_MAX:
-            from_s = start_of(max(begin_s, to_s - LIMIT_MAX * length_s), length_s)
-            found = aggregate([*await self._between(owned, symbol, from_s, to_s), *found], length_s)
-            to_s = from_s
+        if newest is not None:
+            found = await self._back_from(owned, symbol, newest + 1, length_s, LIMIT_MAX)
         stored = _Stored(changes, end_s, found[-LIMIT_MAX:])
         if self._of is owned:
             self._stored[symbol, interval] = stored
         return stored
+
+    async def _back_from(self, owned: OwnedCandles, symbol: str, to_s: int, length_s: int, limit: int) -> list[Candle]:
+        """Candles of what is stored before to_s, as far back as `limit` of them need."""
+        # What is kept may begin within an interval: that one would be a part, and is left out.
+        kept_s = self._host.hours_from_s() if length_s >= HOUR_S else owned.minutes_from_s[symbol]
+        begin_s = next_start(kept_s, length_s)
+        found: list[Candle] = []
+        while to_s > begin_s and len(found) < limit:
+            from_s = max(begin_s, start_of(to_s - limit * length_s, length_s))
+            found = aggregate([*await self._between(owned, symbol, from_s, to_s), *found], length_s)
+            to_s = from_s
+        return found
 
     def _newest_stored(self, owned: OwnedCandles, symbol: str, end_s: int) -> int | None:
         """The beginning of the newest hour or minute before end_s, None when there is none."""

@@ -44,6 +44,14 @@ def wait_for_history(platform: PlatformThread) -> None:
     until(lambda: platform.call(host.asked, SOL, "1m") and platform.call(host.asked, SOL, "1h"))
 
 
+def asked_from(platform: PlatformThread) -> int:
+    """Since when the exchange was asked for minutes, seconds since the epoch."""
+    assert platform.platform is not None
+    asked = platform.call(platform.platform.engine.candles.asked, SOL, "1m")
+    assert asked is not None
+    return int(asked.from_s)
+
+
 def test_a_chart_has_the_exchanges_past_and_the_price_of_now(platform: PlatformThread) -> None:
     wait_for_history(platform)
     platform.set_price(SOL, "151.00", "151.10")
@@ -68,9 +76,18 @@ def test_every_interval_is_on_its_grid(platform: PlatformThread, interval: str, 
     times = [int(candle["time"]) for candle in found]
     assert len(times) > 1
     assert times == sorted(set(times))
-    assert all(time_s % length_s == 0 for time_s in times)
+    monday_s = 4 * 86_400 if interval == "1w" else 0
+    assert all((time_s - monday_s) % length_s == 0 for time_s in times)
     assert len(found) <= 20
     assert candles(platform, f"symbol=SOL&interval={interval}&limit=1")[0]["time"] == times[-1]
+
+
+def test_older_candles_go_on_where_the_oldest_known_one_begins(platform: PlatformThread) -> None:
+    wait_for_history(platform)
+    newest = candles(platform, f"symbol={SOL}&interval=1m&limit=90")
+    older = candles(platform, f"symbol={SOL}&interval=1m&limit=40&before={newest[50]['time']}")
+    assert older == newest[10:50]
+    assert candles(platform, f"symbol={SOL}&interval=1m&before=0") == []
 
 
 @pytest.mark.parametrize(
@@ -81,8 +98,12 @@ def test_every_interval_is_on_its_grid(platform: PlatformThread, interval: str, 
         ("symbol=%00", "INVALID_REQUEST", '"symbol" is not an instrument; give one such as SOL_USDC'),
         ("symbol=DOGE", "UNKNOWN_ASSET", 'unknown symbol "DOGE"; on offer are: BTC, BTC_USDC, ETH'),
         ("symbol=sol_usdc", "UNKNOWN_ASSET", 'unknown symbol "sol_usdc"; on offer are: '),
-        ("symbol=SOL&interval=3m", "INVALID_REQUEST", "unknown interval; this route accepts: 1m, 5m, 15m, 1h, 4h, 1d"),
+        ("symbol=SOL&interval=3m", "INVALID_REQUEST", "unknown interval; this route accepts: 1m, 5m, 15m, 30m, 1h"),
         ("symbol=SOL&interval=1M", "INVALID_REQUEST", "unknown interval"),
+        ("symbol=SOL&before=", "INVALID_REQUEST", '"before" is not a time; give whole seconds since the epoch'),
+        ("symbol=SOL&before=-1", "INVALID_REQUEST", '"before" is not a time'),
+        ("symbol=SOL&before=1e9", "INVALID_REQUEST", '"before" is not a time'),
+        ("symbol=SOL&before=1790134358087", "INVALID_REQUEST", '"before" is not a time'),
         ("symbol=SOL&limit=0", "INVALID_REQUEST", '"limit" is out of range; give a whole number from 1 to 1000'),
         ("symbol=SOL&limit=1001", "INVALID_REQUEST", '"limit" is out of range'),
         ("symbol=SOL&limit=-5", "INVALID_REQUEST", '"limit" is out of range'),
@@ -110,6 +131,9 @@ def test_candles_survive_a_restart_and_go_on(tmp_path: Path) -> None:
         first.set_price(SOL, "190.00", "190.10")
         first.set_price(SOL, "110.00", "110.10")
         until(lambda: candles(first, f"symbol={SOL}&interval=1d")[-1]["low"] <= 110)
+        # The first page of minutes is shorter than a day: before its beginning is known, the day's open may change.
+        day_s = int(candles(first, f"symbol={SOL}&interval=1d")[-1]["time"])
+        until(lambda: asked_from(first) <= day_s)
         before = candles(first, f"symbol={SOL}&interval=1d")[-1]
         days = {candle["time"] for candle in candles(first, f"symbol={SOL}&interval=1d")}
     finally:

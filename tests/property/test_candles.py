@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from itertools import pairwise
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from exness_streams.domain.candles import (
     INTERVALS_S,
     MINUTE_S,
     SILENCE_MS_MAX,
+    WEEK_S,
     Asked,
     Bar,
     Bucket,
@@ -22,6 +24,7 @@ from exness_streams.domain.candles import (
     Observed,
     aggregate,
     next_page,
+    next_start,
     shown,
     start_of,
 )
@@ -126,6 +129,21 @@ def test_what_has_changed_is_told_once(ticks: list[Tick]) -> None:
     assert not fold.take_changed()
 
 
+def beginning(time_s: int, length_s: int) -> int:
+    """By the calendar: weeks begin on Mondays, UTC."""
+    midnight = datetime.fromtimestamp(time_s, timezone.utc).replace(hour=0, minute=0, second=0)
+    if length_s == WEEK_S:
+        return int((midnight - timedelta(days=midnight.weekday())).timestamp())
+    return int(midnight.timestamp()) + (time_s - int(midnight.timestamp())) // length_s * length_s
+
+
+@given(st.integers(0, 9_999_999_999), st.sampled_from(sorted(INTERVALS_S.values())))
+def test_intervals_begin_where_the_calendar_has_them(time_s: int, length_s: int) -> None:
+    assert start_of(time_s, length_s) == beginning(time_s, length_s)
+    assert next_start(time_s, length_s) in (time_s, beginning(time_s, length_s) + length_s)
+    assert start_of(next_start(time_s, length_s), length_s) == next_start(time_s, length_s) >= time_s
+
+
 @given(ticks_in_order(SYMBOLS[:1]), st.sampled_from(sorted(INTERVALS_S.values())))
 def test_an_aggregate_is_that_of_the_ticks(ticks: list[Tick], length_s: int) -> None:
     in_order = [tick for n, tick in enumerate(ticks) if all(one.time_ms <= tick.time_ms for one in ticks[:n])]
@@ -134,7 +152,7 @@ def test_an_aggregate_is_that_of_the_ticks(ticks: list[Tick], length_s: int) -> 
     found = aggregate([candle for candle in candles if candle is not None], length_s)
     groups: dict[int, list[Decimal]] = {}
     for tick in in_order:
-        groups.setdefault(tick.time_ms // 1000 // length_s * length_s, []).append(tick.price)
+        groups.setdefault(beginning(tick.time_ms // 1000, length_s), []).append(tick.price)
     assert found == [
         Candle(time_s, prices[0], max(prices), min(prices), prices[-1], None)
         for time_s, prices in sorted(groups.items())

@@ -11,7 +11,17 @@ import pytest
 from log_table import LogTable
 
 from exness_streams.domain import candles
-from exness_streams.domain.candles import DAY_S, HOUR_S, INTERVALS_S, Asked, Bar, Candle, aggregate
+from exness_streams.domain.candles import (
+    DAY_S,
+    HOUR_S,
+    INTERVALS_S,
+    Asked,
+    Bar,
+    Candle,
+    aggregate,
+    next_start,
+    start_of,
+)
 from exness_streams.engine.candle_reader import LIMIT_MAX, CandleReader
 from exness_streams.engine.candles import CandleHost
 from exness_streams.engine.history import NotOwned
@@ -408,3 +418,59 @@ async def test_what_was_asked_for_under_a_clock_that_ran_ahead_is_asked_for_agai
     assert worker.host.asked(SOL, "1m") == Asked(NOW_S - 600, NOW_S)
     worker.clock.now_s -= 3_600
     assert worker.host.asked(SOL, "1m") is None
+
+
+async def before(worker: Worker, interval: str, time_s: int, limit: int) -> list[Candle]:
+    return await worker.reader.before(SOL, interval, time_s, limit)
+
+
+@pytest.mark.parametrize("limit", [1, 7, 400, LIMIT_MAX])
+@pytest.mark.parametrize("interval", INTERVALS_S)
+async def test_pages_backwards_are_together_all_that_there_is(interval: str, limit: int) -> None:
+    """Whatever the page: minutes that still grow, that are stored, and hours that minutes have become."""
+    worker = Worker(Log(), ticks=[(n * 7, str(100 + n)) for n in range(40)])
+    await worker.tell("1m", *((-60 * n, str(n % 7 + 1), n) for n in range(1, 2_500) if n % 11))
+    worker.read(30)
+    await worker.host.flush()
+    worker.read(40)
+    end_s, pages = NOW_S + 10 * DAY_S, list[Candle]()
+    while page := await before(worker, interval, end_s, limit):
+        assert len(page) <= limit
+        pages, end_s = [*page, *pages], page[0].time_s
+        if limit == 1 and len(pages) > 30:
+            break
+    minutes = [one for one in await everything(worker) if start_of(one.time_s, INTERVALS_S[interval]) >= end_s]
+    assert pages == aggregate(minutes, INTERVALS_S[interval])
+
+
+async def everything(worker: Worker) -> list[Candle]:
+    """All minutes, stored or growing."""
+    rows = worker.table.range(0, candles.minute_key(SOL, 0), candles.minute_key(SOL, 9_999_999_999))
+    buckets = {candles.time_of(key): candles.decode_bucket(value) for key, value in rows}
+    growing = {time_s: seen for (_, time_s), seen in worker.host.fold.closed.items()}
+    live = worker.host.fold.live(SOL)
+    if live is not None:
+        growing[live.time_s] = live.observed
+    for time_s, seen in growing.items():
+        buckets[time_s] = candles.Bucket(seen, buckets.get(time_s, candles.Bucket()).told)
+    found = [candles.shown(time_s, buckets[time_s]) for time_s in sorted(buckets)]
+    return [one for one in found if one is not None]
+
+
+async def test_a_time_within_a_candle_belongs_to_the_next_page_not_to_half_a_candle() -> None:
+    worker = Worker(Log())
+    await worker.tell("1m", *((-60 * n, str(n), 1) for n in range(1, 3_000)))
+    whole = await before(worker, "1h", NOW_S - 2_000 * 60 + 1, 1)
+    assert whole == [one for one in await worker.shown("1h") if one.time_s == start_of(NOW_S - 2_000 * 60, HOUR_S)]
+
+
+@pytest.mark.parametrize("interval", ["4h", "1d", "1w"])
+async def test_a_candle_whose_beginning_is_kept_no_longer_is_none(interval: str) -> None:
+    clock = Clock()
+    clock.now_s += 5 * HOUR_S
+    worker = Worker(Log(), clock)
+    await worker.tell("1h", *((HOUR_S * n - 365 * DAY_S, "5", 1) for n in range(5, 1_000)))
+    first = (await worker.shown(interval))[0]
+    length_s = INTERVALS_S[interval]
+    assert first.time_s == next_start(NOW_S + 5 * HOUR_S - 365 * DAY_S, length_s)
+    assert first.volume == length_s // HOUR_S

@@ -43,9 +43,15 @@ _CANDLES: Mapping[str, Mapping[str, Any]] = {
         "type": "string",
         "enum": list(INTERVALS_S),
         "default": "1m",
-        "description": "The length of each; they begin at whole multiples of it, UTC",
+        "description": "The length of each; they begin at whole multiples of it, UTC, and weeks on Mondays",
     },
     "limit": {**_limit(500), "maximum": 1000},
+    "before": {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 9_999_999_999,
+        "description": "Only candles that begin before this time, s: for older ones, the time of the oldest known",
+    },
 }
 _POSITION_LINKS = {"closePosition": ("positionId", "positionId"), "modifyPosition": ("positionId", "positionId")}
 

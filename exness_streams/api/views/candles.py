@@ -22,6 +22,7 @@ from exness_streams.messages import CandleMessage, CandlesMessage
 LIMIT_DEFAULT = 500
 INTERVAL_DEFAULT = "1m"
 
+_TIME_S = re.compile(r"[0-9]{1,10}")
 _SYMBOL = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -35,16 +36,20 @@ class CandlesView(ApiView):
         self._catalogue, self._candles, self._is_recovered = catalogue, candles, is_recovered
 
     async def get(self, request: web.Request) -> web.Response:
-        only_known(request, "symbol", "interval", "limit")
+        only_known(request, "symbol", "interval", "limit", "before")
         symbol = self._symbol(request.query.get("symbol", ""))
         interval = request.query.get("interval", INTERVAL_DEFAULT)
         if interval not in INTERVALS_S:
             raise invalid_request("interval", f"unknown interval; this route accepts: {', '.join(INTERVALS_S)}")
         limit = limit_of(request.query.get("limit", str(LIMIT_DEFAULT)), LIMIT_MAX)
+        before_s = _time_of(request.query.get("before"))
         if not self._is_recovered():
             raise ApiError(503, "NOT_READY", "the platform is starting: it is still reading its tables")
         try:
-            found = await self._candles.newest(symbol, interval, limit)
+            if before_s is None:
+                found = await self._candles.newest(symbol, interval, limit)
+            else:
+                found = await self._candles.before(symbol, interval, before_s, limit)
         except NotOwned:
             raise ApiError(503, "REBALANCING", "the candles are moving to another worker") from None
         return json_response(CandlesMessage(symbol, interval, [CandleMessage(*candle) for candle in found]))
@@ -57,3 +62,12 @@ class CandlesView(ApiView):
         if terms is None:
             raise unknown_asset("symbol", text, self._catalogue)
         return terms.symbol
+
+
+def _time_of(text: str | None) -> int | None:
+    """The query parameter `before`. 400 unless it is absent or whole seconds since the epoch."""
+    if text is not None and not _TIME_S.fullmatch(text):
+        raise invalid_request(
+            "before", '"before" is not a time; give whole seconds since the epoch, such as the "time" of a candle'
+        )
+    return None if text is None else int(text)
