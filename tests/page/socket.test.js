@@ -60,6 +60,66 @@ test('who has no account gets no state, and is connected without', (context) => 
   assert.equal(heard.at(-1), 'disconnected', 'silence counts');
 });
 
+/** @type {[string, 'state' | 'connection', string[]][]} */
+const OPENINGS = [
+  ['an account', 'state', ['{"type":"connection","heartbeatMs":4000}', '{"type":"state"}']],
+  ['nobody', 'connection', ['{"type":"connection","heartbeatMs":4000}']],
+];
+for (const [whose, first, frames] of OPENINGS) {
+  test(`a stream of ${whose} that says nothing for two and a half heartbeats is given up, and made again`, (context) => {
+    const { socket, heard } = setUp(context);
+    socket.use('ws://a', first);
+    for (const data of frames) opened[0].onmessage({ data });
+    for (let beat = 0; beat < 10; beat += 1) {
+      context.mock.timers.tick(9_500);
+      opened[0].onmessage({ data: '{"type":"heartbeat"}' });
+    }
+    assert.ok(!heard.includes('disconnected'), 'late heartbeats are heartbeats');
+    context.mock.timers.tick(10_000);
+    assert.ok(!heard.includes('disconnected'));
+    context.mock.timers.tick(500);
+    assert.equal(heard.at(-1), 'disconnected');
+    assert.ok(opened[0].isClosed);
+    opened[0].onmessage({ data: '{"type":"late"}' });
+    assert.equal(heard.at(-1), 'disconnected', 'what the given up one says is not heard');
+    assert.notEqual(socket.retryInMs, null);
+    context.mock.timers.tick(1_000);
+    assert.equal(opened.length, 2);
+    assert.equal(socket.retryInMs, null);
+  });
+}
+
+test('without a word about heartbeats, they are expected every ten seconds', (context) => {
+  const { socket, heard } = setUp(context);
+  socket.use('ws://a');
+  opened[0].onmessage(state);
+  context.mock.timers.tick(25_000);
+  assert.equal(heard.at(-1), 'open');
+  context.mock.timers.tick(500);
+  assert.equal(heard.at(-1), 'disconnected');
+});
+
+test('a handshake that does not end is tried again', (context) => {
+  const { socket, heard } = setUp(context);
+  socket.use('ws://a');
+  context.mock.timers.tick(8_000);
+  assert.deepEqual([heard, opened.length], [[], 1]);
+  context.mock.timers.tick(500);
+  assert.deepEqual(heard, ['disconnected']);
+  assert.ok(opened[0].isClosed);
+  context.mock.timers.tick(1_000);
+  assert.equal(opened.length, 2);
+});
+
+test('a stream of something that is no platform is given up', (context) => {
+  const { socket, heard } = setUp(context);
+  socket.use('ws://a');
+  opened[0].onmessage(state);
+  opened[0].onmessage({ data: '<html>' });
+  assert.equal(heard.at(-1), 'disconnected');
+  assert.ok(opened[0].isClosed);
+});
+
 test('a session that has ended is not connected again and again', (context) => {
   const { socket, heard } = setUp(context);
   socket.use('ws://a');

@@ -191,3 +191,20 @@ test('of an account that is shown no longer nothing is left, and nothing more is
   store.takeEvent({ ...OPENED, sequence: 2 });
   assert.equal(store.positions.size, 1, 'the other account counts from its own beginning');
 });
+
+test('the clock is the server\'s, however wrong this machine\'s is', (context) => {
+  for (const aheadMs of [-7_200_000, 0, 7_200_000]) {
+    context.mock.timers.enable({ apis: ['Date'], now: 1_700_000_000_000 + aheadMs });
+    const { store, seen } = setUp();
+    store.takeHeartbeat({ timestamp: '1700000000000', sequence: '3' });
+    assert.equal(store.serverTimeMs, 1_700_000_000_000);
+    context.mock.timers.setTime(1_700_000_005_000 + aheadMs);
+    assert.equal(store.serverTimeMs, 1_700_000_005_000);
+    store.takeMarketData({ symbol: 'SOL_USDC', price: '150', bid: '149', ask: '151', timestamp: 1_700_000_002_000 });
+    assert.equal(store.quoteAgeMs('SOL_USDC'), 3_000);
+    assert.equal(seen.gaps, 0);
+    store.takeHeartbeat({ timestamp: 1_700_000_005_000, sequence: 4 });
+    assert.equal(seen.gaps, 1, 'an event was missed');
+    context.mock.timers.reset();
+  }
+});

@@ -5,7 +5,7 @@ import { Api, ApiError } from '../../exness_streams/web/js/api.js';
 import { grown } from '../../exness_streams/web/js/candles.js';
 import { Decimal } from '../../exness_streams/web/js/decimal.js';
 import { Desk } from '../../exness_streams/web/js/desk.js';
-import { faultsOf, quotationOf, triggerFaults } from '../../exness_streams/web/js/quotation.js';
+import { draggedTrigger, faultsOf, quotationOf, triggerFaults } from '../../exness_streams/web/js/quotation.js';
 
 const d = Decimal.from;
 const QUOTE = { price: d('150'), bid: d('149.9'), ask: d('150.1'), timestamp: 0 };
@@ -63,6 +63,19 @@ test('triggers of a short are the other way round', () => {
   assert.deepEqual(check({ stopLoss: d(160), takeProfit: d(140) }), []);
   assert.deepEqual(check({ stopLoss: d(149), takeProfit: d(151) }), ['stopLoss', 'takeProfit']);
   assert.deepEqual(check({ stopLoss: d(165) }), ['stopLoss']);
+});
+
+test('an entry line dragged to where it would lose sets the stop loss, to where it would gain the take profit', () => {
+  for (const [side, price, field] of /** @type {const} */ ([
+    ['long', '149.99', 'stopLoss'], ['long', '150.01', 'takeProfit'], ['long', '1', 'stopLoss'], ['long', '1000', 'takeProfit'],
+    ['short', '149.99', 'takeProfit'], ['short', '150.01', 'stopLoss'], ['short', '1', 'takeProfit'], ['short', '1000', 'stopLoss'],
+  ])) {
+    assert.equal(draggedTrigger('entry', side, d(price), d(150)), field, `${side} to ${price}`);
+    // The platform takes it there, as the field that it became.
+    assert.deepEqual([...triggerFaults(side, { [field]: d(price) }, side === 'long' ? d(0) : d(2000), d(150), 2).keys()], []);
+    // A trigger's own line is moved, never turned into the other.
+    for (const role of /** @type {const} */ (['stopLoss', 'takeProfit'])) assert.equal(draggedTrigger(role, side, d(price), d(150)), role);
+  }
 });
 
 test('a live price grows its candle, or begins the next', () => {

@@ -119,7 +119,7 @@ class Access {
     }
     const lastsDays = Number(byId('key-expires', HTMLSelectElement).value);
     const scopes = byId('key-trades', HTMLInputElement).checked ? ['read', 'trade'] : ['read'];
-    const expires = lastsDays === 0 ? {} : { expiresAt: Math.round(Date.now() + this.app.store.clockOffsetMs + lastsDays * DAY_MS) };
+    const expires = lastsDays === 0 ? {} : { expiresAt: Math.round(this.app.store.serverTimeMs + lastsDays * DAY_MS) };
     const button = find(this.form, '[type="submit"]', HTMLButtonElement);
     button.disabled = true;
     try {

@@ -31,6 +31,26 @@ export function histogramOf(profits) {
   return { bars, won, lost, largest };
 }
 
+/** A bar is seen however few trades it holds. */
+const LEAST_HEIGHT = 3;
+
+/**
+ * The bars that hold something, to be drawn: as wide as each other, as high as their share of the fullest.
+ * @param {{ count: number, tone: string }[]} bars
+ * @param {number} width px of all of them
+ * @param {number} height px of the picture, whose lowest line is the axis
+ * @returns {{ x: number, y: number, width: number, height: number, tone: string }[]}
+ */
+export function boxesOf(bars, width, height) {
+  const tallest = Math.max(...bars.map(({ count }) => count));
+  const step = width / bars.length;
+  return bars.flatMap(({ count, tone }, index) => {
+    if (count === 0) return [];
+    const high = Math.max(LEAST_HEIGHT, (count / tallest) * (height - LEAST_HEIGHT));
+    return [{ x: index * step + 1, y: height - 1 - high, width: step - 2, height: high, tone }];
+  });
+}
+
 /**
  * @param {number} index
  * @returns {'up' | 'down' | ''}

@@ -134,8 +134,7 @@ function take(frame) {
     case 'feed':
       return store.setFeed(frame);
     case 'heartbeat':
-      store.clockOffsetMs = Number(frame.timestamp) - Date.now();
-      return store.expect(Number(frame.sequence));
+      return store.takeHeartbeat(frame);
     default:
       if (frame.eventId !== undefined) store.takeEvent(frame);
   }

@@ -5,7 +5,7 @@
 
 import { Decimal } from './decimal.js';
 import { exact, priceText, signedMoney } from './format.js';
-import { triggerFaults } from './quotation.js';
+import { draggedTrigger, triggerFaults } from './quotation.js';
 import { profit } from './valuation.js';
 
 /** @typedef {import('./messages.js').Position} Position */
@@ -183,9 +183,8 @@ export class PriceLines {
     const value = this.series.coordinateToPrice(y);
     if (position === undefined || value === null || value <= 0) return null;
     const price = Decimal.from(value.toFixed(store.placesOf(position.symbol)));
-    const isBelow = price.compare(store.markOf(position) ?? position.entryPrice) < 0;
-    const dragged = /** @type {'stopLoss' | 'takeProfit'} */ (role === 'entry' ? (isBelow === (position.side === 'long') ? 'stopLoss' : 'takeProfit') : role);
-    return { position, price, field: dragged };
+    const dragged = /** @type {'entry' | 'stopLoss' | 'takeProfit'} */ (role); // what #at finds
+    return { position, price, field: draggedTrigger(dragged, position.side, price, store.markOf(position) ?? position.entryPrice) };
   }
 
   /** @param {PointerEvent} event */

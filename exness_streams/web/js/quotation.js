@@ -102,6 +102,9 @@ export function faultsOf(draft, market, quote, freeCash, places) {
     if (words !== null) faults.set('price', words);
   } else if (slippage === null || (slippage && (slippage.sign < 0 || slippage.compare(new Decimal(100n, 0)) > 0))) {
     faults.set('slippage', 'A percentage from 0 to 100, or nothing.');
+  } else if (slippage && !(quote && openingPrice(quote, draft.side))) {
+    // Sent without the price that was seen, the order would go out unguarded.
+    faults.set('slippage', 'There is no price yet to measure it from.');
   }
   // Also before there is a quote: a stop loss that is no number must not be left out of the order.
   for (const name of /** @type {const} */ (['stopLoss', 'takeProfit'])) if (draft[name] === null) faults.set(name, 'A price, or nothing.');
@@ -130,6 +133,21 @@ function entryFault({ kind, side, price }, quote, places) {
   const waitsBelow = (side === 'long') === (kind === 'limit');
   if (waitsBelow ? price.compare(now) < 0 : price.compare(now) > 0) return null;
   return `A ${side === 'long' ? 'buy' : 'sell'} ${kind} waits ${waitsBelow ? 'below' : 'above'} ${priceText(now, places)}.`;
+}
+
+/**
+ * Which trigger a dragged line sets. A trigger's own line stays what it is; an entry line becomes a stop loss where the
+ * position would lose, and a take profit where it would gain.
+ * @param {'entry' | 'stopLoss' | 'takeProfit'} role of the line
+ * @param {Side} side of the position
+ * @param {Decimal} price where it was dragged to
+ * @param {Decimal} mark the position's price now
+ * @returns {'stopLoss' | 'takeProfit'}
+ */
+export function draggedTrigger(role, side, price, mark) {
+  if (role !== 'entry') return role;
+  const isBelow = price.compare(mark) < 0;
+  return isBelow === (side === 'long') ? 'stopLoss' : 'takeProfit';
 }
 
 /**

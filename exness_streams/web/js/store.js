@@ -145,7 +145,7 @@ export class Store {
   #takeQuote(symbol, quote) {
     this.quotes.set(symbol, quote);
     // A quote that was old when it came (the first one after connecting) counts as old.
-    const age = Math.max(0, Date.now() + this.clockOffsetMs - quote.timestamp);
+    const age = Math.max(0, this.serverTimeMs - quote.timestamp);
     this.heardAt.set(symbol, Date.now() - age);
     for (const price of [quote.bid, quote.ask, quote.price]) if (price !== null) this.#widen(symbol, price);
     this.mark('quotes', symbol);
@@ -349,6 +349,17 @@ export class Store {
     let unrealizedPnL = ZERO;
     for (const position of this.positions.values()) unrealizedPnL = unrealizedPnL.plus(this.profitOf(position));
     return accountFigures({ balance: this.totals.balance, usedMargin: this.usedMargin, unrealizedPnL });
+  }
+
+  /** The server's clock, ms since the epoch. */
+  get serverTimeMs() {
+    return Date.now() + this.clockOffsetMs;
+  }
+
+  /** @param {any} frame heartbeat */
+  takeHeartbeat(frame) {
+    this.clockOffsetMs = Number(frame.timestamp) - Date.now();
+    this.expect(Number(frame.sequence));
   }
 
   /** @param {Link} link */

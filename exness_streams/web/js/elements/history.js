@@ -3,22 +3,19 @@
  */
 
 import { ApiError } from '../api.js';
-import { Decimal, ZERO } from '../decimal.js';
+import { ZERO } from '../decimal.js';
 import { byId, find, make, makeSvg, setText } from '../dom.js';
 import { dayTime, duration, exact, fullTime, money, priceText, reasonText, signedMoney, splitSymbol, toneOf } from '../format.js';
-import { histogramOf } from '../histogram.js';
+import { boxesOf, histogramOf } from '../histogram.js';
 import { MARKET_PX, fillMarket, marketSize } from '../market-cell.js';
 import { RowTable } from '../row-table.js';
+import { tradesFile, tradesPage } from '../trades.js';
 
-const PAGE_ROWS = 100;
 /** Closes come in bursts (close all): one look afterwards is enough. */
 const SETTLE_MS = 250;
 
-/**
- * @typedef {{ tradeId: string, symbol: string, side: import('../valuation.js').Side, quantity: Decimal,
- *   leverage: Decimal, entryPrice: Decimal, closePrice: Decimal, realizedPnL: Decimal, fee: Decimal, reason: string,
- *   openedAt: number, closedAt: number }} Trade
- */
+/** @typedef {import('../decimal.js').Decimal} Decimal */
+/** @typedef {import('../trades.js').Trade} Trade */
 
 export class History {
   /** @type {Trade[]} */
@@ -81,11 +78,9 @@ export class History {
     this.#update();
   }
 
-  #query() {
-    const query = new URLSearchParams();
-    if (this.symbol.value) query.set('symbol', this.symbol.value);
-    if (this.reason.value) query.set('reason', this.reason.value);
-    return query;
+  /** What the selects say. */
+  get #filter() {
+    return { symbol: this.symbol.value, reason: this.reason.value };
   }
 
   #reload() {
@@ -98,16 +93,12 @@ export class History {
   /** @param {boolean} isFirst page */
   async #load(isFirst) {
     const generation = this.#generation;
-    const query = this.#query();
-    query.set('limit', String(PAGE_ROWS));
-    if (!isFirst && this.#cursor !== null) query.set('cursor', this.#cursor);
     this.#isLoading = true;
     try {
-      const page = await this.app.api.get(`/api/v1/trades?${query}`);
+      const { trades, next } = await tradesPage(this.app.api, this.#filter, isFirst ? null : this.#cursor);
       if (generation !== this.#generation) return;
-      const trades = page.trades.map(tradeOf);
       this.#trades = isFirst ? trades : [...this.#trades, ...trades];
-      this.#cursor = page.nextCursor ?? null;
+      this.#cursor = next;
       this.#show();
     } catch (error) {
       if (generation !== this.#generation) return;
@@ -134,8 +125,7 @@ export class History {
 
   async #download() {
     try {
-      const query = this.#query().toString();
-      const file = await this.app.api.csv(query ? `?${query}` : '');
+      const file = await tradesFile(this.app.api, this.#filter);
       const link = make('a', { href: URL.createObjectURL(file), download: 'trades.csv' });
       link.click();
       setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
@@ -175,27 +165,6 @@ export class History {
   }
 }
 
-/**
- * @param {any} message
- * @returns {Trade}
- */
-function tradeOf(message) {
-  return {
-    tradeId: message.tradeId,
-    symbol: message.symbol,
-    side: message.type,
-    quantity: Decimal.from(message.quantity),
-    leverage: Decimal.from(message.leverage),
-    entryPrice: Decimal.from(message.entryPrice),
-    closePrice: Decimal.from(message.closePrice),
-    realizedPnL: Decimal.from(message.realizedPnL),
-    fee: Decimal.from(message.fee),
-    reason: message.reason,
-    openedAt: Number(message.openedAt),
-    closedAt: Number(message.closedAt),
-  };
-}
-
 const HEIGHT = 32;
 const WIDTH = 200;
 
@@ -209,14 +178,8 @@ export class PnlHistogram extends HTMLElement {
     const picture = makeSvg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: 'img', 'aria-label': words, preserveAspectRatio: 'none' });
     const title = makeSvg('title', {});
     title.textContent = words;
-    const tallest = Math.max(...bars.map(({ count }) => count));
-    const step = WIDTH / bars.length;
     picture.append(title, makeSvg('line', { x1: 0, x2: WIDTH, y1: HEIGHT - 0.5, y2: HEIGHT - 0.5 }));
-    for (const [index, { count, tone }] of bars.entries()) {
-      if (count === 0) continue;
-      const height = Math.max(3, (count / tallest) * (HEIGHT - 3));
-      picture.append(makeSvg('rect', { x: index * step + 1, y: HEIGHT - 1 - height, width: step - 2, height, rx: 1, class: tone }));
-    }
+    for (const { tone, ...box } of boxesOf(bars, WIDTH, HEIGHT)) picture.append(makeSvg('rect', { ...box, rx: 1, class: tone }));
     this.replaceChildren(picture);
   }
 }

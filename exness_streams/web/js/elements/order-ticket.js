@@ -3,11 +3,12 @@
  */
 
 import { ApiError } from '../api.js';
-import { Decimal, HUNDRED, ONE, ZERO } from '../decimal.js';
+import { Decimal, ONE, ZERO } from '../decimal.js';
 import { sentence } from '../desk.js';
 import { byId, find, refocus, setFieldError, setText } from '../dom.js';
 import { readInput, showRead, writeInput } from '../number-input.js';
 import { exact, fixed, money, NOTHING, priceText, signedMoney, splitSymbol } from '../format.js';
+import { marginOfShare, orderRequest } from '../order-request.js';
 import { faultsOf, profitAt, quotationOf } from '../quotation.js';
 
 /** @typedef {import('../quotation.js').Draft} Draft */
@@ -160,11 +161,8 @@ export class OrderTicket extends HTMLElement {
     const { freeCash } = this.#app.store;
     if (!(chip instanceof HTMLElement) || freeCash === null) return;
     const share = Decimal.from(chip.dataset.share ?? '0');
-    // The fee must fit in as well: free = margin × (1 + leverage × rate), as the quantity is rounded down.
-    const { leverage } = this.#draft();
     const rate = this.#app.store.markets.get(this.#app.store.symbol)?.feeRate ?? ZERO;
-    const margin = freeCash.times(share).over(HUNDRED).over(ONE.plus(rate.times(leverage ?? ONE)));
-    writeInput(this.#input('margin'), (margin.sign > 0 ? margin : ZERO).truncated(2));
+    writeInput(this.#input('margin'), marginOfShare(freeCash, share, this.#draft().leverage ?? ONE, rate));
     this.#touched.add('margin');
     this.#refused.delete('margin');
     this.#show();
@@ -282,7 +280,9 @@ export class OrderTicket extends HTMLElement {
     const draft = this.#draft();
     const quote = store.quotes.get(market.symbol);
     for (const field of FIELDS) this.#touched.add(field);
-    const { path, body } = this.#request(draft, market, quote);
+    const expires = byId('expires', HTMLSelectElement).value;
+    const time = { lifetimeMs: expires === '' ? null : Number(expires), serverTimeMs: store.serverTimeMs };
+    const { path, body } = orderRequest(draft, market, quote, time);
     this.#show();
     // What can't be read is never left out, nor sent as something else.
     const unread = FIELDS.find((field) => this.#unread(field, draft) !== null);
@@ -301,26 +301,6 @@ export class OrderTicket extends HTMLElement {
     } finally {
       this.#setInFlight(false, draft);
     }
-  }
-
-  /**
-   * @param {Draft} draft
-   * @param {import('../messages.js').Market} market
-   * @param {import('../valuation.js').Quote | undefined} quote
-   */
-  #request(draft, market, quote) {
-    /** @type {Record<string, string | number>} */
-    const body = { margin: String(draft.margin), asset: market.symbol, type: draft.side, leverage: String(draft.leverage) };
-    if (draft.stopLoss) body.stopLoss = String(draft.stopLoss);
-    if (draft.takeProfit) body.takeProfit = String(draft.takeProfit);
-    if (draft.kind !== 'market') {
-      const expires = byId('expires', HTMLSelectElement).value;
-      if (expires) body.expiresAt = Math.round(Date.now() + this.#app.store.clockOffsetMs + Number(expires));
-      return { path: '/api/v1/orders/place', body: { ...body, kind: draft.kind, price: String(draft.price) } };
-    }
-    const seen = quote && (draft.side === 'long' ? quote.ask : quote.bid);
-    if (draft.slippage && seen) Object.assign(body, { slippage: String(draft.slippage), currentPrice: String(seen) });
-    return { path: '/api/v1/positions/open', body };
   }
 
   /**

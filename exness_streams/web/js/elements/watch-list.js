@@ -3,15 +3,15 @@
  */
 
 import { byId, make } from '../dom.js';
-import { moveCss, priceText, splitSymbol, toneOfSign } from '../format.js';
+import { priceText, splitSymbol } from '../format.js';
+import { PriceMoves } from '../price-moves.js';
 import { digitsWide } from '../row-layout.js';
 
 /** @typedef {import('../decimal.js').Decimal} Decimal */
 
 /**
- * One shown price: its element, text node and the value it shows.
- * @typedef {{ element: HTMLElement, text: Text, value: Decimal | null, isOdd: boolean,
- *   flashed: string, flashedAt: number }} Shown
+ * One shown price: its element, text node and how it moves.
+ * @typedef {{ element: HTMLElement, text: Text, moves: PriceMoves }} Shown
  */
 
 /** @typedef {{ element: HTMLElement, bid: Shown, ask: Shown, isSeen: boolean }} Row */
@@ -20,8 +20,6 @@ import { digitsWide } from '../row-layout.js';
 const LEAST_DIGITS = 8;
 const LINE_DIGITS = 9;
 const OLD_CHECK_MS = 1000;
-/** A price that moves all the time changes its colour, yet does not flicker. */
-const FLASH_PAUSE_MS = 700;
 
 export class WatchList extends HTMLElement {
   /** @type {Map<string, Row>} */
@@ -163,7 +161,7 @@ function newRow(symbol) {
  */
 function newPrice(name) {
   const text = document.createTextNode('–');
-  return { element: make('span', { class: 'price', 'data-testid': name }, text), text, value: null, isOdd: false, flashed: '', flashedAt: 0 };
+  return { element: make('span', { class: 'price', 'data-testid': name }, text), text, moves: new PriceMoves() };
 }
 
 /**
@@ -175,17 +173,5 @@ function showPrice(shown, value, places) {
   const words = priceText(value, places);
   if (shown.text.data === words) return;
   shown.text.data = words;
-  const before = shown.value;
-  shown.value = value;
-  if (before === null || value === null) return;
-  const move = value.compare(before);
-  if (move === 0) return;
-  const now = performance.now();
-  if (now - shown.flashedAt >= FLASH_PAUSE_MS) {
-    shown.flashedAt = now;
-    // Two names of one animation: changing the name restarts it, and needs no layout to be forced.
-    shown.isOdd = !shown.isOdd;
-    shown.flashed = toneOfSign(move);
-  }
-  shown.element.className = moveCss(toneOfSign(move), shown.flashed, shown.isOdd);
+  shown.element.className = shown.moves.next(value, performance.now()) ?? shown.element.className;
 }
