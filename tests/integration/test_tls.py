@@ -10,7 +10,7 @@ import ssl
 import time
 import warnings
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from certificates import CertificateFiles, certificates
+from certificates import CertificateFiles, certificates, secure_stream
 from platform_harness import PlatformThread
 from ports import free_port
 
@@ -91,7 +91,7 @@ def test_a_browser_is_told_to_stay_with_tls(
 
 async def test_a_stream_by_wss(platform: TlsPlatform) -> None:
     url = f"wss://127.0.0.1:{platform.port}/ws"
-    async with aiohttp.ClientSession() as client, client.ws_connect(url, ssl=platform.trusting) as stream:
+    async with aiohttp.ClientSession() as client, secure_stream(client, url, platform.trusting) as stream:
         assert (await stream.receive_json(timeout=10))["type"] == "connection"
         assert (await stream.receive_json(timeout=10))["type"] == "state"
 
@@ -122,6 +122,8 @@ async def test_what_is_no_tls_is_sent_away(
     writer.write_eof()
     answer = await asyncio.wait_for(reader.read(), 10)
     writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
     assert b"HTTP/1.1 200" not in answer
     assert platform.get("/livez").status == 200
     assert caplog.text == ""
@@ -142,6 +144,8 @@ async def test_who_says_nothing_is_not_waited_for(tmp_path: Path, files: Certifi
         assert await asyncio.wait_for(reader.read(), 10) == b""
         assert time.monotonic() - begun_s >= 0.2
         writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
     finally:
         await runner.cleanup()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from broker import Broker
-from certificates import certificates
+from certificates import certificates, secure_stream
 from deployment import Deployment, ask, can_use_loopback_addresses, signed_in, until, without_topics
 from mail_server import Mailbox
 
@@ -40,7 +40,7 @@ async def test_workers_speak_tls_to_each_other(tmp_path: Path, broker: Broker) -
             assert ask(f"{url}/api/v1/state", files.trusting, **headers)[0] == 200
             async with (
                 aiohttp.ClientSession(headers=headers) as client,
-                client.ws_connect(f"{url}/ws", ssl=files.trusting) as stream,
+                secure_stream(client, f"{url}/ws", files.trusting) as stream,
             ):
                 kinds = [(await stream.receive_json(timeout=20))["type"] for _ in range(2)]
             assert kinds == ["connection", "state"]

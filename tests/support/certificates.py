@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
 import trustme
 
 
@@ -43,3 +47,18 @@ def certificates(directory: Path, *names: str) -> CertificateFiles:
     for part in served.cert_chain_pems:
         part.write_to_path(files.certificate, append=True)
     return files
+
+
+@asynccontextmanager
+async def secure_stream(
+    client: aiohttp.ClientSession, url: str, trusting: ssl.SSLContext
+) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    """A WebSocket over TLS whose connection is gone at the end: aiohttp itself doesn't wait for TLS to say goodbye."""
+    async with client.ws_connect(url, ssl=trusting) as stream:
+        connection = stream.get_extra_info("socket")
+        yield stream
+    for _ in range(1_000):
+        if connection.fileno() == -1:
+            return
+        await asyncio.sleep(0.01)
+    raise TimeoutError("the connection is still there")
