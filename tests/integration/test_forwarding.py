@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+import pytest
 from aiohttp import web
 from forwarding_worker import serving, worker
 from guards import signed
@@ -22,6 +23,8 @@ class FakeOwner:
 
     seen: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
     hangs_up: bool = False
+    status: int = 201
+    headers: dict[str, str] = field(default_factory=dict)
     paused: asyncio.Event | None = None
 
     async def answer(self, request: web.Request) -> web.Response:
@@ -33,8 +36,9 @@ class FakeOwner:
             request.transport.close()
         return web.Response(
             body=b'{"from":"owner"}',
-            status=201,
-            headers={"Content-Type": "application/json", "Idempotent-Replayed": "true", "X-Internal": "secret"},
+            status=self.status,
+            headers=self.headers
+            or {"Content-Type": "application/json", "Idempotent-Replayed": "true", "X-Internal": "secret"},
         )
 
 
@@ -65,6 +69,29 @@ async def test_a_request_goes_to_the_owner_with_its_body_and_comes_back_as_it_is
     assert (told["m"], told["p"], told["b"], told["address"]) == ("POST", path, digest, "127.0.0.1")
     assert "X-Other" not in sent
     assert not local
+
+
+PASSED_BACK = {
+    "Content-Disposition": 'attachment; filename="trades.csv"',
+    "Content-Type": "application/json",
+    "Idempotent-Replayed": "true",
+    "Retry-After": "7",
+    "Set-Cookie": "session=x; Path=/",
+    "Vary": "Accept",
+    "WWW-Authenticate": "Bearer",
+}
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("status", [200, 401, 429, 503])
+async def test_what_an_answer_says_beside_its_body_comes_back_too(method: str, status: int) -> None:
+    """When to ask again, above all: a client that is not told asks at once."""
+    owner = FakeOwner(status=status, headers=PASSED_BACK | {"X-Internal": "secret"})
+    async with serving(owner_app(owner)) as owner_url, worker(owner_url, owned=set()) as (url, _):
+        answered = await ask(f"{url}/state", method, headers={"X-Account": "a1"})
+    assert (answered[0], answered[2]) == (status, b'{"from":"owner"}')
+    assert {name: answered[1].get(name) for name in PASSED_BACK} == PASSED_BACK
+    assert "X-Internal" not in answered[1]
 
 
 async def test_what_is_owned_here_is_answered_here() -> None:

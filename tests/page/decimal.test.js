@@ -80,3 +80,10 @@ test('what is shown is rounded half-even, grouped, and has no minus before zero'
   assert.equal(priceText(d('0.0000001234'), 2), '0.0000001234');
   assert.equal(priceText(d('135.207'), 2), '135.21');
 });
+
+test('the margin call comes at its level, and never without a margin', () => {
+  const isCalled = (/** @type {string | null} */ level) => valuation.isMarginCalled(level === null ? null : Decimal.from(level), Decimal.from('60'));
+  assert.deepEqual(['60.00000001', '60', '59.99999999', '0', '-5'].map(isCalled), [false, true, true, true, true]);
+  assert.equal(isCalled(null), false);
+  assert.equal(valuation.accountFigures({ balance: ZERO, usedMargin: ZERO, unrealizedPnL: ZERO }).marginLevel, null);
+});

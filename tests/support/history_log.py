@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from event_loop import turns
 from log_table import LogTable
 
 from exness_streams.domain.codec import encode
@@ -81,9 +82,3 @@ async def take(host: HistoryHost, events: Sequence[Read]) -> None:
             watching.result()
     finally:
         watching.cancel()
-
-
-async def turns(count: int = 20) -> None:
-    """Let all that can go on go on."""
-    for _ in range(count):
-        await asyncio.sleep(0)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
+from event_loop import turns
 from kept_frames import KeptCandles, KeptFrames
 from trading_samples import terms
 
 from exness_streams.domain.instruments import Catalogue
 from exness_streams.domain.ticks import TickFault
-from exness_streams.engine.framer import Framer
+from exness_streams.engine import framer as framing
+from exness_streams.engine.framer import BACKLOG_TICKS, Framer
 from exness_streams.messages import JOURNAL_TOPIC, MarketDataMessage, json_encoder
 from exness_streams.transport.faults import LogFault
 from exness_streams.transport.interfaces import LogRecord
@@ -83,6 +86,65 @@ async def test_a_batch_that_moves_nothing_writes_nothing() -> None:
     assert kept.appended[-1][2] == 3
 
 
+class Clock:
+    """What the framer's pace is measured with: it goes on while frames are written, and while somebody sleeps."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, write_s: float) -> None:
+        self.now_s = 1_000.0
+        self.slept_s: list[float] = []
+        self.write_s = write_s
+        monkeypatch.setattr(framing, "time", SimpleNamespace(monotonic=lambda: self.now_s))
+        monkeypatch.setattr(framing, "asyncio", SimpleNamespace(sleep=self.sleep, Lock=asyncio.Lock))
+
+    async def sleep(self, seconds: float) -> None:
+        if seconds:
+            self.slept_s.append(seconds)
+        self.now_s += seconds
+
+    def frames(self) -> KeptFrames:
+        clock = self
+
+        class TimedFrames(KeptFrames):
+            async def append(self, records: Sequence[LogRecord], partition: int, next_offset: int) -> None:
+                clock.now_s += clock.write_s
+                await super().append(records, partition, next_offset)
+
+        return TimedFrames()
+
+
+@pytest.mark.parametrize(("write_s", "rest_s"), [(0.0, [0.25]), (0.0625, [0.1875]), (0.25, []), (3.0, [])])
+async def test_the_next_batch_is_taken_when_the_pace_allows(
+    monkeypatch: pytest.MonkeyPatch, write_s: float, rest_s: list[float]
+) -> None:
+    clock = Clock(monkeypatch, write_s)
+    framer = Framer(clock.frames(), cells=1, pace_ms=250, clock_ms=lambda: 2_000)
+    await framer.frame(0, [tick(0, "150")])
+    assert clock.slept_s == rest_s
+    await framer.frame(0, [tick(1, "151"), tick(2, "152")])
+    assert clock.slept_s == rest_s * 2
+
+
+@pytest.mark.parametrize(
+    ("ticks", "is_paced"), [(1, True), (BACKLOG_TICKS - 1, True), (BACKLOG_TICKS, False), (BACKLOG_TICKS + 1, False)]
+)
+async def test_a_backlog_is_worked_off_without_the_pace(
+    monkeypatch: pytest.MonkeyPatch, ticks: int, is_paced: bool
+) -> None:
+    clock = Clock(monkeypatch, 0.0)
+    kept = clock.frames()
+    framer = Framer(kept, cells=1, pace_ms=250, clock_ms=lambda: 10_000)
+    await framer.frame(0, [tick(n, str(150 + n % 2)) for n in range(ticks)])
+    assert kept.appended
+    assert clock.slept_s == ([0.25] if is_paced else [])
+
+
+async def test_after_a_batch_that_moved_nothing_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch, 0.0)
+    framer = Framer(clock.frames(), cells=1, pace_ms=250, clock_ms=lambda: 2_000)
+    await framer.frame(0, [Tick(0, b"not json")])
+    assert clock.slept_s == []
+
+
 async def test_the_house_spread_is_in_the_journal_for_every_tick_of_its_symbol_alone() -> None:
     catalogue = Catalogue([terms("SOL_USDC", spread="0.01"), terms("ETH_USDC")])
     kept = KeptFrames()
@@ -132,17 +194,16 @@ class SlowFrames(KeptFrames):
         self._framed_end = next_offset
 
 
-@pytest.mark.parametrize("turns", range(1, 6))
+@pytest.mark.parametrize("count", range(1, 6))
 async def test_a_batch_whose_partition_was_lost_between_its_slices_is_not_framed(
-    monkeypatch: pytest.MonkeyPatch, turns: int
+    monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     """Nor do its ticks turn up in the next holder's frames, in front of older ones."""
     monkeypatch.setattr("exness_streams.engine.framer.SLICE_TICKS_MAX", 1)
     kept = KeptFrames()
     framer = Framer(kept, cells=1, pace_ms=0)
     stale = asyncio.create_task(framer.frame(0, [tick(n, str(200 + n)) for n in range(10)]))
-    for _ in range(turns):
-        await asyncio.sleep(0)
+    await turns(count)
     framer.drop()
     await stale
     assert (kept.appended, framer.next_offsets) == ([], {})
@@ -160,7 +221,7 @@ async def test_the_next_holder_waits_for_the_frames_that_the_former_is_writing()
     await kept.begun.wait()
     framer.drop()
     fresh = asyncio.create_task(framer.frame(0, ticks))
-    await asyncio.sleep(0)
+    await turns()
     assert not fresh.done()
     kept.proceed.set()
     await asyncio.gather(stale, fresh)

@@ -6,6 +6,7 @@ import asyncio
 from decimal import Decimal
 
 import pytest
+from event_loop import turns
 
 from exness_streams.domain.cell import Reply
 from exness_streams.domain.checks import position_not_found
@@ -48,10 +49,12 @@ class FakeJournal:
         return self.durable[-1]
 
 
-async def submitted(gateway: Gateway, journal: FakeJournal, command_id: str = "c1") -> asyncio.Task[Reply]:
+async def submitted(
+    gateway: Gateway, journal: FakeJournal, command_id: str = "c1", *, partition: int = 0
+) -> asyncio.Task[Reply]:
     """A command that is appended and waits."""
     before = len(journal.appended)
-    task = asyncio.create_task(gateway.submit(0, command(command_id)))
+    task = asyncio.create_task(gateway.submit(partition, command(command_id)))
     while len(journal.appended) == before:  # noqa: ASYNC110 - a few turns of the loop, no time
         await asyncio.sleep(0)
     return task
@@ -152,12 +155,22 @@ async def test_an_append_that_is_cancelled_ends_the_waiting() -> None:
 async def test_who_waits_for_a_cell_that_moves_away_is_told_at_once() -> None:
     journal = FakeJournal()
     gateway = Gateway(journal)
-    task = await submitted(gateway, journal)
-    gateway.abandon([1])
-    assert not task.done()
-    gateway.abandon([0])
+    moved, stays, moves_later = [
+        await submitted(gateway, journal, f"c{partition}", partition=partition) for partition in range(3)
+    ]
+    gateway.abandon([])
+    gateway.abandon([0, 7])
+    await turns()
+    assert moved.done()
     with pytest.raises(OutcomeUnknown, match="moved"):
-        await task
+        await moved
+    assert not stays.done()
+    assert not moves_later.done()
+    gateway.abandon(iter([2]))
+    with pytest.raises(OutcomeUnknown, match="moved"):
+        await moves_later
+    gateway.on_reply(Reply("c1", OUTCOME))
+    assert await stays == Reply("c1", OUTCOME)
 
 
 async def test_a_stopping_worker_takes_no_command_and_settles_those_under_way() -> None:

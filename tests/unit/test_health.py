@@ -1,13 +1,19 @@
-"""Health: what is refused for lack of a price is said, and named."""
+"""Health: 503 exactly while nothing can be served, and what is refused for lack of a price is said, and named."""
 
 from __future__ import annotations
 
+import json
+import time
+from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
-from exness_streams.api.views.health import reasons_not_to_trade
+from exness_streams.api.views.health import ReadyView, reasons_not_to_trade
 from exness_streams.domain.quotes import Quote
+from exness_streams.transport.faults import LogFault
 
 NOW_MS = 1_790_000_000_000
 PRICE = Decimal(150)
@@ -34,3 +40,75 @@ NO_ASK = Quote(1, NOW_MS, PRICE, PRICE, None)
 )
 def test_an_instrument_without_a_usable_quote_is_named(quotes: dict[str, Quote], reasons: list[str]) -> None:
     assert reasons_not_to_trade(("SOL_USDC", "BTC_USDC"), quotes, NOW_MS, 5_000) == reasons
+
+
+@dataclass
+class Worker:
+    """A worker's condition, as the view asks for it: well, unless told otherwise."""
+
+    fault: LogFault | None = None
+    is_recovered: bool = True
+    is_ready: bool = True
+    lag: int = 0
+    feed: dict[str, str] = field(default_factory=lambda: {"status": "connected"})
+    upkeep: str = ""
+    has_quotes: bool = True
+
+    def feed_status(self) -> dict[str, str]:
+        return self.feed
+
+    def upkeep_fault(self) -> str:
+        return self.upkeep
+
+    @property
+    def quotes(self) -> dict[str, Quote]:
+        now_ms = int(time.time() * 1000)
+        return {"SOL_USDC": Quote(1, now_ms, PRICE, PRICE, PRICE)} if self.has_quotes else {}
+
+    async def asked(self) -> tuple[int, str | None, dict[str, Any]]:
+        """Status, Retry-After and body of GET /readyz."""
+        worker: Any = self
+        view = ReadyView(None, None, worker, worker, lambda: self.is_recovered, ("SOL_USDC",), 3_600_000)
+        answer = await view.get(make_mocked_request("GET", "/readyz"))
+        assert isinstance(answer.body, bytes)
+        return answer.status, answer.headers.get("Retry-After"), json.loads(answer.body)
+
+
+async def test_a_worker_that_serves_all_is_ready() -> None:
+    body = {"status": "ok", "reasons": [], "feed": {"status": "connected"}}
+    assert await Worker().asked() == (200, None, body)
+
+
+@pytest.mark.parametrize(
+    ("worker", "reason"),
+    [
+        (Worker(fault=LogFault("the disk is full")), "the disk is full"),
+        (Worker(is_recovered=False), "tables are being recovered"),
+        (Worker(is_ready=False, lag=7), "7 journal records are still to be folded"),
+    ],
+)
+@pytest.mark.parametrize("is_degraded", [False, True])
+async def test_a_worker_that_cannot_serve_is_unready_whatever_else_ails_it(
+    worker: Worker, reason: str, is_degraded: bool
+) -> None:
+    worker = Worker(worker.fault, worker.is_recovered, worker.is_ready, worker.lag)
+    if is_degraded:
+        worker.feed, worker.upkeep, worker.has_quotes = {"status": "stale"}, "no room", False
+    status, retry_after, body = await worker.asked()
+    assert (status, retry_after, body["status"]) == (503, "1", "unready")
+    assert body["reasons"][0] == reason
+    assert len(body["reasons"]) == (4 if is_degraded else 1)
+
+
+@pytest.mark.parametrize(
+    ("worker", "reason"),
+    [
+        (Worker(feed={"status": "disconnected"}), "the feed of prices is disconnected"),
+        (Worker(feed={"status": "stale", "reason": "nothing for 5 s"}), "the feed of prices is stale: nothing for 5 s"),
+        (Worker(has_quotes=False), "SOL_USDC: no quote has arrived yet"),
+        (Worker(upkeep="no room"), "the daily checkpoint is refused: no room"),
+    ],
+)
+async def test_a_worker_that_serves_with_less_is_degraded_and_stays_in_use(worker: Worker, reason: str) -> None:
+    status, retry_after, body = await worker.asked()
+    assert (status, retry_after, body["status"], body["reasons"]) == (200, None, "degraded", [reason])

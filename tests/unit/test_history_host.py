@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from account_events import closed, deposited
-from history_log import CHANGELOG, Log, Read, batch, take, turns, worker
+from event_loop import turns
+from history_log import CHANGELOG, Log, Read, batch, take, worker
 from log_table import LogTable
 
 from exness_streams.domain import account_history
@@ -298,7 +299,7 @@ async def test_a_reader_waits_for_its_account_only() -> None:
     reading = asyncio.ensure_future(host.wait_for(0, "demo", 3, GIVE_UP_S))
     await asyncio.sleep(0)
     await take(host, batch(closed(2), *of("bob", 1, 2, 3), offset=1))
-    await asyncio.sleep(0)
+    await turns()
     assert not reading.done()
     await host.fold(0, batch(closed(3), offset=5))
     assert await reading

@@ -5,15 +5,11 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+from event_loop import turns as loop_turns
 from hypothesis import given
 from hypothesis import strategies as st
 
 from exness_streams.api.access.turns import Turn, Turns
-
-
-async def settle() -> None:
-    for _ in range(5):
-        await asyncio.sleep(0)
 
 
 async def test_so_many_at_once_and_the_others_in_their_order() -> None:
@@ -25,10 +21,10 @@ async def test_so_many_at_once_and_the_others_in_their_order() -> None:
         return turn
 
     tasks = [asyncio.create_task(one(number)) for number in range(5)]
-    await settle()
+    await loop_turns()
     assert begun == [0, 1]
     (await tasks[1]).end()
-    await settle()
+    await loop_turns()
     assert begun == [0, 1, 2]
     for number in (0, 2, 3, 4):
         (await tasks[number]).end()
@@ -41,7 +37,7 @@ async def test_others_do_not_wait() -> None:
     await turns.take("a")
     waiting = asyncio.create_task(turns.take("a"))
     other = await turns.take("b")
-    await settle()
+    await loop_turns()
     assert not waiting.done()
     other.end()
     waiting.cancel()
@@ -54,7 +50,7 @@ async def test_a_turn_ends_once() -> None:
     second = await turns.take("a")
     first.end()
     waiting = asyncio.create_task(turns.take("a"))
-    await settle()
+    await loop_turns()
     assert not waiting.done()
     second.end()
     await waiting
@@ -78,19 +74,19 @@ def test_never_more_and_never_fewer_than_there_may_be(steps: list[tuple[str, int
                     task.result().end()
                     ended.add(number)
             if settles:
-                await settle()
+                await loop_turns()
                 has_turn = [n for n, t in enumerate(tasks) if t.done() and not t.cancelled() and n not in ended]
                 waits = [task for task in tasks if not task.done()]
                 assert len(has_turn) <= 3
                 assert not waits or len(has_turn) == 3
-        await settle()
+        await loop_turns()
         for number, task in enumerate(tasks):
             if number not in ended:
                 if not task.done():
                     task.cancel()
                 with suppress(asyncio.CancelledError):
                     (await task).end()
-        await settle()
+        await loop_turns()
         assert len(turns) == 0
 
     asyncio.run(play())

@@ -105,3 +105,12 @@ export function accountFigures({ balance, usedMargin, unrealizedPnL }) {
     marginLevel: usedMargin.isZero ? null : toMoney(equity.over(usedMargin).times(HUNDRED)),
   };
 }
+
+/**
+ * Whether the margin level is so low that the trader is told: at the limit, too.
+ * @param {Decimal | null} level percent; null: no margin is used
+ * @param {Decimal} limit percent
+ */
+export function isMarginCalled(level, limit) {
+  return level !== null && level.compare(limit) <= 0;
+}

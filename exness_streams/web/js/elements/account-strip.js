@@ -5,6 +5,7 @@
 import { Decimal, ZERO } from '../decimal.js';
 import { byId, find, make, setText } from '../dom.js';
 import { exact, money, NOTHING, percent, signedMoney, toneOf } from '../format.js';
+import { isMarginCalled } from '../valuation.js';
 
 const PACE_MS = 250;
 const FIGURES = ['account-equity', 'account-balance', 'account-used-margin', 'account-free-margin', 'account-margin-level'];
@@ -66,7 +67,7 @@ export class AccountStrip extends HTMLElement {
    * @param {Decimal} limit percent
    */
   #call(level, limit) {
-    const isCalled = level !== null && level.compare(limit) <= 0;
+    const isCalled = isMarginCalled(level, limit);
     this.dataset.call = String(isCalled);
     const place = find(document, '[data-testid="margin-call"]', HTMLElement);
     if (isCalled !== this.#isCalled) {
