@@ -4,6 +4,7 @@
 
 import { setUpAccessDialog } from './access-dialog.js';
 import { setUpAccountDialog } from './account-dialog.js';
+import { setUpAddress } from './address.js';
 import { Api, ApiError } from './api.js';
 import { isAccountName, readSettings } from './app.js';
 import { Condition } from './condition.js';
@@ -35,7 +36,6 @@ const ELEMENTS = {
   'order-ticket': OrderTicket,
   'tab-set': TabSet,
 };
-const SYMBOL = 'symbol';
 const MARKETS_RETRY_MS = 2000;
 const ENDED_PAUSE_MS = 2000;
 
@@ -59,8 +59,7 @@ const socket = new Socket({ onFrame: take, onLink, onEnded: () => void findOutWh
 const identity = new Identity(api, named, { onAccount: showAccount, onFound: tellWhoItIs, onSilence: () => store.setLink('disconnected') });
 const app = { store, frames, api, socket, toasts, condition, desk, settings, identity, signIn: (/** @type {string | undefined} */ _email) => {} };
 
-store.symbol = localStorage.getItem(SYMBOL) ?? '';
-store.watch(['selection'], () => localStorage.setItem(SYMBOL, store.symbol));
+setUpAddress(app);
 find(document, 'account-strip', AccountStrip).start(app);
 find(document, 'connection-state', ConnectionState).start(app);
 find(document, 'watch-list', WatchList).start(app);

@@ -13,11 +13,13 @@ import { profit } from './valuation.js';
 /** @typedef {Record<'up' | 'down' | 'warn' | 'accent' | 'muted', string>} Palette */
 
 /**
+ * title: what the line is, in a word or two.
  * @typedef {object} Line
  * @property {import('lightweight-charts').IPriceLine} line
  * @property {Role} role
  * @property {string | null} positionId
  * @property {Decimal} price
+ * @property {string} title
  */
 
 /** Of more positions in one market only the newest are drawn, or the selected one. */
@@ -52,6 +54,11 @@ export class PriceLines {
     host.addEventListener('pointercancel', () => this.#cancel(), true);
     host.addEventListener('touchmove', (event) => this.#drag && event.preventDefault(), { capture: true, passive: false });
     addEventListener('keydown', (event) => event.key === 'Escape' && this.#cancel());
+  }
+
+  /** All lines, as they were drawn last. */
+  get all() {
+    return this.#lines;
   }
 
   /** Prices that the scale should make room for. */
@@ -111,7 +118,7 @@ export class PriceLines {
    */
   #add(role, positionId, price, color, lineStyle, title) {
     const line = this.series.createPriceLine({ price: price.toNumber(), color, lineWidth: 1, lineStyle, axisLabelVisible: true, title });
-    this.#lines.push({ line, role, positionId, price });
+    this.#lines.push({ line, role, positionId, price, title });
   }
 
   /**

@@ -4,6 +4,7 @@
 
 import { byId, find } from './dom.js';
 import { TabSet } from './elements/open-positions.js';
+import { nextTheme } from './theme-choice.js';
 
 /** @typedef {import('./app.js').App} App */
 
@@ -28,10 +29,9 @@ export function setUpViews() {
   }
 }
 
-const THEMES = /** @type {const} */ (['system', 'dark', 'light']);
-
 export function setUpTheme() {
   const button = byId('theme', HTMLButtonElement);
+  const system = matchMedia('(prefers-color-scheme: dark)');
   const label = () => {
     const theme = document.documentElement.dataset.theme ?? 'system';
     button.setAttribute('aria-label', `Colours: ${theme}`);
@@ -39,15 +39,15 @@ export function setUpTheme() {
     button.textContent = { system: '◐', dark: '☾', light: '☀' }[theme] ?? '◐';
   };
   button.addEventListener('click', () => {
-    const now = /** @type {typeof THEMES[number]} */ (document.documentElement.dataset.theme ?? 'system');
-    const next = THEMES[(THEMES.indexOf(now) + 1) % THEMES.length];
+    const now = /** @type {import('./theme-choice.js').Theme} */ (document.documentElement.dataset.theme ?? 'system');
+    const next = nextTheme(now, system.matches);
     if (next === 'system') delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = next;
     localStorage.setItem('theme', next);
     label();
     document.dispatchEvent(new CustomEvent('theme'));
   });
-  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => document.dispatchEvent(new CustomEvent('theme')));
+  system.addEventListener('change', () => document.dispatchEvent(new CustomEvent('theme')));
   label();
 }
 
@@ -81,7 +81,7 @@ export function setUpShortcuts({ store }) {
     if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]')) return;
     if (event.target instanceof Element && event.target.matches('input:not([type="radio"], [type="range"]), select, textarea')) return;
     const act = keys[event.key.toLowerCase()];
-    const interval = /^[1-6]$/.test(event.key) ? byId('intervals', HTMLElement).querySelectorAll('input')[Number(event.key) - 1] : undefined;
+    const interval = /^[1-8]$/.test(event.key) ? byId('intervals', HTMLElement).querySelectorAll('input')[Number(event.key) - 1] : undefined;
     if (act === undefined && interval === undefined) return;
     event.preventDefault();
     act?.();

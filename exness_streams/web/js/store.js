@@ -13,7 +13,7 @@ import { accountFigures, markPrice, profit } from './valuation.js';
 /** @typedef {import('./messages.js').Market} Market */
 /** @typedef {import('./messages.js').Quote} Quote */
 
-/** @typedef {'quotes' | 'markets' | 'positions' | 'orders' | 'account' | 'closed' | 'link' | 'feed' | 'selection'} Topic */
+/** @typedef {'quotes' | 'markets' | 'positions' | 'orders' | 'account' | 'closed' | 'link' | 'feed' | 'selection' | 'interval'} Topic */
 
 /**
  * What changed since the last frame: per topic the keys (symbols, ids) that did.
@@ -58,6 +58,8 @@ export class Store {
   clockOffsetMs = 0;
 
   symbol = '';
+  /** Of the chart. @type {import('./candles.js').Interval} */
+  interval = '1m';
   /** @type {string | null} */
   selectedPosition = null;
 
@@ -401,6 +403,13 @@ export class Store {
   quoteAgeMs(symbol) {
     const heardAt = this.heardAt.get(symbol);
     return heardAt === undefined ? null : Date.now() - heardAt;
+  }
+
+  /** @param {import('./candles.js').Interval} interval of the chart */
+  chooseInterval(interval) {
+    if (interval === this.interval) return;
+    this.interval = interval;
+    this.mark('interval');
   }
 
   /**

@@ -3,20 +3,26 @@
  */
 
 import { ApiError } from '../api.js';
-import { INTERVALS, barsOf, grown } from '../candles.js';
+import { INTERVALS, isInterval } from '../candles.js';
+import { ChartBars, faint, firstView, volumeBar } from '../chart-bars.js';
 import { sentence } from '../desk.js';
 import { byId, find, make, setText } from '../dom.js';
+import { beyond } from '../edge-marks.js';
 import { clockTime, drawnPrice, priceText, splitSymbol } from '../format.js';
 import { PriceLines } from '../price-lines.js';
 
 /** @typedef {import('../candles.js').Bar} Bar */
-/** @typedef {import('../candles.js').Interval} Interval */
 /** @typedef {typeof import('lightweight-charts')} Library */
 
 const FILE = '../../vendor/lightweight-charts.standalone.production.mjs';
-const CANDLES = 600;
-const INTERVAL = 'interval';
 const RETRY_MS = 3000;
+/** So near to the oldest bar, older ones are asked for. */
+const MARGIN_BARS = 60;
+const RENEW_MS = 60_000;
+/** Of the height: what the volume's bars take, at the bottom. */
+const VOLUME_SHARE = 0.16;
+const VOLUME_OPACITY = 0.45;
+const EDGE_MARKS_MAX = 3;
 /** Lines further away than so many times the candles' range do not squeeze the candles. */
 const ROOM_MAX = 1.5;
 const MISSING =
@@ -30,31 +36,32 @@ export class PriceChart extends HTMLElement {
   #chart = null;
   /** @type {import('lightweight-charts').ISeriesApi<'Candlestick'> | null} */
   #series = null;
+  /** @type {import('lightweight-charts').ISeriesApi<'Histogram'> | null} */
+  #volumes = null;
   /** @type {PriceLines | null} */
   #lines = null;
-  /** @type {Bar | undefined} */
-  #last;
+  /** @type {ChartBars} */
+  #bars;
   /** @type {Bar | null} under the crosshair */
   #hovered = null;
-  /** @type {Interval} */
-  #interval = '1m';
-  #generation = 0;
-  #isLoaded = false;
   #places = 0;
+  #volumeColours = { up: '', down: '' };
 
   /** @param {import('../app.js').App} app */
   start(app) {
     this.#app = app;
     const { store } = app;
+    this.#bars = new ChartBars(app.api);
     this.#buildIntervals();
-    store.watch(['selection', 'markets'], (changes) => {
-      if (changes.has('selection')) void this.#load();
+    store.watch(['selection', 'markets', 'interval'], (changes) => {
+      if (changes.has('selection') || changes.has('interval')) void this.#load();
       this.#head();
     });
     store.watch(['quotes'], (changes) => changes.get('quotes')?.has(store.symbol) && this.#tick());
     store.watch(['positions', 'orders', 'selection'], () => this.#drawLines());
     store.watch(['link'], () => store.link === 'open' && void this.#load());
     setInterval(() => this.#markStale(), 500);
+    setInterval(() => void this.#renew(), RENEW_MS);
     document.addEventListener('theme', () => this.#paint());
     void this.#create();
   }
@@ -79,73 +86,107 @@ export class PriceChart extends HTMLElement {
     // Its own logo would bring an inline style, which the page's policy forbids: the link below the chart stands for it.
     this.#chart = library.createChart(host, { autoSize: true, layout: { attributionLogo: false, fontSize: 11 }, timeScale: { timeVisible: true, rightOffset: 6, tickMarkFormatter: tickMark }, localization: { priceFormatter: (/** @type {number} */ price) => drawnPrice(price, this.#app.store.placesOf(this.#app.store.symbol)), timeFormatter: (/** @type {number} */ time) => localTime(time, true) } });
     this.#series = this.#chart.addSeries(library.CandlestickSeries, { autoscaleInfoProvider: (/** @type {() => any} */ original) => this.#room(original()) });
+    this.#series.priceScale().applyOptions({ scaleMargins: { top: 0.1, bottom: VOLUME_SHARE + 0.04 } });
+    this.#volumes = this.#chart.addSeries(library.HistogramSeries, { priceScaleId: 'volume', priceFormat: { type: 'volume' }, lastValueVisible: false, priceLineVisible: false });
+    this.#volumes.priceScale().applyOptions({ scaleMargins: { top: 1 - VOLUME_SHARE, bottom: 0 } });
     this.#lines = new PriceLines(this.#app, this.#chart, this.#series, host);
     setText(byId('chart-hint', HTMLElement), 'Drag a stop loss, a take profit, or an entry line to set them.');
     this.#chart.subscribeCrosshairMove((move) => {
       this.#hovered = /** @type {any} */ (this.#series && move.seriesData.get(this.#series)) ?? null;
       this.#app.frames.request(this.#legend);
     });
+    this.#chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
+      if (range !== null && range.from < MARGIN_BARS) void this.#loadOlder();
+      this.#app.frames.request(this.#markEdges);
+    });
     this.#paint();
     await this.#load();
   }
 
+  /** The bars in view, by their places, and how many there are; null before the first. */
+  get view() {
+    const range = this.#chart?.timeScale().getVisibleLogicalRange() ?? null;
+    return range && { from: range.from, to: range.to, bars: this.#bars.bars.length };
+  }
+
   #buildIntervals() {
-    const stored = localStorage.getItem(INTERVAL);
-    if (stored !== null && stored in INTERVALS) this.#interval = /** @type {Interval} */ (stored);
+    const { store } = this.#app;
     const host = byId('intervals', HTMLElement);
     for (const name of Object.keys(INTERVALS)) {
       const radio = make('input', { type: 'radio', name: 'interval', value: name });
-      radio.checked = name === this.#interval;
       host.append(make('label', {}, radio, make('span', {}, name)));
     }
+    const check = () => {
+      for (const radio of host.querySelectorAll('input')) radio.checked = radio.value === store.interval;
+    };
     host.addEventListener('change', (event) => {
-      this.#interval = /** @type {Interval} */ (/** @type {HTMLInputElement} */ (event.target).value);
-      localStorage.setItem(INTERVAL, this.#interval);
-      void this.#load();
+      const { value } = /** @type {HTMLInputElement} */ (event.target);
+      if (isInterval(value)) store.chooseInterval(value);
     });
+    store.watch(['interval'], check);
+    check();
   }
 
   /** Read the candles anew: another market or interval, or a connection that may have missed some. */
   async #load() {
-    const { store, api } = this.#app;
-    const { symbol } = store;
-    const series = this.#series;
-    if (series === null || symbol === '') return;
-    const generation = (this.#generation += 1);
-    if (this.dataset.symbol !== symbol || this.dataset.interval !== this.#interval) {
-      this.#isLoaded = false;
-      this.#last = undefined;
-      series.setData([]);
+    const { store } = this.#app;
+    const { symbol, interval } = store;
+    const bars = this.#bars;
+    if (this.#series === null || symbol === '') return;
+    const isOther = bars.turnTo(symbol, interval);
+    if (isOther) {
+      this.#draw();
       this.#note('');
     }
+    const wasEmpty = bars.bars.length === 0;
     try {
-      const query = new URLSearchParams({ symbol, interval: this.#interval, limit: String(CANDLES) });
-      const bars = barsOf(await api.get(`/api/v1/candles?${query}`));
-      if (generation !== this.#generation) return;
-      const isSame = this.dataset.symbol === symbol && this.dataset.interval === this.#interval && this.#isLoaded;
+      if (!(await bars.load())) return;
       this.dataset.symbol = symbol;
-      this.dataset.interval = this.#interval;
-      series.setData(/** @type {any} */ (bars));
-      this.#last = bars.at(-1);
-      this.#isLoaded = true;
-      if (!isSame) this.#fit(bars.length);
-      this.#note(bars.length === 0 && !store.quotes.has(symbol) ? 'No price has been recorded yet.' : '');
+      this.dataset.interval = interval;
+      this.#draw();
+      if (wasEmpty) this.#fit();
+      this.#note(bars.bars.length === 0 && !store.quotes.has(symbol) ? 'No price has been recorded yet.' : '');
     } catch (error) {
-      if (generation !== this.#generation) return;
       if (!(error instanceof ApiError)) throw error;
-      this.#note(this.#isLoaded ? '' : `No candles: ${sentence(error.message)}`);
-      if (error.status !== 404) setTimeout(() => generation === this.#generation && void this.#load(), RETRY_MS);
-      this.#isLoaded = true; // from here on live prices draw
+      this.#note(bars.bars.length > 0 ? '' : `No candles: ${sentence(error.message)}`);
+      const isStillIt = () => bars.symbol === symbol && bars.interval === interval;
+      if (error.status !== 404) setTimeout(() => isStillIt() && void this.#load(), RETRY_MS);
     }
     this.#drawLines();
     this.#tick();
   }
 
-  /** @param {number} count of bars */
-  #fit(count) {
+  async #loadOlder() {
+    await this.#ask(() => this.#bars.loadOlder());
+  }
+
+  async #renew() {
+    if (this.#app.store.link === 'open' && !document.hidden) await this.#ask(() => this.#bars.renew());
+  }
+
+  /**
+   * What the chart is complete without.
+   * @param {() => Promise<boolean>} read
+   */
+  async #ask(read) {
+    try {
+      if (await read()) this.#draw();
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error; // the next look, or the next scrolling, asks again
+    }
+  }
+
+  #draw() {
+    const { bars } = this.#bars;
+    this.#series?.setData(/** @type {any} */ (bars));
+    this.#volumes?.setData(/** @type {any} */ (bars.map((bar) => volumeBar(bar, this.#volumeColours))));
+    this.dataset.bars = String(bars.length);
+    this.#app.frames.request(this.#legend);
+  }
+
+  #fit() {
     this.#series?.priceScale().applyOptions({ autoScale: true });
-    const shown = Math.max(40, Math.min(150, Math.floor(this.clientWidth / 7)));
-    this.#chart?.timeScale().setVisibleLogicalRange({ from: Math.max(count, shown) - shown, to: Math.max(count, shown) + 6 });
+    this.#chart?.timeScale().setVisibleLogicalRange(firstView(this.#bars.bars.length, this.clientWidth));
   }
 
   /** @param {string} words */
@@ -159,11 +200,11 @@ export class PriceChart extends HTMLElement {
     this.#head();
     const { store } = this.#app;
     const quote = store.quotes.get(store.symbol);
-    if (this.#series === null || !this.#isLoaded || quote === undefined) return;
-    const bar = grown(this.#last, quote.price, quote.timestamp, INTERVALS[this.#interval]);
+    if (this.#series === null || !this.#bars.isLoaded || this.#bars.symbol !== store.symbol || quote === undefined) return;
+    const bar = this.#bars.grow(quote);
     if (bar === null) return;
-    this.#last = bar;
     this.#series.update(/** @type {any} */ (bar));
+    this.#app.frames.request(this.#markEdges);
     const places = store.placesOf(store.symbol);
     if (places !== this.#places) {
       this.#places = places;
@@ -178,11 +219,11 @@ export class PriceChart extends HTMLElement {
     const price = store.quotes.get(store.symbol)?.price ?? null;
     setText(byId('chart-title', HTMLElement), unit ? `${base} / ${unit}` : base || 'Chart');
     setText(find(this, '[data-testid="chart-price"]', HTMLElement), priceText(price, store.placesOf(store.symbol)));
-    byId('chart-canvas', HTMLElement).setAttribute('aria-label', `Candlestick chart of ${base}, interval ${this.#interval}`);
+    byId('chart-canvas', HTMLElement).setAttribute('aria-label', `Candlestick chart of ${base}, interval ${store.interval}`);
   }
 
   #legend = () => {
-    const bar = this.#hovered ?? this.#last;
+    const bar = this.#hovered ?? this.#bars.bars.at(-1);
     const places = this.#app.store.placesOf(this.#app.store.symbol);
     const text = bar === undefined ? '' : `O ${drawnPrice(bar.open, places)}  H ${drawnPrice(bar.high, places)}  L ${drawnPrice(bar.low, places)}  C ${drawnPrice(bar.close, places)}`;
     setText(find(this, '[data-testid="chart-legend"]', HTMLElement), text);
@@ -206,6 +247,34 @@ export class PriceChart extends HTMLElement {
 
   #drawLines() {
     this.#lines?.show(this.#palette());
+    this.#app.frames.request(this.#markEdges);
+  }
+
+  /** Say at the edges which lines lie beyond them. */
+  #markEdges = () => {
+    const series = this.#series;
+    const height = this.#chart?.panes()[0].getHeight() ?? 0;
+    if (series === null || this.#lines === null || height === 0) return;
+    const [high, low] = [series.coordinateToPrice(0), series.coordinateToPrice(height)];
+    const { above, below } = beyond(this.#lines.all, high === null || low === null ? null : { low, high });
+    this.#tell('edge-above', above, '\u2191');
+    this.#tell('edge-below', below, '\u2193');
+  };
+
+  /**
+   * @param {string} id
+   * @param {import('../price-lines.js').Line[]} lines nearest first
+   * @param {string} arrow
+   */
+  #tell(id, lines, arrow) {
+    const place = byId(id, HTMLElement);
+    const places = this.#app.store.placesOf(this.#app.store.symbol);
+    const words = lines.slice(0, EDGE_MARKS_MAX).map(({ title, price }) => `${arrow} ${title} ${priceText(price, places)}`);
+    if (lines.length > EDGE_MARKS_MAX) words.push(`${arrow} ${lines.length - EDGE_MARKS_MAX} more`);
+    const state = words.join('\n');
+    if (place.dataset.state === state) return;
+    place.dataset.state = state;
+    place.replaceChildren(...words.map((text, index) => make('span', { 'data-role': lines[index].role }, text)));
   }
 
   #markStale() {
@@ -240,6 +309,8 @@ export class PriceChart extends HTMLElement {
       rightPriceScale: { borderColor: line },
       timeScale: { borderColor: line },
     });
+    this.#volumeColours = { up: faint(up, VOLUME_OPACITY), down: faint(down, VOLUME_OPACITY) };
+    if (this.#bars.bars.length > 0) this.#draw();
     this.#series?.applyOptions({ upColor: up, downColor: down, wickUpColor: up, wickDownColor: down, borderVisible: false });
     this.#drawLines();
   }

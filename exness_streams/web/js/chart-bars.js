@@ -1,0 +1,163 @@
+/**
+ * The bars of one market and interval: the newest from the platform, older ones page by page, the last one grown by
+ * live prices.
+ */
+
+import { INTERVALS, barsOf, grown, joined } from './candles.js';
+
+/** @typedef {import('./candles.js').Bar} Bar */
+/** @typedef {import('./candles.js').Interval} Interval */
+
+const FIRST_BARS = 600;
+const OLDER_BARS = 500;
+/** What is asked again once a minute: volumes are known only after a minute's end. */
+const NEWEST_BARS = 10;
+/** The platform reads the exchange's past page by page: where there was nothing older, there may be a moment later. */
+const NOTHING_OLDER_MS = 5_000;
+
+export class ChartBars {
+  /** @type {Bar[]} ascending */
+  bars = [];
+  symbol = '';
+  /** @type {Interval} */
+  interval = '1m';
+  /** Whether live prices may grow them. */
+  isLoaded = false;
+  #generation = 0;
+  #isAskingOlder = false;
+  #nothingOlderUntil = 0;
+
+  /**
+   * @param {{ get(path: string): Promise<any> }} api
+   * @param {() => number} [clock] ms
+   */
+  constructor(api, clock = () => performance.now()) {
+    this.api = api;
+    this.clock = clock;
+  }
+
+  /**
+   * Of another market or interval: nothing of the one before is shown as if it were this one's.
+   * @param {string} symbol
+   * @param {Interval} interval
+   * @returns {boolean} whether it is another one
+   */
+  turnTo(symbol, interval) {
+    if (symbol === this.symbol && interval === this.interval) return false;
+    this.symbol = symbol;
+    this.interval = interval;
+    this.bars = [];
+    this.isLoaded = false;
+    this.#generation += 1;
+    this.#nothingOlderUntil = 0;
+    return true;
+  }
+
+  /**
+   * Read the newest: at first, and after a connection that may have missed some.
+   * @returns {Promise<boolean>} whether it is still they that are wanted
+   * @throws {import('./api.js').ApiError}
+   */
+  async load() {
+    const generation = (this.#generation += 1);
+    let told;
+    try {
+      told = await this.#ask({ limit: FIRST_BARS });
+    } catch (error) {
+      if (generation !== this.#generation) return false;
+      this.isLoaded = true; // from here on live prices draw
+      throw error;
+    }
+    if (generation !== this.#generation) return false;
+    this.bars = joined(this.bars, told);
+    this.isLoaded = true;
+    return true;
+  }
+
+  /**
+   * Read the newest few again, for their volumes.
+   * @returns {Promise<boolean>} whether there was something to show
+   * @throws {import('./api.js').ApiError}
+   */
+  async renew() {
+    const generation = this.#generation;
+    if (this.bars.length === 0) return false;
+    const told = await this.#ask({ limit: NEWEST_BARS });
+    // Bars that do not reach to the told ones are of before a pause: `load` reads what lies between.
+    if (generation !== this.#generation || told.length === 0 || told[0].time > this.bars[this.bars.length - 1].time) return false;
+    this.bars = joined(this.bars, told);
+    return true;
+  }
+
+  /**
+   * Read a page of older ones.
+   * @returns {Promise<boolean>} whether there were any
+   * @throws {import('./api.js').ApiError}
+   */
+  async loadOlder() {
+    const [first] = this.bars;
+    if (first === undefined || !this.isLoaded || this.#isAskingOlder || this.clock() < this.#nothingOlderUntil) return false;
+    const generation = this.#generation;
+    this.#isAskingOlder = true;
+    try {
+      const told = await this.#ask({ limit: OLDER_BARS, before: first.time });
+      if (generation !== this.#generation || this.bars[0] !== first) return false;
+      const older = told.filter(({ time }) => time < first.time);
+      if (older.length === 0) this.#nothingOlderUntil = this.clock() + NOTHING_OLDER_MS;
+      this.bars = [...older, ...this.bars];
+      return older.length > 0;
+    } finally {
+      this.#isAskingOlder = false;
+    }
+  }
+
+  /** @param {Record<string, number>} span */
+  async #ask(span) {
+    const query = new URLSearchParams({ symbol: this.symbol, interval: this.interval });
+    for (const [name, value] of Object.entries(span)) query.set(name, String(value));
+    return barsOf(await this.api.get(`/api/v1/candles?${query}`));
+  }
+
+  /**
+   * One more price.
+   * @param {import('./valuation.js').Quote} quote
+   * @returns {Bar | null} the newest bar, null when the price is older
+   */
+  grow(quote) {
+    const bar = grown(this.bars.at(-1), quote.price, quote.timestamp, INTERVALS[this.interval]);
+    if (bar === null) return null;
+    if (bar.time === this.bars.at(-1)?.time) this.bars[this.bars.length - 1] = bar;
+    else this.bars.push(bar);
+    return bar;
+  }
+}
+
+/**
+ * What is shown at first: the newest bar at the right, with a little room behind it, however few there are.
+ * @param {number} count of bars
+ * @param {number} width of the chart, px
+ * @returns {{ from: number, to: number }} places of bars, as the chart counts them
+ */
+export function firstView(count, width) {
+  const shown = Math.max(40, Math.min(150, Math.floor(width / 7)));
+  return { from: count - shown, to: count + 5 };
+}
+
+/**
+ * The volume's bars; where it is not known, none.
+ * @param {Bar} bar
+ * @param {{ up: string, down: string }} colours
+ * @returns {{ time: number, value?: number, color?: string }}
+ */
+export function volumeBar({ time, open, close, volume }, { up, down }) {
+  return volume === null ? { time } : { time, value: volume, color: close < open ? down : up };
+}
+
+/**
+ * @param {string} colour as a browser computes it, rgb(…)
+ * @param {number} share of opacity
+ */
+export function faint(colour, share) {
+  const digits = colour.match(/[\d.]+/g)?.slice(0, 3);
+  return digits === undefined ? colour : `rgba(${digits.join(', ')}, ${share})`;
+}

@@ -1,0 +1,134 @@
+"""What a trader looks for at first sight: the chart's span, lines beyond its edge, the address, the colours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from chromium import Trader
+from platform_harness import PlatformThread, until
+from playwright.sync_api import expect
+
+Visit = Callable[..., Trader]
+
+SOL = "SOL_USDC"
+PAST_MINUTES = 1_500
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformThread]:
+    """With more minutes than a chart asks for at first."""
+    thread = PlatformThread(
+        tmp_path_factory.mktemp("platform"), past_minutes=PAST_MINUTES, fee_rate="0.001", max_leverage="100"
+    )
+    try:
+        thread.start()
+        asked = lambda: candles(thread, "interval=1m&limit=1000&before=9999999999")  # noqa: E731
+        until(lambda: len(asked()) == 1_000)
+        yield thread
+    finally:
+        thread.stop()
+
+
+@pytest.fixture(autouse=True)
+def _prices(platform: PlatformThread) -> None:
+    platform.set_price(SOL, "150.00", "150.10")
+
+
+def candles(platform: PlatformThread, query: str) -> list[Any]:
+    found: list[Any] = platform.get(f"/api/v1/candles?symbol={SOL}&{query}").json["candles"]
+    return found
+
+
+def view_of(trader: Trader) -> dict[str, float]:
+    """The places of the first and the last bar in view, and how many bars there are."""
+    found: dict[str, float] = trader.page.evaluate("document.querySelector('price-chart').view")
+    return found
+
+
+def interval(trader: Trader, name: str) -> None:
+    trader.page.locator(f'#intervals input[value="{name}"]').click()
+    expect(trader.page.locator("price-chart")).to_have_attribute("data-interval", name)
+
+
+def is_newest_at_the_right(trader: Trader) -> bool:
+    view = view_of(trader)
+    place = (view["bars"] - 1 - view["from"]) / (view["to"] - view["from"])
+    return 0.8 < place < 1
+
+
+def test_after_another_interval_the_newest_bar_stands_at_the_right(trader: Trader) -> None:
+    expect(trader.page.locator("price-chart")).to_have_attribute("data-interval", "1m")
+    for name in ("1m", "1d", "1w", "30m", "1d", "1m"):
+        interval(trader, name)
+        trader.wait_for(lambda: is_newest_at_the_right(trader))
+    trader.picture("interval-newest-right")
+
+
+def test_bars_go_on_to_the_left_when_it_is_scrolled_there(trader: Trader) -> None:
+    chart = trader.page.locator("price-chart")
+    expect(chart).to_have_attribute("data-interval", "1m")
+    trader.wait_for(lambda: int(chart.get_attribute("data-bars") or 0) >= 600)
+    box = trader.page.locator("#chart-canvas").bounding_box()
+    assert box is not None
+    mouse, y = trader.page.mouse, box["y"] + box["height"] / 2
+
+    def has_more() -> bool:
+        mouse.move(box["x"] + 10, y)
+        mouse.down()
+        mouse.move(box["x"] + box["width"] - 100, y, steps=3)
+        mouse.up()
+        return int(chart.get_attribute("data-bars") or 0) > 1_000
+
+    trader.wait_for(has_more)
+    assert view_of(trader)["from"] > 300, "what was in view stays where it was"
+    trader.picture("scrolled-left")
+
+
+@pytest.mark.parametrize("leverage", ["2", "10", "20"])
+def test_a_liquidation_price_beyond_the_edge_is_told_there(trader: Trader, leverage: str) -> None:
+    expect(trader.see("edge-below")).to_be_empty()
+    key = trader.trade(margin="100", leverage=leverage)
+    price = trader.cell(key, "Liquidation").text_content()
+    expect(trader.see("edge-below")).to_contain_text(f"Liquidation {price}")
+    expect(trader.see("edge-above")).to_be_empty()
+    trader.picture(f"liquidation-{leverage}")
+    trader.page.locator("#close-all").click()
+    trader.see("confirm").click()
+    expect(trader.see("edge-below")).to_be_empty()
+
+
+def test_a_link_shows_the_market_and_the_interval_that_it_names(visit: Visit, platform: PlatformThread) -> None:
+    url = f"http://127.0.0.1:{platform.port}"
+    trader = visit(url)
+    trader.page.goto(f"{url}/?account={trader.account}&symbol=BTC_USDC&interval=1h")
+    chart = trader.page.locator("price-chart")
+    expect(chart).to_have_attribute("data-symbol", "BTC_USDC")
+    expect(chart).to_have_attribute("data-interval", "1h")
+    expect(trader.page.locator('#intervals input[value="1h"]')).to_be_checked()
+    trader.choose("ETH_USDC")
+    interval(trader, "30m")
+    shared = trader.page.url
+    assert shared.endswith(f"/?account={trader.account}&symbol=ETH_USDC&interval=30m")
+    other = visit(url)
+    other.page.goto(shared)
+    expect(other.page.locator("price-chart")).to_have_attribute("data-symbol", "ETH_USDC")
+    expect(other.page.locator("price-chart")).to_have_attribute("data-interval", "30m")
+    other.page.goto(f"{url}/?account={trader.account}&symbol=DOGE&interval=3m")
+    other.expect_toast("No such market", "DOGE")
+    other.expect_toast("No such interval", "3m")
+    expect(other.page.locator("price-chart")).to_have_attribute("data-symbol", "ETH_USDC")
+    expect(other.page.locator("price-chart")).to_have_attribute("data-interval", "30m")
+    other.wait_for(lambda: "DOGE" not in other.page.url)
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_the_first_click_on_the_colours_changes_them(visit: Visit, platform: PlatformThread, scheme: Any) -> None:
+    trader = visit(f"http://127.0.0.1:{platform.port}", color_scheme=scheme).arrive()
+    ground = "getComputedStyle(document.body).backgroundColor"
+    before = trader.page.evaluate(ground)
+    trader.see("theme").click()
+    assert trader.page.evaluate(ground) != before
+    trader.see("theme").click()
+    assert trader.page.evaluate(ground) == before
