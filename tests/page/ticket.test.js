@@ -80,8 +80,8 @@ test('an entry line dragged to where it would lose sets the stop loss, to where 
 
 test('a live price grows its candle, or begins the next', () => {
   const bar = grown(undefined, d('150'), 61_000, 60);
-  assert.deepEqual(bar, { time: 60, open: 150, high: 150, low: 150, close: 150 });
-  assert.deepEqual(grown(bar ?? undefined, d('149'), 119_999, 60), { time: 60, open: 150, high: 150, low: 149, close: 149 });
+  assert.deepEqual(bar, { time: 60, open: 150, high: 150, low: 150, close: 150, volume: null });
+  assert.deepEqual(grown(bar ?? undefined, d('149'), 119_999, 60), { time: 60, open: 150, high: 150, low: 149, close: 149, volume: null });
   assert.equal(grown(bar ?? undefined, d('151'), 120_000, 60)?.time, 120);
   assert.equal(grown(bar ?? undefined, d('151'), 59_999, 60), null);
 });
