@@ -9,6 +9,8 @@ from decimal import Decimal
 
 import msgspec
 
+from exness_streams.domain.plain_numbers import PlainEncoder
+
 MARKET_UPDATES_TOPIC = "backpack-market-updates"
 JOURNAL_TOPIC = "trading-journal"
 EVENTS_TOPIC = "trading-events"
@@ -34,8 +36,8 @@ class MarketDataMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     source: str | None = None
 
 
-json_encoder = msgspec.json.Encoder(decimal_format="number")
-"""The one encoder of public JSON: Decimal becomes a number with its exact digits."""
+json_encoder = PlainEncoder("number")
+"""The one encoder of public JSON: Decimal becomes a number with its exact digits, without an exponent."""
 
 
 class PositionMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -26,8 +26,8 @@ DEFAULTS = {
 ALLOWED_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 ALLOWED_HEADERS = "Accept, Authorization, Content-Type, Idempotency-Key, If-None-Match, Prefer, X-Account, X-Request-Id"
 EXPOSED_HEADERS = (
-    "Allow, Content-Disposition, ETag, Idempotent-Replayed, RateLimit, RateLimit-Limit, RateLimit-Policy, "
-    "RateLimit-Remaining, RateLimit-Reset, Retry-After, X-Request-Id"
+    "Allow, Content-Disposition, ETag, Idempotent-Replayed, Preference-Applied, RateLimit, RateLimit-Limit, "
+    "RateLimit-Policy, RateLimit-Remaining, RateLimit-Reset, Retry-After, X-Request-Id"
 )
 PREFLIGHT_S = 600
 """How long a browser need not ask again."""

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from exness_streams.api import presenter
 from exness_streams.api.errors import ApiError
+from exness_streams.api.number_form import form_now
 from exness_streams.domain.codec import Outcome, PositionsClosed
 from exness_streams.domain.events import (
     AccountReset,
@@ -19,15 +20,14 @@ from exness_streams.domain.events import (
 )
 from exness_streams.domain.identity import KeyCreated, KeyRevoked, SessionsEnded, SessionStarted
 from exness_streams.domain.outcomes import is_transient
+from exness_streams.domain.plain_numbers import encoders
 from exness_streams.domain.rejections import Rejection, RejectionCode
-from exness_streams.messages import json_encoder
 
 
 def json_response(message: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    """A message as JSON with exact numbers."""
-    return web.Response(
-        body=json_encoder.encode(message), status=status, headers=headers, content_type="application/json"
-    )
+    """A message as JSON with exact numbers, in the form that the request asked for."""
+    content = encoders[form_now()].encode(message)
+    return web.Response(body=content, status=status, headers=headers, content_type="application/json")
 
 
 def answer(outcome: Outcome, *, repeated: bool) -> web.Response:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import aiohttp
 from aiohttp import web
 from faust.web.views import View
 
 from exness_streams.api.errors import Handler, answer_to_failure
+from exness_streams.api.number_form import answering, form_asked, say_so
+from exness_streams.api.requests import only_known
 
 Way = Callable[[Handler], Handler]
 """From a view's own answer to the one that is given: Forwarding's, that may ask another worker."""
@@ -32,6 +34,8 @@ class ApiView(View):  # type: ignore[misc]  # faust is untyped here
     """
 
     way: Way = staticmethod(here)
+    query: ClassVar[tuple[str, ...] | None] = ()
+    """The query parameters that it takes, `numbers` aside. None: the view itself says which."""
 
     def __init__(self, app: Any, web_server: Any) -> None:
         super().__init__(app, web_server)
@@ -44,11 +48,18 @@ class ApiView(View):  # type: ignore[misc]  # faust is untyped here
         """Faust's, which would take HEAD on every route."""
         return {name.upper() for name in self.methods}
 
-    @staticmethod
-    def _answering(handler: Handler) -> Handler:
+    def _answering(self, handler: Handler) -> Handler:
         async def answer(request: web.Request, **_: str) -> web.StreamResponse:
+            response = await shaped(request)
+            say_so(request, response)
+            return response
+
+        async def shaped(request: web.Request) -> web.StreamResponse:
             try:
-                return await handler(request)
+                if self.query is not None:
+                    only_known(request, *self.query)
+                with answering(form_asked(request)):
+                    return await handler(request)
             except (ConnectionError, aiohttp.ClientConnectionError):
                 raise  # nobody reads the answer, and Faust's monitor does not know its status, 499
             except Exception as failure:

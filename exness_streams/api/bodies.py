@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 from exness_streams.api.errors import invalid_request
 from exness_streams.api.requests import TIME_MS_MAX, Body
 from exness_streams.domain.emails import EMAIL_MAX
-from exness_streams.domain.money import AMOUNT_MAX, HUNDRED, MONEY_PLACES, ZERO
+from exness_streams.domain.money import AMOUNT_MAX, HUNDRED, MONEY_PLACES, QUANTITY_MAX, ZERO
 from exness_streams.identity.tokens import TOKEN_MAX
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ Reader = Callable[[Body, str], Any]
 NONCE_MIN, NONCE_MAX = 16, 128
 
 _ABOVE_ZERO = r"^(?=[0-9.]*[1-9])[0-9]{1,12}"
-_FROM_ONE = r"^[1-9][0-9]{0,11}(\.[0-9]{1,18})?$"
+_FROM_ONE = r"^[1-9][0-9]{0,11}"
 
 
 def _read_by(read: Reader, **schema: Any) -> Meta:
@@ -33,7 +33,7 @@ def _read_by(read: Reader, **schema: Any) -> Meta:
     return Meta(extra_json_schema=schema or None, extra={"read": read})
 
 
-def _number(pattern: str, minimum: float, maximum: int = int(AMOUNT_MAX), **limits: Any) -> Meta:
+def _number(pattern: str, minimum: float, maximum: float = int(AMOUNT_MAX), **limits: Any) -> Meta:
     """A number. pattern: of one in a string. Without limits the fold has them, in its own words."""
     read = partial(Body.required_number, **limits) if limits else Body.number
     return _read_by(read, minimum=minimum, maximum=maximum, pattern=pattern)
@@ -41,8 +41,19 @@ def _number(pattern: str, minimum: float, maximum: int = int(AMOUNT_MAX), **limi
 
 Amount = Annotated[Decimal, _number(_ABOVE_ZERO + r"(\.[0-9]{1,18})?$", 1e-18, above=ZERO)]
 Money = Annotated[Decimal, _number(_ABOVE_ZERO + r"(\.[0-9]{1,8})?$", 1e-8, above=ZERO, places_max=MONEY_PLACES)]
-Margin = Annotated[Decimal, _number(_FROM_ONE, 1)]
-Leverage = Annotated[Decimal, _number(_FROM_ONE, 1)]
+Quantity = Annotated[
+    Decimal,
+    _number(
+        r"^(?=[0-9.]*[1-9])[0-9]{1,28}(\.[0-9]{1,8})?$",
+        1e-8,
+        1e28,
+        above=ZERO,
+        at_most=QUANTITY_MAX,
+        places_max=MONEY_PLACES,
+    ),
+]
+Margin = Annotated[Decimal, _number(_FROM_ONE + r"(\.[0-9]{1,8})?$", 1, places_max=MONEY_PLACES)]
+Leverage = Annotated[Decimal, _number(_FROM_ONE + r"(\.[0-9]{1,18})?$", 1)]
 Slippage = Annotated[Decimal, _number(r"^(100|[0-9]{1,2}(\.[0-9]{1,18})?)$", 0, 100, at_least=ZERO, at_most=HUNDRED)]
 Percentage = Annotated[
     Decimal,
@@ -146,7 +157,7 @@ class CloseRequest(Request, frozen=True, kw_only=True):
     position_id: Identifier
     current_price: Amount | None = None
     slippage: Slippage | None = None
-    quantity: Money | None = None
+    quantity: Quantity | None = None
     percentage: Percentage | None = None
 
     def check(self) -> None:

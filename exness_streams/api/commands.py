@@ -17,7 +17,7 @@ from exness_streams.api.api_view import ApiView
 from exness_streams.api.bodies import Request
 from exness_streams.api.errors import ApiError, unknown_asset
 from exness_streams.api.ports import Journal, TradingRules
-from exness_streams.api.requests import idempotency_of, read_body
+from exness_streams.api.requests import Body, idempotency_of, read_body
 from exness_streams.domain.account import AccountRow, Position
 from exness_streams.domain.cell import Cell, Reply
 from exness_streams.domain.checks import check_terms, order_not_found, position_not_found, refuse_stale
@@ -149,7 +149,12 @@ class CommandView(ApiView, Generic[Asked]):
         """Read, check, find the account, answer a repeat, stamp, submit, answer: for every command in this order."""
         account_id = account_of(request)  # complains first, as on the routes without a body
         body = await read_body(request)
-        asked = self.body.read(body)
+        try:
+            asked = self.body.read(body)
+        except ApiError:
+            if (settled := self._settled_before(request, account_id, body)) is not None:
+                return settled
+            raise
         incoming = self.desk.take(account_id, idempotency_of(request, body), caller_of(request).credential)
         if (repeat := incoming.repeat) is not None:
             return repeat
@@ -160,6 +165,15 @@ class CommandView(ApiView, Generic[Asked]):
             await self.desk.newcomers.begin_account(request, account_id)
         reply = await self.desk.settle(incoming.cell, command)
         return answer(reply.outcome, repeated=reply.repeated)
+
+    def _settled_before(self, request: web.Request, account_id: str, body: Body) -> web.Response | None:
+        """The answer to a true repeat of what an earlier release took, and this one would refuse by its form."""
+        if "Idempotency-Key" not in request.headers or (keyed := idempotency_of(request, body)) is None:
+            return None
+        known = self.desk.accounts.cell_of(account_id).remembered(account_id, keyed.key)
+        if known is None or known.fingerprint != keyed.fingerprint:
+            return None
+        return answer(known.outcome, repeated=True)
 
 
 def certain_refusal(command: Command, incoming: Incoming) -> Rejection | None:

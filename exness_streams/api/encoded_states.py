@@ -9,26 +9,20 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Literal, NamedTuple
-
-import msgspec
+from typing import NamedTuple
 
 from exness_streams.api import presenter
 from exness_streams.api.accounts import Accounts
 from exness_streams.domain.account import AccountRow
 from exness_streams.domain.cell import Cell
+from exness_streams.domain.plain_numbers import Form, encoders
 from exness_streams.domain.quotes import Quote
-
-Form = Literal["number", "string"]
-"""How a Decimal is written: as a JSON number with its exact digits, or as a string, exact in JavaScript too."""
 
 BYTES_MAX = 32 * 1024 * 1024
 """Of rows and states that are kept, of all accounts together: several hundred of the largest."""
 
 OVERHEAD_BYTES = 1024
 """What an account takes beside them, about."""
-
-_encoders = {form: msgspec.json.Encoder(decimal_format=form) for form in ("number", "string")}
 
 
 class EncodedState(NamedTuple):
@@ -95,7 +89,7 @@ class EncodedStates:
 
     def _encode(self, row: AccountRow, quotes: Mapping[str, Quote], form: Form) -> bytes:
         self.encoded += 1
-        return _encoders[form].encode(presenter.state_message(row, quotes, self._margin_call_level))
+        return encoders[form].encode(presenter.state_message(row, quotes, self._margin_call_level))
 
     def _keep(self, account_id: str, kept: _Kept) -> None:
         self._kept[account_id] = kept

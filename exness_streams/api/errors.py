@@ -13,6 +13,7 @@ from exness_streams.api.request_ids import request_id_of
 from exness_streams.domain.instruments import Catalogue
 from exness_streams.domain.nearest import nearest
 from exness_streams.domain.outside_text import in_one_line
+from exness_streams.domain.plain_numbers import in_plain_digits
 from exness_streams.domain.rejections import Rejection, RejectionCode
 from exness_streams.messages import ErrorMessage, json_encoder
 from exness_streams.transport.faults import LogFault
@@ -34,6 +35,19 @@ _STATUS_OF: dict[RejectionCode, int] = {
     RejectionCode.IDEMPOTENCY_CONFLICT: 409,
     RejectionCode.PRICE_UNAVAILABLE: 503,
 }
+_WITH_NUMBERS = frozenset(
+    {
+        RejectionCode.INVALID_REQUEST,
+        RejectionCode.INVALID_LEVERAGE,
+        RejectionCode.INVALID_MARGIN,
+        RejectionCode.INVALID_TRIGGER,
+        RejectionCode.INSUFFICIENT_MARGIN,
+        RejectionCode.SLIPPAGE_EXCEEDED,
+        RejectionCode.LIMIT_REACHED,
+    }
+)
+"""Whose words tell numbers. The fold's own stay as they are, for they are remembered, and audited byte for byte."""
+
 _CODE_OF_STATUS = {413: "PAYLOAD_TOO_LARGE"}
 
 
@@ -60,7 +74,11 @@ class ApiError(Exception):
         """The answer to a command that was rejected."""
         status = _STATUS_OF.get(rejection.code, 400)
         headers = (SIGN_IN | (headers or {})) if status == 401 else headers
-        return cls(status, rejection.code.value, rejection.message, rejection.details, headers)
+        message, details = rejection.message, rejection.details
+        if rejection.code in _WITH_NUMBERS:
+            message = in_plain_digits(message)
+            details = {name: in_plain_digits(said) if isinstance(said, str) else said for name, said in details.items()}
+        return cls(status, rejection.code.value, message, details, headers)
 
 
 class BodyTooLate(Exception):

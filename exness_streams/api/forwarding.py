@@ -45,11 +45,12 @@ PASSING = frozenset({"NOT_READY", "REBALANCING"})
 
 _WHAT_MOVES = {JOURNAL_TOPIC: "the account is", MARKET_UPDATES_TOPIC: "the candles are"}
 _READING = ("GET", "HEAD")
-_REQUEST_HEADERS = ("Accept", "Authorization", "Content-Type", "Cookie", "Idempotency-Key", "X-Account")
+_REQUEST_HEADERS = ("Accept", "Authorization", "Content-Type", "Cookie", "Idempotency-Key", "Prefer", "X-Account")
 _ANSWER_HEADERS = (
     "Content-Disposition",
     "Content-Type",
     "Idempotent-Replayed",
+    "Preference-Applied",
     "Retry-After",
     "Set-Cookie",
     "Vary",

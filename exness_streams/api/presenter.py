@@ -22,6 +22,7 @@ from exness_streams.domain.events import (
 from exness_streams.domain.formulas import profit
 from exness_streams.domain.instruments import Limits, Terms, base_of
 from exness_streams.domain.money import ZERO, money_arithmetic, to_money
+from exness_streams.domain.plain_numbers import in_plain_digits, plain
 from exness_streams.domain.quotes import Quote
 from exness_streams.messages import (
     AccountMessage,
@@ -40,7 +41,7 @@ def position_message(position: Position, mark_price: Decimal | None) -> Position
     """A position valued at a mark price; without one its PnL is shown as 0."""
     return PositionMessage(
         position_id=position.position_id,
-        asset=position.asset,
+        asset=base_of(position.symbol),
         symbol=position.symbol,
         type=position.side,
         margin=position.margin,
@@ -63,7 +64,7 @@ def order_message(order: PendingOrder, status: str = "open") -> OrderMessage:
     return OrderMessage(
         order_id=order.order_id,
         market=order.symbol,
-        asset=order.asset,
+        asset=base_of(order.symbol),
         kind=order.kind,
         type=order.side,
         side="buy" if order.side == "long" else "sell",
@@ -147,7 +148,7 @@ def _rest_message(event: PositionClosed, left: Remainder) -> PositionMessage:
         loss_capped = max(profit(event.side, event.entry_price, left.mark_price, left.quantity), -left.margin)
     return PositionMessage(
         position_id=event.position_id,
-        asset=event.asset,
+        asset=base_of(event.symbol),
         symbol=event.symbol,
         type=event.side,
         margin=left.margin,
@@ -187,13 +188,16 @@ def _close_all_result(result: CloseResult) -> CloseAllResult:
             fee=outcome.fee,
         )
     return CloseAllResult(
-        position_id=result.position_id, closed=False, error=outcome.code.value, message=outcome.message
+        position_id=result.position_id,
+        closed=False,
+        error=outcome.code.value,
+        message=in_plain_digits(outcome.message),
     )
 
 
 def balance_message(event: Deposited | AccountReset) -> BalanceMessage:
     """The answer to a deposit or a reset."""
-    message = f"{event.amount} USD deposited" if isinstance(event, Deposited) else "Account reset"
+    message = f"{plain(event.amount)} USD deposited" if isinstance(event, Deposited) else "Account reset"
     return BalanceMessage(message=message, balance=event.balance, sequence=event.sequence)
 
 

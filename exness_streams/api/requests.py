@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
+from collections import Counter
 from decimal import Decimal
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 from aiohttp import web
 
-from exness_streams.api.errors import ApiError, invalid_request, unknown_name
+from exness_streams.api.errors import FIELD_SHOWN_MAX, ApiError, invalid_request, unknown_name
+from exness_streams.api.number_form import PARAMETER
 from exness_streams.domain.commands import IdempotencyKey
 from exness_streams.domain.money import AMOUNT_MAX, DECIMAL_COMMA, canonical, has_decimal_comma
+from exness_streams.domain.outside_text import in_one_line
+from exness_streams.domain.plain_numbers import plain
 
 DECIMAL_PLACES_MAX = 18
 TIME_MS_MAX = 253_402_300_799_999
@@ -23,8 +28,10 @@ Word = TypeVar("Word", bound=str)
 _NUMBER = re.compile(rb"-?\d{1,30}(?:\.\d{1,30})?(?:[eE][+-]?\d{1,2})?")
 _NUMBER_WITH_COMMA = re.compile(rb"[:\[]\s*-?[0-9]+,[0-9]")
 _NUMBER_IN_STRING = re.compile(rb'"(-?\d{1,30}(?:\.\d{1,30})?)"')
+_EXPONENT_IN_STRING = re.compile(rb'"-?\d{1,30}(?:\.\d{1,30})?[eE][+-]?\d{1,9}"')
 _KEY = re.compile(r"[\x21-\x7e]{1,128}")
 _NUMBER_ALLOWED = 'a number, or a string that holds one, such as 100 or "100.50"'
+_WRITTEN_OUT = 'an exponent is not read in a string, write the digits out as in "0.00000098"'
 _DIGITS = re.compile(r"[0-9]{1,6}")
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_texts = msgspec.json.Decoder(list[str]).decode
@@ -34,11 +41,16 @@ _decode_text = msgspec.json.Decoder(str).decode
 class Body:
     """A JSON object whose fields are read one by one."""
 
-    def __init__(self, fields: dict[str, msgspec.Raw]) -> None:
+    def __init__(self, fields: dict[str, msgspec.Raw], repeated: str | None = None) -> None:
+        """repeated: a name that an object of the body has more than once."""
         self._fields = {name: bytes(raw) for name, raw in fields.items()}
+        self._repeated = repeated
 
     def only(self, known: tuple[str, ...]) -> None:
-        """400 when there is a field that this route does not know: a misspelt one must not be overlooked."""
+        """400 when there is a field that this route does not know, or one twice: nothing must be overlooked."""
+        if self._repeated is not None:
+            name = in_one_line(self._repeated, FIELD_SHOWN_MAX)
+            raise invalid_request(self._repeated, f'"{name}" is given more than once; send each field once')
         for name in self._fields:
             if name not in known:
                 raise unknown_name("field", name, known)
@@ -90,20 +102,22 @@ class Body:
             raise invalid_request(name, f'"{name}" is not a time; {allowed}')
         return value
 
-    def number(self, name: str) -> Decimal:
-        """A required number, exact: a JSON number, or a string that holds one."""
+    def number(self, name: str, places_max: int = DECIMAL_PLACES_MAX, at_most: Decimal = AMOUNT_MAX) -> Decimal:
+        """A required number, exact: a JSON number, or a string that holds one. Never rounded."""
         raw = self._required(name, _NUMBER_ALLOWED)
         quoted = _NUMBER_IN_STRING.fullmatch(raw)
         digits = quoted.group(1) if quoted else raw
         if not _NUMBER.fullmatch(digits):
             allowed = DECIMAL_COMMA if _has_decimal_comma(raw) else f"send {_NUMBER_ALLOWED}"
+            if _EXPONENT_IN_STRING.fullmatch(raw):
+                allowed = _WRITTEN_OUT
             raise invalid_request(name, f'"{name}" is not a finite number; {allowed}')
         value = Decimal(digits.decode())
-        if abs(value) > AMOUNT_MAX:
+        if abs(value) > at_most:
             return value  # out of any range: the rule for this field says it in its own words
         value = canonical(value)
-        if -_exponent(value) > DECIMAL_PLACES_MAX:
-            raise _too_many_places(name, DECIMAL_PLACES_MAX)
+        if -_exponent(value) > places_max:
+            raise _too_many_places(name, places_max)
         return value
 
     def required_number(
@@ -116,13 +130,11 @@ class Body:
         places_max: int = DECIMAL_PLACES_MAX,
     ) -> Decimal:
         """A number within limits."""
-        value = self.number(name)
+        value = self.number(name, places_max, at_most)
         if above is not None and not above < value <= at_most:
-            raise _out_of_range(name, f"above {above} and at most {at_most}")
+            raise _out_of_range(name, f"above {above} and at most {plain(at_most)}")
         if at_least is not None and not at_least <= value <= at_most:
-            raise _out_of_range(name, f"from {at_least} to {at_most}")
-        if -_exponent(value) > places_max:
-            raise _too_many_places(name, places_max)
+            raise _out_of_range(name, f"from {at_least} to {plain(at_most)}")
         return value
 
     def _required(self, name: str, allowed: str) -> bytes:
@@ -169,11 +181,22 @@ async def read_body(request: web.Request) -> Body:
     refuse_long(request)
     content = await request.read()
     try:
-        content.decode()
-        return Body(_decode_object(content))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return Body(_decode_object(content), repeated_name(content.decode()))
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         comma = f"; {DECIMAL_COMMA}" if _NUMBER_WITH_COMMA.search(content) else ""
         raise invalid_request("body", f"the body is not a JSON object in UTF-8{comma}") from None
+
+
+def repeated_name(content: str) -> str | None:
+    """A name that some object of a JSON text has more than once, at any depth: readers differ in which one counts."""
+    found: list[str] = []
+
+    def look(members: list[tuple[str, Any]]) -> None:
+        if len(members) > 1:
+            found.extend(name for name, times in Counter(name for name, _ in members).items() if times > 1)
+
+    json.loads(content, object_pairs_hook=look, parse_int=str, parse_float=str)
+    return found[0] if found else None
 
 
 def refuse_long(request: web.Request) -> None:
@@ -183,10 +206,10 @@ def refuse_long(request: web.Request) -> None:
 
 
 def only_known(request: web.Request, *names: str) -> None:
-    """400 for a query parameter of another name, or one that is given twice."""
+    """400 for a query parameter of another name, or one that is given twice. Every route takes `numbers`."""
     for name in request.query:
-        if name not in names:
-            raise unknown_name("query parameter", name, names)
+        if name not in names and name != PARAMETER:
+            raise unknown_name("query parameter", name, dict.fromkeys((*names, PARAMETER)))
         if len(request.query.getall(name)) > 1:
             raise invalid_request(name, f'query parameter "{name}" is given more than once')
 

@@ -57,7 +57,8 @@ class OpenPosition(CommandBase, frozen=True, kw_only=True, tag="OpenPosition"):
 class ClosePosition(CommandBase, frozen=True, kw_only=True, tag="ClosePosition"):
     """Close a position at the market: the whole of it, a quantity, or a percentage.
 
-    margin_min: USD; what would be left with less margin is closed, too.
+    margin_min: USD; what would be left with less margin is closed, too. forgives_rounding: a quantity that differs
+    from the position's by no more than a double's rounding means all of it; older journals have records without it.
     """
 
     position_id: str
@@ -66,6 +67,7 @@ class ClosePosition(CommandBase, frozen=True, kw_only=True, tag="ClosePosition")
     quantity: Decimal | None = None
     percentage: Decimal | None = None
     margin_min: Decimal = ONE
+    forgives_rounding: bool = False
 
 
 class CloseAllPositions(CommandBase, frozen=True, kw_only=True, tag="CloseAllPositions"):

@@ -35,6 +35,12 @@ _MONEY_STEP = Decimal(1).scaleb(-MONEY_PLACES)
 AMOUNT_MAX = Decimal(10) ** 12
 """Largest margin, price or quantity accepted anywhere; every product of three fits the context's precision."""
 
+QUANTITY_MAX = Decimal(10) ** 28
+"""More than any position can hold, of an asset whose price is tiny."""
+
+DOUBLE_ROUNDING = Decimal(2) ** -52
+"""How far apart, as a fraction, a number and its nearest double may be, written out and cut to our places again."""
+
 _CONTEXT = Context(
     prec=60,
     rounding=ROUND_HALF_EVEN,

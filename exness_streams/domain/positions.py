@@ -27,7 +27,7 @@ from exness_streams.domain.events import (
     Remainder,
     position_fields,
 )
-from exness_streams.domain.money import HUNDRED, ZERO, to_money, to_quantity
+from exness_streams.domain.money import DOUBLE_ROUNDING, HUNDRED, ZERO, to_money, to_quantity
 from exness_streams.domain.quotes import Quote
 from exness_streams.domain.rejections import Rejection, RejectionCode
 from exness_streams.domain.transition import JournalPlace, Transition
@@ -134,10 +134,15 @@ def close_position(
 
 
 def _closing_quantity(position: Position, command: ClosePosition) -> Decimal | Rejection:
-    """How much to close: a share is rounded down to 8 places; what leaves too little margin closes all."""
+    """How much to close: a share is rounded down to 8 places; what leaves too little margin closes all.
+
+    So does the quantity as a double has it: a client in JavaScript was shown that.
+    """
     whole = position.quantity
     if command.quantity is not None:
         field, quantity = "quantity", command.quantity
+        if command.forgives_rounding and abs(quantity - whole) <= whole * DOUBLE_ROUNDING:
+            return whole
     elif command.percentage is not None:
         field, quantity = "percentage", to_quantity(whole * command.percentage / HUNDRED)
     else:

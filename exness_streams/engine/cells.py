@@ -20,6 +20,7 @@ from exness_streams.domain.account import AccountRow
 from exness_streams.domain.cell import Cell, Folded, Reply
 from exness_streams.domain.events import Event
 from exness_streams.domain.identity import AccessRow
+from exness_streams.domain.plain_numbers import encoders
 from exness_streams.domain.quotes import Quote
 from exness_streams.engine.commits import Lease, TableCommits
 from exness_streams.engine.event_counts import counts_of
@@ -320,7 +321,9 @@ class CellHost:
         return time.monotonic() - self._committed_at_s.get(cell.partition, 0.0) >= IDLE_COMMIT_S
 
     async def _commit(self, cell: Cell, lease: Lease, events: Sequence[Event]) -> None:
-        told = [LogRecord(EVENTS_TOPIC, event.account_id.encode(), codec.encode(event)) for event in events]
+        told = [
+            LogRecord(EVENTS_TOPIC, event.account_id.encode(), encoders["number"].encode(event)) for event in events
+        ]
         entries = {**cell.pending, codec.META_KEY: codec.encode(cell.meta)}
         await self._commits.commit(lease, entries, told, cell.next_offset)
         cell.committed()

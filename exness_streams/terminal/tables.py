@@ -203,7 +203,7 @@ def show_opened(console: Console, position: PositionMessage) -> None:
     sentence(
         console,
         f"[bold]{position.type} {price(position.quantity)} {position.symbol}[/] at {price(position.entry_price)}, "
-        f"margin {money(position.margin)} USD at {position.leverage}x, "
+        f"margin {money(position.margin)} USD at {position.leverage:f}x, "
         f"liquidation at {price(position.liquidation_price)}, fee {money(position.fee)}",
     )
     sentence(console, f"close it with: exness-streams close {position.position_id}")

@@ -39,7 +39,7 @@ FIELDS: dict[tuple[str, str], tuple[dict[str, str], list[str]]] = {
     (OPEN, "stopLoss"): (ORDER, PRICE),
     (OPEN, "takeProfit"): (ORDER, PRICE),
     (CLOSE, "positionId"): (CLOSING, NO_TEXTS),
-    (CLOSE, "quantity"): (CLOSING, [*PRICE, "0.000000001"]),
+    (CLOSE, "quantity"): (CLOSING, [*NO_NUMBERS, *NOT_POSITIVE, "1e29", "1e99", "9" * 30, "0.000000001"]),
     (CLOSE, "percentage"): (CLOSING, [*PERCENT, *NOT_POSITIVE]),
     (CLOSE, "currentPrice"): (CLOSING, PRICE),
     (CLOSE, "slippage"): (CLOSING, PERCENT),

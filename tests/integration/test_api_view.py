@@ -22,6 +22,8 @@ WAY_HEADER = "X-Way"
 class Reads(ApiView):
     """A view that reads, or fails as it is told."""
 
+    query = ("fail",)
+
     def __init__(self, app: EngineApp, web_server: object, failures: dict[str, Exception]) -> None:
         super().__init__(app, web_server)
         self._failures = failures

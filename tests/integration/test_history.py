@@ -101,7 +101,7 @@ def test_a_trade_tells_how_it_went(platform: PlatformThread) -> None:
         "tradeId", "positionId", "asset", "symbol", "type", "quantity", "leverage", "entryPrice", "closePrice",
         "realizedPnL", "fee", "reason", "openedAt", "closedAt", "durationMs",
     }  # fmt: skip
-    assert (told["positionId"], told["asset"], told["symbol"]) == (position_id, "SOL_USDC", "SOL_USDC")
+    assert (told["positionId"], told["asset"], told["symbol"]) == (position_id, "SOL", "SOL_USDC")
     assert (told["type"], told["reason"], told["leverage"]) == ("long", "manual", 5)
     assert (told["entryPrice"], told["closePrice"]) == (Decimal("150.1"), 150)
     assert (told["quantity"], told["realizedPnL"]) == (part["quantity"], part["realizedPnL"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-import msgspec
 import pytest
 from history_run import STARTING_BALANCE, Run, loaded_cell, settle
 from hypothesis import given, settings
@@ -14,9 +13,10 @@ from random_histories import ACCOUNTS, Buy, Move, Pay, Timed, histories
 
 from exness_streams.api import presenter
 from exness_streams.api.accounts import Accounts
-from exness_streams.api.encoded_states import EncodedStates, Form
+from exness_streams.api.encoded_states import EncodedStates
 from exness_streams.domain.account import new_account
 from exness_streams.domain.cell import Cell
+from exness_streams.domain.plain_numbers import Form, encoders
 
 FORMS: tuple[Form, ...] = ("number", "string")
 LEVEL = Decimal(60)
@@ -31,7 +31,7 @@ def states(bytes_max: int = 1 << 20) -> EncodedStates:
 def fresh(cell: Cell, account_id: str, form: Form) -> tuple[bytes, int]:
     row = cell.account(account_id) or new_account(account_id, STARTING_BALANCE)
     message = presenter.state_message(row, cell.quotes, LEVEL)
-    return msgspec.json.Encoder(decimal_format=form).encode(message), row.sequence
+    return encoders[form].encode(message), row.sequence
 
 
 @few

@@ -45,6 +45,8 @@ def strategy_of(kind: object) -> st.SearchStrategy[Any]:
         return plain
     if kind is str:
         return texts
+    if kind is bool:
+        return st.booleans()
     if kind is int:
         return st.integers(-(2**53), 2**53)
     if kind == Decimal | None:

@@ -118,9 +118,9 @@ READ: list[tuple[type[Request], bytes, Request]] = [
     ),
     (
         OpenRequest,
-        b'{"margin":0.10000000000000001,"asset":"SOL","type":"short","leverage":7,"takeProfit":"1"}',
+        b'{"margin":0.10000001,"asset":"SOL","type":"short","leverage":7,"takeProfit":"1"}',
         OpenRequest(
-            margin=Decimal("0.10000000000000001"),
+            margin=Decimal("0.10000001"),
             asset="SOL",
             type="short",
             leverage=Decimal(7),
@@ -221,7 +221,7 @@ ENDING = b',"asset":"SOL","type":"long"}'
         (DepositRequest, b'{"amount":"1,5"}', f'"amount" is not a finite number; {DECIMAL_COMMA}'),
         (DepositRequest, b'{"amount":0}', '"amount" is out of range; send a number above 0 and at most 1000000000000'),
         (DepositRequest, b'{"amount":0.123456789}', '"amount" has too many decimal places; send at most 8'),
-        (OpenRequest, b'{"margin":1e-19' + ENDING, '"margin" has too many decimal places; send at most 18'),
+        (OpenRequest, b'{"margin":1e-9' + ENDING, '"margin" has too many decimal places; send at most 8'),
         (
             OpenRequest,
             b'{"margin":1,"slippage":101' + ENDING,

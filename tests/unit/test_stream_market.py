@@ -82,10 +82,10 @@ def test_numbers_are_exact_in_both_forms() -> None:
     board = MarketBoard()
     board.refresh({"A_USDC": Quote(1, 5, Decimal("0.10000000000000000001"), None, Decimal("1E+2"), Decimal(3))})
     assert payloads(board.since(0, "number").frames) == [
-        b'{"type":"market_data","symbol":"A_USDC","price":0.10000000000000000001,"bid":null,"ask":1E+2,'
+        b'{"type":"market_data","symbol":"A_USDC","price":0.10000000000000000001,"bid":null,"ask":100,'
         b'"timestamp":5,"volume":3}'
     ]
-    assert b'"price":"0.10000000000000000001","bid":null,"ask":"1E+2","timestamp":5,"volume":"3"' in (
+    assert b'"price":"0.10000000000000000001","bid":null,"ask":"100","timestamp":5,"volume":"3"' in (
         board.since(0, "string").frames
     )
 

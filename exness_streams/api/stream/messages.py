@@ -12,13 +12,12 @@ from typing import Any, Literal
 
 import msgspec
 
-from exness_streams.api.encoded_states import Form as Form
+from exness_streams.domain.plain_numbers import Form as Form
+from exness_streams.domain.plain_numbers import encoders
 from exness_streams.domain.quotes import Quote
 
 _TEXT, _CLOSE = 0x81, 0x88
 _REASON_BYTES_MAX = 123
-
-_encoders = {form: msgspec.json.Encoder(decimal_format=form) for form in ("number", "string")}
 
 
 class StreamMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", tag_field="type"):
@@ -95,7 +94,7 @@ def market_data_update(symbol: str, quote: Quote) -> MarketDataUpdate:
 
 def encoded(message: Any, form: Form) -> bytes:
     """A text frame holding the message as JSON."""
-    return text_frame(_encoders[form].encode(message))
+    return text_frame(encoders[form].encode(message))
 
 
 def framed_as(kind: str, content: bytes) -> bytes:

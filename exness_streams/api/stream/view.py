@@ -13,17 +13,17 @@ from exness_streams.api.access.caller import caller_of
 from exness_streams.api.access.rate_limits import Bill, bill_of
 from exness_streams.api.accounts import Accounts
 from exness_streams.api.encoded_states import EncodedStates
-from exness_streams.api.errors import ApiError, invalid_request, unknown_asset
+from exness_streams.api.errors import FIELD_SHOWN_MAX, ApiError, invalid_request, unknown_asset
 from exness_streams.api.forwarding import Forwarding
+from exness_streams.api.number_form import form_asked
 from exness_streams.api.ports import Stopping
-from exness_streams.api.requests import only_known
+from exness_streams.api.requests import only_known, repeated_name
 from exness_streams.api.stream.asked import StreamRequest
 from exness_streams.api.stream.client_frames import FrameLimits, client_texts
 from exness_streams.api.stream.hub import HEARTBEAT_MS, MOVING, SIGNED_OUT_WORDS, StreamHub
 from exness_streams.api.stream.market import Symbols
 from exness_streams.api.stream.messages import (
     ConnectionMessage,
-    Form,
     PongMessage,
     StreamErrorMessage,
     client_frame_decoder,
@@ -33,6 +33,7 @@ from exness_streams.api.stream.reader import SERVICE_RESTART, SIGNED_OUT, TRY_AG
 from exness_streams.api.stream.relay import StreamRelay
 from exness_streams.domain.cell import Cell
 from exness_streams.domain.instruments import Catalogue
+from exness_streams.domain.outside_text import in_one_line
 
 NO_PARTITION = -1
 """Of a guest, who has no account."""
@@ -96,12 +97,8 @@ class StreamViews:
             raise ApiError(
                 426, "UPGRADE_REQUIRED", "connect with a WebSocket, version 13", None, {"Upgrade": "websocket"}
             )
-        only_known(request, "account", "numbers", "symbols")
-        caller = caller_of(request)
-        numbers = request.query.get("numbers", "number")
-        if numbers not in ("number", "string"):
-            raise invalid_request("numbers", 'unknown value of "numbers"; give number or string')
-        form: Form = "string" if numbers == "string" else "number"
+        only_known(request, "account", "symbols")
+        caller, form = caller_of(request), form_asked(request)
         return StreamRequest(caller.account_id or "", form, self._symbols_of(request), caller)
 
     def _symbols_of(self, request: web.Request) -> Symbols:
@@ -171,11 +168,15 @@ class StreamViews:
     async def _answer(self, reader: Reader, text: str, bill: Bill) -> None:
         try:
             asked = client_frame_decoder.decode(text).type
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            repeated = repeated_name(text)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             known = 'unknown frame; send {"type":"resync"} or {"type":"ping"}'
             reader.say(StreamErrorMessage(error="INVALID_REQUEST", message=known))
         else:
-            if asked == "ping":
+            if repeated is not None:
+                twice = f'"{in_one_line(repeated, FIELD_SHOWN_MAX)}" is given more than once; send each field once'
+                reader.say(StreamErrorMessage(error="INVALID_REQUEST", message=twice))
+            elif asked == "ping":
                 reader.say(PongMessage())
             elif reader.partition == NO_PARTITION:
                 reader.say(StreamErrorMessage(error="UNAUTHORIZED", message="there is no account to resync: sign in"))

@@ -29,6 +29,8 @@ _SYMBOL = re.compile(r"[A-Za-z0-9._-]{1,64}")
 class CandlesView(ApiView):
     """GET /api/v1/candles"""
 
+    query = None
+
     def __init__(
         self, app: Any, web_server: Any, catalogue: Catalogue, candles: Candles, is_recovered: Callable[[], bool]
     ) -> None:

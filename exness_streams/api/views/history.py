@@ -23,11 +23,13 @@ from exness_streams.api.answers import json_response
 from exness_streams.api.api_view import ApiView
 from exness_streams.api.chunked_answer import BrokenOff, send_pieces
 from exness_streams.api.errors import ApiError, invalid_request
+from exness_streams.api.number_form import PARAMETER
 from exness_streams.api.ports import Histories, Stopping
 from exness_streams.api.requests import limit_of, only_known
 from exness_streams.api.views import csv_trades
 from exness_streams.domain.account_history import HistoryHead, Trade
 from exness_streams.domain.events import CloseReason
+from exness_streams.domain.instruments import base_of
 from exness_streams.engine.history import READ_MAX, NotOwned, NotWhole
 from exness_streams.messages import EquityMessage, EquityPoint, TradeMessage, TradesMessage
 
@@ -80,6 +82,8 @@ class _History(NamedTuple):
 
 class TradesView(ApiView):
     """GET /api/v1/trades"""
+
+    query = None
 
     def __init__(self, app: Any, web_server: Any, accounts: Accounts, histories: Histories, worker: Stopping) -> None:
         super().__init__(app, web_server)
@@ -135,6 +139,8 @@ class TradesView(ApiView):
 
 class EquityView(ApiView):
     """GET /api/v1/equity"""
+
+    query = None
 
     def __init__(self, app: Any, web_server: Any, accounts: Accounts, histories: Histories) -> None:
         super().__init__(app, web_server)
@@ -198,7 +204,7 @@ def trade_message(trade: Trade) -> TradeMessage:
     return TradeMessage(
         trade_id=trade.trade_id,
         position_id=trade.position_id,
-        asset=trade.asset,
+        asset=base_of(trade.symbol),
         symbol=trade.symbol,
         type=trade.side,
         quantity=trade.quantity,
@@ -217,7 +223,9 @@ def trade_message(trade: Trade) -> TradeMessage:
 def read_query(request: web.Request, default_limit: int, *names: str) -> Query:
     """The query's fields, of those named. 400 for another, a repeated or a malformed one."""
     only_known(request, *names)
-    given: dict[str, Any] = {_FIELD_OF.get(name, name): _READERS[name](text) for name, text in request.query.items()}
+    given: dict[str, Any] = {
+        _FIELD_OF.get(name, name): _READERS[name](text) for name, text in request.query.items() if name != PARAMETER
+    }
     return Query(**{"limit": default_limit, **given})
 
 

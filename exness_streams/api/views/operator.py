@@ -46,6 +46,8 @@ class OperatorView(ApiView):
 class AccountOfView(OperatorView):
     """GET /api/v1/operator/account?email="""
 
+    query = None
+
     async def get(self, request: web.Request) -> web.Response:
         """The id of the account that an address signs in to, whether it has or not."""
         await self.check_operator(request)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from exness_streams.api.bodies import CancelRequest, PlaceRequest
 from exness_streams.api.commands import CommandView, Incoming
 from exness_streams.domain.commands import CancelOrder, PlaceOrder
+from exness_streams.domain.instruments import base_of
 from exness_streams.domain.money import ONE
 
 
@@ -15,10 +16,11 @@ class PlaceView(CommandView[PlaceRequest]):
 
     def command(self, asked: PlaceRequest, incoming: Incoming) -> PlaceOrder:
         """The order, with its instrument's terms. 400 for an unknown instrument."""
+        terms = self.desk.terms_of(asked.asset)
         return PlaceOrder(
             **incoming.base,
-            asset=asked.asset,
-            terms=self.desk.terms_of(asked.asset),
+            asset=base_of(terms.symbol),
+            terms=terms,
             side=asked.type,
             margin=asked.margin,
             leverage=ONE if asked.leverage is None else asked.leverage,

@@ -94,6 +94,8 @@ class AskForLinkView(ApiView):
 class VerifyView(ApiView):
     """GET and POST /api/auth/verify: a link becomes a session, by the cell of its account."""
 
+    query = None
+
     def __init__(self, app: object, web_server: object, sign_in: SignIn) -> None:
         super().__init__(app, web_server)
         self._sign_in = sign_in

@@ -13,8 +13,10 @@ from exness_streams.api.api_view import ApiView
 from exness_streams.api.bodies import CloseAllRequest, CloseRequest, ModifyRequest, OpenRequest
 from exness_streams.api.commands import CommandView, Incoming
 from exness_streams.api.encoded_states import EncodedStates
+from exness_streams.api.number_form import form_now
 from exness_streams.domain.cell import Cell
 from exness_streams.domain.commands import CloseAllPositions, ClosePosition, ModifyPosition, OpenPosition
+from exness_streams.domain.instruments import base_of
 from exness_streams.domain.money import ONE
 from exness_streams.domain.quotes import Side
 
@@ -30,9 +32,8 @@ class StateView(ApiView):
         """The account as it is at the newest quotes."""
         account_id = account_of(request)
         cell = self._accounts.cell_of(account_id)
-        return web.Response(
-            body=self._states.state(cell, account_id, "number").content, content_type="application/json"
-        )
+        content = self._states.state(cell, account_id, form_now()).content
+        return web.Response(body=content, content_type="application/json")
 
 
 class OpenView(CommandView[OpenRequest]):
@@ -45,7 +46,7 @@ class OpenView(CommandView[OpenRequest]):
         terms = self.desk.terms_of(asked.asset)
         return OpenPosition(
             **incoming.base,
-            asset=asked.asset,
+            asset=base_of(terms.symbol),
             terms=terms,
             side=asked.type,
             margin=asked.margin,
@@ -79,6 +80,7 @@ class CloseView(CommandView[CloseRequest]):
             quantity=asked.quantity,
             percentage=asked.percentage,
             margin_min=margin_min,
+            forgives_rounding=True,
         )
 
 
