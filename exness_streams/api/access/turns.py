@@ -70,7 +70,7 @@ class Turn:
         self._name = name
 
     def end(self) -> None:
-        """Let the next one have it."""
+        """Let the next one have it, in the loop's next step: what is answered at once would never wait otherwise."""
         turns, self._turns = self._turns, None
         if turns is not None:
-            turns.give_back(self._name)
+            asyncio.get_running_loop().call_soon(turns.give_back, self._name)
