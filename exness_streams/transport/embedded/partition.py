@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from exness_streams.transport.embedded.sqlite_file import TP, Record, TopicTerms
 from exness_streams.transport.faults import LogFault
 
 TAIL_BYTES_MAX = 4 << 20
 TAIL_RECORDS_MAX = 32_768
+TAIL_S = 10.0
+"""A live reader is not further behind; what is older would be memory that grows for the first hours."""
+TAIL_MARK_S = 1.0
+"""How exactly that is known."""
 RECORD_OVERHEAD_BYTES = 64
 
 
@@ -30,6 +36,14 @@ def cut_to_bytes(records: list[Record], bytes_max: int) -> list[Record]:
     return records
 
 
+class _Mark(NamedTuple):
+    """What was published between two moments of the monotonic clock. end: after the last of its records."""
+
+    begun_s: float
+    ended_s: float
+    end: int
+
+
 class Partition:
     """One partition: its bounds, and its newest records so that a live reader never touches the disk.
 
@@ -40,6 +54,7 @@ class Partition:
     __slots__ = (
         "_tail",
         "_tail_bytes",
+        "_tail_marks",
         "_tail_start",
         "end",
         "id",
@@ -63,6 +78,7 @@ class Partition:
         self._tail: list[Record] = []
         self._tail_start = end
         self._tail_bytes = 0
+        self._tail_marks: deque[_Mark] = deque()
 
     @property
     def tp(self) -> TP:
@@ -75,17 +91,32 @@ class Partition:
             return
         self._tail.extend(records)
         self._tail_bytes += sum(map(record_bytes, records))
+        self._forget(time.monotonic())
         if self._tail_bytes > TAIL_BYTES_MAX or len(self._tail) > TAIL_RECORDS_MAX:
             self._shorten_tail()
 
+    def _forget(self, now_s: float) -> None:
+        marks = self._tail_marks
+        begun_s = marks.pop().begun_s if marks and now_s < marks[-1].begun_s + TAIL_MARK_S else now_s
+        marks.append(_Mark(begun_s, now_s, self.end))
+        while marks[0].ended_s + TAIL_S <= now_s:
+            self._drop(marks.popleft().end - self._tail_start)
+
     def _shorten_tail(self) -> None:
         # A quarter more than needed, so that moving the list costs little a record.
-        dropped = 0
-        while self._tail_bytes > TAIL_BYTES_MAX * 3 // 4 or len(self._tail) - dropped > TAIL_RECORDS_MAX * 3 // 4:
-            self._tail_bytes -= record_bytes(self._tail[dropped])
+        dropped, left_bytes = 0, self._tail_bytes
+        while left_bytes > TAIL_BYTES_MAX * 3 // 4 or len(self._tail) - dropped > TAIL_RECORDS_MAX * 3 // 4:
+            left_bytes -= record_bytes(self._tail[dropped])
             dropped += 1
-        del self._tail[:dropped]
-        self._tail_start += dropped
+        self._drop(dropped)
+
+    def _drop(self, count: int) -> None:
+        """The oldest so many of the tail; nothing when they are gone already."""
+        if count <= 0:
+            return
+        self._tail_bytes -= sum(map(record_bytes, self._tail[:count]))
+        del self._tail[:count]
+        self._tail_start += count
 
     def tail_from(self, offset: int, records_max: int, bytes_max: int) -> list[Record] | None:
         """Visible records from `offset`; None when the tail does not reach so far. Caller holds the lock."""
