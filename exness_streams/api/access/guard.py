@@ -72,7 +72,7 @@ class Guard:
             if kind.lower() != "bearer" or not token.strip():
                 raise not_signed_in("send Authorization: Bearer, and a session's token or an API key")
             return acting_for(self._bearer(token.strip()), request)
-        cookie = request.cookies.get(COOKIE)
+        cookie = request.cookies.get(COOKIE) if hdrs.COOKIE in request.headers else None  # programs have none
         if cookie:
             try:
                 return acting_for(self._session(cookie), request)
