@@ -28,7 +28,7 @@ async def test_so_many_at_once_and_the_others_in_their_order() -> None:
     assert begun == [0, 1, 2]
     for number in (0, 2, 3, 4):
         (await tasks[number]).end()
-    await settle()
+    await loop_turns()
     assert begun == [0, 1, 2, 3, 4]
     assert len(turns) == 0
 
@@ -45,7 +45,7 @@ async def test_what_is_answered_at_once_takes_turns_too() -> None:
     while not all(task.done() for task in asked):
         await asyncio.sleep(0)
         step += 1
-    await settle()
+    await loop_turns()
     assert max(steps.count(one) for one in set(steps)) <= 2
     assert len(turns) == 0
 
