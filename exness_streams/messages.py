@@ -5,11 +5,17 @@ Numbers are JSON numbers with their exact digits; a reader that wants them exact
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
+from typing import Annotated, get_args
 
 import msgspec
 
+from exness_streams.domain.candles import INTERVALS_S
+from exness_streams.domain.commands import OrderKind
+from exness_streams.domain.events import CloseReason
 from exness_streams.domain.plain_numbers import PlainEncoder
+from exness_streams.domain.quotes import Side
 
 MARKET_UPDATES_TOPIC = "backpack-market-updates"
 JOURNAL_TOPIC = "trading-journal"
@@ -40,6 +46,19 @@ json_encoder = PlainEncoder("number")
 """The one encoder of public JSON: Decimal becomes a number with its exact digits, without an exponent."""
 
 
+def one_of(words: Iterable[str]) -> msgspec.Meta:
+    """One of a few, as documents list them. Readers of ours take a word of a later release as it is."""
+    return msgspec.Meta(extra_json_schema={"enum": list(words)})
+
+
+SideWord = Annotated[str, one_of(get_args(Side))]
+KindWord = Annotated[str, one_of(get_args(OrderKind))]
+ReasonWord = Annotated[str, one_of(get_args(CloseReason))]
+IntervalWord = Annotated[str, one_of(INTERVALS_S)]
+BuySellWord = Annotated[str, one_of(("buy", "sell"))]
+OrderStatusWord = Annotated[str, one_of(("open", "filled", "cancelled", "expired"))]
+
+
 class PositionMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """An open position as the API shows it. Prices in the quote currency, money in USD, timestamp in ms.
 
@@ -50,7 +69,7 @@ class PositionMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
     position_id: str
     asset: str
     symbol: str
-    type: str
+    type: SideWord
     margin: Decimal
     leverage: Decimal
     slippage: Decimal | None
@@ -77,9 +96,9 @@ class OrderMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     order_id: str
     market: str
     asset: str
-    kind: str
-    type: str
-    side: str
+    kind: KindWord
+    type: SideWord
+    side: BuySellWord
     price: Decimal
     quantity: Decimal
     margin: Decimal
@@ -88,7 +107,7 @@ class OrderMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     stop_loss: Decimal | None
     take_profit: Decimal | None
     expires_at: int | None
-    status: str
+    status: OrderStatusWord
     timestamp: int
 
 
@@ -210,14 +229,14 @@ class TradeMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     position_id: str
     asset: str
     symbol: str
-    type: str
+    type: SideWord
     quantity: Decimal
     leverage: Decimal
     entry_price: Decimal
     close_price: Decimal
     realized_pnl: Decimal = msgspec.field(name="realizedPnL")
     fee: Decimal
-    reason: str
+    reason: ReasonWord
     opened_at: int
     closed_at: int
     duration_ms: int
@@ -273,5 +292,5 @@ class CandlesMessage(msgspec.Struct, frozen=True):
     """
 
     symbol: str
-    interval: str
+    interval: IntervalWord
     candles: list[CandleMessage]

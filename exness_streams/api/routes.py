@@ -93,7 +93,7 @@ def add_public_views(engine: Engine, registry: CollectorRegistry) -> None:
         mount(app, "/metrics", here, MetricsView, registry)
     if (apart := metrics_port_of(settings, registry)) is not None:
         app.web.beside.append(apart)
-    mount(app, "/api/v1/openapi.json", here, OpenApiView)
+    mount(app, "/api/v1/openapi.json", here, OpenApiView, settings.scheme)
     mount(app, "/api/v1/markets", here, MarketsView, engine.catalogue, engine.cells, engine, settings)
 
 

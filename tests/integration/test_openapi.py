@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from platform_harness import PlatformThread
@@ -69,7 +70,10 @@ def operations(document: Any) -> dict[str, tuple[str, str, Any]]:
 def test_it_is_served_as_it_is_generated(platform: PlatformThread) -> None:
     reply = platform.get(PATH)
     assert reply.headers["Content-Type"].startswith("application/json")
-    assert json.loads(reply.body) == json.loads(json.dumps(openapi_document()))
+    here = {"servers": [{"url": f"http://127.0.0.1:{platform.port}", "description": ANY}]}
+    assert json.loads(reply.body) == json.loads(json.dumps(openapi_document())) | here
+    strings = platform.get(PATH + "?numbers=string")
+    assert json.loads(strings.body) == json.loads(json.dumps(openapi_document("string"))) | here
 
 
 @needs("openapi_spec_validator")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import uuid
 from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
@@ -12,21 +13,24 @@ import msgspec
 from aiohttp import web
 
 from exness_streams import __version__
-from exness_streams.api.access.caller import COOKIE
 from exness_streams.api.access.rate_limits import UNLIMITED
 from exness_streams.api.api_view import ApiView
 from exness_streams.api.errors import ApiError
+from exness_streams.api.number_form import PARAMETER, form_now
 from exness_streams.api.openapi.route_text import JSON, MEANINGS, TAGS, RouteText
 from exness_streams.api.openapi.routes import ROUTE_TEXTS
+from exness_streams.api.openapi.schemas import REF, Schema, answer_schemas, holds_decimals, request_schemas, shown
+from exness_streams.api.openapi.security import BY_ANYBODY, SECURITY_SCHEMES, security_of
+from exness_streams.domain.plain_numbers import Form
 from exness_streams.domain.rejections import Rejection, RejectionCode
 from exness_streams.messages import ErrorMessage, json_encoder
 
-Schema = dict[str, Any]
+LOCAL = "http://127.0.0.1:4000"
+"""Where a platform is reached on the machine that runs it, unless told otherwise."""
 
-_REF = "#/components/schemas/{name}"
-_SNAKE_CASE = re.compile(r"[a-z]+(?:_[a-z]+)+")
-_NUMBER_IN_TEXT = r"^[0-9]{1,30}(\.[0-9]{1,18})?$"
 _STATUS_OF_EDGE = {
+    "REQUEST_TIMEOUT": 408,
+    "MISDIRECTED_REQUEST": 421,
     "UNSUPPORTED_MEDIA_TYPE": 415,
     "PAYLOAD_TOO_LARGE": 413,
     "UPGRADE_REQUIRED": 426,
@@ -38,8 +42,10 @@ _STATUS_OF_EDGE = {
     "OUTCOME_UNKNOWN": 504,
 }
 _ABOUT = """\
-Money and prices are JSON numbers with their exact digits: read them as decimals, not as floats. Requests may send \
-numbers, of at most 18 decimal places, or strings that hold them.
+Money and prices are JSON numbers with their exact digits: read them as decimals, not as floats, or ask for strings \
+with `?numbers=string` or `Prefer: numbers=string`. `/api/v1/openapi.json?numbers=string` is this document with such \
+answers, for generators. Requests may send numbers, of at most 18 decimal places (amounts of USD and quantities 8), or \
+strings that hold them.
 
 Every POST that changes an account takes an `Idempotency-Key`: the first outcome is answered again, also after a \
 restart. A path that is not here answers 404 `NOT_FOUND`, a method that is not here 405 `METHOD_NOT_ALLOWED`, a header \
@@ -49,38 +55,55 @@ restart. A path that is not here answers 404 `NOT_FOUND`, a method that is not h
 class OpenApiView(ApiView):
     """GET /api/v1/openapi.json"""
 
+    def __init__(self, app: Any, web_server: Any, scheme: str = "http") -> None:
+        """scheme: under which the platform is reached."""
+        super().__init__(app, web_server)
+        self._scheme = scheme
+
     async def get(self, request: web.Request) -> web.Response:
-        return web.Response(body=_encoded(), content_type=JSON)
+        """The document, with this server first. numbers=string: that of answers whose decimals are strings."""
+        own = {"servers": _servers(f"{self._scheme}://{request.host}")}
+        return web.Response(body=json_encoder.encode(_generated(form_now()) | own), content_type=JSON)
 
 
 @cache
-def _encoded() -> bytes:
-    return json_encoder.encode(openapi_document())
+def _generated(form: Form) -> Schema:
+    return openapi_document(form)
 
 
-def openapi_document() -> Schema:
-    """The whole document, JSON types only."""
+def _servers(url: str) -> list[Schema]:
+    return [{"url": url, "description": "The platform that this document describes"}]
+
+
+def openapi_document(form: Form = "number") -> Schema:
+    """The whole document, JSON types only. form: of the decimals in its answers."""
     answers = _types(kind for text in ROUTE_TEXTS for kind in _answer_types(text))
     requests = _types(text.body for text in ROUTE_TEXTS if text.body is not None)
-    schemas = _schemas([*answers, ErrorMessage], _as_answer) | _schemas(requests, _as_request)
+    schemas = answer_schemas([*answers, ErrorMessage], form) | request_schemas(requests)
     for text in ROUTE_TEXTS:
         if text.body is not None:
             schemas[text.body.__name__] |= text.body_rule
     paths: dict[str, Schema] = {}
     for text in ROUTE_TEXTS:
-        paths.setdefault(text.path, {})[text.method.lower()] = _operation(text)
+        paths.setdefault(text.path, {})[text.method.lower()] = _operation(text, form)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Exness Streams", "version": __version__, "description": _ABOUT, "license": {"name": "MIT"}},
-        "servers": [{"url": "/"}],
-        "tags": [{"name": name, "description": about} for name, about in TAGS.items()],
+        "info": {
+            "title": "Exness Streams",
+            "version": __version__,
+            "description": _ABOUT,
+            "contact": {"name": "The operators of this platform"},
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": _servers(LOCAL),
+        "tags": [{"name": name, "description": about} for name, about in sorted(TAGS.items())],
         "paths": paths,
-        "security": [{}, {"bearer": []}, {"cookie": []}],
+        "security": BY_ANYBODY,
         "components": {
             "schemas": schemas,
             "parameters": _PARAMETERS,
             "headers": _HEADERS,
-            "securitySchemes": _SECURITY_SCHEMES,
+            "securitySchemes": SECURITY_SCHEMES,
         },
     }
 
@@ -92,18 +115,29 @@ _PARAMETERS: dict[str, Schema] = {
         "description": "The account to act for; one that is new begins with its own starting balance.",
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$", "default": "demo"},
     },
-    "IdempotencyKey": {
+}
+_STRINGS: Schema = {
+    "name": PARAMETER,
+    "in": "query",
+    "required": True,
+    "description": "Decimals as strings, which programs without decimals read exactly",
+    "schema": {"type": "string", "enum": ["string"]},
+}
+
+
+def _idempotency_key(operation: str) -> Schema:
+    """Each operation's with an example of its own: a program that sends one example everywhere means one request."""
+    return {
         "name": "Idempotency-Key",
         "in": "header",
-        "description": "The client's name for this request: the request takes effect once, however often it is "
-        "sent. An account remembers its newest 10,000.",
+        "required": False,
+        "description": "The client's name for this request, a new one for each, such as a UUID: the request takes "
+        "effect once, however often it is sent. An account remembers its newest 10,000.",
         "schema": {"type": "string", "pattern": "^[!-~]{1,128}$"},
-    },
-}
-_SECURITY_SCHEMES: dict[str, Schema] = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "A session's token, or an API key (exn_...)"},
-    "cookie": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "A session of a page"},
-}
+        "example": f"{operation}-{uuid.uuid5(uuid.NAMESPACE_OID, operation)}",
+    }
+
+
 _HEADERS: dict[str, Schema] = {
     "RetryAfter": {"description": "Seconds", "required": True, "schema": {"type": "integer"}},
     "RateLimitLimit": {"description": "Requests in a window", "schema": {"type": "integer"}},
@@ -123,11 +157,13 @@ _RATE_HEADERS = {
 }
 
 
-def _operation(text: RouteText) -> Schema:
+def _operation(text: RouteText, form: Form) -> Schema:
     operation: Schema = {
         "operationId": text.name,
         "tags": [text.tag],
         "summary": text.summary,
+        "description": _description(text),
+        "security": security_of(text),
         "responses": {str(status): _success(text, status) for status in text.answers} | _refusals(text),
     }
     parameters: list[Schema] = [
@@ -141,23 +177,31 @@ def _operation(text: RouteText) -> Schema:
         for name, schema in text.query.items()
     ]
     parameters += [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        {"name": name, "in": "path", "required": True, "description": "As listed", "schema": {"type": "string"}}
         for name in re.findall(r"{(\w+)}", text.path)
     ]
+    if form == "string" and PARAMETER not in text.query and holds_decimals(_types(_answer_types(text))):
+        parameters.append(_STRINGS)
     if text.for_account:
         parameters.append({"$ref": "#/components/parameters/Account"})
     if text.body is not None:
         if text.keyed:
-            parameters.append({"$ref": "#/components/parameters/IdempotencyKey"})
-        operation["description"] = inspect.cleandoc(text.body.__doc__ or "")
+            parameters.append(_idempotency_key(text.name))
         examples = {name: {"value": dict(value)} for name, value in text.examples.items()}
-        content: Schema = {"schema": {"$ref": _REF.format(name=text.body.__name__)}}
+        content: Schema = {"schema": {"$ref": REF.format(name=text.body.__name__)}}
         operation["requestBody"] = {"required": True, "content": {JSON: content | {"examples": examples}}}
     if parameters:
         operation["parameters"] = parameters
     if text.frames:  # OpenAPI has no word for it
-        operation["x-frames"] = {"oneOf": [_shown(kind) for kind in text.frames]}
+        operation["x-frames"] = {"oneOf": [shown(kind) for kind in text.frames]}
     return operation
+
+
+def _description(text: RouteText) -> str:
+    """What is sent, or what is answered."""
+    kind: Any = text.body or next(iter(_contents(next(iter(text.answers.values()))).values()), None)
+    about = inspect.cleandoc(kind.__doc__ or "") if kind in _types([kind]) else ""
+    return about or f"{text.summary}."
 
 
 def _without_words(schema: Mapping[str, Any]) -> Schema:
@@ -168,7 +212,7 @@ def _success(text: RouteText, status: int) -> Schema:
     response: Schema = {"description": text.summary}
     if text.path not in UNLIMITED:
         response["headers"] = {name: {"$ref": f"#/components/headers/{key}"} for name, key in _RATE_HEADERS.items()}
-    content = {media: {"schema": _shown(kind)} for media, kind in _contents(text.answers[status]).items()}
+    content = {media: {"schema": shown(kind)} for media, kind in _contents(text.answers[status]).items()}
     if content:
         response["content"] = content
     if text.body is not None and text.keyed:
@@ -189,8 +233,11 @@ def _success(text: RouteText, status: int) -> Schema:
 
 def _refusals(text: RouteText) -> dict[str, Schema]:
     codes: dict[int, list[str]] = {}
-    for code in (*text.refusals, *(() if text.path in UNLIMITED else ("RATE_LIMITED",))):
-        codes.setdefault(status_of(code), []).append(code)
+    always = ("INVALID_REQUEST", "MISDIRECTED_REQUEST", *(() if text.path in UNLIMITED else ("RATE_LIMITED",)))
+    of_a_body = () if text.body is None else ("REQUEST_TIMEOUT",)
+    for code in dict.fromkeys((*text.refusals, *of_a_body, *always)):
+        if status_of(code) not in text.answers:  # one that is described as an answer has its own shape
+            codes.setdefault(status_of(code), []).append(code)
     return {str(status): _refusal(status, codes[status]) for status in sorted(codes)}
 
 
@@ -198,7 +245,7 @@ def _refusal(status: int, codes: list[str]) -> Schema:
     only: Schema = {"type": "object", "properties": {"error": {"enum": codes}}}
     response: Schema = {
         "description": "; ".join(f"`{code}`: {MEANINGS[code]}" for code in codes),
-        "content": {JSON: {"schema": {"allOf": [{"$ref": _REF.format(name=ErrorMessage.__name__)}, only]}}},
+        "content": {JSON: {"schema": {"allOf": [{"$ref": REF.format(name=ErrorMessage.__name__)}, only]}}},
     }
     if status in (429, 503):
         response["headers"] = {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}}
@@ -228,44 +275,3 @@ def _answer_types(text: RouteText) -> Iterable[Any]:
 
 def _types(kinds: Iterable[Any]) -> list[type[msgspec.Struct]]:
     return list(dict.fromkeys(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, msgspec.Struct)))
-
-
-def _shown(kind: Any) -> Schema:
-    (schema,), _ = msgspec.json.schema_components([kind], ref_template=_REF)
-    return schema
-
-
-def _schemas(kinds: list[type[msgspec.Struct]], number: Any) -> Schema:
-    _, components = msgspec.json.schema_components(kinds, ref_template=_REF)
-    return {name: _mended(schema, number) for name, schema in components.items()}
-
-
-def _mended(node: Any, number: Any) -> Any:
-    """msgspec takes Decimal for a string, and docstrings with their indentation."""
-    if isinstance(node, list):
-        return [_mended(item, number) for item in node]
-    if not isinstance(node, dict):
-        return node
-    mended = {name: _mended(value, number) for name, value in node.items()}
-    if mended.get("format") == "decimal":
-        return number(mended)
-    if isinstance(mended.get("description"), str):
-        mended["description"] = _in_their_names(inspect.cleandoc(mended["description"]), mended.get("properties", ()))
-    return mended
-
-
-def _in_their_names(description: str, properties: Iterable[str]) -> str:
-    """Docstrings name fields as Python does; clients know them as JSON does."""
-    names = {name.lower(): name for name in properties}
-    return _SNAKE_CASE.sub(lambda word: names.get(word[0].replace("_", ""), word[0]), description)
-
-
-def _as_answer(schema: Schema) -> Schema:
-    number = {name: value for name, value in schema.items() if name != "format"} | {"type": "number"}
-    return number | ({"default": msgspec.json.decode(number["default"])} if "default" in number else {})
-
-
-def _as_request(schema: Schema) -> Schema:
-    """A number, or a string that holds one."""
-    number = {name: value for name, value in _as_answer(schema).items() if name != "pattern"}
-    return {"anyOf": [number, {"type": "string", "pattern": schema.get("pattern", _NUMBER_IN_TEXT)}]}

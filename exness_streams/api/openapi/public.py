@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from exness_streams.api.stream.messages import FeedSource, FeedStatus
 from exness_streams.messages import MarketMessage
 
 
@@ -26,8 +27,8 @@ class Feed(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     source: where the prices come from; unknown before the first one.
     """
 
-    status: Literal["unknown", "connecting", "connected", "stale", "disconnected"]
-    source: Literal["backpack", "simulated", "unknown"]
+    status: FeedStatus
+    source: FeedSource
     reason: str = ""
     since: int | None = None
     skew_ms: int | None = None

@@ -20,7 +20,8 @@ class RouteText:
     body_rule: JSON Schema of what the fields' types can't say. examples: bodies that work on a fresh start.
     query: JSON Schema and description of each query parameter. required: those that must be given.
     links: operations that take the answer's id on, by operation: (field of its body, field of this answer).
-    frames: what a WebSocket sends. keyed: whether a body's request may have an Idempotency-Key.
+    frames: what a WebSocket sends. keyed: whether a body's request may have an Idempotency-Key. for_keys:
+    whether an API key may ask.
     """
 
     method: str
@@ -39,6 +40,12 @@ class RouteText:
     frames: tuple[type, ...] = ()
     for_account: bool = True
     keyed: bool = True
+    for_keys: bool = True
+
+    @property
+    def is_public(self) -> bool:
+        """Whether everybody may ask, signed in or not."""
+        return not self.for_account and not self.path.startswith("/api/v1/operator/")
 
 
 OF_AN_ACCOUNT = ("INVALID_REQUEST", "UNAUTHORIZED", "FORBIDDEN", "ACCOUNT_CHANGED", "NOT_READY", "REBALANCING")
@@ -61,6 +68,8 @@ TAGS = {
 
 MEANINGS = {
     "INVALID_REQUEST": "a field or header is missing, malformed or unknown (`details.field`)",
+    "MISDIRECTED_REQUEST": "the request names a host that is not this platform",
+    "REQUEST_TIMEOUT": "the body did not come in time",
     "UNSUPPORTED_MEDIA_TYPE": "the body is not sent as `application/json`",
     "PAYLOAD_TOO_LARGE": "the body is over 16 KB",
     "NOT_READY": "the worker is starting or stopping",

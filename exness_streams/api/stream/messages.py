@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import struct
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
 from exness_streams.domain.plain_numbers import Form as Form
 from exness_streams.domain.plain_numbers import encoders
 from exness_streams.domain.quotes import Quote
+from exness_streams.messages import one_of
+
+FeedStatus = Literal["unknown", "connecting", "connected", "stale", "disconnected"]
+FeedSource = Literal["backpack", "simulated", "unknown"]
 
 _TEXT, _CLOSE = 0x81, 0x88
 _REASON_BYTES_MAX = 123
@@ -48,9 +52,9 @@ class FeedMessage(StreamMessage, frozen=True, kw_only=True, tag="feed"):
     source: where the prices come from: backpack, simulated, or unknown before the first price.
     """
 
-    status: str
+    status: Annotated[str, one_of(get_args(FeedStatus))]
     reason: str
-    source: str
+    source: Annotated[str, one_of(get_args(FeedSource))]
 
 
 class HeartbeatMessage(StreamMessage, frozen=True, kw_only=True, tag="heartbeat"):
@@ -67,7 +71,7 @@ class PongMessage(StreamMessage, frozen=True, kw_only=True, tag="pong"):
 class StreamErrorMessage(StreamMessage, frozen=True, kw_only=True, tag="error"):
     """A frame of the client's was not understood, and ignored."""
 
-    error: str
+    error: Annotated[str, one_of(("INVALID_REQUEST", "UNAUTHORIZED"))]
     message: str
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 from aiohttp import web
 
 from exness_streams.api.errors import ApiError, Handler
-from exness_streams.messages import json_encoder
+from exness_streams.messages import json_encoder, one_of
 
 
 class AccessMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -50,8 +52,8 @@ class NotVerified(AccessMessage, frozen=True, kw_only=True):
 class Me(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Who asks, and what that may."""
 
-    auth: str
-    kind: str
+    auth: Annotated[str, one_of(("open", "required"))]
+    kind: Annotated[str, one_of(("guest", "open", "session", "key"))]
     account: str | None
     email: str | None
     scopes: list[str]
