@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from aiohttp.web import Application, AppRunner, BaseSite, Server, TCPSite
 from faust.web.drivers.aiohttp import Web
@@ -14,6 +15,8 @@ from faust.web.drivers.aiohttp import Web
 from exness_streams.transport.connections import Connections
 from exness_streams.transport.file_limit import connections_for, raise_file_limit
 from exness_streams.transport.tls_arrivals import TlsArrival
+
+log = logging.getLogger(__name__)
 
 REQUESTS_END_S = 3.0
 """How long a stop waits for requests that are being answered. aiohttp's own 60 s are longer than a stop may take."""
@@ -24,6 +27,10 @@ BACKLOG = 128
 
 HANDSHAKE_S_MAX = 5.0
 """How long a TLS handshake may take. asyncio's own 60 s let strangers hold many files open with few bytes."""
+
+
+RENEWAL_LOOK_S = 60.0
+"""How often files of a certificate are looked at. Authorities that renew by themselves do so days before the end."""
 
 
 class _Runner(AppRunner):
@@ -73,14 +80,22 @@ def limit(connections: Connections, settings: ConnectionSettings) -> None:
     connections.limit(total_max, settings.max_connections_per_address, settings.trusted_proxies)
 
 
+@runtime_checkable
+class Renewable(Protocol):
+    """TLS of files that may be renewed while it is spoken. ValueError with one line when they can't be used."""
+
+    def renewed(self) -> ssl.SSLContext | None: ...
+
+
 class Site(TCPSite):
     """aiohttp's; who connects by TLS and then says nothing is not waited for as long."""
 
-    __slots__ = ("tls",)
+    __slots__ = ("_look", "tls")
 
     def __init__(self, runner: AppRunner, host: str, port: int, tls: ssl.SSLContext | None) -> None:
         super().__init__(runner, host, port, ssl_context=tls)
         self.tls = tls
+        self._look: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """aiohttp's, whose own start has no word about the time that a handshake may take."""
@@ -90,10 +105,36 @@ class Site(TCPSite):
             raise RuntimeError("the runner has not been set up")
         factory: Callable[[], asyncio.Protocol] = server
         if self.tls is not None:
-            places = server.places  # type: ignore[attr-defined]
-            factory = partial(TlsArrival, server, places, self.tls, HANDSHAKE_S_MAX)
+            factory = partial(self._arrival, server)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(factory, self._host, self._port, backlog=BACKLOG)
+        self._look = loop.call_later(RENEWAL_LOOK_S, self._look_for_renewal)
+
+    async def stop(self) -> None:
+        """aiohttp's."""
+        if self._look is not None:
+            self._look.cancel()
+        await super().stop()
+
+    def _arrival(self, server: Server) -> asyncio.Protocol:
+        if self.tls is None:
+            return server()
+        places = server.places  # type: ignore[attr-defined]
+        return TlsArrival(server, places, self.tls, HANDSHAKE_S_MAX)
+
+    def _look_for_renewal(self) -> None:
+        tls: object = self.tls
+        if not isinstance(tls, Renewable):
+            return
+        try:
+            renewed = tls.renewed()
+        except ValueError as error:
+            log.warning("port %d goes on with its former certificate: %s", self._port, error)
+        else:
+            if renewed is not None:
+                self.tls = renewed
+                log.info("port %d has a new certificate", self._port)
+        self._look = asyncio.get_running_loop().call_later(RENEWAL_LOOK_S, self._look_for_renewal)
 
 
 class Listener(Protocol):

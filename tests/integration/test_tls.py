@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import http.client
+import logging
 import socket
 import ssl
 import time
@@ -148,6 +149,51 @@ async def test_who_says_nothing_is_not_waited_for(tmp_path: Path, files: Certifi
             await writer.wait_closed()
     finally:
         await runner.cleanup()
+
+
+async def test_a_certificate_that_was_renewed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, web_server.__name__)
+    files, others = certificates(tmp_path / "first", "localhost"), certificates(tmp_path / "second", "localhost")
+    runner = web_server.runner_of(web.Application(), web_server.new_connections())
+    await runner.setup()
+    site = web_server.Site(runner, "127.0.0.1", 0, load_settings(**files.settings).server_tls())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(web_server, "RENEWAL_LOOK_S", 0.01)
+        await site.start()
+        try:
+            assert await handshake(runner, files.trusting)
+            assert not await handshake(runner, others.trusting)
+            files.certificate.write_text("nothing")
+            await said(caplog, "goes on with its former certificate")
+            assert await handshake(runner, files.trusting)
+            others.key.replace(files.key)
+            others.certificate.replace(files.certificate)
+            await said(caplog, "has a new certificate")
+            assert await handshake(runner, others.trusting)
+            assert not await handshake(runner, files.trusting)
+        finally:
+            await runner.cleanup()
+
+
+async def said(caplog: pytest.LogCaptureFixture, words: str) -> None:
+    for _ in range(1_000):
+        if words in caplog.text:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"nobody said: {words}")
+
+
+async def handshake(runner: web.AppRunner, trusting: ssl.SSLContext) -> bool:
+    """Whether a client that trusts this authority is content."""
+    host, port = runner.addresses[0][:2]
+    try:
+        _, writer = await asyncio.open_connection(host, port, ssl=trusting, server_hostname="localhost")
+    except ssl.SSLCertVerificationError:
+        return False
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+    return True
 
 
 async def owner(files: CertificateFiles) -> web.AppRunner:

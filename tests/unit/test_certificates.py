@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from certificates import CertificateFiles, certificates
 
+from exness_streams.settings.certificates import ServerContext
 from exness_streams.settings.platform import ConfigError, load_settings
 
 CERTIFICATE, KEY, AUTHORITY = "tls_certificate_file", "tls_key_file", "tls_ca_file"
@@ -128,3 +129,22 @@ def test_a_file_that_may_not_be_read(files: CertificateFiles, setting: str, monk
     monkeypatch.setattr(Path, "open", refusing)
     with pytest.raises(ConfigError, match=f"EXNESS_{setting.upper()}={path} can't be read: Permission denied"):
         load_settings(**files.settings)
+
+
+def test_files_that_were_renewed(tmp_path: Path) -> None:
+    files = certificates(tmp_path, "localhost")
+    first = load_settings(**files.settings).server_tls()
+    assert isinstance(first, ServerContext)
+    assert first.renewed() is None
+    others = certificates(tmp_path / "others", "localhost")
+    others.certificate.replace(files.certificate)  # its key is not there yet
+    with pytest.raises(ValueError, match="is not the key of the certificate"):
+        first.renewed()
+    assert first.renewed() is None, "said once"
+    others.key.replace(files.key)
+    second = first.renewed()
+    assert isinstance(second, ServerContext)
+    assert second.renewed() is None
+    files.key.unlink()
+    with pytest.raises(ValueError, match="can't be read"):
+        second.renewed()
