@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { Decimal } from '../../exness_streams/web/js/decimal.js';
-import { fixed, exact, useLocale } from '../../exness_streams/web/js/format.js';
-import { notationOf, readNumber, writeNumber } from '../../exness_streams/web/js/number-text.js';
+import { counted, duration, exact, exactPercent, fixed, placed, signedPercent, useLocale } from '../../exness_streams/web/js/format.js';
+import { knownLocale, notationOf, readNumber, writeNumber } from '../../exness_streams/web/js/number-text.js';
 
-const LOCALES = ['en-US', 'en-GB', 'de-DE', 'de-AT', 'de-CH', 'fr-FR', 'fr-CH', 'hi-IN', 'en-IN', 'ar-EG', 'fa-IR', 'es-ES', 'pt-BR', 'pt-PT', 'pl-PL', 'ru-RU', 'sv-SE', 'tr-TR', 'ja-JP', 'zh-CN', 'bn-BD', 'id-ID', 'it-IT', 'nb-NO'];
+const LOCALES = ['en-US', 'en-GB', 'de-DE', 'de-AT', 'de-CH', 'fr-FR', 'fr-CH', 'hi-IN', 'en-IN', 'ar-EG', 'fa-IR', 'es-ES', 'pt-BR', 'pt-PT', 'pl-PL', 'ru-RU', 'sv-SE', 'tr-TR', 'ja-JP', 'zh-CN', 'bn-BD', 'id-ID', 'it-IT', 'nb-NO', 'mr-IN', 'ne-NP', 'my-MM', 'ar-SA', 'ur-PK', 'ckb-IQ', 'ps-AF', 'pa-Arab-PK', 'sd-PK', 'as-IN', 'dz-BT', 'uz-Arab-AF'];
 
 /**
  * @param {string} text
@@ -103,4 +103,59 @@ test('no text gets a value other than its own: a separator is never dropped', ()
       }
     }
   }
+});
+
+test('numbers are shown as in the place: groups, signs, percentages, its own digits', () => {
+  const value = Decimal.from('-1234567.5');
+  for (const [locale, number, four, percent] of [
+    ['en-US', '\u22121,234,567.50', '1,234', '+12.50%'],
+    ['de-DE', '\u22121.234.567,50', '1.234', '+12,50\u00a0%'],
+    ['fr-FR', '\u22121\u202f234\u202f567,50', '1\u202f234', '+12,50\u202f%'],
+    ['hi-IN', '\u221212,34,567.50', '1,234', '+12.50%'],
+    ['es-ES', '\u22121.234.567,50', '1234', '+12,50\u00a0%'],
+    ['de-CH', '\u22121\u2019234\u2019567.50', '1\u2019234', '+12.50%'],
+    ['tr-TR', '\u22121.234.567,50', '1.234', '+%12,50'],
+    ['ar-EG', '\u2212\u0661\u066c\u0662\u0663\u0664\u066c\u0665\u0666\u0667\u066b\u0665\u0660', '\u0661\u066c\u0662\u0663\u0664', '+\u0661\u0662\u066b\u0665\u0660\u066a'],
+    ['mr-IN', '\u2212\u0967\u0968,\u0969\u096a,\u096b\u096c\u096d.\u096b\u0966', '\u0967,\u0968\u0969\u096a', '+\u0967\u0968.\u096b\u0966%'],
+  ]) {
+    useLocale(locale);
+    assert.equal(fixed(value, 2), number, locale);
+    assert.equal(counted(1234), four, locale);
+    assert.equal(signedPercent(Decimal.from('12.5')).replace('\u00a0', '\u202f'), percent.replace('\u00a0', '\u202f'), locale);
+  }
+  useLocale('fr-FR');
+  assert.match(exactPercent(Decimal.from('25')), /^25[\u00a0\u202f]%$/);
+  useLocale('ar-EG');
+  assert.equal(duration(65_000), '\u0661 min \u0665 s');
+  useLocale('en-US');
+});
+
+test('a field in the digits of the place: what it writes is what it reads', () => {
+  for (const [locale, text] of [['ar-EG', '\u0661\u0662\u066b\u0665'], ['mr-IN', '\u0967\u0968.\u096b'], ['fa-IR', '\u06f1\u06f2\u066b\u06f5'], ['hi-IN', '12.5'], ['de-DE', '12,5']]) {
+    assert.equal(writeNumber(Decimal.from('12.5'), notationOf(locale)), text);
+    assert.equal(read(text, locale), '12.5');
+  }
+});
+
+test('numbers in words of the platform are written as in the place, and nothing else in them is touched', () => {
+  for (const [locale, words, shown] of [
+    ['de-DE', 'margin must be at most 1000.5 USD', 'margin must be at most 1000,5 USD'],
+    ['de-DE', 'from 1 to 12.5.', 'from 1 to 12,5.'],
+    ['de-DE', 'of 1.5%, at 0.00000098', 'of 1,5%, at 0,00000098'],
+    ['de-DE', 'position pos_1.5, request 3f-1.5, version 1.2.3, 127.0.0.1:8080, 2026-11-28T10:00:00.5Z, 1e3.5', 'position pos_1.5, request 3f-1.5, version 1.2.3, 127.0.0.1:8080, 2026-11-28T10:00:00.5Z, 1e3.5'],
+    ['en-US', 'margin must be at most 1000.5 USD', 'margin must be at most 1000.5 USD'],
+    ['ar-EG', 'at most 10.5 USD', 'at most \u0661\u0660\u066b\u0665 USD'],
+  ]) {
+    useLocale(locale);
+    assert.equal(placed(words), shown);
+  }
+  useLocale('en-US');
+});
+
+test('a place that there is not does not stop the page', () => {
+  assert.equal(knownLocale(['de-DE', 'en-US']), 'de-DE');
+  assert.equal(knownLocale(['en-US@posix', 'C', 'fr-FR']), 'fr-FR');
+  assert.equal(knownLocale(['xx-YY', 'hi-IN']), 'hi-IN');
+  assert.equal(knownLocale(['', '!']), 'en-US');
+  assert.equal(knownLocale([]), 'en-US');
 });

@@ -130,7 +130,8 @@ class Trader:
         known = set(self.keys(panel))
         self.fill_ticket(side, kind, **fields)
         self.submit()
-        expect(self.see(f"count-{panel}")).to_have_text(str(len(known) + 1))
+        # int() reads the digits of every place.
+        self.wait_for(lambda: int(self.see(f"count-{panel}").inner_text()) == len(known) + 1)
         self.show(panel)
         return self.wait_for(lambda: set(self.keys(panel)) - known).pop()
 

@@ -5,7 +5,7 @@
 import { ApiError } from './api.js';
 import { sentence } from './desk.js';
 import { byId, find, make, refocus, setFieldError, setText } from './dom.js';
-import { dateText, dayTime, fullTime } from './format.js';
+import { dateText, dayTime, fullTime } from './time-text.js';
 
 /** @typedef {import('./app.js').App} App */
 

@@ -7,7 +7,7 @@ import { isAccountName } from './app.js';
 import { Decimal } from './decimal.js';
 import { sentence } from './desk.js';
 import { byId, find, make, makeSvg, refocus, setFieldError, setText } from './dom.js';
-import { money, signedMoney } from './format.js';
+import { counted, money, signedMoney } from './format.js';
 import { readInput, showRead } from './number-input.js';
 
 /** @typedef {import('./app.js').App} App */
@@ -205,7 +205,7 @@ async function drawEquity({ api }) {
     const picture = makeSvg('svg', { viewBox: '0 0 100 30', preserveAspectRatio: 'none', 'aria-hidden': 'true' });
     const shown = (/** @type {number} */ index) => money(Decimal.from(points[index].balance));
     picture.append(makeSvg('polyline', { points: values.map(at).join(' ') }));
-    place.setAttribute('aria-label', `Balance over the last ${values.length} changes: from ${shown(0)} to ${shown(points.length - 1)} USD`);
+    place.setAttribute('aria-label', `Balance over the last ${counted(values.length)} changes: from ${shown(0)} to ${shown(points.length - 1)} USD`);
     place.replaceChildren(picture);
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;

@@ -3,7 +3,7 @@
  */
 
 import { ApiError, newKey } from './api.js';
-import { exact, kindOf, money, priceText, reasonText, signedMoney, splitSymbol, toneOf } from './format.js';
+import { counted, exact, kindOf, money, placed, priceText, reasonText, signedMoney, splitSymbol, toneOf } from './format.js';
 import { Decimal, ZERO } from './decimal.js';
 
 /** @typedef {import('./messages.js').Position} Position */
@@ -127,7 +127,7 @@ export class Desk {
     const sum = closes.reduce((total, { event }) => total.plus(Decimal.from(event.realizedPnL)), ZERO);
     this.toasts.show({
       kind: isForced ? 'warn' : kindOf(sum),
-      title: `${closes.length} positions closed`,
+      title: `${counted(closes.length)} positions closed`,
       text: `${isForced ? 'Some of them by the market. ' : ''}PnL ${signedMoney(sum)} USD. See History.`,
     });
   }
@@ -146,7 +146,8 @@ function intentOf(path, body) {
  * @param {string} words
  */
 export function sentence(words) {
-  const start = words.charAt(0).toUpperCase() + words.slice(1);
+  const text = placed(words);
+  const start = text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?…]$/.test(start) ? start : `${start}.`;
 }
 

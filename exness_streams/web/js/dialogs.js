@@ -6,7 +6,7 @@ import { ApiError } from './api.js';
 import { Decimal, HUNDRED, ZERO } from './decimal.js';
 import { sentence } from './desk.js';
 import { byId, find, refocus, setFieldError, setText } from './dom.js';
-import { exact, money, priceText, signedMoney, splitSymbol, toneOf } from './format.js';
+import { counted, exact, money, priceText, signedMoney, splitSymbol, toneOf } from './format.js';
 import { readInput, showRead, writeInput } from './number-input.js';
 import { triggerFaults } from './quotation.js';
 import { fillFee, profit, toMoney } from './valuation.js';
@@ -227,14 +227,14 @@ export function closeAll({ store, desk, toasts }) {
     show() {
       const count = store.positions.size;
       const pnl = store.figures?.unrealizedPnL ?? ZERO;
-      setText(sheet.about, `${count === 1 ? 'The one open position' : `All ${count} open positions`} will be closed at the market. Unrealized PnL now: ${signedMoney(pnl)} USD. Pending orders stay.`);
-      setText(sheet.button, `Close ${count}`);
+      setText(sheet.about, `${count === 1 ? 'The one open position' : `All ${counted(count)} open positions`} will be closed at the market. Unrealized PnL now: ${signedMoney(pnl)} USD. Pending orders stay.`);
+      setText(sheet.button, `Close ${counted(count)}`);
     },
     async act(progress) {
       const answer = await desk.submit('/api/v1/positions/close-all', {}, progress);
       const refused = answer.results.filter((/** @type {any} */ result) => !result.closed);
       if (refused.length > 0) {
-        toasts.show({ kind: 'bad', title: `${refused.length} not closed`, text: sentence(refused[0].message ?? 'They were refused') });
+        toasts.show({ kind: 'bad', title: `${counted(refused.length)} not closed`, text: sentence(refused[0].message ?? 'They were refused') });
       }
     },
   });

@@ -3,7 +3,7 @@
  */
 
 import { Decimal } from './decimal.js';
-import { grouped, notationOf } from './number-text.js';
+import { grouped, inDigits, notationOf, writeNumber } from './number-text.js';
 
 export const MONEY_PLACES_SHOWN = 2;
 export const NOTHING = '–';
@@ -31,7 +31,7 @@ export function fixed(value, places) {
   const text = value.toFixed(places);
   const [whole, fraction] = (text[0] === '-' ? text.slice(1) : text).split('.');
   const isNegative = text[0] === '-' && /[1-9]/.test(text);
-  return (isNegative ? MINUS : '') + grouped(whole, notation) + (fraction === undefined ? '' : notation.decimal + fraction);
+  return (isNegative ? MINUS : '') + grouped(whole, notation) + (fraction === undefined ? '' : notation.shown.decimal + inDigits(fraction, notation));
 }
 
 /**
@@ -57,14 +57,45 @@ export function signedMoney(amount) {
  * @param {Decimal | null} value
  */
 export function signedPercent(value) {
-  return value === null ? NOTHING : `${signedMoney(value)}%`;
+  return value === null ? NOTHING : percented(signedMoney(value));
 }
 
 /**
  * @param {Decimal | null} value
  */
 export function percent(value) {
-  return value === null ? NOTHING : `${fixed(value, 2)}%`;
+  return value === null ? NOTHING : percented(fixed(value, 2));
+}
+
+/**
+ * A percentage with the decimals that it has.
+ * @param {Decimal} value
+ */
+export function exactPercent(value) {
+  return percented(exact(value));
+}
+
+/** @param {string} text of a number */
+function percented(text) {
+  const { before, after } = notation.percent;
+  // The sign stays the first thing that is read.
+  return /^[+\u2212]/.test(text) ? `${text[0]}${before}${text.slice(1)}${after}` : `${before}${text}${after}`;
+}
+
+/**
+ * A number of things.
+ * @param {number} count
+ */
+export function counted(count) {
+  return fixed(Decimal.from(String(count)), 0);
+}
+
+/**
+ * Words of the platform, whose numbers have decimal points: with the place's own. No groups: they may be typed again.
+ * @param {string} words
+ */
+export function placed(words) {
+  return words.replace(/(?<![\w.:/+-])\d+(?:\.\d+)?(?![\w:/-]|\.\w)/g, (number) => writeNumber(Decimal.from(number), notation));
 }
 
 /**
@@ -144,52 +175,16 @@ export function splitSymbol(symbol) {
   return cut < 0 ? { base: symbol, quote: '' } : { base: symbol.slice(0, cut), quote: symbol.slice(cut + 1) };
 }
 
-const CLOCK = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit' });
-const DAY = new Intl.DateTimeFormat('en-GB', { day: '2-digit', month: 'short' });
-const DATE = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium' });
-const FULL = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'medium' });
-
-/**
- * Local time of day.
- * @param {number} timeMs
- */
-export function clockTime(timeMs) {
-  return CLOCK.format(timeMs);
-}
-
-/**
- * Local day and time.
- * @param {number} timeMs
- */
-export function dayTime(timeMs) {
-  return `${DAY.format(timeMs)} ${CLOCK.format(timeMs)}`;
-}
-
-/**
- * Local date, with its year.
- * @param {number} timeMs
- */
-export function dateText(timeMs) {
-  return DATE.format(timeMs);
-}
-
-/**
- * Local date and time in full.
- * @param {number} timeMs
- */
-export function fullTime(timeMs) {
-  return FULL.format(timeMs);
-}
-
 /**
  * @param {number} durationMs
  */
 export function duration(durationMs) {
   const seconds = Math.max(0, Math.round(durationMs / 1000));
-  if (seconds < 60) return `${seconds} s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
-  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
-  return `${Math.floor(seconds / 86_400)} d ${Math.floor((seconds % 86_400) / 3600)} h`;
+  const n = counted;
+  if (seconds < 60) return `${n(seconds)} s`;
+  if (seconds < 3600) return `${n(Math.floor(seconds / 60))} min ${n(seconds % 60)} s`;
+  if (seconds < 86_400) return `${n(Math.floor(seconds / 3600))} h ${n(Math.floor((seconds % 3600) / 60))} min`;
+  return `${n(Math.floor(seconds / 86_400))} d ${n(Math.floor((seconds % 86_400) / 3600))} h`;
 }
 
 /** @type {Record<string, string>} */

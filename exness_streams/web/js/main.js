@@ -9,7 +9,8 @@ import { Api, ApiError } from './api.js';
 import { isAccountName, readSettings } from './app.js';
 import { Condition } from './condition.js';
 import { Desk } from './desk.js';
-import { find } from './dom.js';
+import { Decimal } from './decimal.js';
+import { find, setText } from './dom.js';
 import { AccountStrip } from './elements/account-strip.js';
 import { ConnectionState } from './elements/connection-state.js';
 import { PnlHistogram } from './elements/history.js';
@@ -18,13 +19,15 @@ import { OrderTicket } from './elements/order-ticket.js';
 import { PriceChart } from './elements/price-chart.js';
 import { ToastStack } from './elements/toast-stack.js';
 import { WatchList } from './elements/watch-list.js';
-import { signedMoney, useLocale } from './format.js';
+import { counted, exactPercent, signedMoney, useLocale } from './format.js';
 import { Frames } from './frames.js';
 import { Identity } from './identity.js';
 import { setUpShortcuts, setUpTheme, setUpViews } from './shell.js';
 import { setUpLanding, setUpSignIn } from './sign-in.js';
 import { Socket } from './socket.js';
 import { Store } from './store.js';
+import { knownLocale } from './number-text.js';
+import { setUpZone } from './zone-choice.js';
 
 const ELEMENTS = {
   'pnl-histogram': PnlHistogram,
@@ -41,7 +44,13 @@ const ENDED_PAUSE_MS = 2000;
 
 for (const [name, kind] of Object.entries(ELEMENTS)) customElements.define(name, kind);
 
-useLocale(navigator.language);
+const locale = knownLocale(navigator.languages);
+useLocale(locale);
+setUpZone(locale);
+for (const chip of document.querySelectorAll('[data-share], [data-percent]')) {
+  const { share, percent } = /** @type {HTMLElement} */ (chip).dataset;
+  if (/^\d+%$/.test(chip.textContent ?? '')) setText(chip, exactPercent(Decimal.from(share ?? percent ?? '0')));
+}
 const asked = new URLSearchParams(location.search).get('account');
 const named = asked !== null && isAccountName(asked) ? asked : null;
 const settings = readSettings();
@@ -165,7 +174,7 @@ async function loadMarkets() {
 function tellWhatWasMissed(before) {
   const closed = [...(before?.keys() ?? [])].filter((id) => !store.positions.has(id)).length;
   if (closed === 0) return;
-  const words = closed === 1 ? 'One position was' : `${closed} positions were`;
+  const words = closed === 1 ? 'One position was' : `${counted(closed)} positions were`;
   const total = store.totals === null ? '' : ` Realized PnL is now ${signedMoney(store.totals.realizedPnL)} USD.`;
   toasts.show({ kind: 'warn', title: `${words} closed while disconnected`, text: `See History.${total}` });
 }

@@ -25,5 +25,7 @@ export function writeInput(input, value) {
 export function showRead(target) {
   if (!(target instanceof HTMLInputElement) || target.inputMode !== 'decimal') return;
   const { value } = readInput(target);
-  if (value !== null && new RegExp(`[^0-9${usedNotation().decimal}]`).test(target.value)) writeInput(target, value);
+  const { decimal, digits } = usedNotation().shown;
+  const plain = new Set([...(digits ?? '0123456789'), decimal]);
+  if (value !== null && [...target.value].some((character) => !plain.has(character))) writeInput(target, value);
 }

@@ -6,8 +6,15 @@
 import { Decimal } from './decimal.js';
 
 /**
- * How a place writes numbers. sizes: of the last group of digits, and of those before it.
- * @typedef {{ decimal: string, group: string, sizes: { last: number, other: number } }} Notation
+ * How a place writes numbers with the digits 0 to 9. sizes: of the last group of digits, and of those before it; least:
+ * digits before the decimals from which on they are grouped. shown: how the page writes them, in the place's own digits
+ * (null: 0 to 9). percent: what stands around a percentage.
+ * @typedef {object} Notation
+ * @property {string} decimal
+ * @property {string} group
+ * @property {{ last: number, other: number, least: number }} sizes
+ * @property {{ decimal: string, group: string, digits: string[] | null }} shown
+ * @property {{ before: string, after: string }} percent
  */
 
 /**
@@ -21,7 +28,7 @@ export const PLACES_MAX = 18;
 const SPACES = '[ \\u00a0\\u2007\\u2009\\u202f]';
 const APOSTROPHES = "['\\u2019]";
 /** Digits that have the same value as 0 to 9, by the first of each ten. */
-const ZEROS = [0x0660, 0x06f0, 0x0966, 0x09e6, 0x0e50, 0x1040, 0xff10];
+const ZEROS = [0x0660, 0x06f0, 0x07c0, 0x0966, 0x09e6, 0x0a66, 0x0ae6, 0x0b66, 0x0be6, 0x0c66, 0x0ce6, 0x0d66, 0x0e50, 0x0ed0, 0x0f20, 0x1040, 0x17e0, 0x1810, 0x1c50, 0xa9d0, 0xabf0, 0xff10, 0x11136, 0x1e950];
 /** Of numbers in these scripts, whatever the place: they can't be mistaken for anything else. */
 const ARABIC = { decimal: '\u066b', group: '\u066c' };
 /** Marks of the direction of writing: not to be seen, no part of the number. */
@@ -29,19 +36,56 @@ const MARKS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 
 /**
  * @param {string} locale such as de-DE, by the browser
- * @returns {Notation} with the digits 0 to 9
+ * @returns {Notation}
  */
 export function notationOf(locale) {
-  const format = new Intl.NumberFormat(locale, { numberingSystem: 'latn', useGrouping: true, minimumFractionDigits: 1 });
-  const parts = format.formatToParts(123_456_789_012);
-  const wholes = parts.filter(({ type }) => type === 'integer').map(({ value }) => value.length);
-  const found = (/** @type {string} */ type) => parts.find((part) => part.type === type)?.value;
+  const { wholes, ...plain } = separatorsIn(locale, { numberingSystem: 'latn' });
+  const { wholes: _, ...own } = separatorsIn(locale, {});
   const last = wholes[wholes.length - 1];
+  // Some places, as Spain, do not part the four digits of 1234.
+  const isParted = new Intl.NumberFormat(locale).formatToParts(1234).some(({ type }) => type === 'group');
+  const digits = Array.from({ length: 10 }, (_, digit) => new Intl.NumberFormat(locale, { useGrouping: false }).format(digit));
   return {
-    decimal: found('decimal') ?? '.',
-    group: found('group') ?? '',
-    sizes: { last, other: wholes.length > 2 ? wholes[wholes.length - 2] : last },
+    ...plain,
+    sizes: { last, other: wholes.length > 2 ? wholes[wholes.length - 2] : last, least: last + (isParted ? 1 : 2) },
+    shown: digits[1] === '1' ? { ...plain, digits: null } : { ...own, digits },
+    percent: percentOf(locale),
   };
+}
+
+/**
+ * @param {string} locale
+ * @param {Intl.NumberFormatOptions} options
+ */
+function separatorsIn(locale, options) {
+  const parts = new Intl.NumberFormat(locale, { ...options, useGrouping: true, minimumFractionDigits: 1 }).formatToParts(123_456_789_012);
+  const found = (/** @type {string} */ type) => parts.find((part) => part.type === type)?.value;
+  const wholes = parts.filter(({ type }) => type === 'integer').map(({ value }) => [...value].length);
+  return { decimal: found('decimal') ?? '.', group: found('group') ?? '', wholes };
+}
+
+/** @param {string} locale */
+function percentOf(locale) {
+  const parts = new Intl.NumberFormat(locale, { style: 'percent' }).formatToParts(0.5);
+  const at = parts.findIndex(({ type }) => type === 'integer');
+  const text = (/** @type {Intl.NumberFormatPart[]} */ some) => some.map(({ value }) => value).join('').replace(MARKS, '');
+  return { before: text(parts.slice(0, at)), after: text(parts.slice(at + 1)) };
+}
+
+/**
+ * The first of these places that the browser has the customs of.
+ * @param {readonly string[]} names by preference; some systems name none that exists, such as C
+ */
+export function knownLocale(names) {
+  const isKnown = (/** @type {string} */ name) => {
+    try {
+      return Intl.NumberFormat.supportedLocalesOf(name).length > 0;
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      return false; // not the name of a place
+    }
+  };
+  return names.find(isKnown) ?? 'en-US';
 }
 
 /**
@@ -49,20 +93,31 @@ export function notationOf(locale) {
  * @param {Decimal} value
  * @param {Notation} notation
  */
-export function writeNumber(value, { decimal }) {
-  return value.toString().replace('.', decimal);
+export function writeNumber(value, notation) {
+  const [whole, fraction] = value.toString().split('.');
+  return inDigits(whole, notation) + (fraction === undefined ? '' : notation.shown.decimal + inDigits(fraction, notation));
 }
 
 /**
- * Digits in groups.
- * @param {string} whole digits
+ * In the place's own digits.
+ * @param {string} text with the digits 0 to 9
  * @param {Notation} notation
  */
-export function grouped(whole, { group, sizes }) {
-  if (group === '' || whole.length <= sizes.last) return whole;
+export function inDigits(text, { shown: { digits } }) {
+  return digits === null ? text : text.replace(/\d/g, (digit) => digits[Number(digit)]);
+}
+
+/**
+ * Digits in groups, as the page shows them.
+ * @param {string} whole digits 0 to 9
+ * @param {Notation} notation
+ */
+export function grouped(whole, notation) {
+  const { sizes, shown: { group } } = notation;
+  if (group === '' || whole.length < sizes.least) return inDigits(whole, notation);
   const groups = [whole.slice(-sizes.last)];
   for (let end = whole.length - sizes.last; end > 0; end -= sizes.other) groups.unshift(whole.slice(Math.max(0, end - sizes.other), end));
-  return groups.join(group);
+  return inDigits(groups.join(group), notation);
 }
 
 /**
@@ -71,19 +126,22 @@ export function grouped(whole, { group, sizes }) {
  * @returns {Read}
  */
 export function readNumber(typed, notation) {
-  const text = plainDigits(typed.replace(MARKS, '').trim());
+  const plain = typed.replace(MARKS, '').trim();
+  const text = plainDigits(plain);
+  // Digits of the place stand with its own separators, 0 to 9 with those that it has for them.
+  const own = text === plain ? notation : { ...notation, decimal: notation.shown.decimal, group: notation.shown.group };
   if (text === '') return refused('Enter a number.');
   const sign = /^[-\u2212]/.test(text) ? '-' : '';
   const unsigned = text.replace(/^[-+\u2212]/, '');
-  if (!/^[\d.,]/.test(unsigned) && !unsigned.startsWith(notation.decimal) && !unsigned.startsWith(ARABIC.decimal)) {
+  if (!/^[\d.,]/.test(unsigned) && !unsigned.startsWith(own.decimal) && !unsigned.startsWith(ARABIC.decimal)) {
     return refused(`Write a number with digits, such as ${sample(notation)}.`);
   }
-  const parts = split(unsigned, notation);
+  const parts = split(unsigned, own);
   if (parts === null) return refused(wordsFor(unsigned, notation));
   const { whole, fraction, isGrouped } = parts;
-  if (isGrouped && notation.group === '.' && fraction === null && /^\d{1,3}\.\d{3}$/.test(unsigned)) {
+  if (isGrouped && own.group === '.' && fraction === null && /^\d{1,3}\.\d{3}$/.test(unsigned)) {
     const one = unsigned.replace('.', '');
-    return refused(`${unsigned} could mean ${one} or ${unsigned.replace('.', notation.decimal)}: write one of these.`);
+    return refused(`${unsigned} could mean ${one} or ${unsigned.replace('.', own.decimal)}: write one of these.`);
   }
   if ((fraction ?? '').length > PLACES_MAX || whole.length + (fraction ?? '').length > DIGITS_MAX) {
     return refused(`At most ${PLACES_MAX} decimal places, and ${DIGITS_MAX} digits.`);
@@ -135,8 +193,8 @@ function plainDigits(text) {
 }
 
 /** @param {Notation} notation */
-function sample({ decimal }) {
-  return `1${decimal}5`;
+function sample(notation) {
+  return inDigits(`1${notation.shown.decimal}5`, notation);
 }
 
 /**
@@ -144,7 +202,7 @@ function sample({ decimal }) {
  * @param {Notation} notation
  */
 function wordsFor(text, notation) {
-  const { decimal, group } = notation;
+  const { decimal, group } = notation.shown;
   if (/[^\d.,\s'\u2019\u066b\u066c]/.test(text.replaceAll(decimal, '').replaceAll(group || ' ', ''))) return `Write a number with digits, such as ${sample(notation)}.`;
   const name = decimal === ',' ? 'a decimal comma' : decimal === '.' ? 'a decimal point' : `“${decimal}” before decimals`;
   const groups = group === '' ? '' : `, and thousands as ${grouped('1234567', notation)} or 1234567`;

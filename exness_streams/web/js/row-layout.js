@@ -21,7 +21,7 @@ const STRONG_SHARE = 1.12;
  * @returns {number} about how many digits are as wide
  */
 export function digitsWide(text) {
-  return text.length - SEPARATOR_SHARE * (text.match(/[.,'\u2019\u00a0\u202f ]/g)?.length ?? 0);
+  return text.length - SEPARATOR_SHARE * (text.match(/[.,'\u2019\u00a0\u202f\u066b\u066c ]/g)?.length ?? 0);
 }
 
 /**

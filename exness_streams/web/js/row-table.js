@@ -4,6 +4,7 @@
  */
 
 import { make } from './dom.js';
+import { usedNotation } from './format.js';
 import { columnWide, digitsWide, layOut } from './row-layout.js';
 
 const OVERSCAN = 3;
@@ -55,7 +56,7 @@ export class RowTable {
     this.body.append(this.above.row, this.below.row);
     this.head = headOf(options.columns);
     this.table = make('table', { role: 'table', 'aria-label': options.name }, this.head, this.body);
-    this.probe = make('span', { class: 'probe', 'aria-hidden': 'true' }, '0'.repeat(PROBE_DIGITS));
+    this.probe = make('span', { class: 'probe', 'aria-hidden': 'true' }, (usedNotation().shown.digits?.[0] ?? '0').repeat(PROBE_DIGITS));
     this.scroller = make('div', { class: 'scroller', tabindex: '0', role: 'region', 'aria-label': options.name }, this.table, this.probe);
     this.empty = make('p', { class: 'empty' }, options.empty);
     host.append(this.empty, this.scroller);
@@ -81,6 +82,14 @@ export class RowTable {
    */
   refresh(concerns) {
     for (const drawn of this.#drawn.values()) if (concerns(drawn.row)) this.#write(drawn);
+  }
+
+  /** Every cell anew: what they are written in has changed. */
+  rebuild() {
+    for (const [key, drawn] of this.#drawn) this.#drop(key, drawn);
+    this.#measure();
+    this.#window = '';
+    this.#draw();
   }
 
   #measure() {

@@ -4,7 +4,7 @@
 
 import { Decimal, ZERO } from '../decimal.js';
 import { byId, find, make, setText } from '../dom.js';
-import { exact, money, NOTHING, percent, signedMoney, toneOf } from '../format.js';
+import { exactPercent, money, NOTHING, percent, signedMoney, toneOf } from '../format.js';
 import { isMarginCalled } from '../valuation.js';
 
 const PACE_MS = 250;
@@ -82,7 +82,7 @@ export class AccountStrip extends HTMLElement {
 /** @param {Decimal} limit */
 function callWords(limit) {
   // Without the level itself, which moves: an alert is read out once, not at each tick.
-  const words = `Margin call: the margin level is at or below ${exact(limit)}%. Deposit, or close positions, before they are liquidated.`;
+  const words = `Margin call: the margin level is at or below ${exactPercent(limit)}. Deposit, or close positions, before they are liquidated.`;
   const deposit = make('button', { type: 'button', class: 'button small' }, 'Deposit');
   deposit.addEventListener('click', () => byId('open-account', HTMLButtonElement).click());
   return [make('span', {}, words), deposit];

@@ -3,7 +3,8 @@
  */
 
 import { byId, find, setText } from '../dom.js';
-import { clockTime, duration, priceText, splitSymbol } from '../format.js';
+import { duration, priceText, splitSymbol } from '../format.js';
+import { clockTime } from '../time-text.js';
 
 const TICK_MS = 500;
 /** Short interruptions are shown in the header alone. */

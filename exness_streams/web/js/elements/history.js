@@ -4,11 +4,13 @@
 
 import { ApiError } from '../api.js';
 import { ZERO } from '../decimal.js';
+import { sentence } from '../desk.js';
 import { byId, find, make, makeSvg, setText } from '../dom.js';
-import { dayTime, duration, exact, fullTime, money, priceText, reasonText, signedMoney, splitSymbol, toneOf } from '../format.js';
+import { counted, duration, exact, money, priceText, reasonText, signedMoney, splitSymbol, toneOf } from '../format.js';
 import { boxesOf, histogramOf } from '../histogram.js';
 import { MARKET_PX, fillMarket, marketSize } from '../market-cell.js';
 import { RowTable } from '../row-table.js';
+import { dayTime, fullTime } from '../time-text.js';
 import { tradesFile, tradesPage } from '../trades.js';
 
 /** Closes come in bursts (close all): one look afterwards is enough. */
@@ -45,6 +47,7 @@ export class History {
       this.#isOutdated = true;
       setTimeout(() => this.#update(), SETTLE_MS);
     });
+    document.addEventListener('zone', () => this.table.rebuild());
     panel.closest('tab-set')?.addEventListener('tab', () => this.#update());
     this.table.setRows([]);
   }
@@ -104,7 +107,7 @@ export class History {
       if (generation !== this.#generation) return;
       this.#isOutdated = true;
       if (!(error instanceof ApiError)) throw error;
-      setText(find(this.panel, '.empty', HTMLElement), `The history can't be shown: ${error.message}`);
+      setText(find(this.panel, '.empty', HTMLElement), `The history can't be shown: ${sentence(error.message)}`);
       if (this.#trades.length > 0) this.app.desk.tell(error, 'History not updated');
     } finally {
       this.#isLoading = false;
@@ -118,7 +121,7 @@ export class History {
     const sum = this.#trades.reduce((total, trade) => total.plus(trade.realizedPnL), ZERO);
     const place = find(this.panel, '[data-testid="history-sum"]', HTMLElement);
     const more = this.#cursor === null ? '' : 'newest ';
-    setText(place, this.#trades.length === 0 ? '' : `${more}${this.#trades.length}: ${signedMoney(sum)} USD`);
+    setText(place, this.#trades.length === 0 ? '' : `${more}${counted(this.#trades.length)}: ${signedMoney(sum)} USD`);
     place.className = `history-sum ${toneOf(sum)}`;
     find(this.panel, 'pnl-histogram', PnlHistogram).show(this.#trades.map((trade) => trade.realizedPnL));
   }
@@ -174,7 +177,7 @@ export class PnlHistogram extends HTMLElement {
   show(profits) {
     if (profits.length === 0) return this.replaceChildren();
     const { bars, won, lost, largest } = histogramOf(profits);
-    const words = `PnL of ${profits.length} trades: ${won} gained, ${lost} lost, the largest ${money(largest)} USD`;
+    const words = `PnL of ${counted(profits.length)} trades: ${counted(won)} gained, ${counted(lost)} lost, the largest ${money(largest)} USD`;
     const picture = makeSvg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: 'img', 'aria-label': words, preserveAspectRatio: 'none' });
     const title = makeSvg('title', {});
     title.textContent = words;

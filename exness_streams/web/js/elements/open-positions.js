@@ -5,9 +5,10 @@
 import { Decimal, HUNDRED, ZERO } from '../decimal.js';
 import { byId, find, make, setText } from '../dom.js';
 import { closeAll, closePosition, editPosition } from '../dialogs.js';
-import { dayTime, exact, money, NOTHING, priceText, signedMoney, signedPercent, splitSymbol, toneOf } from '../format.js';
+import { counted, exact, money, NOTHING, priceText, signedMoney, signedPercent, splitSymbol, toneOf } from '../format.js';
 import { MARKET_PX, fillMarket, marketSize } from '../market-cell.js';
 import { RowTable } from '../row-table.js';
+import { dayTime } from '../time-text.js';
 import { History } from './history.js';
 
 /** @typedef {import('../messages.js').Position} Position */
@@ -44,15 +45,16 @@ export class TabSet extends HTMLElement {
       open.refresh((row) => isAll || symbols?.has(row.symbol) === true);
       pending.refresh((row) => isAll || symbols?.has(row.symbol) === true);
     });
+    document.addEventListener('zone', () => pending.rebuild());
     byId('close-all', HTMLButtonElement).addEventListener('click', () => closeAll(app));
     this.#counts();
   }
 
   #counts() {
     const { positions, orders } = this.#app.store;
-    setText(find(this, '[data-testid="count-open"]', HTMLElement), String(positions.size));
-    setText(find(this, '[data-testid="count-pending"]', HTMLElement), String(orders.size));
-    setText(byId('nav-count', HTMLElement), String(positions.size));
+    setText(find(this, '[data-testid="count-open"]', HTMLElement), counted(positions.size));
+    setText(find(this, '[data-testid="count-pending"]', HTMLElement), counted(orders.size));
+    setText(byId('nav-count', HTMLElement), counted(positions.size));
     byId('close-all', HTMLButtonElement).disabled = positions.size === 0;
   }
 

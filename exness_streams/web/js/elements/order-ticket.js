@@ -151,7 +151,7 @@ export class OrderTicket extends HTMLElement {
     const leverage = readInput(this.#input('leverage')).value?.toNumber() ?? 1;
     if (this.#leverageMost > 1 && this.slider) {
       this.slider.value = String(Math.round((Math.log(Math.max(1, leverage)) / Math.log(this.#leverageMost)) * SLIDER_STEPS));
-      this.slider.setAttribute('aria-valuetext', `${leverage} times`);
+      this.slider.setAttribute('aria-valuetext', `${exact(Decimal.from(String(leverage)))} times`);
     }
   }
 

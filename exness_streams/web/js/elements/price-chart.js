@@ -8,8 +8,11 @@ import { ChartBars, faint, firstView, volumeBar } from '../chart-bars.js';
 import { sentence } from '../desk.js';
 import { byId, find, make, setText } from '../dom.js';
 import { beyond } from '../edge-marks.js';
-import { clockTime, drawnPrice, priceText, splitSymbol } from '../format.js';
+import { drawnPrice, priceText, splitSymbol } from '../format.js';
 import { PriceLines } from '../price-lines.js';
+import { createChart, markAnew } from '../time-scale.js';
+import { clockTime, isDate } from '../time-text.js';
+import { sayZone } from '../zone-choice.js';
 
 /** @typedef {import('../candles.js').Bar} Bar */
 /** @typedef {typeof import('lightweight-charts')} Library */
@@ -63,6 +66,9 @@ export class PriceChart extends HTMLElement {
     setInterval(() => this.#markStale(), 500);
     setInterval(() => void this.#renew(), RENEW_MS);
     document.addEventListener('theme', () => this.#paint());
+    document.addEventListener('zone', () => this.#rezone());
+    store.watch(['interval'], () => sayZone(isDate(this.#seconds())));
+    sayZone(isDate(this.#seconds()));
     void this.#create();
   }
 
@@ -84,7 +90,7 @@ export class PriceChart extends HTMLElement {
     }
     const host = byId('chart-canvas', HTMLElement);
     // Its own logo would bring an inline style, which the page's policy forbids: the link below the chart stands for it.
-    this.#chart = library.createChart(host, { autoSize: true, layout: { attributionLogo: false, fontSize: 11 }, timeScale: { timeVisible: true, rightOffset: 6, tickMarkFormatter: tickMark }, localization: { priceFormatter: (/** @type {number} */ price) => drawnPrice(price, this.#app.store.placesOf(this.#app.store.symbol)), timeFormatter: (/** @type {number} */ time) => localTime(time, true) } });
+    this.#chart = createChart(library, host, { autoSize: true, layout: { attributionLogo: false, fontSize: 11 }, timeScale: { timeVisible: true, rightOffset: 6 }, localization: { priceFormatter: (/** @type {number} */ price) => drawnPrice(price, this.#app.store.placesOf(this.#app.store.symbol)) } }, this.#seconds);
     this.#series = this.#chart.addSeries(library.CandlestickSeries, { autoscaleInfoProvider: (/** @type {() => any} */ original) => this.#room(original()) });
     this.#series.priceScale().applyOptions({ scaleMargins: { top: 0.1, bottom: VOLUME_SHARE + 0.04 } });
     this.#volumes = this.#chart.addSeries(library.HistogramSeries, { priceScaleId: 'volume', priceFormat: { type: 'volume' }, lastValueVisible: false, priceLineVisible: false });
@@ -127,6 +133,15 @@ export class PriceChart extends HTMLElement {
     check();
   }
 
+  /** Of the candles that are shown. */
+  #seconds = () => INTERVALS[this.#app.store.interval];
+
+  /** Another zone: the scale is marked anew, from the candles that are there. */
+  #rezone() {
+    sayZone(isDate(this.#seconds()));
+    if (this.#chart !== null) markAnew(this.#chart);
+  }
+
   /** Read the candles anew: another market or interval, or a connection that may have missed some. */
   async #load() {
     const { store } = this.#app;
@@ -135,6 +150,7 @@ export class PriceChart extends HTMLElement {
     if (this.#series === null || symbol === '') return;
     const isOther = bars.turnTo(symbol, interval);
     if (isOther) {
+      this.#chart?.timeScale().applyOptions({}); // what was written below the other candles' times is forgotten
       this.#draw();
       this.#note('');
     }
@@ -314,25 +330,4 @@ export class PriceChart extends HTMLElement {
     this.#series?.applyOptions({ upColor: up, downColor: down, wickUpColor: up, wickDownColor: down, borderVisible: false });
     this.#drawLines();
   }
-}
-
-/**
- * @param {number} seconds
- * @param {boolean} isFull with the day
- */
-function localTime(seconds, isFull) {
-  const time = new Date(seconds * 1000);
-  const clock = time.toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' });
-  return isFull ? `${time.toLocaleDateString('en-GB', { day: '2-digit', month: 'short' })} ${clock}` : clock;
-}
-
-/**
- * @param {any} seconds
- * @param {number} kind 0 year, 1 month, 2 day, 3 and 4 time
- */
-function tickMark(seconds, kind) {
-  const time = new Date(seconds * 1000);
-  if (kind === 0) return String(time.getFullYear());
-  if (kind === 1) return time.toLocaleDateString('en-GB', { month: 'short' });
-  return kind === 2 ? time.toLocaleDateString('en-GB', { day: 'numeric', month: 'short' }) : localTime(seconds, false);
 }
