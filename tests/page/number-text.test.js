@@ -119,9 +119,11 @@ test('numbers are shown as in the place: groups, signs, percentages, its own dig
     ['mr-IN', '\u2212\u0967\u0968,\u0969\u096a,\u096b\u096c\u096d.\u096b\u0966', '\u0967,\u0968\u0969\u096a', '+\u0967\u0968.\u096b\u0966%'],
   ]) {
     useLocale(locale);
-    assert.equal(fixed(value, 2), number, locale);
-    assert.equal(counted(1234), four, locale);
-    assert.equal(signedPercent(Decimal.from('12.5')).replace('\u00a0', '\u202f'), percent.replace('\u00a0', '\u202f'), locale);
+    // Releases of the customs of places differ in such characters.
+    const same = (/** @type {string} */ text) => text.replaceAll('\u00a0', '\u202f').replaceAll("'", '\u2019');
+    assert.equal(same(fixed(value, 2)), number, locale);
+    assert.equal(same(counted(1234)), four, locale);
+    assert.equal(same(signedPercent(Decimal.from('12.5'))), same(percent), locale);
   }
   useLocale('fr-FR');
   assert.match(exactPercent(Decimal.from('25')), /^25[\u00a0\u202f]%$/);
