@@ -49,7 +49,7 @@ export function money(amount) {
 export function signedMoney(amount) {
   if (amount === null) return NOTHING;
   const text = money(amount);
-  return amount.sign > 0 && /[1-9]/.test(text) ? `+${text}` : text;
+  return amount.rounded(MONEY_PLACES_SHOWN).sign > 0 ? `+${text}` : text;
 }
 
 /**
