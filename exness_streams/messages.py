@@ -275,6 +275,7 @@ class CandleMessage(msgspec.Struct, frozen=True):
     """One candle: prices in the quote currency. time: its beginning, seconds since the epoch.
 
     volume: base asset, as far as the exchange's history has told it yet; null while it has told nothing.
+    complete: it is over, and all of its time is known; false while it grows, and where ticks were missed.
     """
 
     time: int
@@ -283,14 +284,23 @@ class CandleMessage(msgspec.Struct, frozen=True):
     low: Decimal
     close: Decimal
     volume: Decimal | None
+    complete: bool = False
+
+
+class MissingSpan(msgspec.Struct, frozen=True, rename={"from_": "from"}):
+    """A time of which nothing is known: from its beginning to before its end, seconds since the epoch."""
+
+    from_: int
+    to: int
 
 
 class CandlesMessage(msgspec.Struct, frozen=True):
     """`GET /api/v1/candles`: the newest candles, oldest first; the last may still grow.
 
-    Where nothing was traded or known there is no candle.
+    Where nothing was traded or known there is no candle. missing: between these candles, where nothing is known.
     """
 
     symbol: str
     interval: IntervalWord
     candles: list[CandleMessage]
+    missing: list[MissingSpan] = []

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from exness_streams.domain.account_history import BalancePoint, HistoryHead, Trade
-from exness_streams.domain.candles import Candle
+from exness_streams.domain.candles import Candle, Told
 from exness_streams.domain.cell import Cell, Reply
 from exness_streams.domain.commands import Command
 from exness_streams.domain.identity import AccessCommand
@@ -85,6 +85,9 @@ class Candles(Protocol):
 
     async def newest(self, symbol: str, interval: str, limit: int) -> list[Candle]:
         """The newest candles, oldest first. NotOwned when they are another worker's."""
+
+    def told(self, symbol: str) -> Told:
+        """The time for which the exchange's history was asked. NotOwned."""
 
     async def before(self, symbol: str, interval: str, before_s: int, limit: int) -> list[Candle]:
         """Those that begin before a time, seconds since the epoch; as `newest` else."""

@@ -47,7 +47,7 @@ _NEVER_MS = -(1 << 62)
 class Bar(msgspec.Struct, frozen=True, array_like=True):
     """Prices in the quote currency: the first (open), highest, lowest and last (close).
 
-    volume: base asset, None while unknown.
+    volume: base asset, None while unknown. is_complete: false of an hour made of minutes that were not all known.
     """
 
     first: Decimal
@@ -55,6 +55,7 @@ class Bar(msgspec.Struct, frozen=True, array_like=True):
     low: Decimal
     last: Decimal
     volume: Decimal | None = None
+    is_complete: bool = True
 
 
 class Observed(msgspec.Struct, frozen=True, array_like=True):
@@ -92,7 +93,10 @@ class LiveMinute(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Candle(NamedTuple):
-    """A bar and its beginning. volume: of the parts that it is known of; None when it is of none."""
+    """A bar and its beginning. volume: of the parts that it is known of; None when it is of none.
+
+    seen_s: seconds of the minutes and hours that it is made of. known_s: of those that are over and known as a whole.
+    """
 
     time_s: int
     first: Decimal
@@ -100,6 +104,8 @@ class Candle(NamedTuple):
     low: Decimal
     last: Decimal
     volume: Decimal | None
+    seen_s: int = 0
+    known_s: int = 0
 
 
 class Asked(msgspec.Struct, frozen=True, array_like=True):
@@ -113,6 +119,39 @@ class Asked(msgspec.Struct, frozen=True, array_like=True):
         if other.from_s > self.to_s or other.to_s < self.from_s:
             return other
         return Asked(min(self.from_s, other.from_s), max(self.to_s, other.to_s))
+
+
+class Told(NamedTuple):
+    """What of a symbol's time the exchange's history was asked for: minutes from border_s on, hours before it."""
+
+    border_s: int
+    minutes: Asked | None
+    hours: Asked | None
+
+    def covers(self, from_s: int, to_s: int) -> bool:
+        """Whether it was asked for all of [from_s, to_s): where there is no candle, nothing was traded."""
+        border_s = min(max(self.border_s, from_s), to_s)
+        parts = ((self.hours, from_s, border_s), (self.minutes, border_s, to_s))
+        return all(
+            first == end or (asked is not None and asked.from_s <= first and end <= asked.to_s)
+            for asked, first, end in parts
+        )
+
+    def completes(self, candle: Candle, length_s: int) -> bool:
+        """Whether a candle is over, and known as a whole."""
+        if candle.known_s == length_s:
+            return True
+        return candle.known_s == candle.seen_s > 0 and self.covers(candle.time_s, candle.time_s + length_s)
+
+    def missing(self, candles: Iterable[Candle], length_s: int) -> list[tuple[int, int]]:
+        """The times [from, to) between candles, oldest first, of which nothing is known."""
+        holes: list[tuple[int, int]] = []
+        end_s: int | None = None
+        for candle in candles:
+            if end_s is not None and candle.time_s > end_s and not self.covers(end_s, candle.time_s):
+                holes.append((end_s, candle.time_s))
+            end_s = candle.time_s + length_s
+        return holes
 
 
 def next_page(asked: Asked | None, horizon_s: int, end_s: int, page_s: int) -> Asked | None:
@@ -147,20 +186,25 @@ def next_start(time_s: int, length_s: int) -> int:
     return start_of(time_s - 1, length_s) + length_s
 
 
-def shown(time_s: int, bucket: Bucket) -> Candle | None:
-    """What is shown of a minute: None when nothing is known.
+def shown(time_s: int, bucket: Bucket, length_s: int = MINUTE_S, *, is_growing: bool = False) -> Candle | None:
+    """What is shown of a minute, or of an hour (length_s): None when nothing is known. is_growing: it is not over.
 
     Prices that were observed from its beginning to its end stay as they are; otherwise the exchange's history
     completes them. Ticks tell no volume of a minute, so volume is the history's alone.
     """
     seen, told = bucket.observed, bucket.told
     if told is None:
-        return None if seen is None else Candle(time_s, seen.first, seen.high, seen.low, seen.last, None)
+        if seen is None:
+            return None
+        known_s = length_s if seen.is_whole(time_s) and not is_growing else 0
+        return Candle(time_s, seen.first, seen.high, seen.low, seen.last, None, length_s, known_s)
+    known_s = length_s if told.is_complete else 0
     if seen is None:
-        return Candle(time_s, told.first, told.high, told.low, told.last, told.volume)
+        return Candle(time_s, told.first, told.high, told.low, told.last, told.volume, length_s, known_s)
     if seen.is_whole(time_s):
-        return Candle(time_s, seen.first, seen.high, seen.low, seen.last, told.volume)
-    return Candle(time_s, told.first, max(told.high, seen.high), min(told.low, seen.low), told.last, told.volume)
+        return Candle(time_s, seen.first, seen.high, seen.low, seen.last, told.volume, length_s, known_s)
+    high, low = max(told.high, seen.high), min(told.low, seen.low)
+    return Candle(time_s, told.first, high, low, told.last, told.volume, length_s, known_s)
 
 
 def aggregate(candles: Iterable[Candle], length_s: int) -> list[Candle]:
@@ -176,7 +220,8 @@ def aggregate(candles: Iterable[Candle], length_s: int) -> list[Candle]:
             whole = merged[-1]
             volume = candle.volume if whole.volume is None else whole.volume + (candle.volume or ZERO)
             high, low = max(whole.high, candle.high), min(whole.low, candle.low)
-            merged[-1] = Candle(start, whole.first, high, low, candle.last, volume)
+            seen_s, known_s = whole.seen_s + candle.seen_s, whole.known_s + candle.known_s
+            merged[-1] = Candle(start, whole.first, high, low, candle.last, volume, seen_s, known_s)
     return merged
 
 

@@ -19,6 +19,7 @@ from exness_streams.domain.candles import (
     Bucket,
     Candle,
     Observed,
+    Told,
     aggregate,
     next_start,
     shown,
@@ -75,6 +76,10 @@ class CandleReader:
             older = await self._back_from(self._host.owned, symbol, to_s, length_s, limit - len(found))
             found = [*older, *found]
         return found[-limit:]
+
+    def told(self, symbol: str) -> Told:
+        """The time for which the exchange's history was asked. NotOwned."""
+        return self._host.told(symbol)
 
     def _known(self, owned: OwnedCandles, symbol: str, interval: str) -> _Stored | None:
         if self._of is not owned:
@@ -145,7 +150,7 @@ class CandleReader:
 
     def _tail(self, owned: OwnedCandles, symbol: str, from_s: int) -> Iterator[Candle]:
         """The minutes since from_s, the growing ones with what the exchange has told of them."""
-        growing = self._growing(owned, symbol)
+        growing, live = self._growing(owned, symbol), owned.fold.live(symbol)
         span = candles.minute_key(symbol, from_s), candles.minute_key(symbol, END_S)
         buckets = {
             candles.time_of(key): candles.decode_bucket(value)
@@ -155,6 +160,6 @@ class CandleReader:
             if time_s >= from_s:
                 buckets[time_s] = Bucket(observed, buckets.get(time_s, Bucket()).told)
         for time_s in sorted(buckets):
-            candle = shown(time_s, buckets[time_s])
+            candle = shown(time_s, buckets[time_s], is_growing=live is not None and time_s == live.time_s)
             if candle is not None:
                 yield candle

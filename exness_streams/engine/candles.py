@@ -28,6 +28,7 @@ from exness_streams.domain.candles import (
     Bucket,
     Candle,
     CandleFold,
+    Told,
     aggregate,
     shown,
     start_of,
@@ -224,6 +225,10 @@ class CandleHost:
         asked, now_s = candles.decode_asked(stored), int(self._clock_s())
         return Asked(asked.from_s, min(asked.to_s, now_s)) if asked.from_s < now_s else None
 
+    def told(self, symbol: str) -> Told:
+        """The time for which the exchange's history was asked. NotOwned."""
+        return Told(self.owned.minutes_from_s[symbol], self.asked(symbol, "1m"), self.asked(symbol, "1h"))
+
     def wanted_time(self, symbol: str, interval: str) -> tuple[int, int]:
         """[from, to), seconds, in which the exchange's minutes ("1m") or hours ("1h") can be used. NotOwned."""
         minutes_from_s, now_s = self.owned.minutes_from_s[symbol], int(self._clock_s())
@@ -301,8 +306,10 @@ class CandleHost:
         entries: dict[bytes, bytes | None] = dict.fromkeys(key for key, _ in rows)
         key = candles.hour_key(symbol, time_s)
         if self.table.entry(owned.partition, key) is None:
+            told = self.told(symbol)
             for candle in aggregate(candles_of(rows), HOUR_S):
-                entries[key] = candles.encode(Bucket(None, Bar(*candle[1:])))
+                prices = candle.first, candle.high, candle.low, candle.last
+                entries[key] = candles.encode(Bucket(None, Bar(*prices, candle.volume, told.completes(candle, HOUR_S))))
         return entries
 
     def _horizon_s(self) -> int:
@@ -325,6 +332,7 @@ def _removed(keys: Iterable[bytes]) -> dict[bytes, bytes | None]:
 def candles_of(rows: Iterable[tuple[bytes, bytes]]) -> Iterator[Candle]:
     """What is shown of stored minutes or hours."""
     for key, value in rows:
-        candle = shown(candles.time_of(key), candles.decode_bucket(value))
+        length_s = HOUR_S if key.startswith(b"hour/") else MINUTE_S
+        candle = shown(candles.time_of(key), candles.decode_bucket(value), length_s)
         if candle is not None:
             yield candle

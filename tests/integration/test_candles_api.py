@@ -67,6 +67,9 @@ def test_a_chart_has_the_exchanges_past_and_the_price_of_now(platform: PlatformT
         assert candle["high"] >= max(candle["open"], candle["close"])
     assert all(candle["volume"] > 0 for candle in found[:200])
     assert found[-1]["volume"] is None
+    assert [candle["complete"] for candle in found[:200]] == [True] * 200
+    assert found[-1]["complete"] is False
+    assert reply.json["missing"] == []
 
 
 @pytest.mark.parametrize(("interval", "length_s"), INTERVALS_S.items())

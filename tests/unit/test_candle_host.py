@@ -91,7 +91,7 @@ class Worker:
         self.host.framed(self.host.fold, end)
 
     async def shown(self, interval: str = "1m", limit: int = LIMIT_MAX) -> list[Candle]:
-        return await self.reader.newest(SOL, interval, limit)
+        return prices_of(await self.reader.newest(SOL, interval, limit))
 
     async def tell(self, interval: str, *bars: tuple[int, str, int]) -> None:
         """What the exchange told: (beginning in seconds from NOW_S, all four prices, volume)."""
@@ -102,6 +102,11 @@ class Worker:
 def bar(text: str, volume: int) -> Bar:
     price = Decimal(text)
     return Bar(price, price, price, price, Decimal(volume))
+
+
+def prices_of(found: Iterable[Candle]) -> list[Candle]:
+    """Without what is known of their time: completeness has tests of its own (test_complete_candles.py)."""
+    return [one._replace(seen_s=0, known_s=0) for one in found]
 
 
 def candle(at_s: int, prices: str, volume: int | None = None) -> Candle:
@@ -297,7 +302,7 @@ async def test_every_interval_is_the_aggregate_of_the_minutes(interval: str) -> 
     assert live is not None
     growing = candles.shown(live.time_s, candles.Bucket(live.observed))
     expected = aggregate([one for one in (*stored, growing) if one is not None], INTERVALS_S[interval])
-    assert found == expected[-LIMIT_MAX:]
+    assert found == prices_of(expected[-LIMIT_MAX:])
 
 
 async def test_gaps_stay_gaps_and_the_newest_before_them_are_found() -> None:
@@ -440,7 +445,7 @@ async def test_pages_backwards_are_together_all_that_there_is(interval: str, lim
         if limit == 1 and len(pages) > 30:
             break
     minutes = [one for one in await everything(worker) if start_of(one.time_s, INTERVALS_S[interval]) >= end_s]
-    assert pages == aggregate(minutes, INTERVALS_S[interval])
+    assert prices_of(pages) == prices_of(aggregate(minutes, INTERVALS_S[interval]))
 
 
 async def everything(worker: Worker) -> list[Candle]:
@@ -461,7 +466,9 @@ async def test_a_time_within_a_candle_belongs_to_the_next_page_not_to_half_a_can
     worker = Worker(Log())
     await worker.tell("1m", *((-60 * n, str(n), 1) for n in range(1, 3_000)))
     whole = await before(worker, "1h", NOW_S - 2_000 * 60 + 1, 1)
-    assert whole == [one for one in await worker.shown("1h") if one.time_s == start_of(NOW_S - 2_000 * 60, HOUR_S)]
+    assert prices_of(whole) == [
+        one for one in await worker.shown("1h") if one.time_s == start_of(NOW_S - 2_000 * 60, HOUR_S)
+    ]
 
 
 @pytest.mark.parametrize("interval", ["4h", "1d", "1w"])
@@ -474,3 +481,40 @@ async def test_a_candle_whose_beginning_is_kept_no_longer_is_none(interval: str)
     length_s = INTERVALS_S[interval]
     assert first.time_s == next_start(NOW_S + 5 * HOUR_S - 365 * DAY_S, length_s)
     assert first.volume == length_s // HOUR_S
+
+
+async def complete(worker: Worker, interval: str) -> dict[int, bool]:
+    """Whether each candle is complete, by its beginning in seconds from NOW_S."""
+    found, told = await worker.reader.newest(SOL, interval, LIMIT_MAX), worker.reader.told(SOL)
+    return {one.time_s - NOW_S: told.completes(one, INTERVALS_S[interval]) for one in found}
+
+
+async def test_a_minute_is_complete_when_it_is_over_and_was_watched_or_told() -> None:
+    every_5_s = [(at_s, "10") for at_s in range(0, 175, 5)]
+    clock = Clock()
+    clock.now_s += 300
+    worker = Worker(Log(), clock, ticks=every_5_s)
+    worker.read(len(every_5_s))
+    for _ in range(2):
+        assert await complete(worker, "1m") == {0: True, 60: True, 120: False}  # the last may still grow
+        await worker.host.flush()
+    assert await complete(worker, "5m") == {0: False}
+    await worker.host.take_told(SOL, "1m", [(NOW_S + 120, bar("10", 1))], Asked(NOW_S, NOW_S + 180))
+    assert await complete(worker, "1m") == {0: True, 60: True, 120: True}
+    assert await complete(worker, "5m") == {0: False}, "nobody has told of its last two minutes"
+    await worker.host.take_told(SOL, "1m", [], Asked(NOW_S + 180, NOW_S + 300))
+    assert await complete(worker, "5m") == {0: True}, "nothing was traded in them"
+
+
+async def test_an_hour_made_of_minutes_remembers_whether_they_were_all_known() -> None:
+    log, clock = Log(), Clock()
+    ticks = [(at_s, "10") for at_s in (*range(0, HOUR_S, 5), *range(HOUR_S, 2 * HOUR_S - 600, 5), 2 * HOUR_S + 5)]
+    clock.now_s += 2 * HOUR_S + 60
+    worker = Worker(log, clock, ticks=ticks)
+    worker.read(len(ticks))
+    await worker.host.flush()
+    before = await complete(worker, "1h")
+    assert before == {0: True, HOUR_S: False, 2 * HOUR_S: False}
+    clock.now_s += 8 * DAY_S
+    await worker.host.sweep()
+    assert {at_s: before[at_s] for at_s in (0, HOUR_S)}.items() <= (await complete(worker, "1h")).items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -13,11 +13,11 @@ from exness_streams.api.api_view import ApiView
 from exness_streams.api.errors import ApiError, invalid_request, unknown_asset
 from exness_streams.api.ports import Candles
 from exness_streams.api.requests import limit_of, only_known
-from exness_streams.domain.candles import INTERVALS_S
+from exness_streams.domain.candles import INTERVALS_S, Candle, Told
 from exness_streams.domain.instruments import Catalogue
 from exness_streams.engine.candle_reader import LIMIT_MAX
 from exness_streams.engine.history import NotOwned
-from exness_streams.messages import CandleMessage, CandlesMessage
+from exness_streams.messages import CandleMessage, CandlesMessage, MissingSpan
 
 LIMIT_DEFAULT = 500
 INTERVAL_DEFAULT = "1m"
@@ -52,9 +52,10 @@ class CandlesView(ApiView):
                 found = await self._candles.newest(symbol, interval, limit)
             else:
                 found = await self._candles.before(symbol, interval, before_s, limit)
+            told = self._candles.told(symbol)
         except NotOwned:
             raise ApiError(503, "REBALANCING", "the candles are moving to another worker") from None
-        return json_response(CandlesMessage(symbol, interval, [CandleMessage(*candle) for candle in found]))
+        return json_response(candles_message(symbol, interval, found, told))
 
     def _symbol(self, text: str) -> str:
         if not _SYMBOL.fullmatch(text):
@@ -64,6 +65,19 @@ class CandlesView(ApiView):
         if terms is None:
             raise unknown_asset("symbol", text, self._catalogue)
         return terms.symbol
+
+
+def candles_message(symbol: str, interval: str, found: Sequence[Candle], told: Told) -> CandlesMessage:
+    """Candles as the API shows them. told: for which time the exchange's history was asked."""
+    length_s = INTERVALS_S[interval]
+    shown = [
+        CandleMessage(
+            one.time_s, one.first, one.high, one.low, one.last, one.volume, complete=told.completes(one, length_s)
+        )
+        for one in found
+    ]
+    missing = [MissingSpan(first, end) for first, end in told.missing(found, length_s)]
+    return CandlesMessage(symbol, interval, shown, missing)
 
 
 def _time_of(text: str | None) -> int | None:
