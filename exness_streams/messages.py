@@ -28,6 +28,8 @@ class MarketDataMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     symbol: as the exchange spells it, case and dots kept ("SOL_USDC", "AAPL.US_USDC_PERP").
     price: last traded price, quote currency. bid, ask: best prices, absent when that side is empty or unknown.
     timestamp: event time, ms since the epoch. volume: 24 h volume in the base currency.
+    open24h, high24h, low24h: the first, highest and lowest trade of the last 24 hours; quote_volume24h: their volume in
+    the quote currency. They come with the exchange's ticker, once a second, and are absent from updates in between.
     sequence: event time in µs, made strictly increasing per symbol by the market data service.
     source: where the price comes from, "backpack" or "simulated"; absent when the publisher has not said.
     """
@@ -40,6 +42,10 @@ class MarketDataMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     bid: Decimal | None = None
     ask: Decimal | None = None
     source: str | None = None
+    open24h: Decimal | None = None
+    high24h: Decimal | None = None
+    low24h: Decimal | None = None
+    quote_volume24h: Decimal | None = msgspec.field(default=None, name="quoteVolume24h")
 
 
 json_encoder = PlainEncoder("number")
@@ -186,7 +192,8 @@ class MarketMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One instrument: its terms and its newest quote (nulls before the first).
 
     fee_rate, maintenance_margin_rate: fractions of the notional. spread_rate: the house's part of bid and ask, a
-    fraction of the price. tick_size, step_size: the exchange's, null when unknown. max_exposure: USD of
+    fraction of the price. volume, open24h (the first trade), high24h, low24h, quote_volume24h: of the last 24 hours, as
+    the exchange tells them. tick_size, step_size: the exchange's, null when unknown. max_exposure: USD of
     margin × leverage an account may hold in it. tradable: the quote is fresh and two-sided.
     """
 
@@ -206,6 +213,10 @@ class MarketMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     spread_rate: Decimal
     tick_size: Decimal | None
     step_size: Decimal | None
+    open24h: Decimal | None = None
+    high24h: Decimal | None = None
+    low24h: Decimal | None = None
+    quote_volume24h: Decimal | None = msgspec.field(default=None, name="quoteVolume24h")
 
 
 class ErrorMessage(msgspec.Struct, frozen=True, omit_defaults=True):

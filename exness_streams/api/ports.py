@@ -10,6 +10,7 @@ from exness_streams.domain.account_history import BalancePoint, HistoryHead, Tra
 from exness_streams.domain.candles import Candle, Told
 from exness_streams.domain.cell import Cell, Reply
 from exness_streams.domain.commands import Command
+from exness_streams.domain.frames import DayFigures
 from exness_streams.domain.identity import AccessCommand
 from exness_streams.domain.instruments import Limits
 from exness_streams.domain.quotes import Quote
@@ -33,6 +34,10 @@ class Quotes(Protocol):
     @property
     def quotes(self) -> Mapping[str, Quote]:
         """The newest of each symbol."""
+
+    @property
+    def days(self) -> Mapping[str, DayFigures]:
+        """The last 24 hours of each symbol, as far as the exchange has told of them."""
 
 
 class Cells(Protocol):

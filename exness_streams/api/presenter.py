@@ -20,6 +20,7 @@ from exness_streams.domain.events import (
     Remainder,
 )
 from exness_streams.domain.formulas import profit
+from exness_streams.domain.frames import DayFigures
 from exness_streams.domain.instruments import Limits, Terms, base_of
 from exness_streams.domain.money import ZERO, money_arithmetic, to_money
 from exness_streams.domain.plain_numbers import in_plain_digits, plain
@@ -201,8 +202,10 @@ def balance_message(event: Deposited | AccountReset) -> BalanceMessage:
     return BalanceMessage(message=message, balance=event.balance, sequence=event.sequence)
 
 
-def market_message(terms: Terms, quote: Quote | None, limits: Limits, *, is_fresh: bool) -> MarketMessage:
-    """An instrument with its terms and its newest quote."""
+def market_message(
+    terms: Terms, quote: Quote | None, limits: Limits, day: DayFigures | None = None, *, is_fresh: bool
+) -> MarketMessage:
+    """An instrument with its terms, its newest quote and its last 24 hours."""
     return MarketMessage(
         symbol=terms.symbol,
         asset=base_of(terms.symbol),
@@ -220,4 +223,8 @@ def market_message(terms: Terms, quote: Quote | None, limits: Limits, *, is_fres
         spread_rate=terms.spread_rate,
         tick_size=terms.tick_size,
         step_size=terms.step_size,
+        open24h=day.open if day else None,
+        high24h=day.high if day else None,
+        low24h=day.low if day else None,
+        quote_volume24h=day.quote_volume if day else None,
     )

@@ -32,7 +32,7 @@ from exness_streams.domain.commands import (
 )
 from exness_streams.domain.events import CloseReason, Event, PositionClosed
 from exness_streams.domain.expiries import ExpiryIndex
-from exness_streams.domain.frames import PriceFrame, SymbolFrame
+from exness_streams.domain.frames import DayFigures, PriceFrame, SymbolFrame
 from exness_streams.domain.funding import deposit, reset_account
 from exness_streams.domain.identity import AccessCommand, AccessRow, Ended
 from exness_streams.domain.money import money_arithmetic
@@ -120,6 +120,7 @@ class Cell:
         self.partition = partition
         self.pending: dict[bytes, bytes | None] = {}
         self.quotes: dict[str, Quote] = {}
+        self.days: dict[str, DayFigures] = {}
         self.source: str | None = None
         self.triggers = TriggerIndex()
         self.expiries = ExpiryIndex()
@@ -230,6 +231,8 @@ class Cell:
 
     def _fold_frame(self, folding: _Folding, frame: PriceFrame) -> None:
         self.source = frame.source or self.source
+        for day in frame.days:
+            self.days[day.symbol] = day
         fired: list[Fired] = []
         for symbol_frame in frame.symbols:
             fired += self._fold_symbol(symbol_frame, frame.sequence_max)

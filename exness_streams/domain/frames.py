@@ -8,13 +8,16 @@ last quote or stands on a staircase, so folding frames gives exactly what foldin
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
 import msgspec
 
 from exness_streams.domain.money import canonical
 from exness_streams.domain.quotes import Quote, follows
+
+DAY_REFRESH_MS = 10_000
+"""Figures of 24 hours that stand still are told again after this long: a cell keeps none over a restart."""
 
 REFRESH_MS = 1_000
 """A market that stands still is framed again after this long, so that its quote does not look old."""
@@ -38,17 +41,33 @@ class SymbolFrame(msgspec.Struct, frozen=True, array_like=True):
     ask_highs: tuple[Step, ...] = ()
 
 
+class DayFigures(msgspec.Struct, frozen=True, array_like=True):
+    """The last 24 hours of a symbol as the exchange tells them, None: not told.
+
+    open, high, low: of trades, quote currency. volume: base asset. quote_volume: quote currency.
+    """
+
+    symbol: str
+    open: Decimal | None
+    high: Decimal | None
+    low: Decimal | None
+    volume: Decimal | None
+    quote_volume: Decimal | None
+
+
 class PriceFrame(msgspec.Struct, frozen=True, omit_defaults=True, tag="PriceFrame"):
     """One record of the journal: the market moved. Goes to every partition.
 
     source: where the prices come from, None when unknown. It is told, and changes nothing.
     sequence_max: a sequence above it was of the future (µs) when this was made; -1: not told, as by 0.1.0.
+    days: of symbols whose figures have changed, or were told long ago. They are told, and change nothing.
     """
 
     time_ms: int
     symbols: tuple[SymbolFrame, ...]
     source: str | None = None
     sequence_max: int = -1
+    days: tuple[DayFigures, ...] = ()
 
 
 class _Batch:
@@ -89,9 +108,11 @@ class FrameBuilder:
     def __init__(self) -> None:
         self._framed: dict[str, Quote] = {}
         self._batches: dict[str, _Batch] = {}
+        self._days: dict[str, DayFigures] = {}
+        self._framed_days: dict[str, tuple[DayFigures, int]] = {}
 
-    def add(self, symbol: str, quote: Quote, sequence_max: int = -1) -> bool:
-        """Take one tick (a quote with both sides merged) into the batch.
+    def add(self, symbol: str, quote: Quote, sequence_max: int = -1, day: DayFigures | None = None) -> bool:
+        """Take one tick (a quote with both sides merged) into the batch. day: what it tells of 24 hours.
 
         False when the batch has to be cut before it: it takes the place of ticks with sequences of the future, above
         sequence_max.
@@ -109,6 +130,8 @@ class FrameBuilder:
                 quote.bid != framed.bid or quote.ask != framed.ask or quote.price != framed.price
             )
         batch.add(quote)
+        if day is not None:
+            self._days[symbol] = day
         return True
 
     def cut(self, time_ms: int, source: str | None = None, sequence_max: int = -1) -> PriceFrame | None:
@@ -122,8 +145,19 @@ class FrameBuilder:
             frames.append(batch.frame(symbol, last))
             self._framed[symbol] = last
         self._batches.clear()
+        if not frames:
+            return None
         frames.sort(key=lambda frame: frame.symbol)
-        return PriceFrame(time_ms, tuple(frames), source, sequence_max) if frames else None
+        return PriceFrame(time_ms, tuple(frames), source, sequence_max, tuple(self._cut_days(time_ms)))
+
+    def _cut_days(self, time_ms: int) -> Iterator[DayFigures]:
+        """What is new of 24 hours; once in a while all, for cells that have come since."""
+        for symbol, day in sorted(self._days.items()):
+            known, told_ms = self._framed_days.get(symbol, (None, 0))
+            if day != known or not 0 <= time_ms - told_ms < DAY_REFRESH_MS:
+                self._framed_days[symbol] = day, time_ms
+                yield day
+        self._days.clear()
 
 
 def _is_due(last: Quote, framed: Quote) -> bool:

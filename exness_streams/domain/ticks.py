@@ -38,6 +38,7 @@ class TickFault(str, Enum):
     BAD_PRICE = "bad_price"
     BAD_BOOK = "bad_book"
     BAD_VOLUME = "bad_volume"
+    BAD_DAY = "bad_day"
     BAD_TIME = "bad_time"
     BAD_SEQUENCE = "bad_sequence"
     BAD_SOURCE = "bad_source"
@@ -67,6 +68,14 @@ class Tick(Protocol):
     def ask(self) -> Decimal | None: ...
     @property
     def source(self) -> str | None: ...
+    @property
+    def open24h(self) -> Decimal | None: ...
+    @property
+    def high24h(self) -> Decimal | None: ...
+    @property
+    def low24h(self) -> Decimal | None: ...
+    @property
+    def quote_volume24h(self) -> Decimal | None: ...
 
 
 def sane(tick: Tick) -> TickFault | None:
@@ -88,6 +97,8 @@ def sane(tick: Tick) -> TickFault | None:
         return TickFault.BAD_PRICE
     if volume is not None and not _is_volume(volume):
         return TickFault.BAD_VOLUME
+    if not _is_day(tick):
+        return TickFault.BAD_DAY
     if not ((bid is None or is_price(bid)) and (ask is None or is_price(ask))):
         return TickFault.BAD_BOOK
     if bid is not None and ask is not None and bid > ask:
@@ -101,6 +112,12 @@ def is_price(price: Decimal) -> bool:
         return PRICE_MIN <= _PRICE.plus(price) <= AMOUNT_MAX
     except DecimalException:
         return False
+
+
+def _is_day(tick: Tick) -> bool:
+    volume = tick.quote_volume24h
+    prices = tick.open24h, tick.high24h, tick.low24h
+    return (volume is None or _is_volume(volume)) and all(price is None or is_price(price) for price in prices)
 
 
 def _is_volume(volume: Decimal) -> bool:

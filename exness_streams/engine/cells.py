@@ -19,6 +19,7 @@ from exness_streams.domain import codec
 from exness_streams.domain.account import AccountRow
 from exness_streams.domain.cell import Cell, Folded, Reply
 from exness_streams.domain.events import Event
+from exness_streams.domain.frames import DayFigures
 from exness_streams.domain.identity import AccessRow
 from exness_streams.domain.plain_numbers import encoders
 from exness_streams.domain.quotes import Quote
@@ -243,6 +244,11 @@ class CellHost:
     def quotes(self) -> dict[str, Quote]:
         """The market as the cells see it: every cell sees every frame."""
         return next(iter(self._cells.values())).quotes if self._cells else {}
+
+    @property
+    def days(self) -> dict[str, DayFigures]:
+        """The last 24 hours of each symbol that the exchange has told of since the cells are here."""
+        return next((cell.days for cell in self._cells.values() if cell.days), {})
 
     @property
     def source(self) -> str | None:

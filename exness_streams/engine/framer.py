@@ -11,13 +11,14 @@ from typing import Protocol
 
 from exness_streams.domain import codec
 from exness_streams.domain.candles import CandleFold
-from exness_streams.domain.frames import FrameBuilder, PriceFrame
+from exness_streams.domain.frames import DayFigures, FrameBuilder, PriceFrame
 from exness_streams.domain.instruments import Catalogue, mark_up
+from exness_streams.domain.money import canonical
 from exness_streams.domain.quotes import Quote, bounded_ms, sequence_bound
 from exness_streams.domain.ticks import TickFault
 from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.market_data.ticks import TickRecord, read_tick
-from exness_streams.messages import JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
+from exness_streams.messages import JOURNAL_TOPIC, MARKET_UPDATES_TOPIC, MarketDataMessage
 from exness_streams.transport.interfaces import FrameLog, LogRecord
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,15 @@ class NoCandles:
 def epoch_ms() -> int:
     """This machine's clock."""
     return time.time_ns() // 1_000_000
+
+
+def _day_of(tick: MarketDataMessage) -> DayFigures | None:
+    """What a tick tells of 24 hours; most tell nothing."""
+    prices = tick.open24h, tick.high24h, tick.low24h
+    if tick.quote_volume24h is None and prices == (None, None, None):
+        return None
+    figures = (*prices, tick.volume, tick.quote_volume24h)
+    return DayFigures(tick.symbol, *(None if figure is None else canonical(figure) for figure in figures))
 
 
 class Framer:
@@ -161,9 +171,10 @@ class Framer:
             quote = Quote(tick.sequence, time_ms, tick.price, tick.bid, tick.ask, tick.volume)
             if tick.symbol in rates:
                 quote = mark_up(quote, rates[tick.symbol])
-            if not add(tick.symbol, quote, sequence_max):
+            day = _day_of(tick)
+            if not add(tick.symbol, quote, sequence_max, day):
                 yield from self._cut()
-                add(tick.symbol, quote, sequence_max)
+                add(tick.symbol, quote, sequence_max, day)
             framed += 1
             self._source = tick.source or self._source
             if record.offset < replay_end:

@@ -7,7 +7,10 @@ import time
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 
+import msgspec
+
 from exness_streams.domain.quotes import AHEAD_MS_MAX
+from exness_streams.domain.ticks import is_price
 from exness_streams.market_data.backpack import BookTicker, StreamMessage, Ticker
 from exness_streams.messages import MarketDataMessage
 
@@ -69,9 +72,10 @@ class QuoteMerger:
             return None
         sequence = event_us if event_us > quote.sequence else quote.sequence + 1
         quote.sequence = sequence
-        return MarketDataMessage(
+        update = MarketDataMessage(
             message.symbol, quote.price, event_us // 1000, sequence, quote.volume, quote.bid, quote.ask
         )
+        return _with_day(update, message) if isinstance(message, Ticker) else update
 
     def forget_quotes(self) -> None:
         """Forgets prices and books, not sequences: after a lost connection nobody knows what they are.
@@ -91,6 +95,14 @@ class QuoteMerger:
         if quote is None:
             quote = self._symbols[symbol] = _SymbolQuote(0)
         return quote
+
+
+def _with_day(update: MarketDataMessage, ticker: Ticker) -> MarketDataMessage:
+    """With what the ticker tells of 24 hours; a figure that is no price is left out."""
+    first, high, low = (
+        price if price is not None and is_price(price) else None for price in (ticker.first, ticker.high, ticker.low)
+    )
+    return msgspec.structs.replace(update, open24h=first, high24h=high, low24h=low, quote_volume24h=ticker.quote_volume)
 
 
 class _SymbolQuote:

@@ -73,7 +73,10 @@ async def test_it_begins_with_the_state_the_market_and_the_feed(platform: Platfo
     async with stream(url_of(platform), account) as client:
         await client.begin()
     state = await trader.state()
-    connection, snapshot, *markets, feed = client.received
+    connection, snapshot, *told, feed = client.received
+    markets = [one for one in told if one["type"] == "market_data"]
+    days = [one for one in told if one["type"] == "market_day"]
+    assert [*markets, *days] == told
     assert connection == {"type": "connection", "message": "Connected to Exness Streams", "heartbeatMs": 10_000}
     assert snapshot == {"type": "state"} | state
     assert snapshot["sequence"] == 1
@@ -185,6 +188,25 @@ async def test_a_client_may_ask_for_a_snapshot_and_a_pong(platform: PlatformThre
         assert (await client.closed())[0] == 1009
 
 
+async def test_the_last_24_hours_come_with_the_market(platform: PlatformThread, account: str) -> None:
+    await asyncio.to_thread(platform.set_price, "ETH_USDC", "3600.00", "3601.00")
+    async with stream(url_of(platform), account) as client:
+        await client.begin()
+        days = [one for one in client.received if one["type"] == "market_day" and one["symbol"] == "ETH_USDC"]
+        while not days or days[-1]["high24h"] < 3_600:
+            days.append(await client.next("market_day"))
+    day = days[-1]
+    assert set(day) == {"type", "symbol", "open24h", "high24h", "low24h", "volume24h", "quoteVolume24h"}
+    assert 0 < day["low24h"] <= day["open24h"] <= day["high24h"]
+    assert day["volume24h"] > 0
+    markets = (await asyncio.to_thread(platform.get, "/api/v1/markets")).json["markets"]
+    listed = next(one for one in markets if one["symbol"] == day["symbol"])
+    assert listed["high24h"] >= day["high24h"]
+    assert listed["open24h"] == day["open24h"]
+    assert listed["quoteVolume24h"] > listed["volume"]
+    await asyncio.to_thread(platform.set_price, "ETH_USDC", "3500.00", "3501.00")
+
+
 async def test_heartbeats_name_the_sequence(
     platform: PlatformThread, account: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,9 +291,10 @@ async def test_market_data_of_the_symbols_that_are_asked_for(
         prices = {"SOL_USDC": ("151", "152"), "BTC_USDC": ("65001", "65011"), "ETH_USDC": ("3501", "3502")}
         for symbol in (*sorted(set(prices) - symbols), *sorted(symbols)):  # theirs last
             await asyncio.to_thread(platform.set_price, symbol, *prices[symbol])
-        while {one["symbol"] for one in client.received[len(symbols) + 3 :] if one["type"] == "market_data"} != symbols:
+        begun = len(client.received)
+        while {one["symbol"] for one in client.received[begun:] if one["type"] == "market_data"} != symbols:
             await client.next("market_data")
-        seen = {one["symbol"] for one in client.received if one["type"] == "market_data"}
+        seen = {one["symbol"] for one in client.received if one["type"] in ("market_data", "market_day")}
         await Trader(platform, account).post(DEPOSIT, {"amount": 5})
         assert (await client.next("Deposited"))["accountId"] == account  # events are not filtered
     for symbol, bid, ask in STARTED:

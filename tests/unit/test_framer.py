@@ -259,3 +259,37 @@ async def test_a_symbol_that_is_not_on_offer_is_not_framed() -> None:
     await framer.frame(0, [tick(0, "150", symbol="XYZ_USDC"), tick(1, "150")])
     assert [symbol.symbol for frame in kept.frames() for symbol in frame.symbols] == ["SOL_USDC"]
     assert framer.faults[TickFault.UNKNOWN_SYMBOL] == 1
+
+
+def day_tick(offset: int, high: str, *, symbol: str = "SOL_USDC", sequence: int | None = None) -> Tick:
+    number = offset + 1 if sequence is None else sequence
+    message = MarketDataMessage(
+        symbol, Decimal(150), 1_000 + number, number, Decimal(7), None, None, None, Decimal(140), Decimal(high), None
+    )
+    return Tick(offset, json_encoder.encode(message))
+
+
+def days(kept: KeptFrames) -> list[dict[str, Decimal | None]]:
+    return [{day.symbol: day.high for day in frame.days} for frame in kept.frames()]
+
+
+async def test_figures_of_24_hours_are_told_when_they_change_and_once_in_a_while() -> None:
+    kept, now = KeptFrames(), [1_000_000]
+    framer = Framer(kept, cells=1, pace_ms=0, clock_ms=lambda: now[0])
+    await framer.frame(0, [day_tick(0, "160"), tick(1, "150"), day_tick(2, "9", symbol="A_USDC")])
+    assert days(kept) == [{"A_USDC": 9, "SOL_USDC": 160}]
+    await framer.frame(0, [tick(3, "151"), day_tick(4, "160"), tick(5, "149")])
+    assert days(kept)[1:] == [{}], "they are the same"
+    await framer.frame(0, [day_tick(6, "161"), day_tick(7, "162"), tick(8, "150")])
+    assert days(kept)[2:] == [{"SOL_USDC": 162}]
+    now[0] += 10_000
+    await framer.frame(0, [day_tick(9, "162"), tick(10, "151")])
+    assert days(kept)[3:] == [{"SOL_USDC": 162}], "cells may have come that were not told"
+
+
+async def test_late_figures_of_24_hours_are_not_told() -> None:
+    kept = KeptFrames()
+    framer = Framer(kept, cells=1, pace_ms=0)
+    await framer.frame(0, [day_tick(5, "160"), day_tick(6, "170", sequence=3), tick(7, "150")])
+    await framer.frame(0, [day_tick(8, "180", sequence=4), tick(9, "151")])
+    assert days(kept) == [{"SOL_USDC": 160}, {}]

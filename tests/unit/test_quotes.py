@@ -223,3 +223,24 @@ def test_a_sequence_of_the_future_is_gone_on_from_with_the_present_time() -> Non
         message = merger.merge(Ticker("SOL_USDC", Decimal(150), NOW_US + n))
         assert message is not None
         assert (message.sequence, message.timestamp) == (future + n, (NOW_US + n) // 1000)
+
+
+def test_the_tickers_day_comes_with_it_and_not_with_the_books_between() -> None:
+    merger = QuoteMerger()
+    first, high, low = Decimal(149), Decimal(152), Decimal(148)
+    day = Ticker("SOL_USDC", Decimal(150), T0, first, high, low, Decimal(10), Decimal(1_500), 7)
+    told = merger.merge(day)
+    assert told is not None
+    assert (told.open24h, told.high24h, told.low24h, told.quote_volume24h) == (first, high, low, 1_500)
+    between = merger.merge(book("149.9", "150.1", 7))
+    assert between is not None
+    assert (between.open24h, between.high24h, between.low24h, between.quote_volume24h) == (None, None, None, None)
+    assert between.volume == 10
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "1e30", "1e-19", "0." + "1" * 40])
+def test_a_figure_of_the_day_that_is_no_price_is_left_out(wrong: str) -> None:
+    odd = Decimal(wrong)
+    told = QuoteMerger().merge(Ticker("SOL_USDC", Decimal(150), T0, odd, odd, Decimal(148)))
+    assert told is not None
+    assert (told.open24h, told.high24h, told.low24h) == (None, None, 148)

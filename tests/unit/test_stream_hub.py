@@ -66,7 +66,7 @@ class World:
         self.status = "connected"
         feed = SimpleNamespace(feed_status=lambda: {"status": self.status, "reason": ""})
         worker: Any = SimpleNamespace(should_stop=False, wait_until_stopped=asyncio.Event().wait)
-        self.hub = StreamHub(SimpleNamespace(quotes=self.quotes), feed, worker, **limits)
+        self.hub = StreamHub(SimpleNamespace(quotes=self.quotes, days={}), feed, worker, **limits)
 
     def reader(
         self, account_id: str = "a", partition: int = 0, form: Form = "number", address: str = "10.0.0.1"

@@ -11,6 +11,7 @@ from websocket_frames import payloads
 
 from exness_streams.api.stream.market import BATCHES_MAX, MarketBoard
 from exness_streams.api.stream.messages import close_frame, text_frame
+from exness_streams.domain.frames import DayFigures
 from exness_streams.domain.quotes import Quote
 
 SYMBOLS = ("A_USDC", "B_USDC", "C_USDC")
@@ -104,3 +105,27 @@ def test_what_readers_choose_while_the_market_rests_takes_no_memory() -> None:
         chosen = frozenset({SYMBOLS[number % 3], f"UNKNOWN_{number}"})
         assert shown(board.since(0, "number", chosen).frames) == {SYMBOLS[number % 3]: 1}
         assert len(board._batches) <= BATCHES_MAX
+
+
+def day(symbol: str, high: int) -> DayFigures:
+    return DayFigures(symbol, None, Decimal(high), None, Decimal("1E+3"), None)
+
+
+def told(frames: bytes) -> list[tuple[str, str, object]]:
+    messages = [msgspec.json.decode(payload) for payload in payloads(frames)]
+    return [(one["type"], one["symbol"], one.get("high24h")) for one in messages]
+
+
+def test_a_day_is_sent_when_it_has_changed_beside_the_quotes() -> None:
+    board = MarketBoard()
+    board.refresh({"A_USDC": quote(1)}, {"A_USDC": day("A_USDC", 5), "B_USDC": day("B_USDC", 6)})
+    quotes = [("market_data", "A_USDC", None)]
+    assert told(board.since(0, "number").frames) == [*quotes, ("market_day", "A_USDC", 5), ("market_day", "B_USDC", 6)]
+    assert told(board.since(0, "string", frozenset({"B_USDC"})).frames) == [("market_day", "B_USDC", "6")]
+    version = board.version
+    board.refresh({"A_USDC": quote(1)}, {"A_USDC": day("A_USDC", 5)})
+    assert board.version == version, "equal figures are no news"
+    board.refresh({"A_USDC": quote(2)}, {"A_USDC": day("A_USDC", 5)})
+    assert told(board.since(version, "number").frames) == [("market_data", "A_USDC", None)]
+    board.refresh({}, {"A_USDC": day("A_USDC", 4)})
+    assert told(board.since(board.version - 1, "number").frames) == [("market_day", "A_USDC", 4)]

@@ -40,6 +40,12 @@ FAULTY: list[tuple[bytes | None, TickFault]] = [
     (text(symbol="5"), TickFault.NO_UPDATE),
     *((text(price=price), TickFault.BAD_PRICE) for price in (*NO_PRICES, MANY_DIGITS)),
     *((text(volume=volume), TickFault.BAD_VOLUME) for volume in ('"NaN"', "-5", "1e500000", "1e25", "1e-500000")),
+    *(
+        (text(**{name: price}), TickFault.BAD_DAY)
+        for name in ("open24h", "high24h", "low24h")
+        for price in (*NO_PRICES, MANY_DIGITS)
+    ),
+    *((text(quoteVolume24h=volume), TickFault.BAD_DAY) for volume in ('"NaN"', "-5", "1e500000", "1e25")),
     *((text(timestamp=time), TickFault.BAD_TIME) for time in ("-1", "10000000000000", "9" * 18, "9" * 3_900)),
     *((text(source=source), TickFault.BAD_SOURCE) for source in ('""', '"Backpack"', '"<b>"')),
     *((text(sequence=number), TickFault.BAD_SEQUENCE) for number in ("-1", "10000000000000000", "9" * 18)),

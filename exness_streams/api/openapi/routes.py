@@ -144,6 +144,7 @@ _PUBLIC = (
             messages.StateMessage,
             *get_args(Event),
             stream_messages.MarketDataUpdate,
+            stream_messages.MarketDayUpdate,
             stream_messages.FeedMessage,
             stream_messages.HeartbeatMessage,
             stream_messages.PongMessage,

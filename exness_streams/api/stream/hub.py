@@ -166,7 +166,7 @@ class StreamHub(EventSink):
         reader.heartbeat_at_s = time.monotonic() + HEARTBEAT_MS / 1000 - LOOK_S
         if snapshot is not None:
             self.snapshot(reader, snapshot, sequence)
-        self._market.refresh(self._quotes_of.quotes)
+        self._market.refresh(self._quotes_of.quotes, self._quotes_of.days)
         self._send_market(reader)
         reader.send(self._feed_frame(reader.form))
         self.counters["feed"] += 1
@@ -254,7 +254,7 @@ class StreamHub(EventSink):
             await self._moved.wait()
             self._moved.clear()
             begun_s = time.monotonic()
-            self._market.refresh(self._quotes_of.quotes)
+            self._market.refresh(self._quotes_of.quotes, self._quotes_of.days)
             await self._round()
             # A worker with more to do than it can makes its rounds less often, and orders keep their turn.
             await asyncio.sleep(max(PACE_S, 2 * (time.monotonic() - begun_s)))

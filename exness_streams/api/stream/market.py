@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from exness_streams.api.stream.messages import Form, encoded, market_data_update
+from exness_streams.api.stream.messages import (
+    Form,
+    MarketDataUpdate,
+    MarketDayUpdate,
+    encoded,
+    market_data_update,
+    market_day_update,
+)
+from exness_streams.domain.frames import DayFigures
 from exness_streams.domain.quotes import Quote
 
 Symbols = frozenset[str] | None
@@ -24,14 +32,26 @@ class MarketBatch(NamedTuple):
 
 
 class _Listed:
-    """A symbol's newest quote, the version it came with, and its frame in the forms that were asked for."""
+    """A symbol's newest quote or day, the version it came with, and its frame in the forms that were asked for."""
 
-    __slots__ = ("frames", "quote", "version")
+    __slots__ = ("frames", "told", "version")
 
-    def __init__(self, quote: Quote, version: int) -> None:
-        self.quote = quote
+    def __init__(self, told: Quote | DayFigures, version: int) -> None:
+        self.told = told
         self.version = version
         self.frames: dict[Form, bytes] = {}
+
+    def frame(self, symbol: str, form: Form) -> bytes:
+        """Encoded once for each form."""
+        frame = self.frames.get(form)
+        if frame is None:
+            message: MarketDataUpdate | MarketDayUpdate
+            if isinstance(self.told, Quote):
+                message = market_data_update(symbol, self.told)
+            else:
+                message = market_day_update(self.told)
+            frame = self.frames[form] = encoded(message, form)
+        return frame
 
 
 class MarketBoard:
@@ -43,36 +63,44 @@ class MarketBoard:
     def __init__(self) -> None:
         self.version = 0
         self._listed: dict[str, _Listed] = {}
+        self._days: dict[str, _Listed] = {}
         self._batches: dict[tuple[int, Form, Symbols], MarketBatch] = {}
 
-    def refresh(self, quotes: Mapping[str, Quote]) -> None:
-        """Take what is newer in `quotes`. An older quote (of a cell that is behind another) is passed over."""
+    def refresh(self, quotes: Mapping[str, Quote], days: Mapping[str, DayFigures] | None = None) -> None:
+        """Take what is newer. An older quote (of a cell that is behind another) is passed over.
+
+        days: of 24 hours; they have no order, and those that differ are newer.
+        """
         newer = [symbol for symbol, quote in quotes.items() if self._is_newer(symbol, quote)]
-        if not newer:
+        changed = [day for symbol, day in (days or {}).items() if self._is_changed(symbol, day)]
+        if not newer and not changed:
             return
         self.version += 1
         self._batches.clear()
         for symbol in newer:
             self._listed[symbol] = _Listed(quotes[symbol], self.version)
+        for day in changed:
+            self._days[day.symbol] = _Listed(day, self.version)
 
     def _is_newer(self, symbol: str, quote: Quote) -> bool:
         listed = self._listed.get(symbol)
-        return listed is None or quote.sequence > listed.quote.sequence
+        return listed is None or (isinstance(listed.told, Quote) and quote.sequence > listed.told.sequence)
+
+    def _is_changed(self, symbol: str, day: DayFigures) -> bool:
+        listed = self._days.get(symbol)
+        return listed is None or (listed.told is not day and listed.told != day)
 
     def since(self, version: int, form: Form, symbols: Symbols = None) -> MarketBatch:
-        """The newest quote of each symbol that changed after `version`; of every symbol after 0."""
+        """The newest quote and day of each symbol that changed after `version`; of every symbol after 0."""
         batch = self._batches.get((version, form, symbols))
         if batch is None:
-            changed = [symbol for symbol, listed in self._listed.items() if listed.version > version]
-            frames = [self._frame(symbol, form) for symbol in changed if symbols is None or symbol in symbols]
+            frames = [
+                listed.frame(symbol, form)
+                for board in (self._listed, self._days)
+                for symbol, listed in board.items()
+                if listed.version > version and (symbols is None or symbol in symbols)
+            ]
             if len(self._batches) >= BATCHES_MAX:  # readers choose their symbols, and a market may be at rest for long
                 self._batches.clear()
             batch = self._batches[version, form, symbols] = MarketBatch(b"".join(frames), len(frames))
         return batch
-
-    def _frame(self, symbol: str, form: Form) -> bytes:
-        listed = self._listed[symbol]
-        frame = listed.frames.get(form)
-        if frame is None:
-            frame = listed.frames[form] = encoded(market_data_update(symbol, listed.quote), form)
-        return frame

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
+from exness_streams.domain.frames import DayFigures
 from exness_streams.domain.plain_numbers import Form as Form
 from exness_streams.domain.plain_numbers import encoders
 from exness_streams.domain.quotes import Quote
@@ -44,6 +45,21 @@ class MarketDataUpdate(StreamMessage, frozen=True, kw_only=True, tag="market_dat
     ask: Decimal | None
     timestamp: int
     volume: Decimal | None
+
+
+class MarketDayUpdate(StreamMessage, frozen=True, kw_only=True, tag="market_day"):
+    """The last 24 hours of a symbol as the exchange tells them, null: not told. Sent when they have changed.
+
+    open24h, high24h, low24h: the first, highest and lowest trade. volume24h: base asset; quote_volume24h: quote
+    currency.
+    """
+
+    symbol: str
+    open24h: Decimal | None
+    high24h: Decimal | None
+    low24h: Decimal | None
+    volume24h: Decimal | None
+    quote_volume24h: Decimal | None = msgspec.field(name="quoteVolume24h")
 
 
 class FeedMessage(StreamMessage, frozen=True, kw_only=True, tag="feed"):
@@ -93,6 +109,18 @@ def market_data_update(symbol: str, quote: Quote) -> MarketDataUpdate:
         ask=quote.ask,
         timestamp=quote.time_ms,
         volume=quote.volume,
+    )
+
+
+def market_day_update(day: DayFigures) -> MarketDayUpdate:
+    """A symbol's last 24 hours as a message."""
+    return MarketDayUpdate(
+        symbol=day.symbol,
+        open24h=day.open,
+        high24h=day.high,
+        low24h=day.low,
+        volume24h=day.volume,
+        quote_volume24h=day.quote_volume,
     )
 
 

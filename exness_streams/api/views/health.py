@@ -63,13 +63,12 @@ class MarketsView(ApiView):
     async def get(self, request: web.Request) -> web.Response:
         """Every instrument, and how the feed is."""
         now_ms, age_ms_max = int(time.time() * 1000), self._rules.max_quote_age_ms
-        quotes, limits = self._market.quotes, self._rules.limits()
+        quotes, days, limits = self._market.quotes, self._market.days, self._rules.limits()
         messages = []
         for terms in self._catalogue:
-            quote = quotes.get(terms.symbol)
-            messages.append(
-                market_message(terms, quote, limits, is_fresh=quote is not None and quote.is_fresh(now_ms, age_ms_max))
-            )
+            quote, day = quotes.get(terms.symbol), days.get(terms.symbol)
+            is_fresh = quote is not None and quote.is_fresh(now_ms, age_ms_max)
+            messages.append(market_message(terms, quote, limits, day, is_fresh=is_fresh))
         return json_response({"markets": messages, "feed": self._feed.feed_status()})
 
 
