@@ -41,6 +41,10 @@ def candles(platform: PlatformThread, query: str) -> list[Any]:
     return found
 
 
+def listed_day(platform: PlatformThread) -> Any:
+    return next(one for one in platform.get("/api/v1/markets").json["markets"] if one["symbol"] == SOL)
+
+
 def view_of(trader: Trader) -> dict[str, float]:
     """The places of the first and the last bar in view, and how many bars there are."""
     found: dict[str, float] = trader.page.evaluate("document.querySelector('price-chart').view")
@@ -132,3 +136,25 @@ def test_the_first_click_on_the_colours_changes_them(visit: Visit, platform: Pla
     assert trader.page.evaluate(ground) != before
     trader.see("theme").click()
     assert trader.page.evaluate(ground) == before
+
+
+def test_the_last_24_hours_are_in_the_list_and_over_the_chart(trader: Trader, platform: PlatformThread) -> None:
+    for bid, tone in (("140.00", "down"), ("170.00", "up")):
+        platform.set_price(SOL, bid, bid)
+        until(
+            lambda: listed_day(platform)["low24h"] <= listed_day(platform)["price"] <= listed_day(platform)["high24h"]
+        )
+        day = listed_day(platform)
+        change = (day["price"] - day["open24h"]) / day["open24h"] * 100
+        text = f"{change:+.2f}%".replace("-", "\u2212")
+        listed = trader.see(f"market-{SOL}")
+        expect(listed.get_by_test_id("day-change")).to_have_text(text)
+        expect(listed.get_by_test_id("day-change")).to_have_class(tone)
+        expect(trader.see("chart-day-change")).to_contain_text(text)
+        expect(trader.see("chart-day-change")).to_have_class(tone)
+        expect(trader.see("chart-day-high")).to_have_text(f"{day['high24h']:.2f}")
+        expect(listed.get_by_test_id("day-low")).to_have_text(f"{day['low24h']:.2f}")
+    expect(trader.see("chart-day-volume")).to_contain_text("SOL")
+    for width in (390, 1024, 1280, 1440):
+        trader.page.set_viewport_size({"width": width, "height": 844})
+        trader.picture(f"day-{width}")

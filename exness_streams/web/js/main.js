@@ -137,6 +137,8 @@ function take(frame) {
   switch (frame.type) {
     case 'market_data':
       return store.takeMarketData(frame);
+    case 'market_day':
+      return store.takeMarketDay(frame);
     case 'state':
       return store.takeSnapshot(frame);
     case 'feed':

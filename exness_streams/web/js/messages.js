@@ -55,6 +55,26 @@ import { Decimal, ZERO } from './decimal.js';
 /** @typedef {import('./valuation.js').Quote} Quote */
 
 /**
+ * The last 24 hours of a symbol, null: not told. open: their first trade. volume: base asset. quoteVolume: quote currency.
+ * @typedef {{ open: Decimal | null, high: Decimal | null, low: Decimal | null, volume: Decimal | null,
+ *   quoteVolume: Decimal | null }} Day
+ */
+
+/**
+ * @param {any} message a market_day frame, or a MarketMessage
+ * @returns {Day}
+ */
+export function dayOf(message) {
+  return {
+    open: Decimal.maybe(message.open24h),
+    high: Decimal.maybe(message.high24h),
+    low: Decimal.maybe(message.low24h),
+    volume: Decimal.maybe(message.volume24h ?? message.volume),
+    quoteVolume: Decimal.maybe(message.quoteVolume24h),
+  };
+}
+
+/**
  * @param {any} message a PositionMessage
  * @returns {Position}
  */

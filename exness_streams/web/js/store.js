@@ -5,7 +5,7 @@
  */
 
 import { Decimal, ZERO } from './decimal.js';
-import { marketOf, orderOf, positionOf, positionOfEvent, quoteOf, reduced } from './messages.js';
+import { dayOf, marketOf, orderOf, positionOf, positionOfEvent, quoteOf, reduced } from './messages.js';
 import { accountFigures, markPrice, profit } from './valuation.js';
 
 /** @typedef {import('./messages.js').Position} Position */
@@ -13,7 +13,7 @@ import { accountFigures, markPrice, profit } from './valuation.js';
 /** @typedef {import('./messages.js').Market} Market */
 /** @typedef {import('./messages.js').Quote} Quote */
 
-/** @typedef {'quotes' | 'markets' | 'positions' | 'orders' | 'account' | 'closed' | 'link' | 'feed' | 'selection' | 'interval'} Topic */
+/** @typedef {'quotes' | 'days' | 'markets' | 'positions' | 'orders' | 'account' | 'closed' | 'link' | 'feed' | 'selection' | 'interval'} Topic */
 
 /**
  * What changed since the last frame: per topic the keys (symbols, ids) that did.
@@ -36,6 +36,8 @@ export class Store {
   markets = new Map();
   /** @type {Map<string, Quote>} */
   quotes = new Map();
+  /** The last 24 hours of a symbol. @type {Map<string, import('./messages.js').Day>} */
+  days = new Map();
   /** When the newest quote of a symbol came, by this machine's clock. @type {Map<string, number>} */
   heardAt = new Map();
   /** @type {Map<string, Position>} */
@@ -127,11 +129,19 @@ export class Store {
       this.markets.set(market.symbol, market);
       if (market.tickSize !== null) this.#widen(market.symbol, market.tickSize);
       const quote = quoteOf(entry);
+      // What the stream has told is newer.
+      if (!this.days.has(market.symbol)) this.takeMarketDay(entry);
       const known = this.quotes.get(market.symbol);
       if (quote && (known === undefined || known.timestamp < quote.timestamp)) this.#takeQuote(market.symbol, quote);
     }
     if (this.symbol === '' || !this.markets.has(this.symbol)) this.select(message.markets[0]?.symbol ?? '');
     this.mark('markets');
+  }
+
+  /** @param {any} message market_day, or a MarketMessage */
+  takeMarketDay(message) {
+    this.days.set(message.symbol, dayOf(message));
+    this.mark('days', message.symbol);
   }
 
   /** @param {any} frame market_data */

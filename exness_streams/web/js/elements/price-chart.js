@@ -5,10 +5,11 @@
 import { ApiError } from '../api.js';
 import { INTERVALS, isInterval } from '../candles.js';
 import { ChartBars, faint, firstView, volumeBar } from '../chart-bars.js';
+import { changeOf, dayTexts } from '../day-figures.js';
 import { sentence } from '../desk.js';
 import { byId, find, make, setText } from '../dom.js';
 import { beyond } from '../edge-marks.js';
-import { drawnPrice, priceText, splitSymbol } from '../format.js';
+import { drawnPrice, fixed, priceText, splitSymbol } from '../format.js';
 import { PriceLines } from '../price-lines.js';
 import { createChart, markAnew } from '../time-scale.js';
 import { clockTime, isDate } from '../time-text.js';
@@ -48,6 +49,9 @@ export class PriceChart extends HTMLElement {
   /** @type {Bar | null} under the crosshair */
   #hovered = null;
   #places = 0;
+  #daySymbol = '';
+  /** @type {import('../decimal.js').Decimal | undefined} the last trade that the last 24 hours show */
+  #dayPrice;
   #volumeColours = { up: '', down: '' };
 
   /** @param {import('../app.js').App} app */
@@ -61,6 +65,7 @@ export class PriceChart extends HTMLElement {
       this.#head();
     });
     store.watch(['quotes'], (changes) => changes.get('quotes')?.has(store.symbol) && this.#tick());
+    store.watch(['days'], (changes) => changes.get('days')?.has(store.symbol) && this.#day());
     store.watch(['positions', 'orders', 'selection'], () => this.#drawLines());
     store.watch(['link'], () => store.link === 'open' && void this.#load());
     setInterval(() => this.#markStale(), 500);
@@ -235,7 +240,34 @@ export class PriceChart extends HTMLElement {
     const price = store.quotes.get(store.symbol)?.price ?? null;
     setText(byId('chart-title', HTMLElement), unit ? `${base} / ${unit}` : base || 'Chart');
     setText(find(this, '[data-testid="chart-price"]', HTMLElement), priceText(price, store.placesOf(store.symbol)));
+    if (store.symbol !== this.#daySymbol || price === null || this.#dayPrice === undefined || price.compare(this.#dayPrice) !== 0) {
+      this.#daySymbol = store.symbol;
+      this.#day();
+    }
     byId('chart-canvas', HTMLElement).setAttribute('aria-label', `Candlestick chart of ${base}, interval ${store.interval}`);
+  }
+
+  /** The last 24 hours. */
+  #day() {
+    const { store } = this.#app;
+    const { base, quote: unit } = splitSymbol(store.symbol);
+    const places = store.placesOf(store.symbol);
+    const price = store.quotes.get(store.symbol)?.price;
+    this.#dayPrice = price;
+    const day = store.days.get(store.symbol);
+    const texts = dayTexts(day, price, places);
+    const set = (/** @type {string} */ name, /** @type {string} */ text) => {
+      const element = find(this, `[data-testid="chart-day-${name}"]`, HTMLElement);
+      setText(element, text);
+      return element;
+    };
+    const change = changeOf(day, price);
+    const sign = change !== null && change.amount.sign > 0 ? '+' : '';
+    set('change', change === null ? texts.change : `${sign}${fixed(change.amount, places)} (${texts.change})`).className = texts.tone;
+    set('high', texts.high);
+    set('low', texts.low);
+    set('volume', `${texts.volume} ${base}`);
+    set('turnover', `${texts.quoteVolume} ${unit}`);
   }
 
   #legend = () => {

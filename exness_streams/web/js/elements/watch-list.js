@@ -2,7 +2,8 @@
  * The market list: bid, ask, and which way they went. Rows out of sight are not touched.
  */
 
-import { byId, make } from '../dom.js';
+import { byId, make, setText } from '../dom.js';
+import { dayTexts } from '../day-figures.js';
 import { priceText, splitSymbol } from '../format.js';
 import { PriceMoves } from '../price-moves.js';
 import { digitsWide } from '../row-layout.js';
@@ -14,12 +15,18 @@ import { digitsWide } from '../row-layout.js';
  * @typedef {{ element: HTMLElement, text: Text, moves: PriceMoves }} Shown
  */
 
-/** @typedef {{ element: HTMLElement, bid: Shown, ask: Shown, isSeen: boolean }} Row */
+/**
+ * day: the elements of the last 24 hours. dayPrice: the last trade that they show.
+ * @typedef {{ element: HTMLElement, bid: Shown, ask: Shown, isSeen: boolean,
+ *   day: Record<'change' | 'high' | 'low' | 'volume', HTMLElement>, dayPrice: Decimal | undefined }} Row
+ */
 
 /** Digits that prices have room for at first, and that fit beside a market's name. */
 const LEAST_DIGITS = 8;
 const LINE_DIGITS = 9;
 const OLD_CHECK_MS = 1000;
+/** @type {Record<string, string>} */
+const DAY_LABELS = { '24h': 'Change in 24 hours', H: 'Highest in 24 hours', L: 'Lowest in 24 hours', Vol: 'Volume in 24 hours, base asset' };
 
 export class WatchList extends HTMLElement {
   /** @type {Map<string, Row>} */
@@ -34,8 +41,9 @@ export class WatchList extends HTMLElement {
     this.#app = app;
     const { store } = app;
     store.watch(['markets'], () => this.#build());
-    store.watch(['quotes'], (changes) => {
+    store.watch(['quotes', 'days'], (changes) => {
       for (const symbol of changes.get('quotes') ?? []) this.#show(symbol);
+      for (const symbol of changes.get('days') ?? []) this.#showDay(symbol);
     });
     store.watch(['selection'], () => this.#select());
     store.watch(['link'], () => this.#markOld());
@@ -69,7 +77,9 @@ export class WatchList extends HTMLElement {
       const row = this.#rows.get(symbol);
       if (row === undefined) continue;
       row.isSeen = isIntersecting;
-      if (isIntersecting) this.#show(symbol);
+      if (!isIntersecting) continue;
+      this.#show(symbol);
+      this.#showDay(symbol);
     }
   }
 
@@ -82,7 +92,24 @@ export class WatchList extends HTMLElement {
     showPrice(row.bid, quote.bid, places);
     showPrice(row.ask, quote.ask, places);
     this.#widen(Math.max(digitsWide(row.bid.text.data), digitsWide(row.ask.text.data)));
+    if (row.dayPrice === undefined || quote.price.compare(row.dayPrice) !== 0) this.#showDay(symbol);
     if (row.element.classList.contains('old') && !this.#app.condition.isOld(symbol)) row.element.classList.remove('old');
+  }
+
+  /** @param {string} symbol whose last 24 hours, or last price, have changed */
+  #showDay(symbol) {
+    const row = this.#rows.get(symbol);
+    if (row === undefined || !row.isSeen) return;
+    const { store } = this.#app;
+    const price = store.quotes.get(symbol)?.price;
+    row.dayPrice = price;
+    const texts = dayTexts(store.days.get(symbol), price, store.placesOf(symbol));
+    setText(row.day.change, texts.change);
+    if (row.day.change.className !== texts.tone) row.day.change.className = texts.tone;
+    setText(row.day.high, texts.high);
+    setText(row.day.low, texts.low);
+    setText(row.day.volume, texts.volume);
+    this.#widen(Math.max(digitsWide(texts.high), digitsWide(texts.low)));
   }
 
   /**
@@ -151,8 +178,12 @@ function newRow(symbol) {
   const bid = newPrice('bid');
   const ask = newPrice('ask');
   const element = make('div', { class: 'market', role: 'option', 'aria-selected': 'false', 'data-symbol': symbol, 'data-testid': `market-${symbol}`, tabindex: '-1' });
+  const figure = (/** @type {string} */ name) => make('span', { 'data-testid': `day-${name}` }, '–');
+  const day = { change: figure('change'), high: figure('high'), low: figure('low'), volume: figure('volume') };
+  const line = (/** @type {string} */ label, /** @type {HTMLElement} */ shown, css = '') => make('span', { class: `day ${css}` }, make('abbr', { title: DAY_LABELS[label] }, label), ' ', shown);
   element.append(make('span', { class: 'name' }, base, make('small', {}, quote)), bid.element, ask.element);
-  return { element, bid, ask, isSeen: false };
+  element.append(line('24h', day.change), line('H', day.high, 'end'), line('Vol', day.volume), line('L', day.low, 'end'));
+  return { element, bid, ask, isSeen: false, day, dayPrice: undefined };
 }
 
 /**
