@@ -223,7 +223,7 @@ def market_message(
         spread_rate=terms.spread_rate,
         tick_size=terms.tick_size,
         step_size=terms.step_size,
-        open24h=day.open if day else None,
+        open24h=day.first if day else None,
         high24h=day.high if day else None,
         low24h=day.low if day else None,
         quote_volume24h=day.quote_volume if day else None,

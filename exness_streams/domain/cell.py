@@ -125,8 +125,7 @@ class Cell:
         self.triggers = TriggerIndex()
         self.expiries = ExpiryIndex()
         self.next_offset = 0
-        self._accounts = 0
-        self._taken = 0
+        self._accounts = self._taken = 0
         self._fetch = fetch
         self._rows: dict[str, AccountRow] = {}
         self._before: dict[str, AccountRow] = {}
@@ -231,8 +230,7 @@ class Cell:
 
     def _fold_frame(self, folding: _Folding, frame: PriceFrame) -> None:
         self.source = frame.source or self.source
-        for day in frame.days:
-            self.days[day.symbol] = day
+        self.days.update((day.symbol, day) for day in frame.days)
         fired: list[Fired] = []
         for symbol_frame in frame.symbols:
             fired += self._fold_symbol(symbol_frame, frame.sequence_max)

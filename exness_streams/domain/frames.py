@@ -44,11 +44,11 @@ class SymbolFrame(msgspec.Struct, frozen=True, array_like=True):
 class DayFigures(msgspec.Struct, frozen=True, array_like=True):
     """The last 24 hours of a symbol as the exchange tells them, None: not told.
 
-    open, high, low: of trades, quote currency. volume: base asset. quote_volume: quote currency.
+    first, high, low: of trades, quote currency. volume: base asset. quote_volume: quote currency.
     """
 
     symbol: str
-    open: Decimal | None
+    first: Decimal | None
     high: Decimal | None
     low: Decimal | None
     volume: Decimal | None

@@ -116,7 +116,7 @@ def market_day_update(day: DayFigures) -> MarketDayUpdate:
     """A symbol's last 24 hours as a message."""
     return MarketDayUpdate(
         symbol=day.symbol,
-        open24h=day.open,
+        open24h=day.first,
         high24h=day.high,
         low24h=day.low,
         volume24h=day.volume,
