@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from chromium import Trader
+from chromium import PHONE, Trader, shown_gain
 from platform_harness import PlatformThread, until
 from playwright.sync_api import expect
 
@@ -158,3 +158,123 @@ def test_the_last_24_hours_are_in_the_list_and_over_the_chart(trader: Trader, pl
     for width in (390, 1024, 1280, 1440):
         trader.page.set_viewport_size({"width": width, "height": 844})
         trader.picture(f"day-{width}")
+
+
+def boxes(trader: Trader, *selectors: str) -> list[Any]:
+    found = [trader.page.locator(selector).first.bounding_box() for selector in selectors]
+    assert all(found)
+    return found
+
+
+def is_apart(one: Any, other: Any) -> bool:
+    return bool(
+        one["x"] + one["width"] <= other["x"]
+        or other["x"] + other["width"] <= one["x"]
+        or one["y"] + one["height"] <= other["y"]
+        or other["y"] + other["height"] <= one["y"]
+    )
+
+
+def test_on_a_phone_the_ticket_changes_the_market_and_no_message_lies_on_its_button(
+    visit: Visit, platform: PlatformThread
+) -> None:
+    trader = visit(f"http://127.0.0.1:{platform.port}", viewport=PHONE).arrive()
+    trader.page.locator('nav.views button[data-view="trade"]').click()
+    trader.see("ticket-market").select_option("ETH_USDC")
+    expect(trader.see("submit")).to_contain_text("Buy ETH")
+    trader.see("ticket-market").select_option(SOL)
+    expect(trader.see("submit")).to_contain_text("Buy SOL")
+    for _ in range(3):
+        trader.submit()
+        trader.expect_toast("Bought")
+    toasts = [box for toast in trader.see("toast").all() if (box := toast.bounding_box())]
+    assert toasts
+    for box in toasts:
+        assert all(is_apart(box, pressed) for pressed in boxes(trader, "#ticket-submit", ".side.buy", ".side.sell"))
+    trader.picture("phone-toasts")
+
+
+def test_on_a_phone_the_rows_of_the_history_have_no_gaps(visit: Visit, platform: PlatformThread) -> None:
+    trader = visit(f"http://127.0.0.1:{platform.port}", viewport=PHONE).arrive()
+    for number in range(3):
+        platform.post(
+            "/api/v1/positions/open", {"asset": "SOL", "type": "long", "margin": 100 + number}, trader.account
+        )
+    platform.post("/api/v1/positions/close-all", {}, trader.account)
+    trader.page.locator('nav.views button[data-view="positions"]').click()
+    for width in (320, 360, 390, 412, 600, 760):
+        trader.page.set_viewport_size({"width": width, "height": 844})
+        trader.show("history")
+        expect(trader.rows("history")).to_have_count(3)
+        gaps = """rows => rows.map((row) => {
+          const cells = [...row.cells].map((cell) => cell.getBoundingClientRect()).filter(({ height }) => height > 0);
+          const box = row.getBoundingClientRect();
+          const [top, bottom] = [cells.map((cell) => cell.top), cells.map((cell) => cell.bottom)];
+          return Math.max(Math.min(...top) - box.top, box.bottom - Math.max(...bottom));
+        })"""
+        trader.wait_for(lambda: max(trader.rows("history").evaluate_all(gaps)) < 20)  # noqa: B023
+        trader.picture(f"phone-history-{width}")
+
+
+def test_the_ticket_says_what_is_held_and_what_a_move_of_one_dollar_is_worth(trader: Trader) -> None:
+    expect(trader.see("ticket-held")).to_be_hidden()
+    trader.fill_ticket(margin="150.1", leverage="10")
+    expect(trader.see("quote-per-usd")).to_have_text("10.00 USD")
+    trader.trade(margin="100", leverage="10")
+    trader.trade("sell", margin="300", leverage="2")
+    expect(trader.see("held-counts")).to_have_text("1 long, 1 short")
+    expect(trader.see("held-leverage")).to_have_text("4.00\u00d7")
+    expect(trader.see("held-share")).to_have_text("100.00%")
+    trader.choose("ETH_USDC")
+    expect(trader.see("ticket-held")).to_be_hidden()
+
+
+def test_the_equity_tab_says_how_the_trades_went(trader: Trader, platform: PlatformThread) -> None:
+    trader.page.locator("#tab-equity").click()
+    expect(trader.see("panel-equity")).to_contain_text("No closed trades yet")
+    for bid in ("160.00", "145.00", "150.00"):
+        platform.post("/api/v1/positions/open", {"asset": "SOL", "type": "long", "margin": 1000}, trader.account)
+        platform.set_price(SOL, bid, bid)
+        platform.post("/api/v1/positions/close-all", {}, trader.account)
+    trades = platform.get("/api/v1/trades", trader.account).json["trades"]
+    nets = [trade["realizedPnL"] - trade["fee"] for trade in trades]
+    expect(trader.see("performance-trades")).to_have_text("3")
+    expect(trader.see("performance-net")).to_have_text(f"{shown_gain(sum(nets))} USD")
+    won = sum(net > 0 for net in nets)
+    expect(trader.see("performance-win-rate")).to_contain_text(f"{won} won, {3 - won} lost")
+    expect(trader.see(f"performance-{SOL}")).to_contain_text(shown_gain(sum(nets)))
+    expect(trader.see("performance-curve").locator("polyline")).to_have_count(1)
+    for width in (390, 1024, 1440):
+        trader.page.set_viewport_size({"width": width, "height": 844})
+        if width == 390:
+            trader.page.locator('nav.views button[data-view="positions"]').click()
+        trader.picture(f"equity-{width}")
+
+
+def test_notices_are_asked_for_and_come_while_nobody_looks(visit: Visit, platform: PlatformThread) -> None:
+    trader = visit(f"http://127.0.0.1:{platform.port}")
+    trader.page.add_init_script("""
+      window.told = [];
+      class Told extends EventTarget {
+        static permission = 'default';
+        static async requestPermission() { return (Told.permission = 'granted'); }
+        constructor(title, options) { super(); window.told.push(title); }
+        close() {}
+      }
+      window.Notification = Told;
+      Document.prototype.hasFocus = () => window.isLookedAt ?? false;
+    """)
+    trader.arrive()
+    stop = {"asset": "SOL", "type": "long", "margin": 1000, "leverage": 10, "stopLoss": 149}
+    told = "window.told"
+    platform.post("/api/v1/positions/open", stop, trader.account)
+    platform.set_price(SOL, "148.00", "148.10")
+    trader.expect_toast("Stop loss")
+    assert trader.page.evaluate(told) == []
+    trader.see("account-menu").click()
+    trader.see("notices").check()
+    platform.set_price(SOL, "150.00", "150.10")
+    platform.post("/api/v1/positions/open", stop, trader.account)
+    platform.set_price(SOL, "147.90", "148.00")
+    trader.wait_for(lambda: trader.page.evaluate(told))
+    assert [title.split(":")[0] for title in trader.page.evaluate(told)] == ["Stop loss"]

@@ -28,3 +28,13 @@ test('columns get the room that their longest texts need, or rows become cards',
 test('a narrow page has cards, whatever fits', () => {
   assert.equal(layOut([{ chars: 3, fixedPx: 0 }], { room: 900, digit: 7, isNarrow: true }).isCards, true);
 });
+
+test('without buttons there is no line for them', () => {
+  for (const texts of [1, 6, 7, 9]) {
+    for (const room of [300, 390, 600, 990]) {
+      const layout = layOut(Array.from({ length: texts }, () => ({ chars: 12, fixedPx: 0 })), { room, digit: 7.5, isNarrow: true });
+      assert.ok(layout.isCards);
+      assert.equal(layout.rowHeight, Math.ceil(texts / layout.perLine) * 40 + 12);
+    }
+  }
+});

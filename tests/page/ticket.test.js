@@ -5,7 +5,7 @@ import { Api, ApiError } from '../../exness_streams/web/js/api.js';
 import { grown } from '../../exness_streams/web/js/candles.js';
 import { Decimal } from '../../exness_streams/web/js/decimal.js';
 import { Desk } from '../../exness_streams/web/js/desk.js';
-import { draggedTrigger, faultsOf, quotationOf, triggerFaults } from '../../exness_streams/web/js/quotation.js';
+import { draggedTrigger, faultsOf, perUsd, quotationOf, triggerFaults } from '../../exness_streams/web/js/quotation.js';
 
 const d = Decimal.from;
 const QUOTE = { price: d('150'), bid: d('149.9'), ask: d('150.1'), timestamp: 0 };
@@ -129,4 +129,10 @@ test('an outcome that is not known keeps its key and body; the next submit has n
   const next = platform([201, {}]);
   await desk.submit('/open', { margin: '5', currentPrice: '151' });
   assert.notEqual(next[0].key, first[0].key);
+});
+
+test('a move of one dollar is worth the quantity, below a dollar to four digits', () => {
+  for (const [quantity, text] of [['6.66222518', '6.66'], ['1234', '1,234.00'], ['0.01152123', '0.01152'], ['0.00000012', '0.00000012'], ['0.99999', '1']]) {
+    assert.equal(perUsd(d(quantity)), text);
+  }
 });

@@ -9,6 +9,7 @@
  * @property {import('./elements/toast-stack.js').ToastStack} toasts
  * @property {import('./condition.js').Condition} condition
  * @property {import('./desk.js').Desk} desk what a trader can do to a position or an order
+ * @property {import('./notices.js').Notices} notices of the browser
  * @property {Settings} settings
  * @property {import('./identity.js').Identity} identity whom the page acts for
  * @property {(email?: string) => void} signIn opens the dialog

@@ -8,7 +8,7 @@ import { setUpAddress } from './address.js';
 import { Api, ApiError } from './api.js';
 import { isAccountName, readSettings } from './app.js';
 import { Condition } from './condition.js';
-import { Desk } from './desk.js';
+import { announcement, Desk } from './desk.js';
 import { Decimal } from './decimal.js';
 import { find, setText } from './dom.js';
 import { AccountStrip } from './elements/account-strip.js';
@@ -22,6 +22,8 @@ import { WatchList } from './elements/watch-list.js';
 import { counted, exactPercent, signedMoney, useLocale } from './format.js';
 import { Frames } from './frames.js';
 import { Identity } from './identity.js';
+import { browserNotices, setUpNotices } from './notice-means.js';
+import { noticeOf } from './notices.js';
 import { setUpShortcuts, setUpTheme, setUpViews } from './shell.js';
 import { setUpLanding, setUpSignIn } from './sign-in.js';
 import { Socket } from './socket.js';
@@ -58,15 +60,20 @@ const frames = new Frames();
 const api = new Api(null);
 const toasts = find(document, 'toast-stack', ToastStack);
 const desk = new Desk(api, toasts);
+const notices = browserNotices();
 const store = new Store(frames, {
   onGap: () => socket.resync(),
-  onEvent: (event, before) => desk.announce(event, before, (symbol) => store.placesOf(symbol)),
+  onEvent: (event, before) => {
+    const placesOf = (/** @type {string} */ symbol) => store.placesOf(symbol);
+    desk.announce(event, before, placesOf);
+    if (notices.isOn) notices.tell(noticeOf(event, announcement(event, before, placesOf)));
+  },
   onSnapshot: (before) => tellWhatWasMissed(before),
 });
 const condition = new Condition(store, settings.maxQuoteAgeMs);
 const socket = new Socket({ onFrame: take, onLink, onEnded: () => void findOutWhy() });
 const identity = new Identity(api, named, { onAccount: showAccount, onFound: tellWhoItIs, onSilence: () => store.setLink('disconnected') });
-const app = { store, frames, api, socket, toasts, condition, desk, settings, identity, signIn: (/** @type {string | undefined} */ _email) => {} };
+const app = { store, frames, api, socket, toasts, condition, desk, notices, settings, identity, signIn: (/** @type {string | undefined} */ _email) => {} };
 
 setUpAddress(app);
 find(document, 'account-strip', AccountStrip).start(app);
@@ -78,6 +85,7 @@ find(document, 'tab-set', TabSet).start(app);
 app.signIn = setUpSignIn(app);
 setUpAccountDialog(app);
 setUpAccessDialog(app);
+setUpNotices(notices);
 setUpLanding(app);
 setUpViews();
 setUpTheme();

@@ -3,7 +3,7 @@
  */
 
 import { Decimal, ZERO, largerOf } from './decimal.js';
-import { exact, priceText } from './format.js';
+import { exact, money, priceText } from './format.js';
 import { fillFee, liquidationPrice, markPrice, openingPrice, openingQuantity, profit, toMoney } from './valuation.js';
 
 /** @typedef {import('./messages.js').Market} Market */
@@ -75,6 +75,14 @@ function spreadOf(quote, quantity) {
  */
 export function profitAt({ side, margin }, { entry, quantity }, price) {
   return profit({ side, entryPrice: entry, quantity, margin: margin ?? ZERO }, price);
+}
+
+/**
+ * PnL per 1 USD of move, which is the quantity: to the cent, or, below a dollar, to four digits.
+ * @param {Decimal} quantity
+ */
+export function perUsd(quantity) {
+  return quantity.magnitude >= 0 ? money(quantity) : exact(quantity.rounded(3 - quantity.magnitude));
 }
 
 /** @typedef {'margin' | 'leverage' | 'price' | 'stopLoss' | 'takeProfit' | 'slippage'} Field */

@@ -53,8 +53,9 @@ export function layOut(cells, { room, digit, isNarrow }) {
   const isActions = cells.map(({ chars }) => chars === 0);
   const cell = Math.max(CARD_CELL_PX_MIN, ...needed.filter((_, index) => !isActions[index])) + CARD_GAP_PX;
   const perLine = Math.max(1, Math.floor((room - CARD_PAD_PX + CARD_GAP_PX) / cell));
-  const actionsPx = needed.find((_, index) => isActions[index]) ?? 0;
-  const actionsSpan = Math.min(perLine, Math.ceil((actionsPx + CARD_GAP_PX) / cell));
+  const actionsPx = needed.find((_, index) => isActions[index]);
+  // Without buttons there is no room for them: a row would have an empty line.
+  const actionsSpan = actionsPx === undefined ? 0 : Math.min(perLine, Math.ceil((actionsPx + CARD_GAP_PX) / cell));
   const texts = cells.length - isActions.filter(Boolean).length;
   const lines = Math.ceil((texts + actionsSpan) / perLine);
   return { isCards: true, perLine, actionsSpan, rowHeight: lines * CARD_LINE_PX + CARD_EDGE_PX };

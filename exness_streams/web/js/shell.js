@@ -74,6 +74,7 @@ export function setUpShortcuts({ store }) {
     o: () => tab('tab-open'),
     p: () => tab('tab-pending'),
     h: () => tab('tab-history'),
+    e: () => tab('tab-equity'),
     '/': () => byId('watch-filter', HTMLInputElement).focus(),
     '?': () => help.showModal(),
   };

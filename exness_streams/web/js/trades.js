@@ -16,6 +16,10 @@ import { Decimal } from './decimal.js';
  */
 
 const PAGE_ROWS = 100;
+/** As many at once as the platform gives. */
+const PAGE_ROWS_MAX = 500;
+/** So many of the newest trades are looked at for results. */
+export const TRADES_MAX = 5_000;
 
 /** @param {TradeFilter} filter */
 function queryOf({ symbol, reason }) {
@@ -29,12 +33,13 @@ function queryOf({ symbol, reason }) {
  * @param {import('./api.js').Api} api
  * @param {TradeFilter} filter
  * @param {string | null} cursor null: the newest
+ * @param {number} [rows]
  * @returns {Promise<{ trades: Trade[], next: string | null }>} next: the cursor of the page after it, null: there is none
  * @throws {import('./api.js').ApiError}
  */
-export async function tradesPage(api, filter, cursor) {
+export async function tradesPage(api, filter, cursor, rows = PAGE_ROWS) {
   const query = queryOf(filter);
-  query.set('limit', String(PAGE_ROWS));
+  query.set('limit', String(rows));
   if (cursor !== null) query.set('cursor', cursor);
   const page = await api.get(`/api/v1/trades?${query}`);
   return { trades: page.trades.map(tradeOf), next: page.nextCursor ?? null };
@@ -50,6 +55,28 @@ export async function tradesPage(api, filter, cursor) {
 export function tradesFile(api, filter) {
   const query = queryOf(filter).toString();
   return api.csv(query === '' ? '' : `?${query}`);
+}
+
+/**
+ * All trades, TRADES_MAX at most: what is new of them is read, to those that are known.
+ * @param {import('./api.js').Api} api
+ * @param {Trade[]} known newest first, as this gave them
+ * @returns {Promise<Trade[]>} newest first
+ * @throws {import('./api.js').ApiError}
+ */
+export async function newestTrades(api, known) {
+  const newest = known[0]?.tradeId;
+  /** @type {Trade[]} */
+  const found = [];
+  let cursor = null;
+  do {
+    const page = await tradesPage(api, { symbol: '', reason: '' }, cursor, PAGE_ROWS_MAX);
+    const end = page.trades.findIndex(({ tradeId }) => tradeId === newest);
+    found.push(...(end < 0 ? page.trades : page.trades.slice(0, end)));
+    if (end >= 0) return [...found, ...known].slice(0, TRADES_MAX);
+    cursor = page.next;
+  } while (cursor !== null && found.length < TRADES_MAX);
+  return found.slice(0, TRADES_MAX);
 }
 
 /**

@@ -5,6 +5,7 @@
 import { Decimal, ZERO } from '../decimal.js';
 import { byId, find, make, setText } from '../dom.js';
 import { exactPercent, money, NOTHING, percent, signedMoney, toneOf } from '../format.js';
+import { callNotice } from '../notices.js';
 import { isMarginCalled } from '../valuation.js';
 
 const PACE_MS = 250;
@@ -73,6 +74,7 @@ export class AccountStrip extends HTMLElement {
     if (isCalled !== this.#isCalled) {
       this.#isCalled = isCalled;
       place.hidden = !isCalled;
+      if (isCalled) this.#app.notices.tell(callNotice(limit));
       if (isCalled) place.replaceChildren(...callWords(limit));
     }
     this.#set('account-margin-level', percent(level)).classList.toggle('near', isCalled);

@@ -10,6 +10,7 @@ import { MARKET_PX, fillMarket, marketSize } from '../market-cell.js';
 import { RowTable } from '../row-table.js';
 import { dayTime } from '../time-text.js';
 import { History } from './history.js';
+import { Performance } from './performance.js';
 
 /** @typedef {import('../messages.js').Position} Position */
 /** @typedef {import('../messages.js').Order} Order */
@@ -28,6 +29,7 @@ export class TabSet extends HTMLElement {
     const open = positionTable(app, find(this, '#panel-open', HTMLElement));
     const pending = orderTable(app, find(this, '#panel-pending', HTMLElement));
     new History(app, find(this, '#panel-history', HTMLElement));
+    new Performance(app, find(this, '#panel-equity', HTMLElement));
     const { store } = app;
     store.watch(['positions'], (changes) => {
       // A position that was only changed stays in its place.

@@ -5,11 +5,12 @@
 import { ApiError } from '../api.js';
 import { Decimal, ONE, ZERO } from '../decimal.js';
 import { sentence } from '../desk.js';
-import { byId, find, refocus, setFieldError, setText } from '../dom.js';
+import { byId, find, make, refocus, setFieldError, setText } from '../dom.js';
+import { exposureOf } from '../exposure.js';
 import { readInput, showRead, writeInput } from '../number-input.js';
-import { exact, fixed, money, NOTHING, priceText, signedMoney, splitSymbol } from '../format.js';
+import { counted, exact, fixed, money, NOTHING, percent, priceText, signedMoney, splitSymbol } from '../format.js';
 import { marginOfShare, orderRequest } from '../order-request.js';
-import { faultsOf, profitAt, quotationOf } from '../quotation.js';
+import { faultsOf, perUsd, profitAt, quotationOf } from '../quotation.js';
 
 /** @typedef {import('../quotation.js').Draft} Draft */
 /** @typedef {import('../quotation.js').Field} Field */
@@ -41,6 +42,10 @@ export class OrderTicket extends HTMLElement {
       void this.#submit();
     });
     this.addEventListener('click', (event) => this.#share(event.target));
+    const market = byId('ticket-market', HTMLSelectElement);
+    market.addEventListener('change', () => app.store.select(market.value));
+    app.store.watch(['markets'], () => this.#markets());
+    app.store.watch(['positions', 'selection'], () => this.#held());
     const { store } = app;
     store.watch(['quotes'], (changes) => {
       if (changes.get('quotes')?.has(store.symbol)) this.#show();
@@ -69,9 +74,31 @@ export class OrderTicket extends HTMLElement {
     this.#refused.clear();
     setText(find(this, '[data-testid="ticket-symbol"]', HTMLElement), splitSymbol(symbol).base);
     setText(find(this, '.quote-unit', HTMLElement), splitSymbol(symbol).quote);
+    byId('ticket-market', HTMLSelectElement).value = symbol;
     this.#say('');
     this.#show();
     this.#slide();
+  }
+
+  /** On a phone the market list is another view: the ticket can change the market itself. */
+  #markets() {
+    const { store } = this.#app;
+    const select = byId('ticket-market', HTMLSelectElement);
+    const known = new Set([...select.options].map((option) => option.value));
+    for (const symbol of store.markets.keys()) {
+      if (!known.has(symbol)) select.append(make('option', { value: symbol }, symbol.replaceAll('_', ' ')));
+    }
+    select.value = store.symbol;
+  }
+
+  /** What is held in this market already. */
+  #held() {
+    const { store } = this.#app;
+    const { long, short, leverage, share } = exposureOf(store.positionsOf(store.symbol), store.positions.values());
+    byId('ticket-held', HTMLElement).hidden = long + short === 0;
+    this.#set('held-counts', `${counted(long)} long, ${counted(short)} short`);
+    this.#set('held-leverage', leverage === null ? NOTHING : `${fixed(leverage, 2)}\u00d7`);
+    this.#set('held-share', percent(share));
   }
 
   /** @returns {Draft} */
@@ -209,6 +236,7 @@ export class OrderTicket extends HTMLElement {
     this.#set('quote-spread', usd(quotation?.spreadCost));
     this.#set('quote-fee', usd(quotation?.fee));
     this.#set('quote-total', usd(quotation?.total));
+    this.#set('quote-per-usd', quotation ? `${perUsd(quotation.quantity)} USD` : NOTHING);
     for (const name of /** @type {const} */ (['stopLoss', 'takeProfit'])) {
       const price = draft[name];
       const words = quotation && price ? `PnL ${signedMoney(profitAt(draft, quotation, price))} USD` : '';

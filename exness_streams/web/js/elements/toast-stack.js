@@ -13,6 +13,9 @@ import { make } from '../dom.js';
 
 const SHOWN_MS = { good: 5_000, loss: 5_000, plain: 4_000, warn: 9_000, bad: 9_000 };
 const STACK_MAX = 4;
+/** On a phone, where they stand over the account's figures: more would lie on what is pressed. */
+const PHONE_STACK_MAX = 2;
+const PHONE = '(max-width: 999px)';
 
 export class ToastStack extends HTMLElement {
   connectedCallback() {
@@ -27,7 +30,8 @@ export class ToastStack extends HTMLElement {
     element.append(make('strong', {}, title), dismiss);
     if (text) element.append(make('p', {}, text));
     dismiss.addEventListener('click', () => this.#remove(element));
-    while (this.children.length >= STACK_MAX) this.firstElementChild?.remove();
+    const most = matchMedia(PHONE).matches ? PHONE_STACK_MAX : STACK_MAX;
+    while (this.children.length >= most) this.firstElementChild?.remove();
     this.append(element);
     // Shown anew it comes to lie above a dialog that was opened since.
     if (this.matches(':popover-open') && document.querySelector('dialog[open]')) this.hidePopover();
