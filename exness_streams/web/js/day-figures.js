@@ -3,7 +3,7 @@
  */
 
 import { Decimal, HUNDRED } from './decimal.js';
-import { NOTHING, priceText, signedPercent, toneOf } from './format.js';
+import { compact, priceText, signedPercent, toneOf } from './format.js';
 
 /** @typedef {import('./messages.js').Day} Day */
 
@@ -17,17 +17,6 @@ export function changeOf(day, price) {
   if (price === undefined || !day?.open || day.open.sign <= 0) return null;
   const amount = price.minus(day.open);
   return { amount, percent: amount.times(HUNDRED).over(day.open) };
-}
-
-/**
- * A quantity in few digits, such as 1.8K: nobody trades on it.
- * @param {Decimal | null | undefined} quantity
- * @param {string | undefined} [locale] the browser's, unless told
- */
-export function compact(quantity, locale) {
-  if (quantity === null || quantity === undefined) return NOTHING;
-  const format = new Intl.NumberFormat(locale, { notation: 'compact', maximumSignificantDigits: 4, numberingSystem: 'latn' });
-  return format.format(quantity.toNumber());
 }
 
 /**

@@ -3,7 +3,7 @@
  */
 
 import { Decimal } from './decimal.js';
-import { grouped, inDigits, notationOf, writeNumber } from './number-text.js';
+import { grouped, inDigits, notationOf, shortenerOf, writeNumber } from './number-text.js';
 
 export const MONEY_PLACES_SHOWN = 2;
 export const NOTHING = '–';
@@ -11,10 +11,12 @@ const MINUS = '\u2212';
 
 /** How numbers are shown, and read in fields. */
 let notation = notationOf('en-US');
+let shorten = shortenerOf('en-US');
 
 /** @param {string} locale whose separators are shown and read from now on */
 export function useLocale(locale) {
   notation = notationOf(locale);
+  shorten = shortenerOf(locale);
 }
 
 /** What shown and typed numbers are written in. */
@@ -88,6 +90,14 @@ function percented(text) {
  */
 export function counted(count) {
   return fixed(Decimal.from(String(count)), 0);
+}
+
+/**
+ * A quantity in few digits, such as 1.8K: nobody trades on it.
+ * @param {Decimal | null | undefined} quantity
+ */
+export function compact(quantity) {
+  return quantity === null || quantity === undefined ? NOTHING : shorten(quantity.toNumber());
 }
 
 /**

@@ -216,3 +216,13 @@ function wordsFor(text, notation) {
 function refused(words) {
   return { value: null, words };
 }
+
+/**
+ * How a place writes large numbers in few digits and a word.
+ * @param {string} locale
+ * @returns {(value: number) => string}
+ */
+export function shortenerOf(locale) {
+  const format = new Intl.NumberFormat(locale, { notation: 'compact', maximumSignificantDigits: 4 });
+  return (value) => format.format(value);
+}
