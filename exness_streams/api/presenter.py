@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
+from msgspec.structs import replace
+
 from exness_streams.domain.account import AccountRow, PendingOrder, Position, value_account
 from exness_streams.domain.codec import CloseResult, PositionsClosed
 from exness_streams.domain.events import (
@@ -119,16 +121,19 @@ def account_message(row: AccountRow, quotes: Mapping[str, Quote], margin_call_le
 
 
 def standing_message(event: PositionOpened | PositionModified) -> PositionMessage:
-    """The answer to an open or a change: the position as it was in that moment."""
+    """The answer to an open or a change: the position as it was in that moment, and told again as it was told.
+
+    0.1.0 kept an asset as the client spelt it: so it stands in what it told.
+    """
     with money_arithmetic():
-        return position_message(event.position, event.mark_price)
+        return replace(position_message(event.position, event.mark_price), asset=event.asset)
 
 
 def order_event_message(event: OrderPlaced | OrderFilled | OrderCancelled | OrderExpired) -> OrderMessage:
     """The order that an event is about, with what became of it."""
     status = {OrderPlaced: "open", OrderFilled: "filled", OrderCancelled: "cancelled", OrderExpired: "expired"}
     with money_arithmetic():
-        return order_message(event.order, status[type(event)])
+        return replace(order_message(event.order, status[type(event)]), asset=event.order.asset)
 
 
 def closed_message(event: PositionClosed) -> CloseMessage:
@@ -149,7 +154,7 @@ def _rest_message(event: PositionClosed, left: Remainder) -> PositionMessage:
         loss_capped = max(profit(event.side, event.entry_price, left.mark_price, left.quantity), -left.margin)
     return PositionMessage(
         position_id=event.position_id,
-        asset=base_of(event.symbol),
+        asset=event.asset,
         symbol=event.symbol,
         type=event.side,
         margin=left.margin,
