@@ -57,13 +57,14 @@ async def test_a_request_goes_to_the_owner_with_its_body_and_comes_back_as_it_is
     owner = FakeOwner()
     async with serving(owner_app(owner)) as owner_url, worker(owner_url, owned={1}) as (url, local):
         headers = {"X-Account": "a2", "Idempotency-Key": "k", "Content-Type": "application/json", "X-Other": "no"}
+        headers["Prefer"] = "numbers=string"
         status, answered, body = await ask(f"{url}/api/v1/positions/open?x=1", data=b'{"a":1}', headers=headers)
     assert (status, body) == (201, b'{"from":"owner"}')
     assert answered["Idempotent-Replayed"] == "true"
     assert "X-Internal" not in answered
     [(method, path, sent, sent_body)] = owner.seen
     assert (method, path, sent_body) == ("POST", "/api/v1/positions/open?x=1", b'{"a":1}')
-    assert (sent["X-Account"], sent["Idempotency-Key"]) == ("a2", "k")
+    assert (sent["X-Account"], sent["Idempotency-Key"], sent["Prefer"]) == ("a2", "k", "numbers=string")
     told = signed(sent[FORWARDED])
     digest = hashlib.sha256(b'{"a":1}').hexdigest()
     assert (told["m"], told["p"], told["b"], told["address"]) == ("POST", path, digest, "127.0.0.1")
@@ -75,9 +76,10 @@ PASSED_BACK = {
     "Content-Disposition": 'attachment; filename="trades.csv"',
     "Content-Type": "application/json",
     "Idempotent-Replayed": "true",
+    "Preference-Applied": "numbers=string",
     "Retry-After": "7",
     "Set-Cookie": "session=x; Path=/",
-    "Vary": "Accept",
+    "Vary": "Accept, Prefer",
     "WWW-Authenticate": "Bearer",
 }
 

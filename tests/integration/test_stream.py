@@ -180,6 +180,9 @@ async def test_a_client_may_ask_for_a_snapshot_and_a_pong(platform: PlatformThre
         for odd in ("", "{}", "[]", "null", '{"type":"state"}', "\u2603", "[" * 2000, '{"type":"ping"'):
             await client.socket.send_str(odd)
             assert (await client.next("error"))["error"] == "INVALID_REQUEST"
+        for twice in ('{"type":"resync","type":"ping"}', '{"type":"ping","a":{"type":1,"\\u0074ype":2}}'):
+            await client.socket.send_str(twice)
+            assert '"type" is given more than once' in (await client.next("error"))["message"]
         await client.socket.send_bytes(b'{"type":"ping"}')
         assert (await client.next("error"))["error"] == "INVALID_REQUEST"
         await client.socket.send_str('{"type":"ping"}')
