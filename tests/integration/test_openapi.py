@@ -26,7 +26,7 @@ from exness_streams.engine.engine import APP_ID
 PATH = "/api/v1/openapi.json"
 FUZZ_EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "20")
 FUZZ_SEED = os.environ.get("FUZZ_SEED", "1")
-FUZZ_LIMIT_S = 60 + 5 * int(FUZZ_EXAMPLES)
+FUZZ_LIMIT_S = 300 + 10 * int(FUZZ_EXAMPLES)
 CHECKS = """
 [checks]
 positive_data_acceptance.enabled = false  # what fits may still be refused by the rules of trading: openapi_checks.py
@@ -138,11 +138,13 @@ def ask_schemathesis(document: Any, port: int, folder: Path, *options: str) -> N
     assert ran.returncode == 0, f"with seed {FUZZ_SEED}"
 
 
+@pytest.mark.timeout(FUZZ_LIMIT_S + 60)
 @needs("schemathesis")
 def test_every_answer_is_as_described(platform: PlatformThread, document: Any, tmp_path: Path) -> None:
     ask_schemathesis(closed(document), platform.port, tmp_path, "--phases", "examples,coverage,fuzzing")
 
 
+@pytest.mark.timeout(FUZZ_LIMIT_S + 60)
 @needs("schemathesis")
 def test_every_answer_in_a_sequence_is_as_described(platform: PlatformThread, document: Any, tmp_path: Path) -> None:
     ask_schemathesis(closed(document), platform.port, tmp_path, "--phases", "stateful", "--header", "X-Account: fuzz")
