@@ -92,7 +92,7 @@ def test_a_position_is_opened_and_closed_by_keyboard_alone(trader: Trader, platf
     # The event may come before the answer, and until that is there the fields are locked.
     expect(trader.page.locator("#margin"), "the focus is lost with the submit").to_be_focused()
     position = platform.state(trader.account)["positions"][0]
-    assert (position["asset"], position["type"], position["margin"]) == ("BTC_USDC", "short", 125)
+    assert (position["asset"], position["type"], position["margin"]) == ("BTC", "short", 125)
     keys.press("Escape")
     trader.page.locator("#tab-open").focus()
     keys.press("ArrowRight")
