@@ -38,3 +38,24 @@ test('without buttons there is no line for them', () => {
     }
   }
 });
+
+test('the less important columns are left out first, until the others fit', () => {
+  const ranks = [0, 3, 7, 2, 4, 1, 5, 6, 0, 0, 0];
+  const cells = ranks.map((rank, index) => (index === 10 ? { ...ACTIONS, rank } : { chars: 9, fixedPx: 0, rank }));
+  let before = -1;
+  for (let room = 200; room < 1400; room += 7) {
+    const layout = layOut(cells, { room, digit: 7, isNarrow: false });
+    if (layout.isCards) {
+      assert.equal(before, -1, 'cards although there was room for less');
+      continue;
+    }
+    const { widths, isShown } = layout;
+    const out = ranks.filter((_, index) => !isShown[index]);
+    const kept = ranks.filter((_, index) => isShown[index]);
+    assert.ok(out.every((rank) => rank > 0 && rank >= Math.max(...kept)), `${room}: ${out} left out, ${kept} kept`);
+    assert.ok(widths.reduce((sum, width, index) => sum + (isShown[index] ? width : 0), 0) <= room);
+    assert.ok(before === -1 || out.length <= before, 'less is shown with more room');
+    before = out.length;
+  }
+  assert.equal(before, 0);
+});
