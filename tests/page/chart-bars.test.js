@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { INTERVALS, grown, isInterval, joined, startOf } from '../../exness_streams/web/js/candles.js';
-import { ChartBars, faint, firstView, volumeBar } from '../../exness_streams/web/js/chart-bars.js';
+import { ChartBars, drawnBar, faint, firstView, volumeBar } from '../../exness_streams/web/js/chart-bars.js';
 import { Decimal } from '../../exness_streams/web/js/decimal.js';
 import { beyond } from '../../exness_streams/web/js/edge-marks.js';
 
@@ -160,10 +160,14 @@ test('at first the newest bar is at the right, however few there are', () => {
 });
 
 test('a volume that is not known has no bar', () => {
-  const colours = { up: 'green', down: 'red' };
+  const colours = { up: 'green', down: 'red', '': 'grey' };
   assert.deepEqual(volumeBar(bar(60), colours), { time: 60 });
   assert.deepEqual(volumeBar(bar(60, 4, 2), colours), { time: 60, value: 2, color: 'red' });
   assert.deepEqual(volumeBar(bar(60, 6, 0), colours), { time: 60, value: 0, color: 'green' });
+  const flat = { ...bar(60, 5, 3), open: 5, close: 5 };
+  assert.deepEqual(volumeBar(flat, colours), { time: 60, value: 3, color: 'grey' });
+  assert.deepEqual(drawnBar(flat, 'grey'), { ...flat, color: 'grey', wickColor: 'grey' });
+  for (const moved of [bar(60, 4, 2), bar(60, 6, 2)]) assert.equal(drawnBar(moved, 'grey'), moved);
   assert.equal(faint('rgb(1, 2, 3)', 0.5), 'rgba(1, 2, 3, 0.5)');
 });
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
 
 import { Decimal } from '../../exness_streams/web/js/decimal.js';
@@ -57,5 +58,16 @@ test('a price that turns while it flashes has no digits of one colour on the oth
         assert.equal(css.some((name) => /rose|fell/.test(name)), tone !== '' && tone === flashed);
       }
     }
+  }
+});
+
+test('no other code decides the colour of a sign', () => {
+  const web = new URL('../../exness_streams/web/js/', import.meta.url);
+  const files = readdirSync(web, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.js'));
+  assert.ok(files.length > 30);
+  for (const name of files.filter((each) => each !== 'format.js')) {
+    const text = readFileSync(new URL(name, web), 'utf8');
+    assert.doesNotMatch(text, /\?\s*'(up|down|good|loss)'|\?\s*(up|down)\s*:/, name);
+    assert.doesNotMatch(text, /:\s*'(up|down|loss)'\s*[;)]/, name);
   }
 });

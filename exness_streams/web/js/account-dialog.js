@@ -7,7 +7,7 @@ import { isAccountName } from './app.js';
 import { Decimal } from './decimal.js';
 import { sentence } from './desk.js';
 import { byId, find, make, makeSvg, refocus, setFieldError, setText } from './dom.js';
-import { counted, money, signedMoney } from './format.js';
+import { counted, money, signedMoney, toneOf } from './format.js';
 import { readInput, showRead } from './number-input.js';
 
 /** @typedef {import('./app.js').App} App */
@@ -92,6 +92,7 @@ function showTotals({ store, identity }) {
   set('total-start', money(totals.startingBalance));
   set('total-deposited', money(totals.deposited));
   set('total-realized', signedMoney(totals.realizedPnL));
+  find(document, '[data-testid="total-realized"]', HTMLElement).className = toneOf(totals.realizedPnL);
   set('total-fees', money(totals.fees));
   set('total-balance', money(totals.balance));
 }

@@ -4,6 +4,7 @@
  */
 
 import { INTERVALS, barsOf, grown, joined } from './candles.js';
+import { toneOfSign } from './format.js';
 
 /** @typedef {import('./candles.js').Bar} Bar */
 /** @typedef {import('./candles.js').Interval} Interval */
@@ -144,13 +145,28 @@ export function firstView(count, width) {
 }
 
 /**
+ * A colour for each sign.
+ * @typedef {{ up: string, down: string, '': string }} SignColours
+ */
+
+/**
  * The volume's bars; where it is not known, none.
  * @param {Bar} bar
- * @param {{ up: string, down: string }} colours
+ * @param {SignColours} colours
  * @returns {{ time: number, value?: number, color?: string }}
  */
-export function volumeBar({ time, open, close, volume }, { up, down }) {
-  return volume === null ? { time } : { time, value: volume, color: close < open ? down : up };
+export function volumeBar({ time, open, close, volume }, colours) {
+  return volume === null ? { time } : { time, value: volume, color: colours[toneOfSign(close - open)] };
+}
+
+/**
+ * A candle as it is drawn. The library would draw one that ended where it began as risen.
+ * @param {Bar} bar
+ * @param {string} flat the colour of no sign
+ * @returns {Bar & { color?: string, wickColor?: string }}
+ */
+export function drawnBar(bar, flat) {
+  return toneOfSign(bar.close - bar.open) === '' ? { ...bar, color: flat, wickColor: flat } : bar;
 }
 
 /**

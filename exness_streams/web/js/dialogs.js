@@ -104,8 +104,10 @@ export function editPosition({ store, desk }, positionId) {
       setText(sheet.about, `${nameOf(position)}. Entry ${priceText(position.entryPrice, places)}, now ${priceText(mark, places)}, liquidation ${priceText(position.liquidationPrice, places)}.`);
       for (const name of names) {
         const price = value(name);
-        const words = price ? `PnL there: ${signedMoney(profit(position, price))} USD` : '';
-        setText(byId(`${inputs[name].id}-note`, HTMLElement), words);
+        const gain = price ? profit(position, price) : null;
+        const note = byId(`${inputs[name].id}-note`, HTMLElement);
+        setText(note, gain ? `PnL there: ${signedMoney(gain)} USD` : '');
+        note.className = `hint ${gain ? toneOf(gain) : ''}`;
       }
     },
     check() {

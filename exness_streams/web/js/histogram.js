@@ -3,7 +3,7 @@
  */
 
 import { ZERO, largerOf } from './decimal.js';
-import { toneOf } from './format.js';
+import { toneOf, toneOfSign } from './format.js';
 
 /** @typedef {import('./decimal.js').Decimal} Decimal */
 
@@ -56,5 +56,5 @@ export function boxesOf(bars, width, height) {
  * @returns {'up' | 'down' | ''}
  */
 function toneOfBar(index) {
-  return index > SIDE_BARS ? 'up' : index < SIDE_BARS ? 'down' : '';
+  return toneOfSign(index - SIDE_BARS);
 }

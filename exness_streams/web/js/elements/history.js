@@ -158,7 +158,7 @@ export class History {
         { label: 'Quantity', rank: 3, text: (row) => exact(row.quantity), sort: (row) => row.quantity },
         { label: 'Entry', rank: 2, text: (row) => price(row, row.entryPrice), sort: (row) => row.entryPrice },
         { label: 'Close', rank: 1, text: (row) => price(row, row.closePrice), sort: (row) => row.closePrice },
-        { label: 'Closed by', rank: 4, sort: (row) => reasonText(row.reason), isText: true, text: (row) => reasonText(row.reason), tone: (row) => (row.reason === 'liquidation' ? 'down' : '') },
+        { label: 'Closed by', rank: 4, sort: (row) => reasonText(row.reason), isText: true, text: (row) => reasonText(row.reason), tone: (row) => (row.reason === 'liquidation' ? 'near' : '') },
         { label: 'Fee', css: 'phone-off', rank: 5, text: (row) => money(row.fee), sort: (row) => row.fee },
         { label: 'Held for', css: 'phone-off', rank: 6, sort: (row) => row.closedAt - row.openedAt, text: (row) => duration(row.closedAt - row.openedAt) },
         { label: 'Closed', sort: (row) => row.closedAt, size: (row) => dayTime(row.closedAt).length, fill: (row, cell) => cell.append(make('time', { datetime: new Date(row.closedAt).toISOString(), title: fullTime(row.closedAt) }, dayTime(row.closedAt))) },

@@ -8,7 +8,7 @@ import { sentence } from '../desk.js';
 import { byId, find, make, refocus, setFieldError, setText } from '../dom.js';
 import { exposureOf } from '../exposure.js';
 import { readInput, showRead, writeInput } from '../number-input.js';
-import { counted, exact, fixed, money, NOTHING, percent, priceText, signedMoney, splitSymbol } from '../format.js';
+import { counted, exact, fixed, money, NOTHING, percent, priceText, signedMoney, splitSymbol, toneOf } from '../format.js';
 import { marginOfShare, orderRequest } from '../order-request.js';
 import { faultsOf, perUsd, profitAt, quotationOf } from '../quotation.js';
 
@@ -239,8 +239,10 @@ export class OrderTicket extends HTMLElement {
     this.#set('quote-per-usd', quotation ? `${perUsd(quotation.quantity)} USD` : NOTHING);
     for (const name of /** @type {const} */ (['stopLoss', 'takeProfit'])) {
       const price = draft[name];
-      const words = quotation && price ? `PnL ${signedMoney(profitAt(draft, quotation, price))} USD` : '';
-      setText(byId(`${name}-note`, HTMLElement), words);
+      const gain = quotation && price ? profitAt(draft, quotation, price) : null;
+      const note = byId(`${name}-note`, HTMLElement);
+      setText(note, gain ? `PnL ${signedMoney(gain)} USD` : '');
+      note.className = `hint ${gain ? toneOf(gain) : ''}`;
     }
     if (this.#isInFlight) return;
     const faults = faultsOf(draft, market, quote, this.#app.store.freeCash, places);

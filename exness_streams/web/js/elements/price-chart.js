@@ -4,7 +4,7 @@
 
 import { ApiError } from '../api.js';
 import { INTERVALS, isInterval } from '../candles.js';
-import { ChartBars, faint, firstView, volumeBar } from '../chart-bars.js';
+import { ChartBars, drawnBar, faint, firstView, volumeBar } from '../chart-bars.js';
 import { changeOf, dayTexts } from '../day-figures.js';
 import { sentence } from '../desk.js';
 import { byId, find, make, setText } from '../dom.js';
@@ -52,7 +52,9 @@ export class PriceChart extends HTMLElement {
   #daySymbol = '';
   /** @type {import('../decimal.js').Decimal | undefined} the last trade that the last 24 hours show */
   #dayPrice;
-  #volumeColours = { up: '', down: '' };
+  #volumeColours = { up: '', down: '', '': '' };
+  /** Of a candle that ended where it began. */
+  #flat = '';
 
   /** @param {import('../app.js').App} app */
   start(app) {
@@ -199,7 +201,7 @@ export class PriceChart extends HTMLElement {
 
   #draw() {
     const { bars } = this.#bars;
-    this.#series?.setData(/** @type {any} */ (bars));
+    this.#series?.setData(/** @type {any} */ (bars.map((bar) => drawnBar(bar, this.#flat))));
     this.#volumes?.setData(/** @type {any} */ (bars.map((bar) => volumeBar(bar, this.#volumeColours))));
     this.dataset.bars = String(bars.length);
     this.#app.frames.request(this.#legend);
@@ -224,7 +226,7 @@ export class PriceChart extends HTMLElement {
     if (this.#series === null || !this.#bars.isLoaded || this.#bars.symbol !== store.symbol || quote === undefined) return;
     const bar = this.#bars.grow(quote);
     if (bar === null) return;
-    this.#series.update(/** @type {any} */ (bar));
+    this.#series.update(/** @type {any} */ (drawnBar(bar, this.#flat)));
     this.#app.frames.request(this.#markEdges);
     const places = store.placesOf(store.symbol);
     if (places !== this.#places) {
@@ -357,7 +359,8 @@ export class PriceChart extends HTMLElement {
       rightPriceScale: { borderColor: line },
       timeScale: { borderColor: line },
     });
-    this.#volumeColours = { up: faint(up, VOLUME_OPACITY), down: faint(down, VOLUME_OPACITY) };
+    this.#volumeColours = { up: faint(up, VOLUME_OPACITY), down: faint(down, VOLUME_OPACITY), '': faint(muted, VOLUME_OPACITY) };
+    this.#flat = muted;
     if (this.#bars.bars.length > 0) this.#draw();
     this.#series?.applyOptions({ upColor: up, downColor: down, wickUpColor: up, wickDownColor: down, borderVisible: false });
     this.#drawLines();
