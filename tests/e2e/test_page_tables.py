@@ -55,6 +55,9 @@ def test_gain_and_return_are_in_view_at_every_width(filled: Trader, width: int) 
             assert text
             assert 0 <= left < right <= width, name
         assert row["ROE"][2].endswith("%")
+    box = filled.see("close-all").bounding_box()
+    assert box is not None
+    assert box["x"] + box["width"] <= width
     heads = filled.page.locator("#panel-open th:visible")
     assert heads.all_inner_texts() == (list(rows[0]) if is_table else [])
     # What there is no room for is told of a row that is pointed at.
