@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
+from functools import cache
 from typing import Annotated, get_args
 
 import msgspec
@@ -50,6 +51,27 @@ class MarketDataMessage(msgspec.Struct, frozen=True, omit_defaults=True):
 
 json_encoder = PlainEncoder("number")
 """The one encoder of public JSON: Decimal becomes a number with its exact digits, without an exponent."""
+
+SCHEMA_VERSION = 1
+"""Of the records of the public topics: one more whenever fields were added. docs/topics.md has the promise."""
+
+_VERSION_FIRST = b'{"schemaVersion":%d,' % SCHEMA_VERSION
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+def public_record(encoded: bytes) -> bytes:
+    """The value of a record of a public topic: a message as JSON (never an empty object), after its schema's version.
+
+    Whoever reads a topic here knows only the message: records of before there were versions are read alike.
+    """
+    return _VERSION_FIRST + encoded[1:]
+
+
+@cache
+def headers_of(kind: type[msgspec.Struct]) -> Headers:
+    """The headers of a message's record, for readers that choose before they decode."""
+    return (("content-type", b"application/json"), ("type", kind.__name__.encode()))
 
 
 def one_of(words: Iterable[str]) -> msgspec.Meta:

@@ -17,6 +17,7 @@ from exness_streams.api.api_view import ApiView
 from exness_streams.api.bodies import Request
 from exness_streams.api.errors import ApiError, unknown_asset
 from exness_streams.api.ports import Journal, TradingRules
+from exness_streams.api.request_ids import request_id_of
 from exness_streams.api.requests import Body, idempotency_of, read_body
 from exness_streams.domain.account import AccountRow, Position
 from exness_streams.domain.cell import Cell, Reply
@@ -91,7 +92,13 @@ class CommandDesk:
         self._process = uuid.uuid4().hex
         self._numbers = itertools.count()
 
-    def take(self, account_id: str, idempotency: IdempotencyKey | None, credential: str | None = None) -> Incoming:
+    def take(
+        self,
+        account_id: str,
+        idempotency: IdempotencyKey | None,
+        credential: str | None = None,
+        request_id: str | None = None,
+    ) -> Incoming:
         """Bring a request whose fields are all right to its cell, with a stamp of its own. 503 without the cell."""
         base = {
             **self.stamp(account_id, credential),
@@ -99,6 +106,7 @@ class CommandDesk:
             "quote_age_ms_max": self._rules.max_quote_age_ms,
             "limits": self._rules.limits(),
             "idempotency": idempotency,
+            "request_id": request_id,
         }
         return Incoming(self.accounts, self.accounts.cell_of(account_id), base)
 
@@ -155,7 +163,8 @@ class CommandView(ApiView, Generic[Asked]):
             if (settled := self._settled_before(request, account_id, body)) is not None:
                 return settled
             raise
-        incoming = self.desk.take(account_id, idempotency_of(request, body), caller_of(request).credential)
+        keyed, known_as = idempotency_of(request, body), request_id_of(request)
+        incoming = self.desk.take(account_id, keyed, caller_of(request).credential, known_as)
         if (repeat := incoming.repeat) is not None:
             return repeat
         command = self.command(asked, incoming)

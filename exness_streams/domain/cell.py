@@ -30,7 +30,7 @@ from exness_streams.domain.commands import (
     PlaceOrder,
     ResetAccount,
 )
-from exness_streams.domain.events import CloseReason, Event, PositionClosed
+from exness_streams.domain.events import Cause, CloseReason, Event, PositionClosed
 from exness_streams.domain.expiries import ExpiryIndex
 from exness_streams.domain.frames import DayFigures, PriceFrame, SymbolFrame
 from exness_streams.domain.funding import deposit, reset_account
@@ -74,6 +74,7 @@ class _Folding:
 
     def __init__(self, cell: Cell, offset: int, time_ms: int) -> None:
         self.offset, self.time_ms = offset, time_ms
+        self.caused_by: Cause = None
         self.events: list[Event] = []
         self._cell = cell
         self._touched: set[str] = set()
@@ -83,7 +84,7 @@ class _Folding:
         return self.later(0)
 
     def later(self, events: int) -> JournalPlace:
-        return JournalPlace(self._cell.partition, self.offset, len(self.events) + events, self.time_ms)
+        return JournalPlace(self._cell.partition, self.offset, len(self.events) + events, self.time_ms, self.caused_by)
 
     def row_of(self, account_id: str) -> AccountRow | None:
         """An account's row, None before its first record. ValueError when a record at or after this one made it."""
@@ -211,6 +212,7 @@ class Cell:
                 reply = self._fold_access(folding, record)
                 ended = identity.ended_by(reply.outcome, record.account_id)
             else:
+                folding.caused_by = record.request_id or msgspec.UNSET
                 reply = self._fold_command(folding, record)
             self._settle()
         self.next_offset = offset + 1
@@ -365,8 +367,6 @@ class Cell:
             else:
                 results.append(CloseResult(name, decided))
         return PositionsClosed(results)
-
-    # Entries
 
     def put(self, old: AccountRow, new: AccountRow, offset: int) -> None:
         """Take a changed row, made by the record at `offset`. The entry and the indexes follow with `_settle`."""

@@ -28,6 +28,7 @@ class CommandBase(msgspec.Struct, frozen=True, kw_only=True):
     starting_balance: USD, for an account that has no row yet.
     quote_age_ms_max: a quote older than this at time_ms fills nothing.
     credential: who acts, "session/<id>" or "key/<id>"; None for nobody in particular (identity.py).
+    request_id: of the request that it was, for the events; None in older journals.
     """
 
     command_id: str
@@ -38,6 +39,7 @@ class CommandBase(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     idempotency: IdempotencyKey | None = None
     credential: str | None = None
+    request_id: str | None = None
 
 
 class OpenPosition(CommandBase, frozen=True, kw_only=True, tag="OpenPosition"):

@@ -14,18 +14,21 @@ from exness_streams.domain.quotes import Side
 
 CloseReason = Literal["manual", "stop_loss", "take_profit", "liquidation"]
 CancelReason = Literal["client", "unfillable"]
+Cause = str | msgspec.UnsetType | None
 
 
 class EventBase(msgspec.Struct, frozen=True, kw_only=True, rename="camel", tag_field="type"):
     """event_id: `<partition>-<offset>-<n>` of the journal record. sequence: counts the account's events from 1.
 
-    timestamp: ms since the epoch, from the record that caused it.
+    timestamp: ms since the epoch, from the record that caused it. caused_by: the id (X-Request-Id) of the request that
+    caused it, null when the market or the time did; absent in records of releases before it was told.
     """
 
     event_id: str
     account_id: str
     sequence: int
     timestamp: int
+    caused_by: Cause = msgspec.UNSET
 
 
 class PositionEvent(EventBase, frozen=True, kw_only=True):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from exness_streams.domain import codec
 from exness_streams.domain.account import AccountRow
-from exness_streams.domain.codec import KeyedOutcome, Outcome, PositionsClosed
+from exness_streams.domain.codec import CloseResult, KeyedOutcome, Outcome, PositionsClosed
+from exness_streams.domain.events import EventBase
 from exness_streams.domain.rejections import Rejection, RejectionCode
 
 OUTCOMES_REMEMBERED = 10_000
@@ -32,7 +35,18 @@ class Outcomes:
         if oldest is not None:
             self._pending[codec.outcome_key(row.account_id, oldest.decode())] = None
         self._pending[slot] = key.encode()
-        self._pending[codec.outcome_key(row.account_id, key)] = codec.encode(outcome)
+        kept = KeyedOutcome(outcome.fingerprint, without_cause(outcome.outcome))
+        self._pending[codec.outcome_key(row.account_id, key)] = codec.encode(kept)
+
+
+def without_cause(outcome: Outcome) -> Outcome:
+    """As it is kept: the request's id decides nothing, so the entries are the same whatever a release knows of it."""
+    if isinstance(outcome, EventBase):
+        return msgspec.structs.replace(outcome, caused_by=msgspec.UNSET)
+    if isinstance(outcome, PositionsClosed):
+        kept = [CloseResult(one.position_id, without_cause(one.outcome)) for one in outcome.results]  # type: ignore[arg-type]
+        return PositionsClosed(kept)
+    return outcome
 
 
 def is_transient(outcome: Outcome) -> bool:

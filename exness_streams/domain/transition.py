@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from exness_streams.domain.account import AccountRow
-from exness_streams.domain.events import Event
+from exness_streams.domain.events import Cause, Event
 
 
 class Transition(NamedTuple):
@@ -16,12 +16,16 @@ class Transition(NamedTuple):
 
 
 class JournalPlace(NamedTuple):
-    """Where in the journal something happens: ids are made of it. nth: of the record's events, from 0."""
+    """Where in the journal something happens: ids are made of it. nth: of the record's events, from 0.
+
+    caused_by: the id of the request that did it; None when prices or the time did, unset when the record does not say.
+    """
 
     partition: int
     offset: int
     nth: int
     time_ms: int
+    caused_by: Cause = None
 
     @property
     def event_id(self) -> str:
@@ -42,4 +46,5 @@ class JournalPlace(NamedTuple):
             "account_id": row.account_id,
             "sequence": row.sequence + 1,
             "timestamp": self.time_ms,
+            "caused_by": self.caused_by,
         }

@@ -35,7 +35,7 @@ from exness_streams.engine.losses import (
     outcomes_expected,
 )
 from exness_streams.engine.work_metrics import WorkMetrics
-from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC
+from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, headers_of, public_record
 from exness_streams.transport.faults import CellReleased, LogFault
 from exness_streams.transport.interfaces import CellLog, LogRecord
 from exness_streams.transport.table import CellTable
@@ -327,9 +327,7 @@ class CellHost:
         return time.monotonic() - self._committed_at_s.get(cell.partition, 0.0) >= IDLE_COMMIT_S
 
     async def _commit(self, cell: Cell, lease: Lease, events: Sequence[Event]) -> None:
-        told = [
-            LogRecord(EVENTS_TOPIC, event.account_id.encode(), encoders["number"].encode(event)) for event in events
-        ]
+        told = [public_event(event) for event in events]
         entries = {**cell.pending, codec.META_KEY: codec.encode(cell.meta)}
         await self._commits.commit(lease, entries, told, cell.next_offset)
         cell.committed()
@@ -338,3 +336,9 @@ class CellHost:
         # Only now: what was folded and not committed is folded again, here or elsewhere.
         for event in events:
             self.counters.update(counts_of(event))
+
+
+def public_event(event: Event) -> LogRecord:
+    """An event as a record of its topic."""
+    key, value = event.account_id.encode(), public_record(encoders["number"].encode(event))
+    return LogRecord(EVENTS_TOPIC, key, value, headers=headers_of(type(event)))

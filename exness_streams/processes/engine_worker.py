@@ -23,7 +23,7 @@ from exness_streams.market_data.rest import BackpackRest
 from exness_streams.market_data.service import MarketDataService
 from exness_streams.market_data.source import claim_source, source_of
 from exness_streams.market_data.ticks import note_sequences
-from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder
+from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder, public_record
 from exness_streams.processes.bound import check_bound
 from exness_streams.processes.market_data_metrics import FeedCollector
 from exness_streams.processes.stopping import given_up, unless
@@ -132,7 +132,11 @@ class LogPublisher:
     def publish(self, message: MarketDataMessage) -> None:
         """Append one update. When the log has failed the app ends itself with the log's own words."""
         appended = self._transport.log.append(
-            MARKET_UPDATES_TOPIC, 0, message.symbol.encode(), json_encoder.encode(message), message.timestamp
+            MARKET_UPDATES_TOPIC,
+            0,
+            message.symbol.encode(),
+            public_record(json_encoder.encode(message)),
+            message.timestamp,
         )
         appended.add_done_callback(lambda done: done.cancelled() or done.exception())
 

@@ -24,7 +24,7 @@ from exness_streams.market_data.feed import BackpackFeed
 from exness_streams.market_data.service import MarketDataService
 from exness_streams.market_data.source import Source, check_topic, source_of
 from exness_streams.market_data.ticks import note_sequences, note_sources
-from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder
+from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, headers_of, json_encoder, public_record
 from exness_streams.processes.stopping import given_up
 from exness_streams.settings.kafka import KafkaSettings
 from exness_streams.transport.faults import LogFault, LogFenced
@@ -45,6 +45,7 @@ TAIL_TICKS = 10_000
 TAIL_S_MAX = 10.0
 RETRY_S = 2.0
 FAILED_LATELY_S = 60.0
+TICK_HEADERS = headers_of(MarketDataMessage)
 
 
 class KafkaPublisher:
@@ -62,8 +63,8 @@ class KafkaPublisher:
 
     def publish(self, message: MarketDataMessage) -> None:
         """Hand one update over; it goes out with whatever else waits."""
-        key, value = message.symbol.encode(), json_encoder.encode(message)
-        self._waiting.append(LogRecord(MARKET_UPDATES_TOPIC, key, value, 0, message.timestamp))
+        key, value = message.symbol.encode(), public_record(json_encoder.encode(message))
+        self._waiting.append(LogRecord(MARKET_UPDATES_TOPIC, key, value, 0, message.timestamp, TICK_HEADERS))
         self._woken.set()
 
     @property

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
+Headers = Sequence[tuple[str, bytes]]
+
 
 class LogRecord(NamedTuple):
     """A record to be written.
 
     value: None is a tombstone. partition: None means the committing cell's own. timestamp_ms: None means now.
+    headers: for consumers that are not ours, on Kafka; the embedded log, which nobody else reads, keeps none.
     """
 
     topic: str
@@ -17,6 +20,7 @@ class LogRecord(NamedTuple):
     value: bytes | None
     partition: int | None = None
     timestamp_ms: int | None = None
+    headers: Headers = ()
 
 
 class CellLog(Protocol):

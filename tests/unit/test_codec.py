@@ -63,6 +63,9 @@ def generic(kind: Any) -> st.SearchStrategy[Any]:
         return st.dictionaries(strategy_of(arguments[0]), strategy_of(arguments[1]), max_size=3)
     if origin is tuple:
         return st.lists(strategy_of(arguments[0]), max_size=3).map(tuple)
+    if msgspec.UnsetType in arguments:
+        given = [part for part in arguments if part is not msgspec.UnsetType]
+        return st.one_of(*(st.none() if part is type(None) else strategy_of(part) for part in given))
     if type(None) in arguments:
         return st.one_of(st.none(), *(strategy_of(part) for part in arguments if part is not type(None)))
     assert all(isinstance(part, str) for part in arguments), kind

@@ -11,14 +11,18 @@ from aiokafka import TopicPartition
 from aiokafka.errors import ProducerFenced
 from aiokafka.producer import message_accumulator
 
-from exness_streams.transport.interfaces import LogRecord
+from exness_streams.transport.interfaces import Headers, LogRecord
 from exness_streams.transport.kafka.batches import enqueue
 
 
 class Batch:
     """Takes every record."""
 
-    def append(self, *, timestamp: int, key: bytes | None, value: bytes | None) -> object:
+    def __init__(self, taken: list[Headers]) -> None:
+        self._taken = taken
+
+    def append(self, *, timestamp: int, key: bytes | None, value: bytes | None, headers: Headers) -> object:
+        self._taken.append(headers)
         return object()
 
     def close(self) -> None:
@@ -30,12 +34,13 @@ class Producer:
 
     def __init__(self) -> None:
         self.sent: list[asyncio.Future[Any]] = []
+        self.headers: list[Headers] = []
 
     async def partitions_for(self, topic: str) -> set[int]:
         return {0}
 
     def create_batch(self) -> Batch:
-        return Batch()
+        return Batch(self.headers)
 
     async def send_batch(self, batch: Batch, topic: str, *, partition: int) -> asyncio.Future[Any]:
         self.sent.append(asyncio.get_running_loop().create_future())
@@ -73,3 +78,10 @@ async def test_nor_does_a_batch_of_aiokafka_that_was_never_sent(complaints: list
     gc.collect()
     await asyncio.sleep(0)
     assert not complaints
+
+
+async def test_each_record_has_its_own_headers() -> None:
+    producer = Producer()
+    with_headers = LogRecord("events", b"key", b"value", headers=(("type", b"Deposited"),))
+    await enqueue(producer, [with_headers, LogRecord("events", b"key", b"value")], 0)
+    assert producer.headers == [(("type", b"Deposited"),), ()]
