@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 from functools import cache
-from typing import Annotated, get_args
+from typing import Annotated, NamedTuple, get_args
 
 import msgspec
 
@@ -21,6 +21,22 @@ from exness_streams.domain.quotes import Side
 MARKET_UPDATES_TOPIC = "backpack-market-updates"
 JOURNAL_TOPIC = "trading-journal"
 EVENTS_TOPIC = "trading-events"
+
+
+class Topics(NamedTuple):
+    """The topics of one platform by their names on the brokers: without a prefix, the names above."""
+
+    market_updates: str = MARKET_UPDATES_TOPIC
+    journal: str = JOURNAL_TOPIC
+    events: str = EVENTS_TOPIC
+
+    @classmethod
+    def of(cls, prefix: str) -> Topics:
+        """Those of the platform with this prefix."""
+        return cls(*(prefix + name for name in cls()))
+
+
+PLAIN_TOPICS = Topics()
 
 
 class MarketDataMessage(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -18,7 +18,6 @@ from exness_streams.api.chunked_answer import send_pieces
 from exness_streams.api.errors import ApiError, Handler
 from exness_streams.api.request_ids import REQUEST_ID, request_id_of
 from exness_streams.api.requests import refuse_long
-from exness_streams.messages import JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 
 if TYPE_CHECKING:
     from exness_streams.engine.engine import Engine
@@ -43,7 +42,6 @@ SESSIONS_PATH = "/api/auth/sessions"
 PASSING = frozenset({"NOT_READY", "REBALANCING"})
 """Refusals of requests that did nothing, and may be served in a moment."""
 
-_WHAT_MOVES = {JOURNAL_TOPIC: "the account is", MARKET_UPDATES_TOPIC: "the candles are"}
 _READING = ("GET", "HEAD")
 _REQUEST_HEADERS = ("Accept", "Authorization", "Content-Type", "Cookie", "Idempotency-Key", "Prefer", "X-Account")
 _ANSWER_HEADERS = (
@@ -108,10 +106,10 @@ class Forwarding:
         """A view that answers where the candles are kept, with the ticks' only partition; elsewhere it passes on."""
 
         async def answer(request: web.Request) -> web.StreamResponse:
-            owner = self.owners(MARKET_UPDATES_TOPIC).get(0)
+            owner = self.owners(self._engine.topics.market_updates).get(0)
             if owner is None or self.was_passed_on(request) or self._engine.candles.is_owned:
                 return await view(request)
-            return await self._forward(request, 0, owner, MARKET_UPDATES_TOPIC)
+            return await self._forward(request, 0, owner, self._engine.topics.market_updates)
 
         return answer
 
@@ -166,30 +164,33 @@ class Forwarding:
             return None
         return partition, owners[partition]
 
-    def owners(self, topic: str = JOURNAL_TOPIC) -> dict[int, str]:
+    def owners(self, topic: str | None = None) -> dict[int, str]:
         """The URLs of the other workers, by the partitions that they own; empty before the first assignment."""
-        app = self._engine.app
+        app, owned = self._engine.app, topic or self._engine.topics.journal
         own_url = str(app.conf.canonical_url).rstrip("/")
         workers = {str(url).rstrip("/"): topics for url, topics in app.router.external_topics_metadata().items()}
         return {
-            partition: url for url, topics in workers.items() if url != own_url for partition in topics.get(topic, ())
+            partition: url for url, topics in workers.items() if url != own_url for partition in topics.get(owned, ())
         }
 
     async def _forward(
-        self, request: web.Request, partition: int, owner: str, topic: str = JOURNAL_TOPIC
+        self, request: web.Request, partition: int, owner: str, topic: str | None = None
     ) -> web.StreamResponse:
+        topics = self._engine.topics
+        owned = topic or topics.journal
+        moving = "the candles are" if owned == topics.market_updates else "the account is"
         refuse_long(request)
         body = await request.read()
         if self._engine.app.should_stop:  # its client is closed before its server
             raise ApiError(503, "NOT_READY", "this worker is stopping: use another one")
         try:
-            return await self._while_owned(topic, partition, owner, self._ask(request, body, owner))
+            return await self._while_owned(owned, partition, owner, self._ask(request, body, owner))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             self.note(owner, error)
-            raise ApiError(503, "REBALANCING", f"{_WHAT_MOVES[topic]} moving to another worker") from None
+            raise ApiError(503, "REBALANCING", f"{moving} moving to another worker") from None
         except (aiohttp.ClientError, asyncio.TimeoutError, ConnectionError) as error:
             if request.method in _READING:
-                raise ApiError(503, "REBALANCING", f"{_WHAT_MOVES[topic]} at a worker that did not answer") from error
+                raise ApiError(503, "REBALANCING", f"{moving} at a worker that did not answer") from error
             raise ApiError(
                 504,
                 "OUTCOME_UNKNOWN",

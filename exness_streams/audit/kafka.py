@@ -38,7 +38,6 @@ from exness_streams.audit.embedded import (
 )
 from exness_streams.audit.replay import Replay, StateSearch, put
 from exness_streams.domain.codec import META_KEY
-from exness_streams.messages import JOURNAL_TOPIC
 from exness_streams.transport.faults import LogFault
 from exness_streams.transport.kafka.reader import KafkaReader, kafka_reader
 from exness_streams.transport.kafka.topics import KafkaCluster
@@ -72,7 +71,7 @@ async def audit_cluster(
 ) -> list[CellAudit]:
     """Audit every cell. LogFault when Kafka can't be read, ValueError when the journal can't be replayed."""
     async with kafka_reader(cluster) as reader:
-        auditor = _Auditor(reader, group, checkpoints_dir, on_progress, tell)
+        auditor = _Auditor(reader, cluster.topics.journal, group, checkpoints_dir, on_progress, tell)
         return [(await auditor.audit(partition))[0] for partition in range(await _cells(reader, cluster))]
 
 
@@ -89,7 +88,7 @@ async def checkpoint_cluster(
     """
     written: list[Header] = []
     async with kafka_reader(cluster) as reader:
-        auditor = _Auditor(reader, group, checkpoints_dir, on_progress, tell, from_newest=True)
+        auditor = _Auditor(reader, cluster.topics.journal, group, checkpoints_dir, on_progress, tell, from_newest=True)
         for partition in range(await _cells(reader, cluster)):
             found, replay = await auditor.audit(partition)
             if not found.is_clean:
@@ -100,17 +99,17 @@ async def checkpoint_cluster(
             written.append(
                 write_checkpoint(checkpoints_dir, partition, found.ended_at, replay.entries, replay.last_record)
             )
-            start, _ = await reader.bounds(JOURNAL_TOPIC, partition)
+            start, _ = await reader.bounds(cluster.topics.journal, partition)
             remove_left_behind(checkpoints_dir, partition, start, found.ended_at, tell)
     return written
 
 
 async def _cells(reader: KafkaReader, cluster: KafkaCluster) -> int:
-    count = await reader.partition_count(JOURNAL_TOPIC)
+    count = await reader.partition_count(cluster.topics.journal)
     if not count:
         raise LogFault(
-            f"there is no topic {JOURNAL_TOPIC} at {', '.join(cluster.addresses)}: start an engine worker once, "
-            "or correct KAFKA_BROKERS"
+            f"there is no topic {cluster.topics.journal} at {', '.join(cluster.addresses)}: start an engine worker "
+            "once, or correct KAFKA_BROKERS, EXNESS_TOPIC_PREFIX"
         )
     return count
 
@@ -119,6 +118,7 @@ class _Auditor:
     def __init__(
         self,
         reader: KafkaReader,
+        journal: str,
         group: str,
         checkpoints_dir: Path,
         on_progress: OnProgress,
@@ -127,6 +127,7 @@ class _Auditor:
         from_newest: bool = False,
     ) -> None:
         self._reader = reader
+        self._journal = journal
         self._group = group
         self._checkpoints_dir = checkpoints_dir
         self._on_progress = on_progress
@@ -156,12 +157,12 @@ class _Auditor:
         start, end = cut.journal_start, cut.folded_min
         if start or self._from_newest:
             for offset, _ in checkpoints_within(self._checkpoints_dir, partition, start + 1, end):
-                await self._reader.read(JOURNAL_TOPIC, partition, offset - 1, offset, take)
+                await self._reader.read(self._journal, partition, offset - 1, offset, take)
         return Reach(start, end, digests)
 
     async def _cut(self, partition: int) -> _Cut:
         reader, changelog = self._reader, changelog_of(self._group)
-        folded_min = await reader.group_offset(self._group, JOURNAL_TOPIC, partition) or 0
+        folded_min = await reader.group_offset(self._group, self._journal, partition) or 0
         entries: dict[bytes, bytes] = {}
         if await reader.partition_count(changelog) > partition:
             end = await reader.decided_end(changelog, partition)
@@ -172,7 +173,7 @@ class _Auditor:
                 return False
 
             await reader.read(changelog, partition, start, end, take)
-        journal_start, folded_max = await reader.bounds(JOURNAL_TOPIC, partition)
+        journal_start, folded_max = await reader.bounds(self._journal, partition)
         return _Cut(journal_start, folded_min, folded_max, entries)
 
     async def _replay(self, replay: Replay, cut: _Cut) -> int:
@@ -185,7 +186,7 @@ class _Auditor:
                 self._on_progress(record.offset - first, last - first)
             return False
 
-        await self._reader.read(JOURNAL_TOPIC, replay.partition, first, min(cut.folded_min, last), fold)
+        await self._reader.read(self._journal, replay.partition, first, min(cut.folded_min, last), fold)
         check_reached(replay, cut.folded_min)
         search = StateSearch(replay, {key: value for key, value in cut.entries.items() if key != META_KEY})
 
@@ -194,7 +195,7 @@ class _Auditor:
             return search.is_found
 
         if not search.is_found:
-            await self._reader.read(JOURNAL_TOPIC, replay.partition, cut.folded_min, last, look)
+            await self._reader.read(self._journal, replay.partition, cut.folded_min, last, look)
             search.rewind()
         self._on_progress(last - first, last - first)
         return search.offset
@@ -202,7 +203,7 @@ class _Auditor:
     async def _is_committed(self, partition: int, offset: int) -> bool:
         """Whether the group has committed an offset; what the changelog has already, it has in a moment."""
         deadline_s = time.monotonic() + SETTLE_S_MAX
-        while (await self._reader.group_offset(self._group, JOURNAL_TOPIC, partition) or 0) < offset:
+        while (await self._reader.group_offset(self._group, self._journal, partition) or 0) < offset:
             if time.monotonic() > deadline_s:
                 return False
             await asyncio.sleep(POLL_S)

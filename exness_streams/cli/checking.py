@@ -61,7 +61,7 @@ def _note(line: str) -> None:
 def _cluster(settings: KafkaSettings) -> Any:
     from exness_streams.transport.kafka.topics import KafkaCluster
 
-    return KafkaCluster(settings.kafka_brokers, settings.security().credentials())
+    return KafkaCluster(settings.kafka_brokers, settings.security().credentials(), settings.topics)
 
 
 @click.command(cls=Command)
@@ -74,12 +74,15 @@ def audit(kafka: bool, data_dir: Path | None) -> None:
     from exness_streams.engine.engine import APP_ID
     from exness_streams.processes.run import run_loop
     from exness_streams.settings.kafka import KafkaSettings
+    from exness_streams.settings.topic_prefix import check_prefix
 
     settings = _settings(kafka, data_dir)
     checkpoints = settings.checkpoints_dir
     with _replaying() as on_progress:
         if isinstance(settings, KafkaSettings):
-            audits = run_loop(audit_cluster(_cluster(settings), APP_ID, checkpoints, on_progress, _note))
+            check_prefix(settings.data_dir, settings.topic_prefix)
+            group = settings.named(APP_ID)
+            audits = run_loop(audit_cluster(_cluster(settings), group, checkpoints, on_progress, _note))
         else:
             audits = audit_all(settings.log_dir, settings.tables_dir, checkpoints, APP_ID, on_progress, _note)
     for cell in audits:
@@ -106,12 +109,15 @@ def checkpoint(kafka: bool, data_dir: Path | None) -> None:
     from exness_streams.engine.engine import APP_ID
     from exness_streams.processes.run import run_loop
     from exness_streams.settings.kafka import KafkaSettings
+    from exness_streams.settings.topic_prefix import check_prefix
 
     settings = _settings(kafka, data_dir)
     checkpoints = settings.checkpoints_dir
     with _replaying() as on_progress:
         if isinstance(settings, KafkaSettings):
-            headers = run_loop(checkpoint_cluster(_cluster(settings), APP_ID, checkpoints, on_progress, _note))
+            check_prefix(settings.data_dir, settings.topic_prefix)
+            group = settings.named(APP_ID)
+            headers = run_loop(checkpoint_cluster(_cluster(settings), group, checkpoints, on_progress, _note))
         else:
             try:
                 headers = checkpoint_all(settings.log_dir, settings.tables_dir, checkpoints, APP_ID, on_progress, _note)

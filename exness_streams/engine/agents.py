@@ -15,7 +15,6 @@ from exness_streams.engine.history import HistoryHost
 from exness_streams.engine.loading import Loading
 from exness_streams.engine.stalls import StallWatch, standings
 from exness_streams.engine.table_watch import watch_tables
-from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 from exness_streams.settings.kafka import KafkaSettings
 
 log = logging.getLogger(__name__)
@@ -39,12 +38,12 @@ def _topic(app: EngineApp, name: str, partitions: int, retention_s: float | None
 def add_agents(engine: Engine) -> None:
     """Declare the topics and add the agents; what they work with is the engine's."""
     app, cells, table = engine.app, engine.cells, engine.table
-    partitions = engine.settings.partitions
+    partitions, topics = engine.settings.partitions, engine.topics
     # On the embedded log the journal is trimmed by checkpoints (audit/checkpoints.py), not by age.
     on_kafka = isinstance(engine.settings, KafkaSettings)
-    journal = _topic(app, JOURNAL_TOPIC, partitions, JOURNAL_ON_KAFKA_S if on_kafka else None)
-    ticks = _topic(app, MARKET_UPDATES_TOPIC, 1, DAY_S)
-    events = _topic(app, EVENTS_TOPIC, partitions, None)
+    journal = _topic(app, topics.journal, partitions, JOURNAL_ON_KAFKA_S if on_kafka else None)
+    ticks = _topic(app, topics.market_updates, 1, DAY_S)
+    events = _topic(app, topics.events, partitions, None)
 
     @app.agent(journal, name="trading", isolated_partitions=True)  # type: ignore[untyped-decorator]
     async def trading(stream: Any) -> None:
@@ -54,7 +53,7 @@ def add_agents(engine: Engine) -> None:
             await manual.ack(event)
 
     async def drop_cells(_: Any, revoked: set[TP], **__: Any) -> None:
-        gone = {tp.partition for tp in revoked if tp.topic == JOURNAL_TOPIC}
+        gone = {tp.partition for tp in revoked if tp.topic == topics.journal}
         cells.drop(gone)
         engine.gateway.abandon(gone)
 
@@ -82,8 +81,10 @@ def _add_market_agent(app: EngineApp, framer: Framer, candles: CandleHost, ticks
         except Exception as error:
             await app.crash(error)
 
+    topic = ticks.get_topic_name()
+
     async def drop_ticks(_: Any, revoked: set[TP], **__: Any) -> None:
-        if any(tp.topic == MARKET_UPDATES_TOPIC for tp in revoked):
+        if any(tp.topic == topic for tp in revoked):
             framer.drop()
             candles.drop()
 
@@ -105,7 +106,9 @@ def _add_history_agent(app: EngineApp, histories: HistoryHost, events: Any) -> N
         except Exception as error:
             await app.crash(error)
 
+    topic = events.get_topic_name()
+
     async def drop_histories(_: Any, revoked: set[TP], **__: Any) -> None:
-        histories.drop({tp.partition for tp in revoked if tp.topic == EVENTS_TOPIC})
+        histories.drop({tp.partition for tp in revoked if tp.topic == topic})
 
     app.on_partitions_revoked.connect(drop_histories, weak=False)

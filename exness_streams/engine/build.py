@@ -21,9 +21,9 @@ from exness_streams.engine.gateway import Gateway
 from exness_streams.engine.history import HistoryHost
 from exness_streams.engine.losses import check_kept
 from exness_streams.engine.work_metrics import EngineMetrics
-from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 from exness_streams.settings.kafka import KafkaSettings
 from exness_streams.settings.platform import Settings
+from exness_streams.settings.topic_prefix import claim_prefix
 from exness_streams.transport.agent import Agent
 from exness_streams.transport.faults import Misconfigured, TableFault
 from exness_streams.transport.faust_environment import NO_ENVIRONMENT, ignored_variables
@@ -53,7 +53,11 @@ def build_engine(settings: Settings, metrics: EngineMetrics | None = None) -> En
     if ignored := ignored_variables():
         log.warning("ignored environment variables of Faust: %s", ", ".join(ignored))
     on = _kafka_settings(settings) if isinstance(settings, KafkaSettings) else _embedded_settings(settings)
-    app = EngineApp(APP_ID, **{**NO_ENVIRONMENT, **_faust_settings(settings), **on})
+    if isinstance(settings, KafkaSettings):
+        claim_prefix(settings.data_dir, settings.topic_prefix)
+    topics = settings.topics
+    app = EngineApp(settings.named(APP_ID), **{**NO_ENVIRONMENT, **_faust_settings(settings), **on})
+    app.named_topics = topics
     app.metrics = metrics.accounts
     if not isinstance(settings, KafkaSettings):
         clear_the_way(Path(app.conf.tabledir), beneath=settings.tables_dir)
@@ -67,21 +71,21 @@ def build_engine(settings: Settings, metrics: EngineMetrics | None = None) -> En
     )
 
     async def append(partition: int, account_id: str, value: bytes) -> asyncio.Future[object]:
-        sent = await app.producer.send(JOURNAL_TOPIC, account_id.encode(), value, partition, None, None)
+        sent = await app.producer.send(topics.journal, account_id.encode(), value, partition, None, None)
         durable: asyncio.Future[object] = asyncio.ensure_future(sent)
         return durable
 
     gateway = Gateway(append)
-    logs = {topic: app.transport.cell_log(topic) for topic in (JOURNAL_TOPIC, MARKET_UPDATES_TOPIC, EVENTS_TOPIC)}
-    cells = CellHost(table, logs[JOURNAL_TOPIC], gateway.on_reply, metrics=metrics.accounts)
+    logs = {topic: app.transport.cell_log(topic) for topic in topics}
+    cells = CellHost(table, logs[topics.journal], gateway.on_reply, topics=topics, metrics=metrics.accounts)
     catalogue = settings.catalogue()
-    frame_log = app.transport.frame_log(MARKET_UPDATES_TOPIC)
+    frame_log = app.transport.frame_log(topics.market_updates)
     symbols = [terms.symbol for terms in catalogue]
     kept_candles, kept_history = _small_table(app, "candles", 1), _small_table(app, "history", settings.partitions)
-    candles = CandleHost(kept_candles, logs[MARKET_UPDATES_TOPIC], symbols, metrics=metrics.candles)
+    candles = CandleHost(kept_candles, logs[topics.market_updates], symbols, metrics=metrics.candles)
     cells_count, pace_ms = settings.partitions, settings.frame_pace_ms
-    framer = Framer(frame_log, cells_count, pace_ms, catalogue, candles, metrics=metrics.candles)
-    history = HistoryHost(kept_history, logs[EVENTS_TOPIC], metrics=metrics.history)
+    framer = Framer(frame_log, cells_count, pace_ms, catalogue, candles, topics=topics, metrics=metrics.candles)
+    history = HistoryHost(kept_history, logs[topics.events], topic=topics.events, metrics=metrics.history)
 
     async def before_stop(answer_s_max: float) -> None:
         await gateway.close(answer_s_max)

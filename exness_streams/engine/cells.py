@@ -35,7 +35,7 @@ from exness_streams.engine.losses import (
     outcomes_expected,
 )
 from exness_streams.engine.work_metrics import WorkMetrics
-from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, headers_of, public_record
+from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, PLAIN_TOPICS, Topics, headers_of, public_record
 from exness_streams.transport.faults import CellReleased, LogFault
 from exness_streams.transport.interfaces import CellLog, LogRecord
 from exness_streams.transport.table import CellTable
@@ -86,13 +86,20 @@ class CellHost:
     """Every cell that this process owns."""
 
     def __init__(
-        self, table: CellTable, cell_log: CellLog, on_reply: OnReply, *, metrics: WorkMetrics | None = None
+        self,
+        table: CellTable,
+        cell_log: CellLog,
+        on_reply: OnReply,
+        *,
+        topics: Topics = PLAIN_TOPICS,
+        metrics: WorkMetrics | None = None,
     ) -> None:
         metrics = metrics or WorkMetrics()
         self.table = table
         self._cell_log = cell_log
         self._commits = TableCommits(table, cell_log, metrics)
         self._on_reply = on_reply
+        self._topics = topics
         self._cells: dict[int, Cell] = {}
         self._leases: dict[int, Lease] = {}
         self._ready_at: dict[int, int] = {}
@@ -121,7 +128,7 @@ class CellHost:
         log.warning(
             "the committed offset of partition %d of %s was %s, but its table stands at %d: going on from there",
             partition,
-            JOURNAL_TOPIC,
+            self._topics.journal,
             "gone" if committed is None else committed,
             meta.next_offset,
         )
@@ -327,7 +334,7 @@ class CellHost:
         return time.monotonic() - self._committed_at_s.get(cell.partition, 0.0) >= IDLE_COMMIT_S
 
     async def _commit(self, cell: Cell, lease: Lease, events: Sequence[Event]) -> None:
-        told = [public_event(event) for event in events]
+        told = [public_event(event, self._topics.events) for event in events]
         entries = {**cell.pending, codec.META_KEY: codec.encode(cell.meta)}
         await self._commits.commit(lease, entries, told, cell.next_offset)
         cell.committed()
@@ -338,7 +345,7 @@ class CellHost:
             self.counters.update(counts_of(event))
 
 
-def public_event(event: Event) -> LogRecord:
+def public_event(event: Event, topic: str = EVENTS_TOPIC) -> LogRecord:
     """An event as a record of its topic."""
     key, value = event.account_id.encode(), public_record(encoders["number"].encode(event))
-    return LogRecord(EVENTS_TOPIC, key, value, headers=headers_of(type(event)))
+    return LogRecord(topic, key, value, headers=headers_of(type(event)))

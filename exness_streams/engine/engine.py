@@ -16,7 +16,7 @@ from exness_streams.engine.framer import Framer
 from exness_streams.engine.gateway import Gateway
 from exness_streams.engine.history import HistoryHost
 from exness_streams.engine.work_metrics import WorkMetrics
-from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
+from exness_streams.messages import PLAIN_TOPICS, Topics
 from exness_streams.settings.kafka import KafkaSettings
 from exness_streams.settings.platform import Settings
 from exness_streams.transport.faults import LogFault
@@ -31,11 +31,24 @@ STOP_ANSWER_S_MAX = 1.0
 class EngineApp(faust.App):  # type: ignore[misc]
     """A Faust app whose agents commit through the cells' own transactions (transport/batching.py)."""
 
-    batched_topics = frozenset({JOURNAL_TOPIC, MARKET_UPDATES_TOPIC, EVENTS_TOPIC})
-    self_committed_topics = batched_topics
+    named_topics = PLAIN_TOPICS
+    """The inputs; set before anything starts, when they are named otherwise."""
+
+    @property
+    def topics_of_one_partition(self) -> tuple[str, ...]:
+        """Whatever the settings say (transport/kafka/topics.py)."""
+        return (self.named_topics.market_updates, f"{self.conf.id}-candles-changelog")
+
+    @property
+    def batched_topics(self) -> Topics:
+        return self.named_topics
 
     metrics = WorkMetrics()
     before_stop: Callable[[float], Awaitable[None]] | None = None
+
+    @property
+    def self_committed_topics(self) -> Topics:
+        return self.named_topics
 
     def on_rebalance_start(self) -> None:
         """Faust's."""
@@ -72,6 +85,11 @@ class Engine:
     """Why the journal is not trimmed although it should be; empty when it is."""
 
     @property
+    def topics(self) -> Topics:
+        """The platform's topics."""
+        return self.settings.topics
+
+    @property
     def is_shared(self) -> bool:
         """Whether other workers may have accounts, too."""
         return isinstance(self.settings, KafkaSettings)
@@ -100,5 +118,5 @@ class Engine:
 
     def partition_of(self, account_id: str) -> int:
         """The cell of an account."""
-        partition: int = self.app.transport.key_partition(JOURNAL_TOPIC, account_id.encode())
+        partition: int = self.app.transport.key_partition(self.topics.journal, account_id.encode())
         return partition

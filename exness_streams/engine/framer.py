@@ -18,7 +18,7 @@ from exness_streams.domain.quotes import Quote, bounded_ms, sequence_bound
 from exness_streams.domain.ticks import TickFault
 from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.market_data.ticks import TickRecord, read_tick
-from exness_streams.messages import JOURNAL_TOPIC, MARKET_UPDATES_TOPIC, MarketDataMessage
+from exness_streams.messages import MARKET_UPDATES_TOPIC, PLAIN_TOPICS, MarketDataMessage, Topics
 from exness_streams.transport.interfaces import FrameLog, LogRecord
 
 log = logging.getLogger(__name__)
@@ -86,10 +86,12 @@ class Framer:
         catalogue: Catalogue | None = None,
         candles: Candles | None = None,
         *,
+        topics: Topics = PLAIN_TOPICS,
         metrics: WorkMetrics | None = None,
         clock_ms: Callable[[], int] = epoch_ms,
     ) -> None:
         self._frame_log = frame_log
+        self._topics = topics
         self._candles = NoCandles() if candles is None else candles
         self._cells = range(cells)
         self._pace_s = pace_ms / 1000
@@ -138,7 +140,7 @@ class Framer:
         next_offset = batch[-1].offset + 1
         if frames:
             encoded = [codec.encode(frame) for frame in frames]
-            written = [LogRecord(JOURNAL_TOPIC, None, value, cell) for value in encoded for cell in self._cells]
+            written = [LogRecord(self._topics.journal, None, value, cell) for value in encoded for cell in self._cells]
             await self._frame_log.append(written, partition, next_offset)
             self.counters["frames"] += len(frames)
         if self._builder is builder:
@@ -188,7 +190,7 @@ class Framer:
             log.warning(
                 "tick %d of %s %s (%s); further ones are only counted",
                 record.offset,
-                MARKET_UPDATES_TOPIC,
+                self._topics.market_updates,
                 what,
                 fault.value,
             )
@@ -201,7 +203,7 @@ class Framer:
                 "tick %d of %s has a time in the future by this machine's clock and is taken as of now; further "
                 "ones are only counted",
                 record.offset,
-                MARKET_UPDATES_TOPIC,
+                self._topics.market_updates,
             )
         self.counters["ahead"] += 1
 

@@ -76,10 +76,17 @@ class HistoryHost:
     """The histories of the accounts that this process owns."""
 
     def __init__(
-        self, table: CellTable, cell_log: CellLog, *, metrics: WorkMetrics | None = None, pace_s: float = PACE_S
+        self,
+        table: CellTable,
+        cell_log: CellLog,
+        *,
+        topic: str = EVENTS_TOPIC,
+        metrics: WorkMetrics | None = None,
+        pace_s: float = PACE_S,
     ) -> None:
         metrics = metrics or WorkMetrics()
         self.table = table
+        self._topic = topic
         self._cell_log = cell_log
         self._commits = TableCommits(table, cell_log, metrics)
         self._pace_s = pace_s
@@ -128,9 +135,9 @@ class HistoryHost:
         where = f"partition {partition} of {self.table.changelog_name} {lost}"
         if events_start > 0:
             raise HistoryFault(
-                f"{where}; it can't be built anew, since {EVENTS_TOPIC} begins at {events_start}. {RESTORE}"
+                f"{where}; it can't be built anew, since {self._topic} begins at {events_start}. {RESTORE}"
             )
-        log.warning("%s: its histories are built anew from %s, and not shown until then", where, EVENTS_TOPIC)
+        log.warning("%s: its histories are built anew from %s, and not shown until then", where, self._topic)
         meta = meta_of(self.table, partition)
         rebuilt_to = max(committed, 0 if meta is None else meta.rebuilt_to)
         # A crash in the middle leaves the offset above what the Meta says: then this begins again.
@@ -146,12 +153,12 @@ class HistoryHost:
         committed = self._cell_log.committed(partition)
         if committed is not None and committed > events_end:
             raise HistoryFault(
-                f"partition {partition} of {EVENTS_TOPIC} ends at {events_end}, but histories were built from it up to "
+                f"partition {partition} of {self._topic} ends at {events_end}, but histories were built from it up to "
                 f"{committed}: the topic was recreated or cut. {RESTORE}"
             )
         if committed is not None and committed < events_start:
             raise HistoryFault(
-                f"partition {partition} of {EVENTS_TOPIC} begins at {events_start}, but the next event needed is "
+                f"partition {partition} of {self._topic} begins at {events_start}, but the next event needed is "
                 f"{committed}: {events_start - committed} offsets are gone. {RESTORE}"
             )
         next_offset = events_start if committed is None else committed
@@ -263,7 +270,7 @@ class HistoryHost:
         owned.add(part)
 
     def _fold_event(self, owned: HistoryPartition, record: ReadRecord, part: Slice) -> None:
-        where = f"record {record.offset} of partition {owned.number} of {EVENTS_TOPIC}"
+        where = f"record {record.offset} of partition {owned.number} of {self._topic}"
         try:
             if record.value is None:
                 raise ValueError("it has no value")
@@ -332,7 +339,7 @@ class HistoryHost:
     def _owned(self, partition: int) -> HistoryPartition:
         owned = self._partitions.get(partition)
         if owned is None:
-            raise NotOwned(f"partition {partition} of {EVENTS_TOPIC} is not this worker's")
+            raise NotOwned(f"partition {partition} of {self._topic} is not this worker's")
         if not owned.is_whole:
             raise NotWhole(f"histories of partition {partition} are being built anew")
         return owned

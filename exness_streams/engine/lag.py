@@ -9,7 +9,6 @@ from typing import NamedTuple
 from faust.types import TP
 
 from exness_streams.engine.engine import Engine
-from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 from exness_streams.transport.faults import LogFault
 
 
@@ -27,7 +26,7 @@ def journal_lags(engine: Engine) -> Iterator[JournalLag]:
         # A scrape may come while a cell is being taken or given up: then there is nothing to say of it.
         with suppress(LogFault):
             known = engine.cells.progress(partition)
-            end = max(known.journal_end, engine.app.consumer.highwater(TP(JOURNAL_TOPIC, partition)))
+            end = max(known.journal_end, engine.app.consumer.highwater(TP(engine.topics.journal, partition)))
             yield JournalLag(partition, max(0, end - known.committed), max(0, end - known.next_offset))
 
 
@@ -38,7 +37,7 @@ def tick_lags(engine: Engine) -> Iterator[tuple[int, int]]:
     """
     for partition, next_offset in list(engine.framer.next_offsets.items()):
         with suppress(LogFault):
-            end = engine.app.consumer.highwater(TP(MARKET_UPDATES_TOPIC, partition))
+            end = engine.app.consumer.highwater(TP(engine.topics.market_updates, partition))
             yield partition, max(0, end - next_offset)
 
 
@@ -49,5 +48,5 @@ def event_lags(engine: Engine) -> Iterator[tuple[int, int]]:
     """
     for partition, next_offset, known_end in engine.history.progress():
         with suppress(LogFault):
-            end = max(known_end, engine.app.consumer.highwater(TP(EVENTS_TOPIC, partition)))
+            end = max(known_end, engine.app.consumer.highwater(TP(engine.topics.events, partition)))
             yield partition, max(0, end - next_offset)

@@ -20,7 +20,6 @@ from exness_streams.engine.candles import CandleHost
 from exness_streams.engine.cells import CellHost, TableLacks
 from exness_streams.engine.history import HistoryFault, HistoryHost
 from exness_streams.engine.losses import RESTORE
-from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 from exness_streams.transport.faults import CellReleased, LogFault, TableDamaged
 from exness_streams.transport.table import TOO_OLD, CellTable
 from exness_streams.transport.table_store import one_line
@@ -87,9 +86,9 @@ class Loading:
 
     async def _load(self, generation: int) -> None:
         app, cells, history, candles = self._app, self._cells, self._history, self._candles
-        journals = await _bounds(app, JOURNAL_TOPIC, cells.table)
-        told = await _bounds(app, EVENTS_TOPIC, history.table)
-        ticked = await _bounds(app, MARKET_UPDATES_TOPIC, candles.table)
+        journals = await _bounds(app, app.named_topics.journal, cells.table)
+        told = await _bounds(app, app.named_topics.events, history.table)
+        ticked = await _bounds(app, app.named_topics.market_updates, candles.table)
         self._check_current(generation)
         for table in (cells.table, history.table, candles.table):
             _check_told_all(table)

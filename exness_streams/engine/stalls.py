@@ -20,7 +20,6 @@ from faust.types import TP
 from exness_streams.engine.engine import Engine
 from exness_streams.engine.history import NotOwned
 from exness_streams.engine.lag import event_lags, journal_lags, tick_lags
-from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 from exness_streams.transport.faults import LogFault
 
 log = logging.getLogger(__name__)
@@ -42,23 +41,24 @@ def standings(engine: Engine) -> Iterator[Standing]:
     """One for each partition of the inputs that is worked on here."""
     for topic, partition, moved, behind in _progress(engine):
         is_waiting = engine.app.consumer.is_waiting(TP(topic, partition))
-        if topic == EVENTS_TOPIC:
+        if topic == engine.topics.events:
             is_waiting |= engine.history.uncommitted(partition) > 0  # they were taken, and wait for the log
         yield Standing(topic, partition, moved, behind, is_waiting)
 
 
 def _progress(engine: Engine) -> Iterator[tuple[str, int, tuple[int, ...], int]]:
+    topics = engine.topics
     for lag in journal_lags(engine):
         with suppress(LogFault, KeyError):  # given up a moment ago
             known = engine.cells.progress(lag.partition)
-            yield JOURNAL_TOPIC, lag.partition, (known.next_offset, known.committed), lag.unfolded or lag.uncommitted
+            yield topics.journal, lag.partition, (known.next_offset, known.committed), lag.unfolded or lag.uncommitted
     events = dict(event_lags(engine))
     for partition, next_offset, _ in engine.history.progress():
-        yield EVENTS_TOPIC, partition, (next_offset,), events.get(partition, 0)
+        yield topics.events, partition, (next_offset,), events.get(partition, 0)
     with suppress(NotOwned):
         owned = engine.candles.owned
         behind = dict(tick_lags(engine)).get(owned.partition, 0)
-        yield MARKET_UPDATES_TOPIC, owned.partition, (owned.next_offset,), behind
+        yield topics.market_updates, owned.partition, (owned.next_offset,), behind
 
 
 @dataclass

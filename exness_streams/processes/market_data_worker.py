@@ -27,6 +27,7 @@ from exness_streams.market_data.ticks import note_sequences, note_sources
 from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, headers_of, json_encoder, public_record
 from exness_streams.processes.stopping import given_up
 from exness_streams.settings.kafka import KafkaSettings
+from exness_streams.settings.topic_prefix import claim_prefix
 from exness_streams.transport.faults import LogFault, LogFenced
 from exness_streams.transport.faust_environment import NO_ENVIRONMENT
 from exness_streams.transport.faust_mends import refuse_other_faust
@@ -51,11 +52,12 @@ TICK_HEADERS = headers_of(MarketDataMessage)
 class KafkaPublisher:
     """Publishes market updates in batches, one transaction each. For one leader at a time."""
 
-    def __init__(self, cluster: KafkaCluster, source: Source, metrics: WorkMetrics) -> None:
+    def __init__(self, cluster: KafkaCluster, source: Source, metrics: WorkMetrics, group: str = APP_ID) -> None:
         self._cluster = cluster
+        self._topic = cluster.topics.market_updates
         self._source = source
         # A cell log with one cell: its fence is what makes this process the only publisher.
-        self._log = KafkaCellLog(cluster, MARKET_UPDATES_TOPIC, APP_ID)
+        self._log = KafkaCellLog(cluster, self._topic, group)
         self._waiting: list[LogRecord] = []
         self._woken = asyncio.Event()
         self._published = 0
@@ -64,7 +66,7 @@ class KafkaPublisher:
     def publish(self, message: MarketDataMessage) -> None:
         """Hand one update over; it goes out with whatever else waits."""
         key, value = message.symbol.encode(), public_record(json_encoder.encode(message))
-        self._waiting.append(LogRecord(MARKET_UPDATES_TOPIC, key, value, 0, message.timestamp, TICK_HEADERS))
+        self._waiting.append(LogRecord(self._topic, key, value, 0, message.timestamp, TICK_HEADERS))
         self._woken.set()
 
     @property
@@ -108,7 +110,7 @@ async def _newest_sequences(cluster: KafkaCluster, sources: Counter[str]) -> dic
     newest: dict[str, int] = {}
     try:
         await consumer.start()
-        tp = TopicPartition(MARKET_UPDATES_TOPIC, 0)
+        tp = TopicPartition(cluster.topics.market_updates, 0)
         consumer.assign([tp])
         begin, end = (await consumer.beginning_offsets([tp]))[tp], (await consumer.end_offsets([tp]))[tp]
         consumer.seek(tp, max(begin, end - TAIL_TICKS))
@@ -132,10 +134,11 @@ class MarketDataWorker:
         refuse_other_faust()
         self.settings = settings
         credentials = settings.security().credentials()
-        self.cluster = KafkaCluster(settings.kafka_brokers, credentials)
+        self.cluster = KafkaCluster(settings.kafka_brokers, credentials, settings.topics)
+        claim_prefix(settings.data_dir, settings.topic_prefix)
         settings.tables_dir.mkdir(parents=True, exist_ok=True)
         self.app: Any = faust.App(
-            APP_ID,
+            settings.named(APP_ID),
             **NO_ENVIRONMENT,
             broker=settings.broker_url,
             broker_credentials=credentials,
@@ -153,7 +156,7 @@ class MarketDataWorker:
         )
         self.feed = BackpackFeed(settings.backpack_ws_url, settings.instruments)
         self.source = source_of(settings.backpack_ws_url)
-        self.publisher = KafkaPublisher(self.cluster, self.source, metrics or WorkMetrics())
+        self.publisher = KafkaPublisher(self.cluster, self.source, metrics or WorkMetrics(), settings.named(APP_ID))
         self.service = MarketDataService(self.feed, self.publisher, self.source)
         self.leads = asyncio.Event()
         self.joined = asyncio.Event()
@@ -172,7 +175,13 @@ class MarketDataWorker:
 
     async def declare(self) -> None:
         """Make the topic when it is missing. LogFault when there is another one, OtherSource when it is another's."""
-        topic = KafkaTopic(MARKET_UPDATES_TOPIC, 1, self.settings.replication_factor, retention_ms=DAY_MS)
+        topic = KafkaTopic(
+            self.cluster.topics.market_updates,
+            1,
+            self.settings.replication_factor,
+            retention_ms=DAY_MS,
+            is_one_by_design=True,
+        )
         await declare_topics(self.cluster, [topic])
         # Before it leads: that would fence the one that ingests the right prices.
         sources: Counter[str] = Counter()

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import NoDecode
 
+from exness_streams.messages import Topics
 from exness_streams.settings.platform import Settings, read_settings
 from exness_streams.transport.kafka.security import KafkaSecurity
 
@@ -27,6 +28,7 @@ class KafkaSettings(Settings):
         description="a comma-separated list of host:port",
     )
     partitions: int = Field(8, ge=1, le=256, description="a whole number from 1 to 256")
+    topic_prefix: str = Field("", description="at most 64 letters, digits, dots, underscores or hyphens")
     replication_factor: int = Field(1, ge=1, le=10, description="a whole number from 1 to 10")
     standby_replicas: int = Field(1, ge=0, le=10, description="a whole number from 0 to 10")
     worker_id: str = Field("", description="1 to 64 letters, digits, dots, underscores or hyphens")
@@ -61,6 +63,13 @@ class KafkaSettings(Settings):
             raise ValueError("not a name")
         return value
 
+    @field_validator("topic_prefix")
+    @classmethod
+    def _check_prefix(cls, value: str) -> str:
+        if value and not _WORKER.fullmatch(value):
+            raise ValueError("not a part of a name")
+        return value
+
     @field_validator("advertised_url")
     @classmethod
     def _check_advertised(cls, value: str) -> str:
@@ -87,6 +96,15 @@ class KafkaSettings(Settings):
     def tables_dir(self) -> Path:
         """Faust's data directory; each worker has its own."""
         return self.data_dir.absolute() / "workers" / self.worker_name
+
+    @property
+    def topics(self) -> Topics:
+        """The platform's topics."""
+        return Topics.of(self.topic_prefix)
+
+    def named(self, app_id: str) -> str:
+        """An app's id: its consumer group, changelogs and transactional ids begin with it."""
+        return self.topic_prefix + app_id
 
     @property
     def broker_url(self) -> str:

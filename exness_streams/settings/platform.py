@@ -19,6 +19,7 @@ from exness_streams.domain.hosts import is_loopback
 from exness_streams.domain.instruments import Catalogue, Limits, Terms, is_symbol
 from exness_streams.domain.money import DECIMAL_COMMA, has_decimal_comma
 from exness_streams.domain.outside_text import without_secrets
+from exness_streams.messages import Topics
 from exness_streams.settings.access import AccessSettings
 from exness_streams.settings.prefix import PREFIX
 from exness_streams.settings.terms import (
@@ -214,6 +215,15 @@ class Settings(AccessSettings):
     def own_hosts(self) -> tuple[str, ...]:
         """Hosts that requests may name, besides those of the loopback."""
         return (self.host, *self.allowed_hosts)
+
+    @property
+    def topics(self) -> Topics:
+        """The platform's topics."""
+        return Topics()
+
+    def named(self, app_id: str) -> str:
+        """An app's id, as its log knows it."""
+        return app_id
 
     @property
     def log_dir(self) -> Path:

@@ -13,7 +13,7 @@ from guards import guard
 
 from exness_streams.api.errors import ApiError, error_middleware
 from exness_streams.api.forwarding import Forwarding
-from exness_streams.messages import JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
+from exness_streams.messages import JOURNAL_TOPIC, MARKET_UPDATES_TOPIC, PLAIN_TOPICS
 
 
 @asynccontextmanager
@@ -64,6 +64,7 @@ async def worker(
             ),
             candles=SimpleNamespace(is_owned=keeps_candles),
             is_shared=True,
+            topics=PLAIN_TOPICS,
             cells=SimpleNamespace(cell=lambda partition: "cell" if partition in owned else None),
             partition_of=lambda account_id: int(account_id[-1]),
         )

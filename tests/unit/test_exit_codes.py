@@ -12,7 +12,7 @@ from exness_streams.processes.exit_codes import exit_code_of
 from exness_streams.transport.embedded.log import EmbeddedLog
 from exness_streams.transport.faults import LogFault, LogFenced, LogFull, LogLocked, Misconfigured
 from exness_streams.transport.kafka.security import KafkaSecurity
-from exness_streams.transport.kafka.topics import KafkaTopic, KafkaUnreachable, _check
+from exness_streams.transport.kafka.topics import KafkaCluster, KafkaTopic, KafkaUnreachable, _check
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_code_of_what_failed(failed: BaseException, code: int) -> None:
 )
 def test_a_topic_that_is_another(partitions: int, replication: list[int], policy: str) -> None:
     with pytest.raises(Misconfigured):
-        _check(KafkaTopic("journal", partitions), replication, policy)
+        _check(KafkaCluster(("localhost:9092",)), KafkaTopic("journal", partitions), replication, policy)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from faust.types import TP
 
 from exness_streams.engine.loading import Loading
-from exness_streams.messages import JOURNAL_TOPIC
+from exness_streams.messages import JOURNAL_TOPIC, PLAIN_TOPICS
 
 
 class Table:
@@ -51,6 +51,7 @@ class App:
     def __init__(self) -> None:
         self.consumer_generation_id = 1
         self.should_stop = False
+        self.named_topics = PLAIN_TOPICS
         self.crashed_with: BaseException | None = None
         self.recovery = SimpleNamespace(is_current=True)
         self.tables = SimpleNamespace(recovery=self.recovery)

@@ -49,7 +49,9 @@ def _fill(producer: Any, records: Sequence[LogRecord], indexes: Sequence[int], b
     for index in indexes[begun:]:
         record = records[index]
         timestamp_ms = record.timestamp_ms if record.timestamp_ms is not None else now_ms
-        appended = batch.append(timestamp=timestamp_ms, key=record.key, value=record.value, headers=record.headers)
+        appended = batch.append(
+            timestamp=timestamp_ms, key=record.key, value=record.value, headers=list(record.headers)
+        )
         if appended is None:
             break
         count += 1

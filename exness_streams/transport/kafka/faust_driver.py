@@ -265,7 +265,8 @@ class Transport(driver.Transport):  # type: ignore[misc]
         # Faust's own takes an existing topic as it is, whatever its partitions.
         given = retention or int((config or {}).get("retention.ms", -1))
         retention_ms = given if given > 0 else None
-        await self.declare(KafkaTopic(topic, partitions, int(replication), bool(compacting), retention_ms))
+        by_design = topic in getattr(self.app, "topics_of_one_partition", ())
+        await self.declare(KafkaTopic(topic, partitions, int(replication), bool(compacting), retention_ms, by_design))
 
     async def close(self) -> None:
         """Give all cells up, and stop the frames' producers."""

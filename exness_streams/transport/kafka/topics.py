@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from async_timeout import timeout
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 
+from exness_streams.messages import PLAIN_TOPICS, Topics
 from exness_streams.transport.faults import LogFault, Misconfigured
 
 CONNECT_S_MAX = 15.0
@@ -26,15 +27,21 @@ class KafkaUnreachable(LogFault):
 
 @dataclass(frozen=True, slots=True)
 class KafkaCluster:
-    """Where the brokers are ("host:port", ...), and Faust's credentials for them."""
+    """Where the brokers are ("host:port", ...), Faust's credentials for them, and the platform's topics there."""
 
     addresses: tuple[str, ...]
     credentials: Any = None
+    topics: Topics = PLAIN_TOPICS
 
     @property
     def client_settings(self) -> dict[str, Any]:
         """What every aiokafka client of this cluster is made with."""
         return {"bootstrap_servers": list(self.addresses), **credentials_to_aiokafka_auth(self.credentials)}
+
+    def tool(self, name: str, arguments: str) -> str:
+        """A command with one of Kafka's own tools for this cluster, as an operator types it."""
+        secured = "" if self.credentials is None else " --command-config client.properties"
+        return f"{name} --bootstrap-server {','.join(self.addresses)}{secured} {arguments}"
 
     def unreachable(self, error: BaseException) -> KafkaUnreachable:
         """The fault when connecting failed."""
@@ -61,13 +68,17 @@ class KafkaCluster:
 
 @dataclass(frozen=True, slots=True)
 class KafkaTopic:
-    """A topic as it is wanted. retention_ms: None keeps records for ever (or until they are compacted)."""
+    """A topic as it is wanted. retention_ms: None keeps records for ever (or until they are compacted).
+
+    is_one_by_design: its one partition is no matter of settings.
+    """
 
     name: str
     partitions: int
     replication_factor: int = 1
     compact: bool = False
     retention_ms: int | None = None
+    is_one_by_design: bool = False
 
     @property
     def cleanup_policy(self) -> str:
@@ -100,7 +111,7 @@ async def declare_topics(cluster: KafkaCluster, wanted: Sequence[KafkaTopic]) ->
         except (KafkaError, OSError) as error:
             raise LogFault(f"Kafka's topics can't be declared: {error}") from error
     for topic in wanted:
-        _check(topic, found[topic.name], policies[topic.name])
+        _check(cluster, topic, found[topic.name], policies[topic.name])
 
 
 async def _describe(admin: Any) -> dict[str, list[int]]:
@@ -152,20 +163,37 @@ async def _cleanup_policies(admin: Any, names: Sequence[str]) -> Mapping[str, st
     return policies
 
 
-def _check(wanted: KafkaTopic, replication: Sequence[int], policy: str) -> None:
+def _check(cluster: KafkaCluster, wanted: KafkaTopic, replication: Sequence[int], policy: str) -> None:
     if len(replication) != wanted.partitions:
-        raise Misconfigured(
-            f"topic {wanted.name} has {len(replication)} partitions, not {wanted.partitions}: their number is fixed "
-            f"once data exists. Set it back to {len(replication)}, or start with other topics"
-        )
+        raise Misconfigured(_other_partitions(cluster, wanted, len(replication)))
     differing = next((count for count in replication if count != wanted.replication_factor), None)
     if differing is not None:
         raise Misconfigured(
             f"topic {wanted.name} has replication factor {differing}, not {wanted.replication_factor}: set "
-            f"EXNESS_REPLICATION_FACTOR to {differing}, or reassign the topic's replicas"
+            f"EXNESS_REPLICATION_FACTOR={differing}, or give the topic other replicas (kafka-reassign-partitions.sh)"
         )
     if policy != wanted.cleanup_policy:
+        alter = f"--alter --entity-type topics --entity-name {wanted.name}"
+        correct = cluster.tool("kafka-configs.sh", f"{alter} --add-config cleanup.policy={wanted.cleanup_policy}")
         raise Misconfigured(
-            f"topic {wanted.name} has cleanup.policy {policy}, not {wanted.cleanup_policy}: correct it on the "
-            f"brokers (kafka-configs --alter), or records that are needed will be deleted"
+            f"topic {wanted.name} has cleanup.policy {policy}, not {wanted.cleanup_policy}, so records that are needed "
+            f"will be deleted. Correct it and start again: {correct}"
         )
+
+
+def _other_partitions(cluster: KafkaCluster, wanted: KafkaTopic, found: int) -> str:
+    """What is wrong, and each way out with what it costs."""
+    has = f"topic {wanted.name} has {found} partition{'s' if found > 1 else ''}"
+    delete = cluster.tool("kafka-topics.sh", f"--delete --topic {wanted.name}")
+    others = (
+        "set EXNESS_TOPIC_PREFIX, such as EXNESS_TOPIC_PREFIX=exness-, and this platform makes topics of its own; or "
+        f"delete it with all that it holds, and start again, which makes it as it has to be: {delete}"
+    )
+    if wanted.is_one_by_design:
+        return (
+            f"{has}, and must have 1: it was made by hand, or by a broker that makes topics by itself. Either {others}"
+        )
+    return (
+        f"{has}, not {wanted.partitions} (EXNESS_PARTITIONS), and the number is fixed once data exists. If it is this "
+        f"platform's, set EXNESS_PARTITIONS={found}. If it is not, either {others}"
+    )
