@@ -15,6 +15,7 @@ from exness_streams.api.access.rate_metrics import RateCollector
 from exness_streams.api.accounts import Accounts
 from exness_streams.api.aiohttp_mends import refuse_other_aiohttp
 from exness_streams.api.api_view import Way, here, mount
+from exness_streams.api.asyncapi.document import AsyncApiView
 from exness_streams.api.commands import CommandDesk
 from exness_streams.api.connection_metrics import ConnectionCollector
 from exness_streams.api.door import Door
@@ -94,6 +95,7 @@ def add_public_views(engine: Engine, registry: CollectorRegistry) -> None:
     if (apart := metrics_port_of(settings, registry)) is not None:
         app.web.beside.append(apart)
     mount(app, "/api/v1/openapi.json", here, OpenApiView, settings.scheme)
+    mount(app, "/api/v1/asyncapi.json", here, AsyncApiView, settings.topics, settings.scheme)
     mount(app, "/api/v1/markets", here, MarketsView, engine.catalogue, engine.cells, engine, settings)
 
 

@@ -104,6 +104,15 @@ _PUBLIC = (
     ),
     RouteText(
         method="GET",
+        path="/api/v1/asyncapi.json",
+        name="getAsyncApi",
+        tag="service",
+        summary="The AsyncAPI 3 document: the messages of /ws and of the public topics",
+        answers={200: dict[str, Any]},
+        for_account=False,
+    ),
+    RouteText(
+        method="GET",
         path="/api/v1/markets",
         name="getMarkets",
         tag="markets",

@@ -43,6 +43,7 @@ def banner(*, can_mail: bool) -> web.Response:
                 "candles": "GET /api/v1/candles",
                 "stream": "GET /ws",
                 "openapi": "GET /api/v1/openapi.json",
+                "asyncapi": "GET /api/v1/asyncapi.json",
                 "live": "GET /livez",
                 "ready": "GET /readyz",
                 "metrics": "GET /metrics",
