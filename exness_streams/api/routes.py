@@ -75,6 +75,7 @@ def add_routes(engine: Engine, metrics: WorkerMetrics) -> None:
     streams.mount(web_app)
     page = Page(level, engine.settings.max_quote_age_ms)
     web_app.router.add_get(FILES_PATH, page.file)
+    web_app.router.add_get("/docs", page.about_api)
     Root(page, partial(banner, can_mail=bool(engine.settings.smtp_host)), streams.connect_root).mount(web_app)
     add_public_views(engine, registry)
     add_market_views(engine, forwarding.to_market_owner)

@@ -186,7 +186,7 @@ def _say_what_runs(settings: Settings, simulator: BackpackSimulator | None, cons
     feed = f"simulated prices (seed {simulator.seed})" if simulator else without_secrets(settings.backpack_ws_url)
     console.print(f"[bold green]Exness Streams {__version__} is running[/]")
     console.print(f"  page     {url}", soft_wrap=True)
-    console.print(f"  API      {url}/api/v1/state", soft_wrap=True)
+    console.print(f"  API      {url}/api/v1/state (to read and try: {url}/docs)", soft_wrap=True)
     console.print(f"  feed     {feed} for {', '.join(settings.instruments)}", soft_wrap=True)
     console.print(f"  data     {settings.data_dir.absolute()} (embedded log; survives restarts)", soft_wrap=True)
     if settings.auth == "required":

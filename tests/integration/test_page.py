@@ -16,6 +16,7 @@ from yarl import URL
 
 from exness_streams.api.errors import error_middleware
 from exness_streams.api.views.page import (
+    API_VIEWER,
     CHART_LIBRARY,
     FILES_PATH,
     SECURITY_HEADERS,
@@ -54,6 +55,7 @@ async def client(page: Page) -> AsyncIterator[Client]:
     web_app = app.web.web_app
     web_app.middlewares.append(error_middleware)
     web_app.router.add_get(FILES_PATH, page.file)
+    web_app.router.add_get("/docs", page.about_api)
     Root(page, banner, stream).mount(web_app)
     async with TestClient(TestServer(web_app)) as client:
         yield client
@@ -71,6 +73,7 @@ def small_site(directory: Path) -> Path:
     (directory / "js").mkdir()
     (directory / "js" / "main.js").write_text("export {};\n")
     (directory / "notes.py").write_text("private\n")
+    (directory / "docs.html").write_text('<a href="{{base}}/x">')
     (directory / "index.html").write_text('<meta name="page-settings" content="{{settings}}"><a href="{{base}}/x">')
     return directory
 
@@ -108,13 +111,16 @@ async def test_the_page_is_filled_in(client: Client, page: Page) -> None:
     assert settings["maxQuoteAgeMs"] == 5_000
 
 
-async def test_all_that_the_page_names_is_there_and_of_its_kind(client: Client) -> None:
-    document = await (await client.get("/", headers={"Accept": BROWSER})).text()
-    named = re.findall(r'(?:href|src)="(/[^"]*)"', document)
-    assert len(named) > 5
-    kinds = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+@pytest.mark.parametrize("at", ["/", "/docs"])
+async def test_all_that_the_page_names_is_there_and_of_its_kind(client: Client, page: Page, at: str) -> None:
+    document = await (await client.get(at, headers={"Accept": BROWSER})).text()
+    assert "{{" not in document
+    named = [path for path in re.findall(r'(?:href|src)="(/[^"]*)"', document) if not path.startswith("/api/")]
+    named = [path for path in named if "/vendor/" not in path or API_VIEWER in page.files]
+    assert len(named) > 4
+    kinds = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", "": "text/html"}
     for path in named:
-        response = await client.get(path)
+        response = await client.get(path, headers={"Accept": BROWSER})
         assert (response.status, response.content_type) == (200, kinds[Path(path).suffix]), path
 
 
@@ -140,8 +146,23 @@ async def test_every_answer_is_guarded(client: Client, path: str) -> None:
     assert "http" not in policy
 
 
-def test_nothing_is_inline_and_no_other_origin_is_asked() -> None:
-    document = (WEB_DIR / "index.html").read_text("utf-8")
+async def test_the_page_of_the_api_has_a_policy_of_its_own(client: Client) -> None:
+    """Its viewer needs icons from its style sheet and HTML of its own; scripts and styles only from files, as ever."""
+    response = await client.get("/docs")
+    policy = response.headers["Content-Security-Policy"]
+    trading = (await client.get("/", headers={"Accept": BROWSER})).headers["Content-Security-Policy"]
+    assert SECURITY_HEADERS.keys() <= response.headers.keys()
+    for rule in ("default-src 'none'", "script-src 'self';", "style-src 'self';", "connect-src 'self';"):
+        assert rule in policy
+        assert rule in trading
+    assert "unsafe" not in policy
+    assert "data:" not in trading
+    assert "require-trusted-types-for 'script'" in trading
+
+
+@pytest.mark.parametrize("name", ["index.html", "docs.html"])
+def test_nothing_is_inline_and_no_other_origin_is_asked(name: str) -> None:
+    document = (WEB_DIR / name).read_text("utf-8")
     assert not re.search(r"<script(?![^>]*\bsrc=)", document)
     assert not re.search(r"<style|\sstyle=|\son[a-z]+=", document)
     loaded = re.findall(r'<(?:script|link|img)[^>]*(?:src|href)="([^"]*)"', document)

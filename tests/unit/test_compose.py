@@ -146,7 +146,13 @@ def test_an_image_without_the_chart_is_not_built(damage: str, tmp_path: Path) ->
     package = tmp_path / "exness_streams"
     (package / "web" / "vendor").mkdir(parents=True)
     (package / "__init__.py").touch()
-    for name in ("lightweight-charts.standalone.production.mjs", "lightweight-charts.LICENSE.txt"):
+    for name in (
+        "lightweight-charts.standalone.production.mjs",
+        "lightweight-charts.LICENSE.txt",
+        "swagger-ui-bundle.js",
+        "swagger-ui.css",
+        "swagger-ui.LICENSE.txt",
+    ):
         if damage != "missing":
             (package / "web" / "vendor" / name).write_text("" if damage == "empty" else "code")
     ended = subprocess.run(

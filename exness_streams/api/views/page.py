@@ -1,4 +1,4 @@
-"""The trading page: `/` for a browser, and its files, held in memory and served as they were built.
+"""The trading page (`/` for a browser), the API's own page (`/docs`) and their files, in memory as they were built.
 
 Its files are named after what all of them contain (`/web/<digest>/…`), so a browser keeps them for good and still
 never mixes two releases.
@@ -24,10 +24,11 @@ log = logging.getLogger(__name__)
 
 WEB_DIR = Path(__file__).parents[2] / "web"
 CHART_LIBRARY = "vendor/lightweight-charts.standalone.production.mjs"
+API_VIEWER = "vendor/swagger-ui-bundle.js"
 
 FILES_PATH = "/web/{tail:.+}"
 
-_INDEX = "index.html"
+_INDEX, _DOCS = "index.html", "docs.html"
 _PREFIX = re.compile(r"([0-9a-f]{16})/(.+)")
 _TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -40,20 +41,21 @@ _TYPES = {
 
 _YEAR_S = 365 * 86_400
 
-CONTENT_SECURITY_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self'",
-        "connect-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-        "require-trusted-types-for 'script'",
-        "trusted-types 'none'",
-    )
+_POLICY = (
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self'",
+    "connect-src 'self'",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
 )
+CONTENT_SECURITY_POLICY = "; ".join((*_POLICY, "require-trusted-types-for 'script'", "trusted-types 'none'"))
+
+DOCS_POLICY = "; ".join(_POLICY).replace("img-src 'self'", "img-src 'self' data:")
+"""The viewer of /docs has icons in its style sheet, and makes sanitized HTML of descriptions, which are our own words.
+It may neither evaluate text nor bring scripts or styles in line; the trading page's policy stays what it is."""
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
@@ -88,7 +90,7 @@ class Page:
 
     def __init__(self, margin_call_level: Decimal, quote_age_ms_max: int, web_dir: Path = WEB_DIR) -> None:
         self.files = _read_files(web_dir)
-        self.digest = _digest_of(self.files.values(), (web_dir / _INDEX).read_bytes())
+        self.digest = _digest_of(self.files.values(), *((web_dir / name).read_bytes() for name in (_INDEX, _DOCS)))
         settings = PageSettings(
             base=f"/web/{self.digest}",
             has_chart=CHART_LIBRARY in self.files,
@@ -99,6 +101,16 @@ class Page:
             log.warning("the page has no chart: install Node.js with npm, then install this package again")
         filled = _fill((web_dir / _INDEX).read_text("utf-8"), settings)
         self.index = StaticFile(filled, "text/html; charset=utf-8", _etag(filled))
+        about = _fill((web_dir / _DOCS).read_text("utf-8"), settings)
+        self.docs = StaticFile(about, "text/html; charset=utf-8", _etag(about))
+        if API_VIEWER not in self.files:
+            log.warning("/docs can try no requests: install Node.js with npm, then install this package again")
+
+    async def about_api(self, request: web.Request) -> web.Response:
+        """GET /docs"""
+        answer = _answer(request, self.docs, "no-cache")
+        answer.headers["Content-Security-Policy"] = DOCS_POLICY
+        return answer
 
     async def file(self, request: web.Request) -> web.Response:
         """GET /web/…"""
@@ -163,8 +175,8 @@ def _read_files(web_dir: Path) -> dict[str, StaticFile]:
     return files
 
 
-def _digest_of(files: Iterable[StaticFile], index: bytes) -> str:
-    digest = hashlib.sha256(index)
+def _digest_of(files: Iterable[StaticFile], *pages: bytes) -> str:
+    digest = hashlib.sha256(b"".join(pages))
     for file in files:
         digest.update(file.etag.encode())
     return digest.hexdigest()[:16]
