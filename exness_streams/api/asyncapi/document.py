@@ -47,7 +47,7 @@ SINCE_LATER = ("schemaVersion", "causedBy", "source")
 """Records of earlier releases, which stay in the topics, lack them."""
 
 _NUMBER_IN_TEXT = r"^-?[0-9]+(\.[0-9]+)?$"
-_KAFKA, _WEBSOCKETS = {"bindingVersion": "0.4.0"}, {"bindingVersion": "0.1.0"}
+_KAFKA = {"bindingVersion": "0.5.0"}
 _ABOUT = """\
 What the platform tells as it happens: a WebSocket for one account and the market, and two Kafka topics for programs.
 
@@ -87,7 +87,7 @@ def asyncapi_document(topics: Topics = PLAIN_TOPICS) -> Schema:
     """The whole document, JSON types only."""
     channels = {
         "stream": _channel("stream", "/ws", "platform", map(_name, ON_THE_STREAM))
-        | {"bindings": {"ws": {"method": "GET", "query": _QUERY, **_WEBSOCKETS}}},
+        | {"bindings": {"ws": {"method": "GET", "query": _QUERY}}},
         "marketUpdates": _topic("marketUpdates", topics.market_updates, [MarketDataMessage]),
         "accountEvents": _topic("accountEvents", topics.events, EVENTS),
     }
