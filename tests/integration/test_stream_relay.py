@@ -28,7 +28,7 @@ from exness_streams.api.stream import relay as stream_relay
 from exness_streams.api.stream.hub import DISPLACED, StreamHub
 from exness_streams.api.stream.view import StreamViews
 from exness_streams.domain.instruments import Catalogue
-from exness_streams.messages import JOURNAL_TOPIC
+from exness_streams.messages import JOURNAL_TOPIC, PLAIN_TOPICS
 from exness_streams.settings.access import AccessSettings
 
 GIVE_UP_S = 30.0
@@ -85,6 +85,7 @@ async def worker(owner_url: str | None, **limits: int) -> AsyncIterator[Worker]:
         cells=SimpleNamespace(cell=lambda partition: None, quotes={}),
         partition_of=lambda account_id: int(account_id[-1]),
         is_shared=True,
+        topics=PLAIN_TOPICS,
         feed_status=lambda: {"status": "unknown"},
     )
 

@@ -26,16 +26,7 @@ from exness_streams.messages import (
 )
 
 EVENTS: tuple[type[msgspec.Struct], ...] = get_args(Event)
-OF_THE_STREAM: tuple[type[msgspec.Struct], ...] = (
-    stream.ConnectionMessage,
-    StateMessage,
-    *EVENTS,
-    stream.MarketDataUpdate,
-    stream.FeedMessage,
-    stream.HeartbeatMessage,
-    stream.PongMessage,
-    stream.StreamErrorMessage,
-)
+OF_THE_STREAM: tuple[type[msgspec.Struct], ...] = (*stream.StreamMessage.__subclasses__(), StateMessage, *EVENTS)
 
 ON_THE_STREAM: tuple[type[msgspec.Struct], ...] = (*OF_THE_STREAM, stream.ClientFrame)
 ON_TOPICS: tuple[type[msgspec.Struct], ...] = (MarketDataMessage, *EVENTS)
