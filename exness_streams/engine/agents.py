@@ -81,10 +81,8 @@ def _add_market_agent(app: EngineApp, framer: Framer, candles: CandleHost, ticks
         except Exception as error:
             await app.crash(error)
 
-    topic = ticks.get_topic_name()
-
     async def drop_ticks(_: Any, revoked: set[TP], **__: Any) -> None:
-        if any(tp.topic == topic for tp in revoked):
+        if any(tp.topic == app.named_topics.market_updates for tp in revoked):
             framer.drop()
             candles.drop()
 
@@ -106,9 +104,7 @@ def _add_history_agent(app: EngineApp, histories: HistoryHost, events: Any) -> N
         except Exception as error:
             await app.crash(error)
 
-    topic = events.get_topic_name()
-
     async def drop_histories(_: Any, revoked: set[TP], **__: Any) -> None:
-        histories.drop({tp.partition for tp in revoked if tp.topic == topic})
+        histories.drop({tp.partition for tp in revoked if tp.topic == app.named_topics.events})
 
     app.on_partitions_revoked.connect(drop_histories, weak=False)

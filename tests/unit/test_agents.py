@@ -11,7 +11,7 @@ from faust.types import TP
 
 from exness_streams.engine.agents import add_agents
 from exness_streams.engine.engine import Engine
-from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
+from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC, PLAIN_TOPICS
 
 
 class Signal:
@@ -55,12 +55,15 @@ class Parts:
             agent=lambda topic, **options: lambda handler: handler,
             task=lambda task: task,
             on_partitions_revoked=self.revoked,
+            named_topics=PLAIN_TOPICS,
         )
         parts: dict[str, Any] = dict.fromkeys(Engine.__dataclass_fields__)
         parts |= {"app": app, "cells": self.cells, "gateway": self.gateway, "framer": self.framer}
         parts |= {"candles": self.candles, "history": self.history}
         parts["table"] = SimpleNamespace(on_recover=lambda load: None, lineage=None)
-        parts["settings"] = SimpleNamespace(partitions=8, checkpoints_dir=None, stalled_after_s=1.0)
+        parts["settings"] = SimpleNamespace(
+            partitions=8, checkpoints_dir=None, stalled_after_s=1.0, topics=PLAIN_TOPICS
+        )
         add_agents(Engine(**parts))
 
     def dropped(self) -> dict[str, set[int]]:
