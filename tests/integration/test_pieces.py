@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from event_loop import at_rest
 from forwarding_worker import serving, worker
 
 from exness_streams.api.chunked_answer import BrokenOff, send_pieces
@@ -51,15 +52,6 @@ class Owner:
         return app
 
 
-async def still(owner: Owner) -> int:
-    """How many pieces were sent once no more are."""
-    before = -1
-    while before != owner.sent:
-        before = owner.sent
-        await asyncio.sleep(0.3)
-    return before
-
-
 @asynccontextmanager
 async def client_of(owner: Owner, *, forwarded: bool = True, **options: Any) -> AsyncIterator[Callable[[], Any]]:
     """What asks the owner, through another worker or directly."""
@@ -87,7 +79,7 @@ async def test_a_client_that_does_not_read_holds_the_pieces_back(forwarded: bool
     owner = Owner(PIECES_MAX)
     async with client_of(owner, forwarded=forwarded) as get, get() as answer:
         assert await answer.content.readexactly(5) == b"xxxxx"
-        assert await still(owner) < PIECES_MAX
+        assert await at_rest(lambda: owner.sent) < PIECES_MAX
         answer.close()
 
 
@@ -118,6 +110,6 @@ async def test_a_client_that_takes_nothing_is_given_up(monkeypatch: pytest.Monke
     monkeypatch.setattr("exness_streams.api.chunked_answer.WRITE_S_MAX", 0.2)
     owner = Owner(PIECES_MAX)
     async with client_of(owner, forwarded=False) as get, get() as answer:
-        await still(owner)
+        await at_rest(lambda: owner.sent)
         with pytest.raises(aiohttp.ClientError):
             await asyncio.wait_for(answer.read(), GIVE_UP_S)

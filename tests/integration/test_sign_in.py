@@ -14,7 +14,7 @@ import aiohttp
 import jwt
 import pytest
 from mail_server import Mailbox, parts_of
-from platform_harness import CLOSE, OPEN, STATE, PlatformThread, Reply
+from platform_harness import CLOSE, OPEN, STATE, PlatformThread, Reply, until
 
 from exness_streams.api.access.guard import FORWARDED
 
@@ -443,10 +443,20 @@ def test_a_key_that_can_t_be_made(anna: Client, body: dict[str, Any], field: str
 
 
 def test_a_key_ends_at_its_time(anna: Client) -> None:
-    key = anna.key("trade", expiresAt=int(time.time() * 1000) + 1_000)
-    assert key.get(STATE).status == 200
-    time.sleep(1.1)
-    assert (key.get(STATE).status, key.post(OPEN, ORDER).status) == (401, 401)
+    expires_at_ms = int(time.time() * 1000) + 3_000
+    key = anna.key("trade", expiresAt=expires_at_ms)
+    seen: list[tuple[int, float]] = []
+
+    def is_over() -> bool:
+        asked_at_ms = time.time() * 1000
+        seen.append((key.get(STATE).status, asked_at_ms))
+        return seen[-1][0] == 401
+
+    until(is_over)
+    assert time.time() * 1000 >= expires_at_ms, "it ended before its time"
+    assert {status for status, _ in seen[:-1]} <= {200}
+    assert all(asked_at_ms < expires_at_ms for _, asked_at_ms in seen[:-1]), "it lived on"
+    assert key.post(OPEN, ORDER).status == 401
 
 
 def test_operators_read_every_account_and_change_none(

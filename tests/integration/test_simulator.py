@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -86,10 +87,15 @@ async def test_a_spot_market_has_no_mark_price_and_an_unknown_symbol_gets_neithe
     async with (
         serving() as simulator,
         client(simulator, "markPrice.SOL_USDC", "ticker.GONE_USDC", "depth.SOL_USDC") as connection,
+        client(simulator, "ticker.SOL_USDC", "bookTicker.SOL_USDC", "trade.SOL_USDC") as other,
     ):
-        await until(lambda: len(simulator.subscriptions) == 3)
-        # A request that is answered shows that the silence before it was one.
-        await asyncio.sleep(0.2)
+        await until(lambda: len(simulator.subscriptions) == 6)
+        # Another client hears of several rounds of every kind; a request that is answered shows that the silence before
+        # it was one.
+        left = Counter({"ticker": 3, "bookTicker": 3, "trade": 3})
+        while left.total() > 0:
+            kind = (await frame(other))["data"]["e"]
+            left[kind] = max(0, left[kind] - 1)
         await connection.send("?")
         assert await frame(connection) == json.loads(PARSE_ERROR)
 

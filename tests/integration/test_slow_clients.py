@@ -195,7 +195,11 @@ async def test_a_stream_is_not_idle() -> None:
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
         )
         assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
-        await asyncio.sleep(4 * SOON_S)
+        for _ in range(4):  # others came, did nothing, and were sent away meanwhile
+            idle_reader, idle_writer = await asyncio.open_connection("127.0.0.1", port)
+            assert await said(idle_reader) == b""
+            idle_writer.close()
+            await idle_writer.wait_closed()
         writer.write(b"\x81\x82\0\0\0\0hi")
         assert await asyncio.wait_for(reader.readexactly(4), GIVE_UP_S) == b"\x81\x02hi"
         assert len(connections) == 1

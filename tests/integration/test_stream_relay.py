@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import WSMsgType, web
+from event_loop import at_rest
 from forwarding_worker import serving
 from guards import API_KEY, guard, signed
 from trading_samples import terms
@@ -26,6 +27,7 @@ from exness_streams.api.forwarding import Forwarding
 from exness_streams.api.stream import reader as stream_reader
 from exness_streams.api.stream import relay as stream_relay
 from exness_streams.api.stream.hub import DISPLACED, StreamHub
+from exness_streams.api.stream.reader import BEHIND_BYTES
 from exness_streams.api.stream.view import StreamViews
 from exness_streams.domain.instruments import Catalogue
 from exness_streams.messages import JOURNAL_TOPIC, PLAIN_TOPICS
@@ -255,11 +257,8 @@ async def test_a_slow_reader_slows_the_owner_down_and_loses_nothing() -> None:
         await response.close(code=1013, message=b"enough")
 
     async with relayed(serve) as (_, there), connected(f"{there.url}/ws?account=a3") as socket:
-        before = -1
-        while before != sent:
-            before = sent
-            await asyncio.sleep(0.5)
-        assert sent < total, "what nobody reads was taken from the owner all the same"
+        await until(lambda: sent == total or any(reader.unread_bytes > BEHIND_BYTES for reader in there.hub._all))
+        assert await at_rest(lambda: sent) < total, "what nobody reads was taken from the owner all the same"
         for number in range(total):
             assert int((await socket.receive(GIVE_UP_S)).data) == number
         assert await goodbye(socket) == (1013, "enough")

@@ -163,3 +163,15 @@ test('of another account nothing is heard of the one before', (context) => {
   context.mock.timers.tick(60_000);
   assert.equal(opened.length, 2);
 });
+
+test('after a connection that worked the pauses begin anew', (context) => {
+  const { socket } = setUp(context);
+  socket.use('ws://a');
+  for (let turn = 0; turn < 8; turn += 1) {
+    opened.at(-1)?.onclose({ code: 1006 });
+    context.mock.timers.tick(16_000);
+  }
+  opened.at(-1)?.onmessage(state);
+  opened.at(-1)?.onclose({ code: 1006 });
+  assert.ok((socket.retryInMs ?? Infinity) <= 500, `${socket.retryInMs} ms`);
+});

@@ -208,3 +208,11 @@ test('the clock is the server\'s, however wrong this machine\'s is', (context) =
     context.mock.timers.reset();
   }
 });
+
+test('an order of a snapshot is on its side, and holds its margin and fee', () => {
+  const { store } = setUp();
+  const order = { orderId: 'o', market: 'SOL_USDC', kind: 'limit', price: '160', quantity: '1', margin: '500', leverage: '3', reservedMargin: '502.5', stopLoss: null, takeProfit: null, expiresAt: null, timestamp: 4 };
+  store.takeSnapshot(snapshot(3, { orders: [{ ...order, side: 'buy' }, { ...order, orderId: 'p', side: 'sell' }] }));
+  assert.deepEqual([...store.orders.values()].map(({ side }) => side), ['long', 'short']);
+  assert.equal(String(store.freeCash), '8995');
+});

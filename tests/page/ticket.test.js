@@ -63,6 +63,11 @@ test('triggers of a short are the other way round', () => {
   assert.deepEqual(check({ stopLoss: d(160), takeProfit: d(140) }), []);
   assert.deepEqual(check({ stopLoss: d(149), takeProfit: d(151) }), ['stopLoss', 'takeProfit']);
   assert.deepEqual(check({ stopLoss: d(165) }), ['stopLoss']);
+  assert.deepEqual(check({ stopLoss: d(150) }), ['stopLoss']);
+  const long = (/** @type {any} */ prices) => [...triggerFaults('long', prices, d(135), d(150), 2).keys()];
+  assert.deepEqual(long({ stopLoss: d(135), takeProfit: d(150) }), ['stopLoss', 'takeProfit']);
+  assert.deepEqual(long({ stopLoss: d('135.01'), takeProfit: d('150.01') }), []);
+  assert.deepEqual(long({ stopLoss: d(150) }), ['stopLoss']);
 });
 
 test('an entry line dragged to where it would lose sets the stop loss, to where it would gain the take profit', () => {
@@ -82,6 +87,9 @@ test('a live price grows its candle, or begins the next', () => {
   const bar = grown(undefined, d('150'), 61_000, 60);
   assert.deepEqual(bar, { time: 60, open: 150, high: 150, low: 150, close: 150, volume: null });
   assert.deepEqual(grown(bar ?? undefined, d('149'), 119_999, 60), { time: 60, open: 150, high: 150, low: 149, close: 149, volume: null });
+  assert.equal(grown(bar ?? undefined, d('151'), 60_000, 60)?.high, 151);
+  assert.equal(grown(bar ?? undefined, d('151'), 60_000, 60)?.low, 150);
+  assert.equal(grown(bar ?? undefined, d('149'), 60_000, 60)?.high, 150);
   assert.equal(grown(bar ?? undefined, d('151'), 120_000, 60)?.time, 120);
   assert.equal(grown(bar ?? undefined, d('151'), 59_999, 60), null);
 });

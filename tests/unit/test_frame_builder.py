@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
+import pytest
 from trading_samples import NOW_MS, SOL, flat, quote
 
 from exness_streams.domain.frames import FrameBuilder, PriceFrame, Step, SymbolFrame
@@ -70,3 +72,26 @@ def test_prices_are_written_in_one_way() -> None:
     assert frame is not None
     last = frame.symbols[0].last
     assert [str(last.price), str(last.bid), str(last.ask), str(last.volume)] == ["1.5", "100", "0", "7"]
+
+
+@pytest.mark.parametrize(
+    "moved",
+    [
+        quote("99", "101", 2, price="100"),
+        quote("101", "101", 2, price="100"),
+        quote("100", "100", 2, price="100"),
+        quote("100", "102", 2, price="100"),
+        quote("100", "101", 2, price="99"),
+        quote("100", "101", 2, price="101"),
+    ],
+)
+def test_each_price_that_moves_alone_is_a_move(moved: Quote) -> None:
+    builder = FrameBuilder()
+    builder.add(SOL, quote("100", "101", 1, price="100"))
+    builder.cut(NOW_MS)
+    builder.add(SOL, quote("100", "101", 2, price="100"))
+    assert builder.cut(NOW_MS) is None
+    builder.add(SOL, msgspec.structs.replace(moved, sequence=3))
+    frame = builder.cut(NOW_MS)
+    assert frame is not None
+    assert frame.symbols[0].last.sequence == 3

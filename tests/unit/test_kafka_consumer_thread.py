@@ -191,14 +191,19 @@ async def test_a_broker_that_does_not_answer_ends_the_start_in_one_line(
 
 async def test_the_end_of_the_thread_crashes_the_app_once_and_not_by_those_who_waited() -> None:
     async with running() as (thread, app, _):
+        begun = threading.Event()
+
+        async def called() -> None:
+            begun.set()
+            await never()
 
         async def ask() -> None:
-            await thread.call_thread(never)
+            await thread.call_thread(called)
 
         service = Service()
         await service.start()
         waiting = service.add_future(ask())
-        await asyncio.sleep(0.05)
+        assert await asyncio.to_thread(begun.wait, GIVE_UP_S)
         end(thread)
         await until_ended(thread)
         await asyncio.wait([waiting], timeout=GIVE_UP_S)

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exness_streams.domain.money import AMOUNT_MAX, canonical, money_arithmetic, to_money, to_price, to_quantity
+from exness_streams.domain.money import (
+    AMOUNT_MAX,
+    canonical,
+    has_decimal_comma,
+    money_arithmetic,
+    to_money,
+    to_price,
+    to_quantity,
+)
 
 amounts = st.decimals(-AMOUNT_MAX, AMOUNT_MAX, allow_nan=False, allow_infinity=False)
 
@@ -94,3 +102,14 @@ def test_the_largest_amounts_are_still_exact() -> None:
 def test_what_is_no_number_is_not_written(raw: str) -> None:
     with pytest.raises((ValueError, ArithmeticError)):
         canonical(Decimal(raw))
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("1,5", True), (" -1.234,50 ", True), ("+1'000,5", True), ("1,5" + "0" * 96, True), ("1,5" + "0" * 97, False),
+        ("", False), (",", False), (" , ", False), ("15", False), ("1.5", False), ("a,5", False), ("1,5 USD", False),
+    ],
+)  # fmt: skip
+def test_a_decimal_comma_is_recognised(text: str, is_one: bool) -> None:
+    assert has_decimal_comma(text) is is_one
