@@ -30,12 +30,15 @@ class Owner:
     def __init__(self, pieces: int, *, breaks_off: bool = False, waits: bool = False) -> None:
         self.pieces, self.breaks_off = pieces, breaks_off
         self.sent = 0
-        self.proceed = asyncio.Event()
+        self.proceed, self.ended = asyncio.Event(), asyncio.Event()
         if not waits:
             self.proceed.set()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        return await send_pieces(request, self._pieces(), HEADERS)
+        try:
+            return await send_pieces(request, self._pieces(), HEADERS)
+        finally:
+            self.ended.set()
 
     async def _pieces(self) -> AsyncIterator[bytes]:
         for _ in range(self.pieces):
@@ -110,6 +113,6 @@ async def test_a_client_that_takes_nothing_is_given_up(monkeypatch: pytest.Monke
     monkeypatch.setattr("exness_streams.api.chunked_answer.WRITE_S_MAX", 0.2)
     owner = Owner(PIECES_MAX)
     async with client_of(owner, forwarded=False) as get, get() as answer:
-        await at_rest(lambda: owner.sent)
+        await asyncio.wait_for(owner.ended.wait(), GIVE_UP_S)
         with pytest.raises(aiohttp.ClientError):
             await asyncio.wait_for(answer.read(), GIVE_UP_S)
