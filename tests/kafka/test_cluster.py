@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -17,6 +18,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from asyncapi_checks import closed, payload_of, validator
 from auditor import Json, exact
 from broker import Broker, fetch_jars
 from cluster import SESSION_TIMEOUT_S, Cluster, Member, read_topic, wait_no_lag, wait_until
@@ -25,6 +27,7 @@ from platform_process import run_cli
 from table_check import check_tables
 from workload import Workload, check_events
 
+from exness_streams.api.asyncapi.document import asyncapi_document
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 
 FAULTS = int(os.environ.get("TEST_FAULTS", "5"))
@@ -295,18 +298,25 @@ def foreign_records(cluster: Cluster, topic: str) -> list[tuple[bytes, dict[str,
     return found
 
 
+def in_floats(record: dict[str, Any]) -> Any:
+    """As a validator of JSON takes it."""
+    return json.loads(json.dumps(record, default=float))
+
+
 async def test_a_foreign_consumer_reads_the_topics_as_documented(cluster: Cluster) -> None:
     if "CI" not in os.environ:
         pytest.importorskip("confluent_kafka", reason="confluent-kafka is not installed: pip install -e '.[dev]'")
     async with trading(cluster, "f", random.Random(SEED)) as work:
         await asyncio.sleep(1.0)
+    documented = closed(asyncapi_document())
     for key, tick in await asyncio.to_thread(foreign_records, cluster, MARKET_UPDATES_TOPIC):
         assert key == tick["symbol"].encode()
-        assert tick.keys() <= {"symbol", "price", "timestamp", "volume", "bid", "ask", "sequence", "source"}
+        validator(documented, payload_of(documented, "marketUpdates", "MarketDataMessage")).validate(in_floats(tick))
         assert all(isinstance(tick[name], NUMBERS) for name in ("price", "timestamp", "sequence"))
     events = await asyncio.to_thread(foreign_records, cluster, EVENTS_TOPIC)
     for key, event in events:
         assert key == event["accountId"].encode()
+        validator(documented, payload_of(documented, "accountEvents", event["type"])).validate(in_floats(event))
         assert isinstance(event["eventId"], str)
         assert isinstance(event["sequence"], NUMBERS)
         assert isinstance(event["timestamp"], NUMBERS)
