@@ -9,7 +9,7 @@ import random
 import signal
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -41,6 +41,7 @@ PEOPLE = 8
 PAUSE_S_MAX = 0.2
 REQUEST_S_MAX = 1.0
 PAUSED_S = 15.0
+POLL_S = 0.1
 END_S_MAX = 120.0
 SETTINGS = {
     "EXNESS_FEE_RATE": "0.001",
@@ -130,6 +131,26 @@ class Killer:
         return member
 
 
+async def _until(cluster: Cluster, work: Workload, happens: Callable[[], bool]) -> None:
+    """While clients trade. AssertionError when it never happens, or as soon as an answer is wrong."""
+    give_up_at_s = time.monotonic() + END_S_MAX
+    while not happens():
+        work.raise_findings()
+        assert time.monotonic() < give_up_at_s, f"it never happens\n{cluster.said()}"
+        await asyncio.sleep(POLL_S)
+
+
+async def _until_all_answered(cluster: Cluster, work: Workload) -> None:
+    """Until every account has had an answer from now on."""
+    now_s = time.monotonic()
+
+    def all_answered() -> bool:
+        times_s = work.answered_at_s.values()  # each begins with the account's first request
+        return len(times_s) == ACCOUNTS and all(len(at_s) > 1 and at_s[-1] > now_s for at_s in times_s)
+
+    await _until(cluster, work, all_answered)
+
+
 def _tell_silence(work: Workload, began_s: float) -> None:
     work.raise_findings()
     silence_s = work.longest_silence_s(began_s, time.monotonic())
@@ -141,7 +162,7 @@ async def _restart_broker(cluster: Cluster, work: Workload) -> None:
     await asyncio.to_thread(cluster.broker.restart)
     print(f"  the broker was restarted, which took {time.monotonic() - began_s:.1f} s", flush=True)
     await asyncio.to_thread(cluster.wait_ready)
-    await asyncio.sleep(2.0)
+    await _until_all_answered(cluster, work)
     _tell_silence(work, began_s)
 
 
@@ -150,7 +171,7 @@ async def test_nothing_is_lost_or_doubled_while_processes_die(cluster: Cluster) 
     rng = random.Random(SEED)
     killer = Killer(cluster, rng, FAULTS)
     async with trading(cluster, "c", rng) as work:
-        await asyncio.sleep(1.0)
+        await _until_all_answered(cluster, work)
         for number, (kind, at) in enumerate(killer.schedule):
             if FAULTS >= FULL_RUN_FAULTS and number == FAULTS // 2:
                 await _restart_broker(cluster, work)
@@ -191,14 +212,14 @@ def _terminate(member: Member) -> None:
 
 async def test_a_rolling_restart_fails_no_request(cluster: Cluster) -> None:
     async with trading(cluster, "r", random.Random(SEED)) as work:
-        await asyncio.sleep(1.0)
+        await _until_all_answered(cluster, work)
         for engine in cluster.engines:
             began_s = time.monotonic()
             await asyncio.to_thread(_terminate, engine)
             ended_s = time.monotonic()
             assert engine.exits[-1] == 0, engine.said()[-3000:]
             await asyncio.to_thread(cluster.wait_ready)
-            await asyncio.sleep(1.0)
+            await _until_all_answered(cluster, work)
             silence_s = work.longest_silence_s(began_s, time.monotonic())
             print(f"  {engine.name} ended in {ended_s - began_s:.1f} s; longest without an answer {silence_s:.1f} s")
 
@@ -262,6 +283,20 @@ async def test_a_market_data_leader_that_was_paused_publishes_nothing_stale(clus
 
 NUMBERS = (int, Decimal)
 
+EVENT_OF = {
+    "/api/v1/positions/open": "PositionOpened",
+    "/api/v1/positions/modify": "PositionModified",
+    "/api/v1/positions/close": "PositionClosed",
+    "/api/v1/orders/place": "OrderPlaced",
+    "/api/v1/orders/cancel": "OrderCancelled",
+    "/api/v1/account/deposit": "Deposited",
+}
+"""What each request is told as, when it is granted."""
+
+
+def _kinds_done(work: Workload) -> set[str]:
+    return {request.path for request, answer in work.auditor.answers.values() if answer.status < 300}
+
 
 def foreign_records(cluster: Cluster, topic: str) -> list[tuple[bytes, dict[str, Any]]]:
     """(key, value) of all records up to now, as another vendor's client reads them: nothing of ours or aiokafka's."""
@@ -307,7 +342,7 @@ async def test_a_foreign_consumer_reads_the_topics_as_documented(cluster: Cluste
     if "CI" not in os.environ:
         pytest.importorskip("confluent_kafka", reason="confluent-kafka is not installed: pip install -e '.[dev]'")
     async with trading(cluster, "f", random.Random(SEED)) as work:
-        await asyncio.sleep(1.0)
+        await _until(cluster, work, lambda: _kinds_done(work) >= EVENT_OF.keys())
     documented = closed(asyncapi_document())
     for key, tick in await asyncio.to_thread(foreign_records, cluster, MARKET_UPDATES_TOPIC):
         assert key == tick["symbol"].encode()
@@ -321,14 +356,7 @@ async def test_a_foreign_consumer_reads_the_topics_as_documented(cluster: Cluste
         assert isinstance(event["sequence"], NUMBERS)
         assert isinstance(event["timestamp"], NUMBERS)
     kinds = {event["type"] for _, event in events}
-    assert kinds >= {
-        "PositionOpened",
-        "PositionModified",
-        "PositionClosed",
-        "OrderPlaced",
-        "OrderCancelled",
-        "Deposited",
-    }
+    assert kinds >= set(EVENT_OF.values())
     assert len({event["eventId"] for _, event in events}) == len(events), "an event twice"
     seen = sum(event["accountId"] in work.auditor.books for _, event in events)
     assert seen == sum(books.events for books in work.auditor.books.values())
@@ -336,9 +364,9 @@ async def test_a_foreign_consumer_reads_the_topics_as_documented(cluster: Cluste
 
 async def test_the_audit_agrees_and_every_table_holds_what_its_changelog_says(cluster: Cluster) -> None:
     """The last test: it ends the cluster."""
-    async with trading(cluster, "t", random.Random(SEED)):
+    async with trading(cluster, "t", random.Random(SEED)) as work:
         for _ in range(2):
-            await asyncio.sleep(2.0)
+            await _until_all_answered(cluster, work)
             await asyncio.to_thread(_terminate, cluster.engines[0])
             await asyncio.to_thread(cluster.wait_ready)
     # Beside the working cluster, and of all that has happened to it: every cell, from the journal's first record.
