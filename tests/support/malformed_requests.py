@@ -31,6 +31,10 @@ WRONG_QUERIES = [
     "limit=1&limit=2", "symbol=%ff", "nothing=1", "numbers=x", "Limit=1",
 ]  # fmt: skip
 WRONG_PATHS = ["{}/", "/{}", "{}%00", "{}.json", "{}/x", "{}%2f", "/api{}", "{};a"]
+FOR_EVERYBODY = {
+    "/ws", "/", "/metrics", "/livez", "/readyz", "/api/v1/openapi.json", "/api/v1/asyncapi.json", "/api/v1/markets",
+}  # fmt: skip
+"""Of no account, whatever a header says."""
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "OPTIONS"]
 
 
@@ -69,7 +73,7 @@ class MalformedRequests:
             self._operation(method.upper(), path.replace("{id}", NO_ID), found)
             for path, operations in document["paths"].items()
             for method, found in operations.items()
-            if path not in ("/ws", "/", "/metrics", "/livez", "/readyz", "/api/v1/openapi.json", "/api/v1/markets")
+            if path not in FOR_EVERYBODY
         ]
         self._with_body = [one for one in self._operations if one.schema is not None]
         self._readers = [one for one in self._operations if one.method == "GET"]
