@@ -12,7 +12,7 @@ from typing import Any
 from figures import Figure, report
 from running_platform import free_port
 
-from exness_streams.domain.candles import HOUR_S, INTERVALS_S, MINUTE_S, Asked, Bar, CandleFold
+from exness_streams.domain.candles import HOUR_S, INTERVALS_S, MINUTE_S, Asked, Bar, CandleFold, start_of
 from exness_streams.engine.build import build_engine
 from exness_streams.engine.candle_reader import LIMIT_MAX, CandleReader
 from exness_streams.engine.engine import Engine
@@ -60,7 +60,7 @@ async def store_history(engine: Engine) -> list[float]:
 async def read_ms(reader: CandleReader, interval: str) -> float:
     begun_s = time.perf_counter()
     found = await reader.newest(SYMBOL, interval, LIMIT_MAX)
-    assert found[-1].time_s % INTERVALS_S[interval] == 0
+    assert found[-1].time_s == start_of(found[-1].time_s, INTERVALS_S[interval])
     return (time.perf_counter() - begun_s) * 1000
 
 
