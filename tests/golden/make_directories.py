@@ -29,6 +29,17 @@ ACCOUNTS = ("demo", "alice", "bob-7", "X_1")
 SECONDS = 5.0
 SETTINGS = {"EXNESS_FEE_RATE": "0.0005", "EXNESS_SPREAD_RATE": "0.0002", "EXNESS_JOURNAL_RETENTION_HOURS": "0"}
 
+_SMALL = {"margin": "10", "asset": "SOL", "type": "long", "leverage": "2"}
+REFUSED: list[tuple[str, Any]] = [
+    ("/api/v1/positions/close", {"positionId": "pos_0_0"}),
+    ("/api/v1/orders/cancel", {"orderId": "ord_0_0"}),
+    ("/api/v1/positions/open", _SMALL | {"margin": "900000"}),
+    ("/api/v1/positions/open", _SMALL | {"stopLoss": "99999"}),
+    ("/api/v1/positions/open", _SMALL | {"price": "1", "slippage": "1"}),
+    ("/api/v1/orders/place", _SMALL | {"kind": "stop", "price": "1"}),
+]
+"""What the cell refuses, in some of its many ways: a refusal under a key is remembered, too."""
+
 
 def send(url: str, path: str, account: str, body: Any = None, key: str = "") -> tuple[int, Any]:
     """Status and JSON of one request; OSError when there is no answer."""
@@ -63,6 +74,13 @@ def next_request(rng: random.Random, state: Any) -> tuple[str, Any]:
         return "/api/v1/orders/cancel", {"orderId": rng.choice(orders)["orderId"]}
     if kind < 0.67:
         return "/api/v1/account/reset", {"confirm": "RESET"}
+    if kind < 0.70:
+        return "/api/v1/positions/close-all", {}
+    if kind < 0.75:
+        return rng.choice(REFUSED)
+    if kind < 0.80:
+        expiring = {"kind": "stop", "price": "150.01", "expiresAt": int(time.time() * 1000) + rng.randint(1_500, 4_000)}
+        return "/api/v1/orders/place", {"margin": "20", "asset": "SOL", "type": "long", "leverage": "3", **expiring}
     return "/api/v1/positions/open", {
         "margin": rng.choice(["1", "10", "100.5", "1000"]),
         "asset": rng.choice(["SOL", "BTC_USDC", "ETH"]),

@@ -1,6 +1,6 @@
 """Data directories that earlier releases left behind: they open, audit clean, and keep every promise that was made.
 
-`tests/golden/make_directories.py` made them with the code of their release.
+`tests/golden/make_directories.py` made them with the code of their release, or of the day in their name.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def platform(data_dir: Path) -> Iterator[PlatformProcess]:
 
 
 def test_there_are_golden_directories() -> None:
-    assert {each.name for each in ARCHIVES} == {"clean.tar.xz", "killed.tar.xz"}
+    made = {(each.parent.name, each.name) for each in ARCHIVES}
+    releases = {"0.1.0", "0.1.0-2026-11-28"}
+    assert made == {(release, name) for release in releases for name in ("clean.tar.xz", "killed.tar.xz")}
 
 
 def test_it_audits_clean_as_it_lies_there(data_dir: Path) -> None:
