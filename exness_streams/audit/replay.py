@@ -17,7 +17,7 @@ APPLY_ENTRIES = 1_000
 class Replay:
     """A cell's entries, moved on from record to record. `entries` is the caller's to give, and changed here.
 
-    Without the Meta, which belongs to a transaction and not to a record.
+    Without the Meta, which belongs to a transaction and not to a record; of the one given, the rules are taken.
     began_after: the digest of the record before `began_at`, where it is known.
     """
 
@@ -27,7 +27,7 @@ class Replay:
         self.entries = entries
         self.last_value: bytes | None = None
         self._began_after = began_after
-        entries.pop(codec.META_KEY, None)
+        known = entries.pop(codec.META_KEY, None)
         self._cell = Cell(partition, entries.get)
         rows = [codec.decode_row(value) for key, value in entries.items() if key.startswith(codec.ROW_PREFIX)]
         quotes = {
@@ -38,7 +38,8 @@ class Replay:
         access = [
             codec.decode_access_row(value) for key, value in entries.items() if key.startswith(codec.ACCESS_PREFIX)
         ]
-        self._cell.load(began_at, rows, quotes.items(), access)
+        meta = None if known is None else codec.decode_meta(known)
+        self._cell.load(began_at, rows, quotes.items(), access, meta)
 
     @property
     def next_offset(self) -> int:

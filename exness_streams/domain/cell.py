@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from exness_streams.domain import codec, identity
+from exness_streams.domain import codec, identity, rules
 from exness_streams.domain.access_rows import AccessRows
 from exness_streams.domain.account import AccountRow, PendingOrder, new_account
 from exness_streams.domain.checks import order_not_found, position_not_found
@@ -126,6 +126,7 @@ class Cell:
         self.triggers = TriggerIndex()
         self.expiries = ExpiryIndex()
         self.next_offset = 0
+        self.rules = rules.FIRST
         self._accounts = self._taken = 0
         self._fetch = fetch
         self._rows: dict[str, AccountRow] = {}
@@ -139,12 +140,17 @@ class Cell:
         rows: Iterable[AccountRow],
         quotes: Iterable[tuple[str, Quote]],
         access: Iterable[AccessRow] = (),
+        meta: codec.Meta | None = None,
     ) -> None:
         """Start from committed entries: quotes and the trigger index are rebuilt, rows stay in the store.
 
-        ValueError when a row comes from a record the journal no longer reaches.
+        meta: as committed with them; None when nothing was, or by a release that kept none.
+        ValueError when a row comes from a record the journal no longer reaches, UnknownRules.
         """
         self.next_offset = next_offset
+        self.rules = rules.FIRST if meta is None else meta.rules
+        if self.rules > rules.NEWEST:
+            raise rules.UnknownRules(self.partition, self.rules)
         self._accounts = self._taken = 0
         self.pending.clear()
         self._rows.clear()
@@ -173,7 +179,7 @@ class Cell:
     def meta(self) -> codec.Meta:
         """What the entries, the pending ones included, say of themselves."""
         access = {"access": self._access.count, "access_taken": self._access.taken}
-        return codec.Meta(self.partition, self.next_offset, self._accounts, self._taken, **access)
+        return codec.Meta(self.partition, self.next_offset, self._accounts, self._taken, **access, rules=self.rules)
 
     def account(self, account_id: str) -> AccountRow | None:
         """The newest row of an account, committed or pending."""
@@ -201,6 +207,10 @@ class Cell:
             raise ValueError(
                 f"partition {self.partition}: expected record {self.next_offset} of the journal, got {offset}"
             )
+        if isinstance(record, codec.RulesChanged):
+            self.rules = rules.after_change(self.partition, self.rules, record.rules)
+            self.next_offset = offset + 1
+            return Folded([])
         with money_arithmetic():
             folding = _Folding(self, offset, record.time_ms)
             self._expire(folding)

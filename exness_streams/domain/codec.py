@@ -11,8 +11,17 @@ from exness_streams.domain.frames import PriceFrame
 from exness_streams.domain.identity import AccessCommand, AccessOutcome, AccessRow
 from exness_streams.domain.quotes import Quote
 from exness_streams.domain.rejections import Rejection
+from exness_streams.domain.rules import FIRST as FIRST_RULES
 
-JournalRecord = Command | AccessCommand | PriceFrame
+
+class RulesChanged(msgspec.Struct, frozen=True, tag="RulesChanged"):
+    """A record of the journal: what follows it in this partition goes by these rules (rules.py)."""
+
+    time_ms: int
+    rules: int
+
+
+JournalRecord = Command | AccessCommand | PriceFrame | RulesChanged
 
 
 class CloseResult(msgspec.Struct, frozen=True):
@@ -46,6 +55,7 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
     input. accounts: how many have entries. taken: the sum over them of what each has taken (a row's applied_offset
     + 1, a history's sequence), which any account that is missing or older makes smaller. rebuilt_to: a history that
     is built anew is not whole before this offset. access, access_taken: likewise of the access rows (identity.py).
+    rules: by which the input goes on at next_offset (rules.py).
     """
 
     partition: int
@@ -55,6 +65,7 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
     rebuilt_to: int = 0
     access: int = 0
     access_taken: int = 0
+    rules: int = FIRST_RULES
 
 
 encode = msgspec.json.Encoder(decimal_format="number").encode

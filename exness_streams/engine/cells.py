@@ -23,6 +23,7 @@ from exness_streams.domain.frames import DayFigures
 from exness_streams.domain.identity import AccessRow
 from exness_streams.domain.plain_numbers import encoders
 from exness_streams.domain.quotes import Quote
+from exness_streams.domain.rules import UnknownRules
 from exness_streams.engine.commits import Lease, TableCommits
 from exness_streams.engine.event_counts import counts_of
 from exness_streams.engine.event_sink import EventSink
@@ -163,10 +164,13 @@ class CellHost:
             )
         cell = Cell(partition, lambda key: self.table.entry(partition, key))
         try:
-            cell.load(next_offset, self._rows(partition), self._quotes(partition), self._access(partition))
+            known = meta_of(self.table, partition)
+            cell.load(next_offset, self._rows(partition), self._quotes(partition), self._access(partition), known)
+        except UnknownRules as error:
+            raise JournalFault(str(error)) from error
         except ValueError as error:
             raise TableLacks(f"{error}. {RESTORE}", f"does not hold together: {error}") from error
-        self._check_whole(partition, lost_by_count(meta_of(self.table, partition), cell.meta))
+        self._check_whole(partition, lost_by_count(known, cell.meta))
         self._check_outcomes(partition)
         self._cells[partition] = cell
         self._leases[partition] = self._commits.lease(partition)

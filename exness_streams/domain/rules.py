@@ -1,0 +1,40 @@
+"""The rules: by which of them a journal is folded is said by the journal itself, never by the release that folds it.
+
+A journal begins with the first rules. A record RulesChanged raises them by one: before it the old ones, after it the
+new ones, whoever folds, now or in an audit years later. What a release changes of the fold is asked for here by a name
+of its own.
+"""
+
+from __future__ import annotations
+
+FIRST = 1
+"""A journal without a RulesChanged: those of 0.1.0."""
+
+NEWEST = 1
+"""The highest that this release knows."""
+
+
+class UnknownRules(ValueError):
+    """The journal goes on by rules that this release does not know. str() is one line, with the way out."""
+
+    def __init__(self, partition: int, wanted: int) -> None:
+        super().__init__(
+            f"partition {partition} of the journal goes on by rules {wanted}, and this release knows them up to "
+            f"{NEWEST}: start a release that knows them"
+        )
+
+
+def after_change(partition: int, current: int, wanted: int) -> int:
+    """The rules after a RulesChanged. One that asks for rules already in force was written twice: nothing changes.
+
+    UnknownRules beyond NEWEST. ValueError when one is skipped: each release lives beside the one before it, no further.
+    """
+    if wanted <= current:
+        return current
+    if wanted > NEWEST:
+        raise UnknownRules(partition, wanted)
+    if wanted > current + 1:
+        raise ValueError(
+            f"partition {partition} of the journal goes from rules {current} to {wanted}, which skips some"
+        )
+    return wanted
