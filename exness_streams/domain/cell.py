@@ -30,8 +30,9 @@ from exness_streams.domain.commands import (
     PlaceOrder,
     ResetAccount,
 )
-from exness_streams.domain.events import Cause, CloseReason, Event, PositionClosed
+from exness_streams.domain.events import CloseReason, Event, PositionClosed
 from exness_streams.domain.expiries import ExpiryIndex
+from exness_streams.domain.folding import Folding
 from exness_streams.domain.frames import DayFigures, PriceFrame, SymbolFrame
 from exness_streams.domain.funding import deposit, reset_account
 from exness_streams.domain.identity import AccessCommand, AccessRow, Ended
@@ -67,50 +68,6 @@ class Folded(NamedTuple):
     events: list[Event]
     reply: Reply | None = None
     ended: Ended | None = None
-
-
-class _Folding:
-    """One record on its way through the cell: the events so far, and the place of the next."""
-
-    def __init__(self, cell: Cell, offset: int, time_ms: int) -> None:
-        self.offset, self.time_ms = offset, time_ms
-        self.caused_by: Cause = None
-        self.events: list[Event] = []
-        self._cell = cell
-        self._touched: set[str] = set()
-
-    @property
-    def at(self) -> JournalPlace:
-        return self.later(0)
-
-    def later(self, events: int) -> JournalPlace:
-        return JournalPlace(self._cell.partition, self.offset, len(self.events) + events, self.time_ms, self.caused_by)
-
-    def row_of(self, account_id: str) -> AccountRow | None:
-        """An account's row, None before its first record. ValueError when a record at or after this one made it."""
-        row = self._cell.account(account_id)
-        if account_id not in self._touched:
-            if row is not None and row.applied_offset >= self.offset:
-                raise ValueError(
-                    f"account {account_id} was made by journal record {row.applied_offset} of partition "
-                    f"{self._cell.partition}, and record {self.offset} must not be applied to it again: two workers "
-                    "have written this cell. Start this worker again"
-                )
-            self._touched.add(account_id)
-        return row
-
-    def known_row(self, account_id: str) -> AccountRow:
-        """The row of an account that has a trigger or an order. ValueError when there is none."""
-        row = self.row_of(account_id)
-        if row is None:
-            raise ValueError(f"there is a trigger of account {account_id}, but no such account")
-        return row
-
-    def apply(self, row: AccountRow, change: Transition) -> AccountRow:
-        """Keep what has changed; the row as it is now."""
-        self._cell.put(row, change.row, self.offset)
-        self.events.append(change.event)
-        return change.row
 
 
 class Cell:
@@ -212,7 +169,7 @@ class Cell:
             self.next_offset = offset + 1
             return Folded([])
         with money_arithmetic():
-            folding = _Folding(self, offset, record.time_ms)
+            folding = Folding(self, offset, record.time_ms)
             self._expire(folding)
             self._settle()  # what is over fires no more
             reply = ended = None
@@ -233,14 +190,14 @@ class Cell:
         self.pending.clear()
         self._rows.clear()
 
-    def _expire(self, folding: _Folding) -> None:
+    def _expire(self, folding: Folding) -> None:
         for account_id, order_id in self.expiries.due(folding.time_ms):
             row = folding.known_row(account_id)
             folding.apply(row, expire_order(row, row.orders[order_id], folding.at))
 
     # Frames
 
-    def _fold_frame(self, folding: _Folding, frame: PriceFrame) -> None:
+    def _fold_frame(self, folding: Folding, frame: PriceFrame) -> None:
         self.source = frame.source or self.source
         self.days.update((day.symbol, day) for day in frame.days)
         fired: list[Fired] = []
@@ -267,12 +224,12 @@ class Cell:
         return self.triggers.fired_by(frame, seen)
 
     def _fire_exit(
-        self, folding: _Folding, account_id: str, position_id: str, price: Decimal, kind: TriggerKind
+        self, folding: Folding, account_id: str, position_id: str, price: Decimal, kind: TriggerKind
     ) -> None:
         row = folding.known_row(account_id)
         folding.apply(row, fill_close(row, row.positions[position_id], price, _REASONS[kind], folding.at))
 
-    def _fire_entry(self, folding: _Folding, fired: Fired) -> list[tuple[str, str]]:
+    def _fire_entry(self, folding: Folding, fired: Fired) -> list[tuple[str, str]]:
         row = folding.known_row(fired.account_id)
         order = row.orders[fired.item_id]
         mark = self.quotes[order.symbol].mark_price(order.side)
@@ -280,7 +237,7 @@ class Cell:
             row = folding.apply(row, change)
         return [(fired.account_id, order.position_id)] if order.position_id in row.positions else []
 
-    def _check_newborn(self, folding: _Folding, account_id: str, position_id: str) -> None:
+    def _check_newborn(self, folding: Folding, account_id: str, position_id: str) -> None:
         """A staircase says nothing about what followed its middle: a position is live from the frame's end."""
         position = folding.known_row(account_id).positions[position_id]
         price = self.quotes[position.symbol].closing_price(position.side)
@@ -290,7 +247,7 @@ class Cell:
 
     # Commands
 
-    def _fold_access(self, folding: _Folding, command: AccessCommand) -> Reply:
+    def _fold_access(self, folding: Folding, command: AccessCommand) -> Reply:
         row = self._access.row(command.account_id)
         if command.credential is not None:
             refused = identity.refused(row, command.credential, command.time_ms, trading=False)
@@ -303,7 +260,7 @@ class Cell:
         self._access.put(row, changed[0], folding.offset)
         return Reply(command.command_id, changed[1])
 
-    def _fold_command(self, folding: _Folding, command: Command) -> Reply:
+    def _fold_command(self, folding: Folding, command: Command) -> Reply:
         if command.credential is not None:
             access = self._access.row(command.account_id)
             refused = identity.refused(access, command.credential, command.time_ms, trading=True)
@@ -324,7 +281,7 @@ class Cell:
             self.put(row, msgspec.structs.replace(row, outcomes=row.outcomes + 1), folding.offset)
         return Reply(command.command_id, outcome)
 
-    def _decide(self, folding: _Folding, row: AccountRow, command: Command) -> Outcome:
+    def _decide(self, folding: Folding, row: AccountRow, command: Command) -> Outcome:
         if isinstance(command, CloseAllPositions):
             return self._close_all(folding, row, command)
         decided = self._change(row, command, folding.at)
@@ -363,7 +320,7 @@ class Cell:
             return close_position(row, position, command, quote, at)
         return modify_position(row, position, command, quote, at)
 
-    def _close_all(self, folding: _Folding, row: AccountRow, command: CloseAllPositions) -> PositionsClosed:
+    def _close_all(self, folding: Folding, row: AccountRow, command: CloseAllPositions) -> PositionsClosed:
         common = {name: getattr(command, name) for name in CommandBase.__struct_fields__}
         results = []
         for name, position in row.positions.items():

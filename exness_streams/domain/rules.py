@@ -34,7 +34,5 @@ def after_change(partition: int, current: int, wanted: int) -> int:
     if wanted > NEWEST:
         raise UnknownRules(partition, wanted)
     if wanted > current + 1:
-        raise ValueError(
-            f"partition {partition} of the journal goes from rules {current} to {wanted}, which skips some"
-        )
+        raise ValueError(f"partition {partition} of the journal skips rules: it goes from {current} to {wanted}")
     return wanted

@@ -40,7 +40,9 @@ def test_a_change_that_was_written_twice_or_late_changes_nothing(again: int) -> 
     assert (one.rules, one.next_offset) == (2, 2)
 
 
-@pytest.mark.parametrize(("wanted", "words"), [(3, "from rules 1 to 3"), (4, "rules 4, and this release knows them")])
+@pytest.mark.parametrize(
+    ("wanted", "words"), [(3, "skips rules: it goes from 1 to 3"), (4, "rules 4, and this release knows them")]
+)
 def test_a_change_that_skips_or_is_unknown_is_not_folded(wanted: int, words: str) -> None:
     one = cell()
     with pytest.raises(ValueError, match=words):
