@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 import uuid
+from collections import Counter
 from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -16,7 +17,7 @@ from exness_streams.api.answers import answer
 from exness_streams.api.api_view import ApiView
 from exness_streams.api.bodies import Request
 from exness_streams.api.errors import ApiError, unknown_asset
-from exness_streams.api.ports import Journal, TradingRules
+from exness_streams.api.ports import FrameAges, Journal, TradingRules
 from exness_streams.api.request_ids import request_id_of
 from exness_streams.api.requests import Body, idempotency_of, read_body
 from exness_streams.domain.account import AccountRow, Position
@@ -24,6 +25,7 @@ from exness_streams.domain.cell import Cell, Reply
 from exness_streams.domain.checks import check_terms, order_not_found, position_not_found, refuse_stale
 from exness_streams.domain.commands import (
     CancelOrder,
+    CloseAllPositions,
     ClosePosition,
     Command,
     IdempotencyKey,
@@ -35,8 +37,8 @@ from exness_streams.domain.identity import AccessCommand
 from exness_streams.domain.instruments import Catalogue, Terms
 from exness_streams.domain.money import money_arithmetic
 from exness_streams.domain.outcomes import repeat_of
-from exness_streams.domain.rejections import Rejection
-from exness_streams.engine.gateway import NotWritten, OutcomeUnknown
+from exness_streams.domain.rejections import Rejection, RejectionCode
+from exness_streams.engine.gateway import NotWritten, OutcomeUnknown, Overloaded
 
 Asked = TypeVar("Asked", bound=Request)
 
@@ -82,7 +84,11 @@ class CommandDesk:
         rules: TradingRules,
         catalogue: Catalogue,
         newcomers: Newcomers,
+        frame_ages: FrameAges,
+        refused: Counter[str],
     ) -> None:
+        """refused: counts what is not taken, as in engine/engine.py, REFUSED_FOR."""
+        self._frame_ages, self._refused = frame_ages, refused
         self.accounts = accounts
         self.catalogue = catalogue
         self.newcomers = newcomers
@@ -126,10 +132,32 @@ class CommandDesk:
             raise unknown_asset("asset", asset, self.catalogue)
         return terms
 
+    def admit(self, command: Command, incoming: Incoming) -> None:
+        """503 for a command that could only fill the journal: its cell is behind, or no prices come to it.
+
+        Asked before an account begins, and after what can be answered without a record.
+        """
+        partition = incoming.cell.partition
+        try:
+            self._journal.check_room(partition)
+        except Overloaded as behind:
+            raise self._overloaded(behind) from behind
+        age_s, age_ms_max = self._frame_ages.age_s(partition), command.quote_age_ms_max
+        if age_s is not None and age_s * 1000 > age_ms_max and _needs_market(command, incoming):
+            self._refused["no_prices"] += 1
+            words = f"none has come for {age_s * 1000:.0f} ms, at most {age_ms_max} ms is allowed"
+            raise ApiError(503, RejectionCode.PRICE_UNAVAILABLE.value, f"no price to trade on: {words}")
+
+    def _overloaded(self, behind: Overloaded) -> ApiError:
+        self._refused["overload"] += 1
+        return ApiError(503, "OVERLOADED", str(behind))
+
     async def settle(self, cell: Cell, command: Command | AccessCommand) -> Reply:
         """Into the journal, and back with the outcome. 503 when it is certainly not there, 504 when nobody knows."""
         try:
             return await self._journal.submit(cell.partition, command)
+        except Overloaded as behind:
+            raise self._overloaded(behind) from behind
         except NotWritten as fault:
             raise ApiError(503, "NOT_READY", f"the request was not accepted: {fault}") from fault
         except OutcomeUnknown as fault:
@@ -170,6 +198,7 @@ class CommandView(ApiView, Generic[Asked]):
         command = self.command(asked, incoming)
         if (refused := certain_refusal(command, incoming)) is not None:
             raise ApiError.of(refused)
+        self.desk.admit(command, incoming)
         if incoming.cell.stored(account_id) is None:
             await self.desk.newcomers.begin_account(request, account_id)
         reply = await self.desk.settle(incoming.cell, command)
@@ -195,7 +224,7 @@ def certain_refusal(command: Command, incoming: Incoming) -> Rejection | None:
         case ClosePosition() | ModifyPosition():
             position = incoming.position(command.position_id)
             if position is not None:
-                return _stale(command, position.symbol, incoming) if _needs_market(command) else None
+                return _stale(command, position.symbol, incoming) if _needs_market(command, incoming) else None
             refused = position_not_found(command.position_id)
         case CancelOrder() if command.order_id not in incoming.row.orders:
             refused = order_not_found(command.order_id)
@@ -205,8 +234,20 @@ def certain_refusal(command: Command, incoming: Incoming) -> Rejection | None:
     return refused if command.idempotency is None else None
 
 
-def _needs_market(command: ClosePosition | ModifyPosition) -> bool:
-    return isinstance(command, ClosePosition) or bool(command.stop_loss or command.take_profit)
+def _needs_market(command: Command, incoming: Incoming) -> bool:
+    """Whether the fold refuses it without a price. Deposits, resets and cancellations need none."""
+    match command:
+        case OpenPosition() | PlaceOrder():
+            return True
+        case ClosePosition():
+            return incoming.position(command.position_id) is not None
+        case ModifyPosition():
+            sets_price = bool(command.stop_loss or command.take_profit)
+            return sets_price and incoming.position(command.position_id) is not None
+        case CloseAllPositions():
+            return bool(incoming.row.positions)
+        case _:
+            return False
 
 
 def _stale(command: Command, symbol: str, incoming: Incoming) -> Rejection | None:

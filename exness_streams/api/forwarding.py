@@ -39,7 +39,7 @@ PATIENCE_S = 0.25
 
 SESSIONS_PATH = "/api/auth/sessions"
 
-PASSING = frozenset({"NOT_READY", "REBALANCING"})
+PASSING = frozenset({"NOT_READY", "REBALANCING", "OVERLOADED"})
 """Refusals of requests that did nothing, and may be served in a moment."""
 
 _READING = ("GET", "HEAD")

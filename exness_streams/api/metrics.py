@@ -31,6 +31,7 @@ from exness_streams.api.errors import Handler
 from exness_streams.api.stream.hub import STREAM_MESSAGES, StreamHub
 from exness_streams.domain.events import CloseReason, Event
 from exness_streams.domain.ticks import TickFault
+from exness_streams.engine.engine import REFUSED_FOR
 from exness_streams.engine.event_counts import DROPPED, OPENED, REDUCED, closed, of_type
 from exness_streams.engine.lag import event_lags, journal_lags, tick_lags
 from exness_streams.engine.work_metrics import EngineMetrics, WorkMetrics
@@ -268,6 +269,17 @@ class EngineCollector(Collector):
         yield gauge("exness_ready", "1 when requests can be served", engine.is_ready)
         yield gauge(
             "exness_cells_owned", "Partitions of the journal that this worker owns", len(engine.cells.partitions)
+        )
+        refused = CounterMetricFamily(
+            "exness_requests_refused", "Requests refused before a record was written, by reason", labels=["reason"]
+        )
+        for reason in REFUSED_FOR:
+            refused.add_metric([reason], engine.refused[reason])
+        yield refused
+        yield gauge(
+            "exness_oldest_wait_seconds",
+            "How long the oldest command has waited for its cell",
+            engine.gateway.oldest_wait_s,
         )
         if self._work.recovery_s is not None:
             yield gauge(

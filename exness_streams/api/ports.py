@@ -50,8 +50,21 @@ class Cells(Protocol):
 class Journal(Protocol):
     """Where commands go."""
 
+    def check_room(self, partition: int) -> None:
+        """Overloaded while a cell is too far behind to take another command."""
+
     async def submit(self, partition: int, command: Command | AccessCommand) -> Reply:
-        """Append a command to its account's partition and wait for its outcome. NotWritten or OutcomeUnknown."""
+        """Append a command to its account's partition and wait for its outcome.
+
+        NotWritten, Overloaded of them, or OutcomeUnknown.
+        """
+
+
+class FrameAges(Protocol):
+    """Whether prices come to the cells."""
+
+    def age_s(self, partition: int) -> float | None:
+        """Seconds since a cell's last frame; None before its first one here."""
 
 
 class TradingRules(Protocol):

@@ -80,7 +80,8 @@ def add_routes(engine: Engine, metrics: WorkerMetrics) -> None:
     add_public_views(engine, registry)
     add_market_views(engine, forwarding.to_market_owner)
     add_reading_views(engine, accounts, states, forwarding.to_owner)
-    desk = CommandDesk(accounts, engine.gateway, engine.settings, engine.catalogue, limits)
+    frames = engine.cells.frame_times
+    desk = CommandDesk(accounts, engine.gateway, settings, engine.catalogue, limits, frames, engine.refused)
     add_command_views(engine.app, desk, forwarding.to_owner)
     add_access_views(engine.app, SignIn(guard, desk, forwarding, limits, settings))
 

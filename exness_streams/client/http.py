@@ -35,6 +35,9 @@ USER_AGENT = f"exness-streams/{__version__}"
 """What a session that is begun here is listed as."""
 
 PAGE_TRADES = 500
+LATER = (429, 503)
+"""Answers after which the same request may fare better: too many were sent, or the platform is not able just now."""
+
 RETRY_AFTER_S_MAX = 30
 """A read that is told to come back later waits so long at most."""
 
@@ -219,7 +222,7 @@ class ApiClient:
             try:
                 return _send(request, self._timeout_s)
             except urllib.error.HTTPError as error:
-                wait_s = retry_after_s(error.headers) if error.code == 429 and may_wait else None
+                wait_s = retry_after_s(error.headers) if error.code in LATER and may_wait else None
                 if wait_s is None or wait_s > RETRY_AFTER_S_MAX:
                     raise
                 error.close()

@@ -12,6 +12,9 @@ from exness_streams.domain.hosts import is_loopback
 from exness_streams.messages import ErrorMessage, json_encoder
 
 NO_ANSWER = "NO_ANSWER"
+NOTHING_DONE = frozenset({"OVERLOADED", "REBALANCING"})
+"""Refusals of a platform that could not take the request just then."""
+
 API_KEY_PREFIX = "exn_"
 SESSION_ENDED = 4401
 """The code with which the platform closes the streams of a session, or of an API key, that has ended."""
@@ -99,7 +102,7 @@ def _help(status: int, code: str, headers: Headers | None, token: str | None) ->
         return "an API key may do what its scopes say"
     if status == 409 and code == "ACCOUNT_CHANGED":
         return "the token is of another account than the one that was named: leave --account (EXNESS_ACCOUNT) out"
-    if status == 429:
+    if status == 429 or code in NOTHING_DONE:
         wait_s = None if headers is None else retry_after_s(headers)
         return "try again later" if wait_s is None else f"try again in {wait_s} s"
     return ""

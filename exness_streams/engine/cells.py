@@ -19,7 +19,7 @@ from exness_streams.domain import codec
 from exness_streams.domain.account import AccountRow
 from exness_streams.domain.cell import Cell, Folded, Reply
 from exness_streams.domain.events import Event
-from exness_streams.domain.frames import DayFigures
+from exness_streams.domain.frames import DayFigures, PriceFrame
 from exness_streams.domain.identity import AccessRow
 from exness_streams.domain.plain_numbers import encoders
 from exness_streams.domain.quotes import Quote
@@ -27,6 +27,7 @@ from exness_streams.domain.rules import UnknownRules
 from exness_streams.engine.commits import Lease, TableCommits
 from exness_streams.engine.event_counts import counts_of
 from exness_streams.engine.event_sink import EventSink
+from exness_streams.engine.frame_times import FrameTimes
 from exness_streams.engine.losses import (
     RESTORE,
     is_empty,
@@ -94,8 +95,10 @@ class CellHost:
         *,
         topics: Topics = PLAIN_TOPICS,
         metrics: WorkMetrics | None = None,
+        frame_times: FrameTimes | None = None,
     ) -> None:
         metrics = metrics or WorkMetrics()
+        self.frame_times = frame_times or FrameTimes()
         self.table = table
         self._cell_log = cell_log
         self._commits = TableCommits(table, cell_log, metrics)
@@ -225,6 +228,7 @@ class CellHost:
             self._leases.pop(partition, None)
             self._ready_at.pop(partition, None)
             self._committed_at_s.pop(partition, None)
+            self.frame_times.forget([partition])
             self._event_sink.dropped(partition)
 
     @property
@@ -322,7 +326,11 @@ class CellHost:
         try:
             if record.value is None:
                 raise ValueError("it has no value")
-            return cell.fold(record.offset, codec.decode_record(record.value))
+            decoded = codec.decode_record(record.value)
+            folded = cell.fold(record.offset, decoded)
+            if isinstance(decoded, PriceFrame):
+                self.frame_times.came(cell.partition)
+            return folded
         except Exception as error:
             self.drop([cell.partition])  # half changed: nobody goes on with it
             if isinstance(error, ValueError | msgspec.MsgspecError):

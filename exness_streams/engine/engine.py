@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,9 @@ from exness_streams.transport.table import CellTable
 from exness_streams.transport.web_server import WebServer
 
 APP_ID = "exness-streams"
+REFUSED_FOR = ("overload", "no_prices")
+"""Its cell is behind; no prices come to it."""
+
 STOP_ANSWER_S_MAX = 1.0
 """How long a stop waits for the outcomes of the commands under way."""
 
@@ -83,6 +87,9 @@ class Engine:
 
     upkeep_fault: Callable[[], str] = field(default=lambda: "")
     """Why the journal is not trimmed although it should be; empty when it is."""
+
+    refused: Counter[str] = field(default_factory=Counter)
+    """Requests that were refused before a record was written, by REFUSED_FOR."""
 
     @property
     def topics(self) -> Topics:

@@ -96,7 +96,7 @@ test('a live price grows its candle, or begins the next', () => {
 
 /**
  * A platform that gives one answer after the other; null: none at all.
- * @param {([number, object] | null)[]} answers
+ * @param {([number, object, Record<string, string>?] | null)[]} answers
  */
 function platform(...answers) {
   /** @type {{ key: string, body: string }[]} */
@@ -105,7 +105,7 @@ function platform(...answers) {
     asked.push({ key: new Headers(request?.headers).get('Idempotency-Key') ?? '', body: String(request?.body) });
     const answer = answers.shift();
     if (!answer) throw new TypeError('connection refused');
-    return new Response(JSON.stringify(answer[1]), { status: answer[0] });
+    return new Response(JSON.stringify(answer[1]), { status: answer[0], headers: answer[2] });
   };
   return asked;
 }
@@ -117,6 +117,21 @@ test('a submit without an answer is repeated with its key', async () => {
   assert.equal(answer.positionId, 'p');
   assert.equal(new Set(asked.map(({ key }) => key)).size, 1);
   assert.deepEqual(attempts, [2, 3, 4]);
+});
+
+test('an overloaded platform is asked again when it wants to be, with the same key', async () => {
+  const asked = platform([503, { error: 'OVERLOADED', message: 'behind' }, { 'Retry-After': '1' }], [201, { positionId: 'p' }]);
+  const pauses = /** @type {number[]} */ ([]);
+  const later = globalThis.setTimeout;
+  globalThis.setTimeout = /** @type {any} */ ((/** @type {() => void} */ resume, /** @type {number} */ ms) => (pauses.push(ms), later(resume, 0)));
+  try {
+    assert.equal((await new Api(null).post('/x', {})).positionId, 'p');
+  } finally {
+    globalThis.setTimeout = later;
+  }
+  assert.equal(new Set(asked.map(({ key }) => key)).size, 1);
+  assert.equal(pauses.length, 1);
+  assert.ok(pauses[0] >= 1000, `it waited ${pauses[0]} ms`);
 });
 
 test('a refusal is final', async () => {

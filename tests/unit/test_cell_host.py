@@ -13,8 +13,10 @@ from log_table import LogTable
 from exness_streams.domain import codec
 from exness_streams.domain.cell import Reply
 from exness_streams.domain.commands import ClosePosition, IdempotencyKey
+from exness_streams.domain.frames import PriceFrame
 from exness_streams.domain.instruments import Limits
 from exness_streams.engine.cells import CellHost
+from exness_streams.engine.frame_times import FrameTimes
 from exness_streams.transport.faults import CellReleased, LogFault
 from exness_streams.transport.interfaces import LogRecord
 
@@ -77,3 +79,32 @@ async def test_a_batch_of_a_cell_that_was_given_up_is_left_to_its_next_owner() -
 async def test_any_other_fault_ends_the_worker() -> None:
     with pytest.raises(LogFault, match="no commit"):
         await host(LogFault("no commit"), []).fold(0, BATCH)
+
+
+class TakingLog:
+    """Takes every commit."""
+
+    def committed(self, partition: int) -> int | None:
+        return None
+
+    async def commit(self, partition: int, records: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
+        return range(len(records))
+
+
+async def test_the_host_knows_when_a_frame_came_and_a_command_is_none() -> None:
+    now_s = [10.0]
+    table: Any = LogTable("changelog")
+    log: Any = TakingLog()
+    times = FrameTimes(lambda: now_s[0])
+    cells = CellHost(table, log, lambda reply: None, frame_times=times)
+    cells.load(0, journal_start=0, journal_end=0)
+    assert times.age_s(0) is None
+    await cells.fold(0, BATCH)
+    assert times.age_s(0) is None
+    await cells.fold(0, [JournalRecord(1, codec.encode(PriceFrame(1, ())))])
+    now_s[0] += 2
+    assert times.age_s(0) == 2
+    await cells.fold(0, [JournalRecord(1, codec.encode(PriceFrame(1, ())))])  # delivered again: it is no news
+    assert times.age_s(0) == 2
+    cells.drop([0])
+    assert times.age_s(0) is None

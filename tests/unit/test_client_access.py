@@ -124,6 +124,9 @@ def refused(code: str) -> dict[str, str]:
         (409, refused("ACCOUNT_CHANGED"), SECRET, "leave --account (EXNESS_ACCOUNT) out"),
         (409, refused("IDEMPOTENCY_CONFLICT"), SECRET, "IDEMPOTENCY_CONFLICT: as a test."),
         (429, refused("RATE_LIMITED"), SECRET, "RATE_LIMITED: as a test; try again later"),
+        (503, refused("OVERLOADED"), SECRET, "OVERLOADED: as a test; try again later"),
+        (503, refused("REBALANCING"), SECRET, "REBALANCING: as a test; try again later"),
+        (503, refused("PRICE_UNAVAILABLE"), SECRET, "PRICE_UNAVAILABLE: as a test."),
     ],
 )
 def test_refusals_say_what_helps(
@@ -138,8 +141,9 @@ def test_refusals_say_what_helps(
     assert pauses == []
 
 
-def test_a_read_waits_once_as_it_is_told(fake: SignInFake, pauses: list[float]) -> None:
-    too_often = (429, refused("RATE_LIMITED"), {"Retry-After": "7"})
+@pytest.mark.parametrize(("status", "code"), [(429, "RATE_LIMITED"), (503, "REBALANCING"), (503, "OVERLOADED")])
+def test_a_read_waits_once_as_it_is_told(fake: SignInFake, pauses: list[float], status: int, code: str) -> None:
+    too_often = (status, refused(code), {"Retry-After": "7"})
     fake.first = [too_often, (200, STATE, {})]
     ApiClient(fake.url, None).state()
     assert pauses == [7]
@@ -171,8 +175,11 @@ def test_nobody_waits_for_longer_than_a_person_would(
     ],
     ids=["a change", "one attempt", "a deletion"],
 )
-def test_a_change_is_not_sent_again(fake: SignInFake, ask: Callable[[str], Any], pauses: list[float]) -> None:
-    fake.first = [(429, refused("RATE_LIMITED"), {"Retry-After": "1"})]
+@pytest.mark.parametrize(("status", "code"), [(429, "RATE_LIMITED"), (503, "REBALANCING"), (503, "OVERLOADED")])
+def test_a_change_is_not_sent_again(
+    fake: SignInFake, ask: Callable[[str], Any], pauses: list[float], status: int, code: str
+) -> None:
+    fake.first = [(status, refused(code), {"Retry-After": "1"})]
     with pytest.raises(RequestFailed, match="try again in 1 s"):
         ask(fake.url)
     assert pauses == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from decimal import Decimal
 from typing import Any
@@ -23,7 +24,7 @@ from exness_streams.domain.commands import Command
 from exness_streams.domain.instruments import Catalogue, Limits
 from exness_streams.domain.quotes import Quote
 from exness_streams.engine.engine import EngineApp
-from exness_streams.engine.gateway import NotWritten, OutcomeUnknown
+from exness_streams.engine.gateway import NotWritten, OutcomeUnknown, Overloaded
 
 OPEN, CLOSE, CLOSE_ALL, MODIFY = (f"/api/v1/positions/{name}" for name in ("open", "close", "close-all", "modify"))
 PLACE, CANCEL = "/api/v1/orders/place", "/api/v1/orders/cancel"
@@ -63,6 +64,16 @@ class Worker:
         self.begun: list[str] = []
         self.is_full = False
         self.failure: Exception | None = None
+        self.behind: Exception | None = None
+        self.frame_age_s: float | None = 0.0
+        self.refused: Counter[str] = Counter()
+
+    def age_s(self, partition: int) -> float | None:
+        return self.frame_age_s
+
+    def check_room(self, partition: int) -> None:
+        if self.behind is not None:
+            raise self.behind
 
     def limits(self) -> Limits:
         return Limits()
@@ -101,7 +112,9 @@ async def client(worker: Worker) -> AsyncIterator[Client]:
     app = EngineApp("door", broker="memory://")
     app.web.web_app.middlewares.append(error_middleware)
     accounts = Accounts(worker, worker, worker.starting_balance)
-    add_command_views(app, CommandDesk(accounts, worker, worker, Catalogue([terms()]), worker), here)
+    add_command_views(
+        app, CommandDesk(accounts, worker, worker, Catalogue([terms()]), worker, worker, worker.refused), here
+    )
     async with TestClient(TestServer(app.web.web_app)) as client:
         yield client
 
@@ -176,6 +189,73 @@ async def test_only_a_change_that_sets_a_price_needs_the_market(client: Client, 
     assert await post(client, MODIFY, {"positionId": position_id, "stopLoss": 100}) == (503, "PRICE_UNAVAILABLE")
     assert await post(client, MODIFY, {"positionId": position_id, "stopLoss": None}) == (200, "")
     assert await post(client, CLOSE, {"positionId": position_id}) == (503, "PRICE_UNAVAILABLE")
+
+
+BEHIND = Overloaded("the account's cell is behind")
+
+
+@pytest.mark.parametrize("path", BODIES)
+async def test_a_cell_that_is_behind_takes_nothing_more(client: Client, worker: Worker, path: str) -> None:
+    first = await post(client, path, BODIES[path], "k")
+    settled, worker.behind = list(worker.submitted), BEHIND
+    again = await post(client, path, BODIES[path], "k")
+    assert again == (first[0], first[1] or "repeated"), "what is settled needs no record"
+    if path in UNKNOWN_IDS:
+        assert await post(client, path, BODIES[path]) == (404, UNKNOWN_IDS[path]), "nor what is certain"
+    keyed = {"Content-Type": "application/json", "Idempotency-Key": "new", "X-Account": "newcomer"}
+    async with client.post(path, data=json.dumps(BODIES[path]), headers=keyed) as response:
+        assert (response.status, (await response.json())["error"]) == (503, "OVERLOADED")
+        assert response.headers["Retry-After"] == "1"
+    assert worker.submitted == settled
+    assert "newcomer" not in worker.begun, "it does not count as a new account"
+    assert worker.refused == {"overload": 1}
+    worker.behind = None
+    assert (await post(client, path, BODIES[path], "new"))[1] != "OVERLOADED"
+
+
+async def test_a_cell_that_falls_behind_after_the_look_is_told_alike(client: Client, worker: Worker) -> None:
+    worker.failure = BEHIND
+    assert await post(client, DEPOSIT, {"amount": 5}) == (503, "OVERLOADED")
+
+
+@pytest.mark.parametrize(("age_s", "is_taken"), [(None, True), (0.0, True), (60.0, True), (60.001, False)])
+async def test_without_frames_nothing_is_appended_that_needs_a_price(
+    client: Client, worker: Worker, age_s: float | None, is_taken: bool
+) -> None:
+    """Although the quotes look new, as on a clock that was set back."""
+    assert await post(client, OPEN, BUY) == (201, "")
+    assert await post(client, OPEN, BUY) == (201, "")
+    to_close, to_modify = worker.stored.row().positions
+    assert await post(client, PLACE, LIMIT) == (201, "")
+    (order_id,) = worker.stored.row().orders
+    worker.frame_age_s, before = age_s, len(worker.submitted)
+    no_price = (503, "PRICE_UNAVAILABLE")
+    assert await post(client, OPEN, BUY) == ((201, "") if is_taken else no_price)
+    assert await post(client, PLACE, LIMIT) == ((201, "") if is_taken else no_price)
+    assert await post(client, MODIFY, {"positionId": to_modify, "stopLoss": 100}) == (
+        (200, "") if is_taken else no_price
+    )
+    assert await post(client, CLOSE, {"positionId": to_close}) == ((200, "") if is_taken else no_price)
+    assert await post(client, CLOSE_ALL, {}) == ((200, "") if is_taken else no_price)
+    assert (len(worker.submitted) > before) == is_taken
+    assert worker.refused == ({} if is_taken else {"no_prices": 5})
+    # What needs no price is done all the same.
+    assert await post(client, CANCEL, {"orderId": order_id}) == (200, "")
+    assert (await post(client, DEPOSIT, {"amount": 5}))[0] in (200, 201)
+    assert await post(client, CLOSE, {"positionId": "pos_0_99999"}) == (404, "POSITION_NOT_FOUND")
+    if not is_taken:
+        assert await post(client, MODIFY, {"positionId": to_modify, "stopLoss": None}) == (200, "")
+    assert (await post(client, RESET, {"confirm": "RESET"}))[0] == 200
+    assert await post(client, CLOSE_ALL, {}) == (200, ""), "there is nothing to close"
+
+
+async def test_before_the_first_frame_the_quotes_alone_tell(client: Client, worker: Worker) -> None:
+    worker.frame_age_s = None
+    worker.stored.cell.quotes.clear()
+    async with client.post(OPEN, data=json.dumps(BUY), headers={"Content-Type": "application/json"}) as response:
+        said = await response.json()
+    assert (response.status, said["error"]) == (503, "PRICE_UNAVAILABLE")
+    assert "no quote has arrived yet" in said["message"]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from exness_streams.domain.checks import position_not_found
 from exness_streams.domain.codec import decode_record
 from exness_streams.domain.commands import ClosePosition, Command
 from exness_streams.domain.instruments import Limits
-from exness_streams.engine.gateway import Gateway, NotWritten, OutcomeUnknown
+from exness_streams.engine.gateway import OLDEST_WAIT_S_MAX, Gateway, NotWritten, OutcomeUnknown, Overloaded
 from exness_streams.transport.faults import LogFault
 
 OUTCOME = position_not_found("p")
@@ -196,3 +196,79 @@ async def test_what_a_stopping_worker_cannot_settle_is_unknown_at_once() -> None
     await gateway.close(0.0)
     with pytest.raises(OutcomeUnknown, match="stopping"):
         await waiting
+
+
+class Clock:
+    """Stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.mark.parametrize(("waited_s", "is_taken"), [(0.0, True), (OLDEST_WAIT_S_MAX, True), (1.001, False)])
+async def test_a_cell_whose_oldest_command_waits_too_long_takes_no_more(waited_s: float, is_taken: bool) -> None:
+    journal, clock = FakeJournal(), Clock()
+    gateway = Gateway(journal, clock_s=clock)
+    await submitted(gateway, journal, "c1")
+    clock.now_s += waited_s
+    if is_taken:
+        gateway.check_room(0)
+        await submitted(gateway, journal, "c2")
+        return
+    with pytest.raises(Overloaded, match="oldest of 1 requests"):
+        gateway.check_room(0)
+    with pytest.raises(Overloaded):
+        await gateway.submit(0, command("c2"))
+    assert len(journal.appended) == 1
+    await submitted(gateway, journal, "c3", partition=1)  # another cell is not behind
+
+
+async def test_a_cell_takes_commands_again_once_the_old_ones_are_settled() -> None:
+    journal, clock = FakeJournal(), Clock()
+    gateway = Gateway(journal, clock_s=clock)
+    await submitted(gateway, journal, "old")
+    clock.now_s += 0.9
+    await submitted(gateway, journal, "newer")
+    clock.now_s += 0.9
+    with pytest.raises(Overloaded):
+        gateway.check_room(0)
+    gateway.on_reply(Reply("old", OUTCOME))
+    gateway.check_room(0)  # at once: not when its client has taken the answer
+    clock.now_s += 0.2
+    with pytest.raises(Overloaded):
+        gateway.check_room(0)
+    gateway.on_reply(Reply("newer", OUTCOME))
+    gateway.check_room(0)
+
+
+@pytest.mark.parametrize("end", ["gone", "moved", "failed", "timed out"])
+async def test_who_waits_no_more_keeps_nobody_out(end: str) -> None:
+    journal, clock = FakeJournal(), Clock()
+    gateway = Gateway(journal, clock_s=clock, answer_timeout_s=0.01 if end == "timed out" else 60.0)
+    waiting = await submitted(gateway, journal)
+    clock.now_s += 5
+    if end == "gone":
+        waiting.cancel()
+    elif end == "moved":
+        gateway.abandon([0])
+    elif end == "failed":
+        journal.durable[0].set_exception(LogFault("the disk is full", written=None))
+    await asyncio.wait({waiting})
+    gateway.check_room(0)
+
+
+async def test_a_long_queue_is_looked_at_in_one_step() -> None:
+    """From its front, however many were there before: the cost of a look does not grow with what is settled."""
+    journal, clock = FakeJournal(), Clock()
+    gateway = Gateway(journal, clock_s=clock)
+    tasks = [await submitted(gateway, journal, f"c{number}") for number in range(300)]
+    for number in range(299):
+        gateway.on_reply(Reply(f"c{number}", OUTCOME))
+    clock.now_s += 2
+    with pytest.raises(Overloaded, match="oldest of 1 requests"):
+        gateway.check_room(0)
+    gateway.on_reply(Reply("c299", OUTCOME))
+    await asyncio.gather(*tasks)

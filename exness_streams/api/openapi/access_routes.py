@@ -11,7 +11,8 @@ from exness_streams.api.views import access_answers as answers
 
 _OF_A_BODY = ("INVALID_REQUEST", "UNSUPPORTED_MEDIA_TYPE", "PAYLOAD_TOO_LARGE", "FORBIDDEN")
 _OF_MAIL = (*_OF_A_BODY, "MAIL_UNAVAILABLE")
-_OF_A_SESSION = (*OF_AN_ACCOUNT, "OUTCOME_UNKNOWN")
+_OF_AN_APPEND = ("NOT_READY", "REBALANCING", "OVERLOADED", "OUTCOME_UNKNOWN")
+_OF_A_SESSION = (*OF_AN_ACCOUNT, "OVERLOADED", "OUTCOME_UNKNOWN")
 _LINK: Mapping[str, Mapping[str, Any]] = {
     "token": {"type": "string", "description": "Of the mailed link"},
     "email": {"type": "string", "description": "The address that it was mailed to"},
@@ -55,7 +56,7 @@ ACCESS_TEXTS = (
         tag="access",
         summary="Redeem a link, as a page or a program; opened by a browser it leads to the page and redeems nothing",
         answers={200: answers.Verified, 400: answers.NotVerified},
-        refusals=("NOT_READY", "REBALANCING", "OUTCOME_UNKNOWN"),
+        refusals=_OF_AN_APPEND,
         query=_LINK,
         for_account=False,
     ),
@@ -67,7 +68,7 @@ ACCESS_TEXTS = (
         summary="Redeem a link for a session: a cookie for a page, a token for a program",
         body=bodies.VerifyRequest,
         answers={200: answers.Verified, 400: answers.NotVerified},
-        refusals=(*_OF_A_BODY[1:], "NOT_READY", "REBALANCING", "OUTCOME_UNKNOWN"),
+        refusals=(*_OF_A_BODY[1:], *_OF_AN_APPEND),
         for_account=False,
         keyed=False,
     ),
@@ -171,7 +172,7 @@ ACCESS_TEXTS = (
         summary="For operators: end all sessions of an account",
         body=bodies.EmailRequest,
         answers={200: answers.Done},
-        refusals=(*_OF_A_BODY, "UNAUTHORIZED", "ACCOUNT_CHANGED", "NOT_READY", "REBALANCING", "OUTCOME_UNKNOWN"),
+        refusals=(*_OF_A_BODY, "UNAUTHORIZED", "ACCOUNT_CHANGED", *_OF_AN_APPEND),
         for_account=False,
         keyed=False,
     ),

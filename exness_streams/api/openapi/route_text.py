@@ -54,6 +54,7 @@ OF_A_COMMAND = (
     "UNSUPPORTED_MEDIA_TYPE",
     "PAYLOAD_TOO_LARGE",
     "IDEMPOTENCY_CONFLICT",
+    "OVERLOADED",
     "OUTCOME_UNKNOWN",
 )
 
@@ -74,13 +75,14 @@ MEANINGS = {
     "PAYLOAD_TOO_LARGE": "the body is over 16 KB",
     "NOT_READY": "the worker is starting or stopping",
     "REBALANCING": "the account is moving to another worker",
+    "OVERLOADED": "the account's cell is behind with what it has taken; nothing was done",
     "IDEMPOTENCY_CONFLICT": "the key was used for another request",
     "UNKNOWN_ASSET": "there is no such instrument (`details.allowed`)",
     "INVALID_LEVERAGE": "the leverage is out of the instrument's range",
     "INVALID_MARGIN": "the margin is out of range, or buys nothing",
     "POSITION_NOT_FOUND": "no such position is open",
     "ORDER_NOT_FOUND": "no such order is pending",
-    "PRICE_UNAVAILABLE": "there is no quote, an old one, or an empty side of the book; nothing was done",
+    "PRICE_UNAVAILABLE": "there is no quote, an old one, or an empty side of the book, or none come; nothing was done",
     "INVALID_TRIGGER": "a stop loss, take profit or order price is on the wrong side of the market",
     "INSUFFICIENT_MARGIN": "margin and fee are more than the free cash",
     "SLIPPAGE_EXCEEDED": "the market is further away than `slippage` allows",

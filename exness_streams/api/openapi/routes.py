@@ -201,7 +201,7 @@ _POSITIONS = (
         summary="Close every open position; one result for each",
         body=bodies.CloseAllRequest,
         answers={200: messages.CloseAllMessage},
-        refusals=OF_A_COMMAND,
+        refusals=(*OF_A_COMMAND, "PRICE_UNAVAILABLE"),
         examples={"all": {}},
     ),
     RouteText(

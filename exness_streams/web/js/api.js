@@ -17,12 +17,14 @@ export class ApiError extends Error {
    * @param {string} code
    * @param {string} message for a person
    * @param {Record<string, any>} [details]
+   * @param {number} [retryAfterMs] for how long the platform wants not to be asked again
    */
-  constructor(status, code, message, details = {}) {
+  constructor(status, code, message, details = {}, retryAfterMs = 0) {
     super(message);
     this.status = status;
     this.code = code;
     this.details = details;
+    this.retryAfterMs = retryAfterMs;
   }
 
   /** Whether the same request may still have been carried out. */
@@ -115,18 +117,19 @@ export class Api {
       headers: { ...this.headers, 'Content-Type': 'application/json', 'Idempotency-Key': key },
       body: JSON.stringify(body),
     };
-    let isMaybeDone = false;
+    let [isMaybeDone, pauseMsMin] = [false, 0];
     for (let attempt = 1; ; attempt += 1) {
       try {
         return await this.#answer(path, request);
       } catch (error) {
         if (!(error instanceof ApiError) || !isRepeatable(error)) throw error;
         isMaybeDone ||= error.status === 0 || error.status === 504 || error.status === 502;
+        pauseMsMin = Math.min(error.retryAfterMs, PAUSE_MS.most);
         if (attempt === ATTEMPTS_MAX) throw isMaybeDone ? gaveUp() : error;
       }
       onRetry?.(attempt + 1, ATTEMPTS_MAX);
       const pause = Math.min(PAUSE_MS.most, PAUSE_MS.first * 2 ** (attempt - 1));
-      await new Promise((resolve) => setTimeout(resolve, pause / 2 + (Math.random() * pause) / 2));
+      await new Promise((resolve) => setTimeout(resolve, Math.max(pauseMsMin, pause / 2) + (Math.random() * pause) / 2));
     }
   }
 
@@ -185,7 +188,8 @@ async function answerOf(response) {
   }
   if (response.ok) return message;
   const words = typeof message.message === 'string' ? message.message : `The platform answered ${response.status}.`;
-  throw new ApiError(response.status, message.error ?? `HTTP_${response.status}`, words, message.details);
+  const retryAfterMs = 1000 * (Number(response.headers.get('Retry-After')) || 0);
+  throw new ApiError(response.status, message.error ?? `HTTP_${response.status}`, words, message.details, retryAfterMs);
 }
 
 /** @param {ApiError} error */
