@@ -13,6 +13,7 @@ import msgspec
 
 from exness_streams.audit.checkpoints import Header, find_checkpoints, read_checkpoint
 from exness_streams.audit.replay import Replay
+from exness_streams.domain import codec
 
 Tell = Callable[[str], None]
 """Given one line for people."""
@@ -74,6 +75,8 @@ def _begun(path: Path, reach: Reach, faults: list[str]) -> Replay | None:
         faults.append(str(fault))
         return None
     try:
+        if header.meta is not None:
+            entries[codec.META_KEY] = codec.encode(header.meta)
         return Replay(header.partition, header.offset, entries, header.last_record)
     except (ValueError, ArithmeticError, LookupError, TypeError, msgspec.MsgspecError) as error:
         faults.append(f"checkpoint {path} can't be used by this version: {error}")

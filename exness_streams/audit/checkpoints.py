@@ -20,8 +20,9 @@ from stat import S_ISREG
 
 import msgspec
 
-from exness_streams.domain.codec import META_KEY
-from exness_streams.domain.state_hash import state_hash
+from exness_streams.domain import rules
+from exness_streams.domain.codec import META_KEY, Meta
+from exness_streams.domain.state_hash import bytes_hash, state_hash
 from exness_streams.messages import JOURNAL_TOPIC
 from exness_streams.transport.embedded.reader import Snapshot
 from exness_streams.transport.table_store import rename_beside
@@ -32,11 +33,12 @@ SUFFIX = ".jsonl.gz"
 UNFINISHED = ".tmp"
 
 
-class Header(msgspec.Struct, frozen=True):
+class Header(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a checkpoint holds: the state before the journal record `offset` of `partition`.
 
     last_record: the digest of the record before `offset`, which tells this journal from another; "" is unknown, as in
-    those of release 0.1.0.
+    those of release 0.1.0. form: what state_hash is over, see FORMS. meta: what the cell says of itself at `offset`,
+    its rules among it; None in those of 0.1.0, which were made by the first rules.
     """
 
     partition: int
@@ -45,6 +47,15 @@ class Header(msgspec.Struct, frozen=True):
     state_hash: str
     time_ms: int
     last_record: str = ""
+    form: int = 1
+    meta: Meta | None = None
+
+
+FORMS = {1: bytes_hash, 2: state_hash}
+"""How the state hash in a header is made: over the bytes of the entries as 0.1.0 does, or over what they mean.
+
+The first is written while the first rules are in force, so that the release before can still go back to them.
+"""
 
 
 _header_decoder = msgspec.json.Decoder(Header)
@@ -78,7 +89,12 @@ def record_digest(value: bytes | None) -> str:
 
 
 def write_checkpoint(
-    directory: Path, partition: int, offset: int, entries: dict[bytes, bytes], last_record: str = ""
+    directory: Path,
+    partition: int,
+    offset: int,
+    entries: dict[bytes, bytes],
+    last_record: str = "",
+    meta: Meta | None = None,
 ) -> Header:
     """Write one durably: whole under its name, or not at all. Its header says what an entry's Meta would.
 
@@ -86,7 +102,9 @@ def write_checkpoint(
     """
     entries = {key: value for key, value in entries.items() if key != META_KEY}
     directory.mkdir(parents=True, exist_ok=True)
-    header = Header(partition, offset, len(entries), state_hash(entries.items()), int(time.time() * 1000), last_record)
+    form = 1 if meta is None or meta.rules == rules.FIRST else 2
+    figure, now_ms = FORMS[form](entries.items()), int(time.time() * 1000)
+    header = Header(partition, offset, len(entries), figure, now_ms, last_record, form, meta)
     with _alone_in(directory) as folder:
         for left in directory.glob(f"{partition}-*{UNFINISHED}"):  # by a kill: nobody else writes now
             with suppress(OSError):
@@ -180,7 +198,9 @@ def _read(path: Path) -> tuple[Header, dict[bytes, bytes]]:
         with gzip.open(path, "rb") as file:
             header = _header_decoder.decode(file.readline())
             entries = {key.encode(): value.encode() for key, value in map(_entry_decoder.decode, file)}
-        if (len(entries), state_hash(entries.items())) != (header.entries, header.state_hash):
+        if header.form not in FORMS:
+            raise ValueError(f"it is of form {header.form}, which this release does not know")
+        if (len(entries), FORMS[header.form](entries.items())) != (header.entries, header.state_hash):
             raise ValueError("its entries do not give its state hash")
     except PermissionError as error:
         raise ValueError(f"checkpoint {path} can't be read: {error.strerror}") from error

@@ -37,7 +37,7 @@ from exness_streams.audit.embedded import (
     compared,
 )
 from exness_streams.audit.replay import Replay, StateSearch, put
-from exness_streams.domain.codec import META_KEY
+from exness_streams.domain.codec import META_KEY, decode_meta
 from exness_streams.transport.faults import LogFault
 from exness_streams.transport.kafka.reader import KafkaReader, kafka_reader
 from exness_streams.transport.kafka.topics import KafkaCluster
@@ -96,9 +96,8 @@ async def checkpoint_cluster(
                     f"cell {partition} gets no checkpoint because its table and journal differ: "
                     "`exness-streams audit --kafka` shows where"
                 )
-            written.append(
-                write_checkpoint(checkpoints_dir, partition, found.ended_at, replay.entries, replay.last_record)
-            )
+            at, entries, meta = found.ended_at, replay.entries, replay.meta
+            written.append(write_checkpoint(checkpoints_dir, partition, at, entries, replay.last_record, meta))
             start, _ = await reader.bounds(cluster.topics.journal, partition)
             remove_left_behind(checkpoints_dir, partition, start, found.ended_at, tell)
     return written
@@ -186,8 +185,11 @@ class _Auditor:
                 self._on_progress(record.offset - first, last - first)
             return False
 
-        await self._reader.read(self._journal, replay.partition, first, min(cut.folded_min, last), fold)
-        check_reached(replay, cut.folded_min)
+        # A table that says where it stands was folded up to there, even where a record changed no entry of it.
+        meta = cut.entries.get(META_KEY)
+        at_least = cut.folded_min if meta is None else max(cut.folded_min, min(decode_meta(meta).next_offset, last))
+        await self._reader.read(self._journal, replay.partition, first, min(at_least, last), fold)
+        check_reached(replay, at_least)
         search = StateSearch(replay, {key: value for key, value in cut.entries.items() if key != META_KEY})
 
         def look(record: Any) -> bool:
@@ -195,7 +197,7 @@ class _Auditor:
             return search.is_found
 
         if not search.is_found:
-            await self._reader.read(self._journal, replay.partition, cut.folded_min, last, look)
+            await self._reader.read(self._journal, replay.partition, at_least, last, look)
             search.rewind()
         self._on_progress(last - first, last - first)
         return search.offset

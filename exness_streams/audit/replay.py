@@ -8,6 +8,7 @@ import msgspec
 
 from exness_streams.audit.checkpoints import record_digest
 from exness_streams.domain import codec
+from exness_streams.domain.canonical_entries import is_same
 from exness_streams.domain.cell import Cell
 
 APPLY_ENTRIES = 1_000
@@ -17,7 +18,7 @@ APPLY_ENTRIES = 1_000
 class Replay:
     """A cell's entries, moved on from record to record. `entries` is the caller's to give, and changed here.
 
-    Without the Meta, which belongs to a transaction and not to a record; of the one given, the rules are taken.
+    Without the Meta, which belongs to a transaction and not to a record; what the one given says is taken over.
     began_after: the digest of the record before `began_at`, where it is known.
     """
 
@@ -40,11 +41,21 @@ class Replay:
         ]
         meta = None if known is None else codec.decode_meta(known)
         self._cell.load(began_at, rows, quotes.items(), access, meta)
+        self._rewound_to: codec.Meta | None = None
 
     @property
     def next_offset(self) -> int:
         """The journal's record that is to be folded next."""
         return self._cell.next_offset
+
+    @property
+    def meta(self) -> codec.Meta:
+        """What the cell says of itself at the record that `entries` stand at."""
+        return self._rewound_to or self._cell.meta
+
+    def rewound(self, meta: codec.Meta, last_value: bytes | None) -> None:
+        """`entries` were brought back to where the cell said this of itself. Nothing is folded any more."""
+        self._rewound_to, self.last_value = meta, last_value
 
     @property
     def last_record(self) -> str:
@@ -83,10 +94,16 @@ class StateSearch:
         self._wanted = wanted
         replay.apply()
         entries = replay.entries
-        self._differing = {key for key in entries.keys() | wanted.keys() if entries.get(key) != wanted.get(key)}
+        keys = entries.keys() | wanted.keys()
+        self._differing = {key for key in keys if not is_same(key, entries.get(key), wanted.get(key))}
         self._differing_least = len(self._differing)
-        self.offset, self._last_value = replay.next_offset, replay.last_value
+        self._meta, self._last_value = replay.meta, replay.last_value
         self._since: dict[bytes, bytes | None] = {}
+
+    @property
+    def offset(self) -> int:
+        """The journal's record before which the state came nearest."""
+        return self._meta.next_offset
 
     @property
     def is_found(self) -> bool:
@@ -99,20 +116,20 @@ class StateSearch:
         replay.fold(offset, value)
         for key, former in replay.apply().items():
             self._since.setdefault(key, former)
-            if replay.entries.get(key) == self._wanted.get(key):
+            if is_same(key, replay.entries.get(key), self._wanted.get(key)):
                 self._differing.discard(key)
             else:
                 self._differing.add(key)
         if len(self._differing) < self._differing_least:
             self._differing_least = len(self._differing)
-            self.offset, self._last_value = replay.next_offset, replay.last_value
+            self._meta, self._last_value = replay.meta, replay.last_value
             self._since.clear()
 
     def rewind(self) -> None:
         """Bring the replay's entries back to those at `offset`. The search ends with this."""
         for key, former in self._since.items():
             put(self._replay.entries, key, former)
-        self._replay.last_value = self._last_value
+        self._replay.rewound(self._meta, self._last_value)
         self._since.clear()
 
 

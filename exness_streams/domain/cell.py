@@ -1,8 +1,8 @@
 """The cell: one partition of the journal with its accounts, and the fold that moves it from record to record.
 
 The fold reads nothing but the record and the cell's own entries (rows, remembered outcomes, newest quotes),
-so the same records give the same entries, byte for byte, in every process. What the fold changes stays in
-`pending` until the caller has committed it.
+so the same records give the same state, by the rules that the journal says, in every process and every release.
+What the fold changes stays in `pending` until the caller has committed it.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from exness_streams.domain.rejections import Rejection
 from exness_streams.domain.rules import FIRST as FIRST_RULES
 
 
-class RulesChanged(msgspec.Struct, frozen=True, tag="RulesChanged"):
+class RulesChanged(msgspec.Struct, frozen=True, tag="RulesChanged", forbid_unknown_fields=True):
     """A record of the journal: what follows it in this partition goes by these rules (rules.py)."""
 
     time_ms: int
@@ -68,6 +68,14 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
     rules: int = FIRST_RULES
 
 
+class _StoredQuote(Quote, frozen=True, array_like=True, forbid_unknown_fields=False):
+    """As an entry: one of a later layout may say more."""
+
+
+class LaterRecord(msgspec.ValidationError):
+    """A journal record of a kind, or with a field, that this release does not know. str() is one line."""
+
+
 encode = msgspec.json.Encoder(decimal_format="number").encode
 
 _journal_decoder: msgspec.json.Decoder[JournalRecord] = msgspec.json.Decoder(JournalRecord)
@@ -75,20 +83,33 @@ _event_decoder = msgspec.json.Decoder(Event)
 _row_decoder = msgspec.json.Decoder(AccountRow)
 _access_decoder = msgspec.json.Decoder(AccessRow)
 _outcome_decoder = msgspec.json.Decoder(KeyedOutcome)
-_quote_decoder = msgspec.json.Decoder(Quote)
+_quote_decoder = msgspec.json.Decoder(_StoredQuote)
 _meta_decoder = msgspec.json.Decoder(Meta)
 
 decode_event = _event_decoder.decode
 decode_row = _row_decoder.decode
 decode_access_row = _access_decoder.decode
 decode_keyed_outcome = _outcome_decoder.decode
-decode_quote = _quote_decoder.decode
 decode_meta = _meta_decoder.decode
 
 
 def decode_record(value: bytes) -> JournalRecord:
-    """A journal record. msgspec.DecodeError when it is none: the journal is ours alone, so that is a fault."""
-    return _journal_decoder.decode(value)
+    """A journal record. msgspec.DecodeError when it is none: the journal is ours alone, so that is a fault.
+
+    LaterRecord when it is one that says more than is known here: to fold the rest of it would give another state than
+    the release gives that wrote it.
+    """
+    try:
+        return _journal_decoder.decode(value)
+    except msgspec.ValidationError as error:
+        raise LaterRecord(
+            f"{error}: this release knows no such record. The release that wrote it does, and those after it: start one"
+        ) from error
+
+
+def decode_quote(value: bytes) -> Quote:
+    """A quote's entry."""
+    return Quote(*msgspec.structs.astuple(_quote_decoder.decode(value)))
 
 
 # The entries of a cell, all in one table. Account ids hold no slash, so no key is a part of another's.

@@ -14,14 +14,14 @@ from exness_streams.domain.quotes import Side
 OrderKind = Literal["limit", "stop"]
 
 
-class IdempotencyKey(msgspec.Struct, frozen=True):
+class IdempotencyKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A client's name for one request. fingerprint: digest of route and body, to tell a repeat from another use."""
 
     key: str
     fingerprint: str
 
 
-class CommandBase(msgspec.Struct, frozen=True, kw_only=True):
+class CommandBase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What every command carries.
 
     command_id: names the waiting client, nothing else. time_ms: when the edge took the request.

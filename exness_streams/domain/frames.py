@@ -23,14 +23,14 @@ REFRESH_MS = 1_000
 """A market that stands still is framed again after this long, so that its quote does not look old."""
 
 
-class Step(msgspec.Struct, frozen=True, array_like=True):
+class Step(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """One new extreme of a staircase and the sequence number of its tick."""
 
     sequence: int
     price: Decimal
 
 
-class SymbolFrame(msgspec.Struct, frozen=True, array_like=True):
+class SymbolFrame(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """What a batch of ticks did to one symbol. The staircases end before `last`, which is checked after them."""
 
     symbol: str
@@ -41,7 +41,7 @@ class SymbolFrame(msgspec.Struct, frozen=True, array_like=True):
     ask_highs: tuple[Step, ...] = ()
 
 
-class DayFigures(msgspec.Struct, frozen=True, array_like=True):
+class DayFigures(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """The last 24 hours of a symbol as the exchange tells them, None: not told.
 
     first, high, low: of trades, quote currency. volume: base asset. quote_volume: quote currency.
@@ -55,7 +55,7 @@ class DayFigures(msgspec.Struct, frozen=True, array_like=True):
     quote_volume: Decimal | None
 
 
-class PriceFrame(msgspec.Struct, frozen=True, omit_defaults=True, tag="PriceFrame"):
+class PriceFrame(msgspec.Struct, frozen=True, omit_defaults=True, tag="PriceFrame", forbid_unknown_fields=True):
     """One record of the journal: the market moved. Goes to every partition.
 
     source: where the prices come from, None when unknown. It is told, and changes nothing.

@@ -21,7 +21,7 @@ KEYS_MAX = 20
 Scope = Literal["read", "trade"]
 
 
-class AccessCommandBase(msgspec.Struct, frozen=True, kw_only=True):
+class AccessCommandBase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What each of these commands carries, as trading commands do. credential: who asks, where it is the account."""
 
     command_id: str

@@ -27,7 +27,7 @@ def is_symbol(text: str) -> bool:
     return _SYMBOL.fullmatch(text) is not None
 
 
-class Terms(msgspec.Struct, frozen=True, kw_only=True):
+class Terms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The conditions of one instrument, stamped into each command at the edge.
 
     fee_rate: fraction of the notional, charged on each fill. maintenance_margin_rate: fraction of the notional.
@@ -46,7 +46,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     step_size: Decimal | None = None
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one account may hold, stamped into each command at the edge.
 
     open_max: positions and pending orders together. exposure_max: USD of margin × leverage in one instrument; the

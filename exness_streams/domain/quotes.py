@@ -32,7 +32,7 @@ def follows(sequence: int, known: int, sequence_max: int) -> bool:
     return sequence > known or known > sequence_max >= sequence
 
 
-class Quote(msgspec.Struct, frozen=True, array_like=True):
+class Quote(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """The newest market update of a symbol that a cell has seen.
 
     sequence: strictly increasing per symbol. time_ms: event time. price: last trade; bid, ask: None when that

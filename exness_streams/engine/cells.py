@@ -38,7 +38,7 @@ from exness_streams.engine.losses import (
 )
 from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, PLAIN_TOPICS, Topics, headers_of, public_record
-from exness_streams.transport.faults import CellReleased, LogFault
+from exness_streams.transport.faults import CellReleased, LogFault, Misconfigured
 from exness_streams.transport.interfaces import CellLog, LogRecord
 from exness_streams.transport.table import CellTable
 
@@ -53,6 +53,10 @@ IDLE_COMMIT_S = 1.0
 
 class JournalFault(LogFault):
     """A cell can't go on from the journal it finds. str() is one line: what is wrong, and the way out."""
+
+
+class LaterJournal(JournalFault, Misconfigured):
+    """The journal goes on in a way that only a later release knows: this one would meet it at each start."""
 
 
 class TableLacks(JournalFault):
@@ -170,7 +174,7 @@ class CellHost:
             known = meta_of(self.table, partition)
             cell.load(next_offset, self._rows(partition), self._quotes(partition), self._access(partition), known)
         except UnknownRules as error:
-            raise JournalFault(str(error)) from error
+            raise LaterJournal(str(error)) from error
         except ValueError as error:
             raise TableLacks(f"{error}. {RESTORE}", f"does not hold together: {error}") from error
         self._check_whole(partition, lost_by_count(known, cell.meta))
@@ -334,8 +338,9 @@ class CellHost:
         except Exception as error:
             self.drop([cell.partition])  # half changed: nobody goes on with it
             if isinstance(error, ValueError | msgspec.MsgspecError):
+                later = isinstance(error, UnknownRules | codec.LaterRecord)
                 fault = f"record {record.offset} of partition {cell.partition} of the journal can't be folded: {error}"
-                raise JournalFault(fault) from error
+                raise (LaterJournal if later else JournalFault)(fault) from error
             raise
 
     def _is_due(self, cell: Cell) -> bool:

@@ -15,8 +15,9 @@ from exness_streams.domain.cell import Reply
 from exness_streams.domain.commands import ClosePosition, IdempotencyKey
 from exness_streams.domain.frames import PriceFrame
 from exness_streams.domain.instruments import Limits
-from exness_streams.engine.cells import CellHost
+from exness_streams.engine.cells import CellHost, LaterJournal
 from exness_streams.engine.frame_times import FrameTimes
+from exness_streams.processes.exit_codes import exit_code_of
 from exness_streams.transport.faults import CellReleased, LogFault
 from exness_streams.transport.interfaces import LogRecord
 
@@ -26,7 +27,7 @@ class JournalRecord:
     """A record as the transport's batches hold it."""
 
     offset: int
-    value: bytes | None
+    value: bytes
 
 
 class FakeLog:
@@ -79,6 +80,24 @@ async def test_a_batch_of_a_cell_that_was_given_up_is_left_to_its_next_owner() -
 async def test_any_other_fault_ends_the_worker() -> None:
     with pytest.raises(LogFault, match="no commit"):
         await host(LogFault("no commit"), []).fold(0, BATCH)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (codec.encode(codec.RulesChanged(1, 9)), "goes on by rules 9"),
+        (BATCH[0].value[:-1] + b',"of_a_later_release":1}', "this release knows no such record"),
+        (b'{"type":"AccountCorrected","time_ms":1}', "this release knows no such record"),
+    ],
+)
+async def test_what_only_a_later_release_knows_ends_the_worker_before_it(value: bytes, words: str) -> None:
+    """Nothing of the batch is committed; a supervisor that starts it again would see the same again."""
+    cells = host(LogFault("no commit"), [])
+    with pytest.raises(LaterJournal, match=words) as ended:
+        await cells.fold(0, [JournalRecord(0, value), JournalRecord(1, BATCH[0].value)])
+    assert "\n" not in str(ended.value)
+    assert exit_code_of(ended.value) == 2
+    assert cells.cell(0) is None
 
 
 class TakingLog:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from platform_process import run_cli
 
+from exness_streams.engine.cells import LaterJournal
 from exness_streams.market_data.source import OtherSource
 from exness_streams.processes.exit_codes import exit_code_of
 from exness_streams.transport.embedded.log import EmbeddedLog
@@ -27,6 +28,7 @@ from exness_streams.transport.kafka.topics import KafkaCluster, KafkaTopic, Kafk
         (RuntimeError("a fault of ours"), 1),
         (Misconfigured("8 partitions, not 4"), 2),
         (Misconfigured("8 partitions, not 4").for_waiter(False), 2),
+        (LaterJournal("rules of a later release"), 2),
         (OtherSource("other prices"), 2),
         (PermissionError(13, "Permission denied"), 2),
     ],

@@ -12,6 +12,8 @@ from typing import Any
 import msgspec
 from trading_samples import StoredCell
 
+from exness_streams.audit.embedded import compared
+from exness_streams.audit.replay import Replay
 from exness_streams.domain.codec import (
     QUOTE_PREFIX,
     ROW_PREFIX,
@@ -68,6 +70,16 @@ def test_the_records_of_the_first_version_give_the_rows_of_the_first_version() -
     assert new.keys() == old.keys()
     for key, value in old.items():
         assert decoded(key, new[key]) == decoded(key, value), key
+
+
+def test_the_entries_of_the_first_version_audit_clean() -> None:
+    replay = Replay(0, 0, {})
+    for offset, line in enumerate(lines("journal.jsonl")):
+        replay.fold(offset, line)
+    replay.apply()
+    found = compared(replay, replay.next_offset, entries(), "the table as the first version wrote it")
+    assert found.is_clean, found.differences
+    assert found.accounts == 3  # demo, ann, bob
 
 
 def test_they_give_its_events_with_fields_added_only() -> None:
