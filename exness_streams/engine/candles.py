@@ -34,12 +34,12 @@ from exness_streams.domain.candles import (
     start_of,
 )
 from exness_streams.domain.codec import META_KEY, Meta, encode
-from exness_streams.engine.commits import Lease, TableCommits
+from exness_streams.engine.commits import TableCommits
 from exness_streams.engine.history import NotOwned
 from exness_streams.engine.losses import is_empty, lost_by_offset
 from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.transport.faults import CellReleased, LogFault
-from exness_streams.transport.interfaces import CellLog
+from exness_streams.transport.leases import CellLog, Lease
 from exness_streams.transport.table import CellTable
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class CandleHost:
         self.table = table
         self.symbols = tuple(symbols)
         self._cell_log = cell_log
-        self._commits = TableCommits(table, cell_log, metrics)
+        self._commits = TableCommits(table, metrics)
         self._clock_s = clock_s
         self._owned: OwnedCandles | None = None
         self._nobody = CandleFold(())
@@ -99,7 +99,8 @@ class CandleHost:
 
     def load(self, partition: int, *, ticks_start: int) -> None:
         """Go on from what was committed. Candles are a view: those that are lost are lost, which is said."""
-        committed = self._cell_log.committed(partition)
+        lease = self._cell_log.lease(partition)
+        committed = lease.committed
         empty = is_empty(self.table, partition, candles.PREFIXES)
         lost = lost_by_offset(self.table, partition, committed, empty=empty)
         if lost is None and partition in self.table.trimmed:
@@ -113,7 +114,6 @@ class CandleHost:
                 lost,
             )
         self.table.prove(partition)
-        lease = self._commits.lease(partition)
         owned = OwnedCandles(lease, self.symbols, ticks_start if committed is None else committed)
         for symbol in self.symbols:
             live = self.table.entry(partition, candles.live_key(symbol))
@@ -129,8 +129,6 @@ class CandleHost:
 
     def drop(self) -> None:
         """They are another worker's now. What is under way for them ends without effect."""
-        if self._owned is not None:
-            self._commits.end([self._owned.partition])
         self._owned = None
 
     async def close(self) -> None:
@@ -207,11 +205,14 @@ class CandleHost:
         try:
             await self._commits.commit(owned.lease, entries, [], next_offset)
         except LogFault as fault:
-            if isinstance(fault, CellReleased) or not self._commits.holds(owned.lease):
+            if isinstance(fault, CellReleased) or not self._goes_on(owned):
                 return False
             raise
         owned.committed = next_offset
-        return self._commits.holds(owned.lease)
+        return self._goes_on(owned)
+
+    def _goes_on(self, owned: OwnedCandles) -> bool:
+        return owned.lease.is_held and self._owned is owned
 
     def asked(self, symbol: str, interval: str) -> Asked | None:
         """What of the exchange's history was asked for already, None: nothing. NotOwned.

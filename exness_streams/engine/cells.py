@@ -11,6 +11,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -24,7 +25,7 @@ from exness_streams.domain.identity import AccessRow
 from exness_streams.domain.plain_numbers import encoders
 from exness_streams.domain.quotes import Quote
 from exness_streams.domain.rules import UnknownRules
-from exness_streams.engine.commits import Lease, TableCommits
+from exness_streams.engine.commits import TableCommits
 from exness_streams.engine.event_counts import counts_of
 from exness_streams.engine.event_sink import EventSink
 from exness_streams.engine.frame_times import FrameTimes
@@ -39,7 +40,8 @@ from exness_streams.engine.losses import (
 from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, PLAIN_TOPICS, Topics, headers_of, public_record
 from exness_streams.transport.faults import CellReleased, LogFault, Misconfigured
-from exness_streams.transport.interfaces import CellLog, LogRecord
+from exness_streams.transport.interfaces import LogRecord
+from exness_streams.transport.leases import CellLog, Lease
 from exness_streams.transport.table import CellTable
 
 log = logging.getLogger(__name__)
@@ -88,6 +90,34 @@ class Progress(NamedTuple):
 OnReply = Callable[[Reply], None]
 
 
+@dataclass(eq=False)
+class OwnedCell:
+    """A cell, and what goes with it while it is here.
+
+    lease: commits it. ready_at: end of its journal when it was loaded. uncommitted: events that clients were told, and
+    that no transaction has taken yet. busy: one batch at a time, whoever brings it.
+    """
+
+    cell: Cell
+    lease: Lease
+    ready_at: int
+    committed_at_s: float = 0.0
+    uncommitted: list[Event] = field(default_factory=list)
+    busy: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def lag(self) -> int:
+        """Records that were in the journal when the cell was loaded and are not folded yet."""
+        return max(0, self.ready_at - self.cell.next_offset)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether what is pending wants its transaction now."""
+        if self.uncommitted or any(not key.startswith(codec.QUOTE_PREFIX) for key in self.cell.pending):
+            return True
+        return bool(self.cell.pending) and time.monotonic() - self.committed_at_s >= IDLE_COMMIT_S
+
+
 class CellHost:
     """Every cell that this process owns."""
 
@@ -105,13 +135,10 @@ class CellHost:
         self.frame_times = frame_times or FrameTimes()
         self.table = table
         self._cell_log = cell_log
-        self._commits = TableCommits(table, cell_log, metrics)
+        self._commits = TableCommits(table, metrics)
         self._on_reply = on_reply
         self._topics = topics
-        self._cells: dict[int, Cell] = {}
-        self._leases: dict[int, Lease] = {}
-        self._ready_at: dict[int, int] = {}
-        self._committed_at_s: dict[int, float] = {}
+        self._cells: dict[int, OwnedCell] = {}
         self._catching_up = False
         self._metrics = metrics
         self._event_sink = EventSink()
@@ -129,8 +156,8 @@ class CellHost:
         Brokers forget the offsets of a group that was away for long, and operators reset them; the table tells where
         it stands. LogFault.
         """
-        lease = self._commits.lease(partition)
-        committed, meta = self._cell_log.committed(partition), meta_of(self.table, partition)
+        lease, meta = self._cell_log.lease(partition), meta_of(self.table, partition)
+        committed = lease.committed
         if meta is None or meta.next_offset <= (committed or 0):
             return
         log.warning(
@@ -149,7 +176,8 @@ class CellHost:
         """
         if partition in self._cells:
             self.drop([partition])  # who followed it would miss what was folded in between
-        committed = self._cell_log.committed(partition)
+        lease = self._cell_log.lease(partition)
+        committed = lease.committed
         next_offset = committed if committed is not None else 0
         empty = is_empty(self.table, partition, (codec.ROW_PREFIX, codec.QUOTE_PREFIX, codec.ACCESS_PREFIX))
         self._check_whole(partition, lost_by_offset(self.table, partition, committed, empty=empty))
@@ -179,9 +207,7 @@ class CellHost:
             raise TableLacks(f"{error}. {RESTORE}", f"does not hold together: {error}") from error
         self._check_whole(partition, lost_by_count(known, cell.meta))
         self._check_outcomes(partition)
-        self._cells[partition] = cell
-        self._leases[partition] = self._commits.lease(partition)
-        self._ready_at[partition] = journal_end
+        self._cells[partition] = OwnedCell(cell, lease, journal_end)
         self._catching_up = True
 
     def _check_outcomes(self, partition: int) -> None:
@@ -225,20 +251,15 @@ class CellHost:
 
     def drop(self, partitions: Iterable[int]) -> None:
         """Forget cells that are another's now. What is under way for them ends without effect."""
-        gone = list(partitions)
-        self._commits.end(gone)
-        for partition in gone:
+        for partition in partitions:
             self._cells.pop(partition, None)
-            self._leases.pop(partition, None)
-            self._ready_at.pop(partition, None)
-            self._committed_at_s.pop(partition, None)
             self.frame_times.forget([partition])
             self._event_sink.dropped(partition)
 
     @property
     def lag(self) -> int:
         """Records that were in the journal when the cells were loaded and are not folded yet."""
-        return sum(max(0, end - self._cells[p].next_offset) for p, end in self._ready_at.items() if p in self._cells)
+        return sum(owned.lag for owned in self._cells.values())
 
     @property
     def is_ready(self) -> bool:
@@ -247,7 +268,8 @@ class CellHost:
 
     def cell(self, partition: int) -> Cell | None:
         """The cell of a partition, None when it is not owned here."""
-        return self._cells.get(partition)
+        owned = self._cells.get(partition)
+        return None if owned is None else owned.cell
 
     @property
     def partitions(self) -> list[int]:
@@ -255,29 +277,29 @@ class CellHost:
         return sorted(self._cells)
 
     def progress(self, partition: int) -> Progress:
-        """How far an owned cell has come. LogFault while it is being given up."""
-        committed = self._cell_log.committed(partition)
-        return Progress(committed or 0, self._cells[partition].next_offset, self._ready_at[partition])
+        """How far an owned cell has come. KeyError when it is not owned here."""
+        owned = self._cells[partition]
+        return Progress(owned.lease.committed or 0, owned.cell.next_offset, owned.ready_at)
 
     @property
     def quotes(self) -> dict[str, Quote]:
         """The market as the cells see it: every cell sees every frame."""
-        return next(iter(self._cells.values())).quotes if self._cells else {}
+        return next(iter(self._cells.values())).cell.quotes if self._cells else {}
 
     @property
     def days(self) -> dict[str, DayFigures]:
         """The last 24 hours of each symbol that the exchange has told of since the cells are here."""
-        return next((cell.days for cell in self._cells.values() if cell.days), {})
+        return next((owned.cell.days for owned in self._cells.values() if owned.cell.days), {})
 
     @property
     def source(self) -> str | None:
         """Where the newest prices come from, None before the first frame that says so."""
-        return next((cell.source for cell in self._cells.values() if cell.source), None)
+        return next((owned.cell.source for owned in self._cells.values() if owned.cell.source), None)
 
     @property
     def triggers_standing(self) -> int:
         """Triggers in all indexes."""
-        return sum(len(cell.triggers) for cell in self._cells.values())
+        return sum(len(owned.cell.triggers) for owned in self._cells.values())
 
     async def fold(self, partition: int, batch: Sequence[ReadRecord]) -> None:
         """Fold a batch of the journal, answer, and commit. JournalFault at a gap, LogFault when the log fails.
@@ -285,24 +307,29 @@ class CellHost:
         Records that the cell has folded are passed over. Each wait may end in a world where the cell is another's, or
         is loaded anew from what was committed: then the rest of the batch is folded by whoever has it now.
         """
-        cell, lease = self._cells.get(partition), self._leases.get(partition)
-        if cell is None or lease is None:
+        owned = self._cells.get(partition)
+        if owned is None:
             return  # revoked while the batch waited: its next owner folds it
+        lease = owned.lease
         self._metrics.batch(JOURNAL_TOPIC, len(batch))
-        for first in range(0, len(batch), SLICE_RECORDS_MAX):
-            if not self._commits.holds(lease):
-                return
-            events = self._fold_slice(cell, batch[first : first + SLICE_RECORDS_MAX])
-            if events or self._is_due(cell):
-                try:
-                    await self._commit(cell, lease, events)
-                except LogFault as fault:
-                    # Its next owner folds the batch again, to the same effect.
-                    if isinstance(fault, CellReleased) or not self._commits.holds(lease):
-                        return
-                    raise
-            elif first + SLICE_RECORDS_MAX < len(batch):
-                await asyncio.sleep(0)
+        async with owned.busy:
+            for first in range(0, len(batch), SLICE_RECORDS_MAX):
+                if not self._goes_on(owned, lease):
+                    return
+                self._fold_slice(owned, batch[first : first + SLICE_RECORDS_MAX])
+                if owned.is_due:
+                    try:
+                        await self._commit(owned, lease)
+                    except LogFault as fault:
+                        # Its next owner folds the batch again, to the same effect.
+                        if isinstance(fault, CellReleased) or not self._goes_on(owned, lease):
+                            return
+                        raise
+                elif first + SLICE_RECORDS_MAX < len(batch):
+                    await asyncio.sleep(0)
+
+    def _goes_on(self, owned: OwnedCell, lease: Lease) -> bool:
+        return lease.is_held and owned.lease is lease and self._cells.get(lease.partition) is owned
 
     def _count(self, batch: Sequence[ReadRecord]) -> None:
         self.counters["records"] += len(batch)
@@ -311,8 +338,8 @@ class CellHost:
         elif not self.priced.is_set() and self.ready.is_set() and self.quotes:
             self.priced.set()  # by a record that came after the start
 
-    def _fold_slice(self, cell: Cell, batch: Sequence[ReadRecord]) -> list[Event]:
-        events: list[Event] = []
+    def _fold_slice(self, owned: OwnedCell, batch: Sequence[ReadRecord]) -> None:
+        cell, events = owned.cell, []
         for record in batch:
             if record.offset < cell.next_offset:
                 continue  # delivered before
@@ -322,9 +349,9 @@ class CellHost:
                 self._event_sink.ended(folded.ended)
             if folded.reply is not None:
                 self._on_reply(folded.reply)
+        owned.uncommitted += events
         self._count(batch)
         self._event_sink.folded(cell.partition, events)
-        return events
 
     def _fold_record(self, cell: Cell, record: ReadRecord) -> Folded:
         try:
@@ -343,20 +370,16 @@ class CellHost:
                 raise (LaterJournal if later else JournalFault)(fault) from error
             raise
 
-    def _is_due(self, cell: Cell) -> bool:
-        if not cell.pending:
-            return False
-        if any(not key.startswith(codec.QUOTE_PREFIX) for key in cell.pending):
-            return True
-        return time.monotonic() - self._committed_at_s.get(cell.partition, 0.0) >= IDLE_COMMIT_S
-
-    async def _commit(self, cell: Cell, lease: Lease, events: Sequence[Event]) -> None:
+    async def _commit(self, owned: OwnedCell, lease: Lease) -> None:
+        cell, events = owned.cell, owned.uncommitted
         told = [public_event(event, self._topics.events) for event in events]
         entries = {**cell.pending, codec.META_KEY: codec.encode(cell.meta)}
         await self._commits.commit(lease, entries, told, cell.next_offset)
+        if lease.is_over:
+            return  # whoever is loaded next finds it in its table
         cell.committed()
-        if self._commits.holds(lease):
-            self._committed_at_s[cell.partition] = time.monotonic()
+        owned.uncommitted = []
+        owned.committed_at_s = time.monotonic()
         # Only now: what was folded and not committed is folded again, here or elsewhere.
         for event in events:
             self.counters.update(counts_of(event))

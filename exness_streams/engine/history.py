@@ -25,13 +25,13 @@ from async_timeout import timeout
 from exness_streams.domain import account_history, codec
 from exness_streams.domain.account_history import BalancePoint, EventGap, HistoryHead, Trade
 from exness_streams.domain.codec import META_KEY, Meta
-from exness_streams.engine.commits import Lease, TableCommits
+from exness_streams.engine.commits import TableCommits
 from exness_streams.engine.history_partition import SLICE_EVENTS_MAX, HistoryPartition, Slice
 from exness_streams.engine.losses import RESTORE, is_empty, lost_by_count, lost_by_offset, meta_of
 from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.messages import EVENTS_TOPIC
 from exness_streams.transport.faults import CellReleased, LogFault
-from exness_streams.transport.interfaces import CellLog
+from exness_streams.transport.leases import CellLog, Lease
 from exness_streams.transport.table import CellTable
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ class HistoryHost:
         self.table = table
         self._topic = topic
         self._cell_log = cell_log
-        self._commits = TableCommits(table, cell_log, metrics)
+        self._commits = TableCommits(table, metrics)
         self._pace_s = pace_s
         self._partitions: dict[int, HistoryPartition] = {}
         self._fault: Exception | None = None
@@ -103,8 +103,8 @@ class HistoryHost:
         The group's offset is set to where that begins, or to where the table stands when the offset is lost or older.
         HistoryFault when entries are lost and the first events as well. LogFault.
         """
-        lease = self._commits.lease(partition)
-        committed, meta = self._cell_log.committed(partition), meta_of(self.table, partition)
+        lease, meta = self._cell_log.lease(partition), meta_of(self.table, partition)
+        committed = lease.committed
         lost = self._lost(partition, committed)
         if lost is not None:
             await self._begin_anew(lease, committed or 0, events_start, lost)
@@ -150,7 +150,8 @@ class HistoryHost:
 
     def load(self, partition: int, *, events_start: int, events_end: int) -> None:
         """Take a partition over. HistoryFault when its events do not continue what was committed."""
-        committed = self._cell_log.committed(partition)
+        lease = self._cell_log.lease(partition)
+        committed = lease.committed
         if committed is not None and committed > events_end:
             raise HistoryFault(
                 f"partition {partition} of {self._topic} ends at {events_end}, but histories were built from it up to "
@@ -165,7 +166,6 @@ class HistoryHost:
         meta = meta_of(self.table, partition) or self._counted(partition)
         meta = msgspec.structs.replace(meta, next_offset=next_offset)
         self.drop([partition])
-        lease = self._commits.lease(partition)
         self._partitions[partition] = HistoryPartition(meta, lease, events_end, may_begin_late=events_start > 0)
 
     def _counted(self, partition: int) -> Meta:
@@ -177,9 +177,7 @@ class HistoryHost:
 
     def drop(self, partitions: Iterable[int]) -> None:
         """Forget partitions that are another's now. What is under way for them ends without effect."""
-        gone = list(partitions)
-        self._commits.end(gone)
-        for partition in gone:
+        for partition in partitions:
             dropped = self._partitions.pop(partition, None)
             if dropped is not None:
                 dropped.give_up()
@@ -229,7 +227,7 @@ class HistoryHost:
         raise self._fault or LogFault("histories can't be committed")
 
     def _goes_on(self, owned: HistoryPartition) -> bool:
-        return self._fault is None and self._commits.holds(owned.lease)
+        return self._fault is None and owned.lease.is_held and self._partitions.get(owned.number) is owned
 
     async def _commit_folded(self, owned: HistoryPartition) -> None:
         """Commit until nothing is left. One transaction at a time."""
@@ -245,9 +243,8 @@ class HistoryHost:
                         await self._commit(owned, owned.slices.popleft())
         except LogFault as fault:
             # As for cells: the next owner takes the events again, to the same effect.
-            if not isinstance(fault, CellReleased) and self._commits.holds(owned.lease):
+            if not isinstance(fault, CellReleased) and self._goes_on(owned):
                 self._fail(fault)
-            owned.lease.is_over = True
         except Exception as error:
             self._fail(error)
         finally:

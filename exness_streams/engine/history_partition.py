@@ -10,8 +10,8 @@ from collections import defaultdict, deque
 from exness_streams.domain import codec
 from exness_streams.domain.account_history import HistoryHead
 from exness_streams.domain.codec import META_KEY, Meta
-from exness_streams.engine.commits import Lease
 from exness_streams.transport.batching import Wakeup
+from exness_streams.transport.leases import Lease
 
 SLICE_EVENTS_MAX = 200
 """Events of one transaction: a few milliseconds' work, after which others get the event loop."""

@@ -36,6 +36,7 @@ from exness_streams.transport.kafka.aiokafka_mends import refuse_other_aiokafka
 from exness_streams.transport.kafka.assignor import NamedAssignor
 from exness_streams.transport.kafka.commits import KafkaCellLog
 from exness_streams.transport.kafka.topics import KafkaCluster, KafkaTopic, declare_topics
+from exness_streams.transport.leases import Lease
 from exness_streams.transport.recovery import HEARTBEATS, TableManager
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class KafkaPublisher:
         self._source = source
         # A cell log with one cell: its fence is what makes this process the only publisher.
         self._log = KafkaCellLog(cluster, self._topic, group)
+        self._lease: Lease | None = None
         self._waiting: list[LogRecord] = []
         self._woken = asyncio.Event()
         self._published = 0
@@ -77,7 +79,7 @@ class KafkaPublisher:
     async def last_sequences(self) -> Mapping[str, int]:
         """Fence the former leader, then read the newest sequence of each symbol. OtherSource, LogFault."""
         self._waiting.clear()
-        await self._log.fence([0])
+        self._lease = (await self._log.fence([0]))[0]
         sources: Counter[str] = Counter()
         newest = await _newest_sequences(self._cluster, sources)
         check_topic(sources, self._source)
@@ -91,9 +93,11 @@ class KafkaPublisher:
                 self._woken.clear()
                 batch, self._waiting = self._waiting, []
                 if batch:
+                    if self._lease is None:
+                        raise LogFault("updates were published before the former leader was fenced")
                     self._published += len(batch)
                     begun_s = time.monotonic()
-                    await self._log.commit(0, batch, self._published)
+                    await self._lease.commit(batch, self._published)
                     self._metrics.batch(MARKET_UPDATES_TOPIC, len(batch))
                     self._metrics.transaction(len(batch), time.monotonic() - begun_s)
         finally:

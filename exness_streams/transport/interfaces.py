@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 Headers = Sequence[tuple[str, bytes]]
@@ -21,36 +21,6 @@ class LogRecord(NamedTuple):
     partition: int | None = None
     timestamp_ms: int | None = None
     headers: Headers = ()
-
-
-class CellLog(Protocol):
-    """One input topic and one consumer group: a cell's rows, events and progress in one transaction.
-
-    on_release: called with the cells that are given up or fenced anew, before anything else happens to them: from then
-    on a transaction would be another holder's. Set by whoever commits; it must not wait.
-    """
-
-    on_release: Callable[[Iterable[int]], None]
-
-    async def fence(self, partitions: Iterable[int]) -> None:
-        """Become the only writer of these cells, before their tables are recovered."""
-
-    async def commit(self, partition: int, records: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
-        """Write every record and the input's next offset, all or nothing.
-
-        Returns the records' offsets, in order. Raises LogFault when nothing was written (`written` False) or
-        the outcome is unknown (`written` None).
-        """
-
-    async def release(self, partitions: Iterable[int]) -> None:
-        """Let the transactions in flight of these cells finish, and give the cells up."""
-
-    def committed(self, partition: int) -> int | None:
-        """The input's next offset as last committed; None when nothing was."""
-
-
-def tell_nobody(partitions: Iterable[int]) -> None:
-    """An on_release of a log for which nobody commits yet."""
 
 
 class FrameLog(Protocol):

@@ -30,7 +30,8 @@ from exness_streams.transport.embedded.faust_driver import Consumer, EmbeddedFra
 from exness_streams.transport.embedded.log import EmbeddedLog
 from exness_streams.transport.embedded.open_log import OpenLog
 from exness_streams.transport.faults import LogFault, LogFull, LogLocked
-from exness_streams.transport.interfaces import CellLog, LogRecord
+from exness_streams.transport.interfaces import LogRecord
+from exness_streams.transport.leases import CellLog
 from exness_streams.transport.recovery import TableManager
 
 
@@ -139,7 +140,7 @@ async def test_a_fault_reaches_the_agent_that_commits(tmp_path: Path, harness: E
     async def fold(event: Any) -> None:
         try:
             while True:
-                await cells.commit(0, [LogRecord("journal", b"k", b"x" * 3000)], event.message.offset + 1)
+                await cells.lease(0).commit([LogRecord("journal", b"k", b"x" * 3000)], event.message.offset + 1)
         except LogFault as fault:
             raised.append(fault)
             raise
@@ -358,10 +359,11 @@ async def test_release_lets_the_commit_in_flight_finish(harness: EmbeddedHarness
     collect_single(app, "t")
     async with running(app):
         cells = app.transport.cell_log("journal")
-        committing = asyncio.ensure_future(cells.commit(0, [LogRecord("journal", b"k", b"v")], 5))
+        lease = (await cells.fence([0]))[0]
+        committing = asyncio.ensure_future(lease.commit([LogRecord("journal", b"k", b"v")], 5))
         await asyncio.sleep(0)
         await cells.release([0])
-        assert cells.committed(0) == 5
+        assert (await cells.fence([0]))[0].committed == 5
         assert list(await committing) == [0]
 
 

@@ -164,7 +164,7 @@ class HandMadeCell:
 
     async def commit(self, *, next_offset: int | None = None) -> None:
         written = self.fold()
-        await self.log.commit(0, written, self.cell.next_offset if next_offset is None else next_offset)
+        await self.log.lease(0).commit(written, self.cell.next_offset if next_offset is None else next_offset)
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ async def test_a_transaction_in_flight_is_waited_for_and_not_torn(cell: HandMade
     await cell.commit()
     await cell.orders(2)
     written = cell.fold()
-    producer = cell.log._cells[0].producer
+    producer = cell.log._fenced[0].producer
     await producer.begin_transaction()
     await producer.send_and_wait(CHANGELOG, written[0].value, key=written[0].key, partition=0)
     auditing = asyncio.ensure_future(audit_one(cell.harness))
@@ -212,7 +212,7 @@ async def test_a_transaction_in_flight_is_waited_for_and_not_torn(cell: HandMade
     await producer.commit_transaction()
     await asyncio.sleep(0.5)
     assert not auditing.done(), "an offset behind the table was taken for good"
-    await cell.log.commit(0, [], cell.cell.next_offset)
+    await cell.log.lease(0).commit([], cell.cell.next_offset)
     found = await auditing
     assert found.is_clean, found.differences
     assert found.ended_at == 4
@@ -233,7 +233,7 @@ async def test_a_table_of_older_records_than_the_offset_is_found(cell: HandMadeC
     await cell.orders(2)
     await cell.commit()
     await cell.orders(1)
-    await cell.log.commit(0, [], 4)
+    await cell.log.lease(0).commit([], 4)
     found = await audit_one(cell.harness)
     assert not found.is_clean
     assert {line.split("/")[0] for line in found.differences} == {"account", "outcome", "slot"}

@@ -127,7 +127,7 @@ async def test_the_two_inputs_of_a_worker_do_not_fence_each_other(harness: Kafka
         await cells.fence([0])
     for offset in (1, 2):
         for cells in logs:
-            await cells.commit(0, [], offset)
+            await cells.lease(0).commit([], offset)
     assert [await harness.committed("group", topic, 0) for topic in ("journal", "events")] == [2, 2]
     for cells in logs:
         await cells.close()

@@ -33,7 +33,7 @@ async def test_another_journal_is_refused(harness: KafkaHarness, next_offset: in
     await cells.fence([1])
     meta = encode(Meta(partition=1, next_offset=next_offset))
     await harness.declare(CHANGELOG, PARTITIONS, compact=True)
-    await cells.commit(1, [LogRecord(CHANGELOG, META_KEY, meta, 1)], next_offset)
+    await cells.lease(1).commit([LogRecord(CHANGELOG, META_KEY, meta, 1)], next_offset)
     await cells.close()
     engine = EngineProcess(harness.directory, harness.broker)
     try:

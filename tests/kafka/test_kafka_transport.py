@@ -90,16 +90,16 @@ async def test_a_takeover_fences_the_former_owner(harness: KafkaHarness) -> None
         await harness.declare(topic, 2)
     former, later = (KafkaCellLog(harness.cluster, "journal", "group") for _ in range(2))
     await former.fence([0, 1])
-    await former.commit(0, [LogRecord("rows", b"k", b"1")], 5)
+    await former.lease(0).commit([LogRecord("rows", b"k", b"1")], 5)
     await later.fence([0])
-    assert later.committed(0) == 5
+    assert later.lease(0).committed == 5
     with pytest.raises(LogFenced, match="taken over") as raised:
-        await former.commit(0, [LogRecord("rows", b"k", b"stale")], 6)
+        await former.lease(0).commit([LogRecord("rows", b"k", b"stale")], 6)
     assert raised.value.written is False
     with pytest.raises(LogFenced):
-        await former.commit(0, [], 7)
-    await later.commit(0, [LogRecord("rows", b"k", b"2")], 9)
-    await former.commit(1, [LogRecord("rows", b"k", b"other cell")], 3)
+        await former.lease(0).commit([], 7)
+    await later.lease(0).commit([LogRecord("rows", b"k", b"2")], 9)
+    await former.lease(1).commit([LogRecord("rows", b"k", b"other cell")], 3)
     assert [record.value for record in await harness.read("rows", 0)] == [b"1", b"2"]
     assert await harness.committed("group", "journal", 0) == 9
     assert await harness.committed("group", "journal", 1) == 3
@@ -112,15 +112,15 @@ async def test_a_transaction_in_flight_ends_with_the_takeover(harness: KafkaHarn
         await harness.declare(topic, 1)
     former, later = (KafkaCellLog(harness.cluster, "journal", "group") for _ in range(2))
     await former.fence([0])
-    await former.commit(0, [LogRecord("rows", b"k", b"1")], 5)
-    producer = former._cells[0].producer
+    await former.lease(0).commit([LogRecord("rows", b"k", b"1")], 5)
+    producer = former._fenced[0].producer
     await producer.begin_transaction()  # a worker that is paused in the middle of a commit
     await producer.send_and_wait("rows", b"lost", partition=0)
     await later.fence([0])
-    assert later.committed(0) == 5
+    assert later.lease(0).committed == 5
     with pytest.raises(KafkaError):
         await producer.commit_transaction()
-    await later.commit(0, [LogRecord("rows", b"k", b"2")], 6)
+    await later.lease(0).commit([LogRecord("rows", b"k", b"2")], 6)
     assert [record.value for record in await harness.read("rows", 0)] == [b"1", b"2"]
     await former.close()
     await later.close()
@@ -130,16 +130,16 @@ async def test_a_cell_that_was_released_takes_no_commit(harness: KafkaHarness) -
     for topic in ("journal", "rows"):
         await harness.declare(topic, 1)
     cells = KafkaCellLog(harness.cluster, "journal", "group")
-    await cells.fence([0])
-    committing = asyncio.ensure_future(cells.commit(0, [LogRecord("rows", b"k", b"1")], 1))
+    lease = (await cells.fence([0]))[0]
+    committing = asyncio.ensure_future(lease.commit([LogRecord("rows", b"k", b"1")], 1))
     await asyncio.sleep(0)
     await cells.release([0])
     assert list(await committing) == [0]  # the one in flight was let finish
     with pytest.raises(LogClosed) as raised:
-        await cells.commit(0, [], 2)
+        await lease.commit([], 2)
     assert raised.value.written is False
     with pytest.raises(LogClosed):
-        cells.committed(0)
+        cells.lease(0)
 
 
 class RefusedCellLog(KafkaCellLog):
@@ -171,7 +171,7 @@ async def test_many_records_of_many_sizes_get_their_offsets(harness: KafkaHarnes
         LogRecord(("rows", "events")[n % 2], b"%d" % n, b"%d:" % n + b"x" * (n * 37 % 4000), n // 2 % 2)
         for n in range(1000)
     ]
-    offsets = await cells.commit(1, written, 1)
+    offsets = await cells.lease(1).commit(written, 1)
     for topic in ("rows", "events"):
         for partition in range(2):
             read = {record.offset: record.value for record in await harness.read(topic, partition)}
@@ -196,10 +196,10 @@ def folding_app(harness: KafkaHarness, worker: str) -> faust.App:
         try:
             generation, next_offset = expected.get(partition, (-1, 0))
             if generation != event.message.generation_id:
-                next_offset = cells.committed(partition) or 0
+                next_offset = cells.lease(partition).committed or 0
             assert [r.offset for r in records] == list(range(next_offset, event.message.offset + 1))
             rows = [LogRecord("rows", b"%d" % r.offset, worker.encode()) for r in records]
-            await cells.commit(partition, rows, event.message.offset + 1)
+            await cells.lease(partition).commit(rows, event.message.offset + 1)
         except LogClosed:
             if not app.rebalancing:
                 raise
@@ -291,8 +291,8 @@ async def test_a_table_recovers_though_its_changelog_ends_in_markers(harness: Ka
     await harness.declare(changelog.topic, 1, compact=True)
     cells = KafkaCellLog(harness.cluster, "journal", "marked")
     await cells.fence([0])
-    (last,) = await cells.commit(0, [LogRecord(changelog.topic, b"k", b"v")], 1)
-    producer = cells._cells[0].producer
+    (last,) = await cells.lease(0).commit([LogRecord(changelog.topic, b"k", b"v")], 1)
+    producer = cells._fenced[0].producer
     for _ in range(20):  # then so many that were rolled back, that nothing else is near its end
         await producer.begin_transaction()
         await producer.send_and_wait(changelog.topic, b"no", key=b"k", partition=0)
@@ -341,7 +341,7 @@ async def test_a_worker_goes_on_after_the_broker_was_restarted(harness: KafkaHar
 
     async def fold(event: Any) -> None:
         rows = [LogRecord("rows", b"%d" % record.offset, b"row") for record in event.value]
-        await cells.commit(0, rows, event.message.offset + 1)
+        await cells.lease(0).commit(rows, event.message.offset + 1)
 
     batches = collect_batches(app, "journal", on_batch=fold)
     async with running(app):
@@ -411,7 +411,7 @@ async def test_a_worker_signs_in(harness: KafkaHarness, mechanism: str) -> None:
     cells = app.transport.cell_log("journal")
 
     async def fold(event: Any) -> None:
-        await cells.commit(0, [], event.message.offset + 1)
+        await cells.lease(0).commit([], event.message.offset + 1)
 
     collect_batches(app, "journal", on_batch=fold)
     async with running(app):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from event_loop import turns
+from leased_log import LeasedLog
 from log_table import LogTable
 
 from exness_streams.domain.codec import encode
@@ -27,10 +28,11 @@ def batch(*events: Event, offset: int = 0) -> list[Read]:
     return [Read(offset + n, encode(event)) for n, event in enumerate(events)]
 
 
-class Log:
+class Log(LeasedLog):
     """A log, and the table that follows it. Whoever commits is told what `fails` says, before or after the fact."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.changelog: list[LogRecord] = []
         self.next_offset: int | None = None
         self.transactions: list[list[LogRecord]] = []
@@ -38,12 +40,6 @@ class Log:
         self.proceed = asyncio.Event()
         self.proceed.set()
         self.begun = asyncio.Event()
-
-    async def fence(self, partitions: Iterable[int]) -> None:
-        raise AssertionError("the transport fences")
-
-    async def release(self, partitions: Iterable[int]) -> None:
-        raise AssertionError("the transport releases")
 
     async def commit(self, partition: int, records: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
         self.begun.set()
@@ -66,6 +62,7 @@ class Log:
 def worker(log: Log, *, start: int = 0, end: int = 1_000, pace_s: float = 0.0) -> HistoryHost:
     """A process that has just taken partition 0 over."""
     table: Any = LogTable(CHANGELOG, log.changelog)
+    log.fence_now(0)
     host = HistoryHost(table, log, pace_s=pace_s)
     host.load(0, events_start=start, events_end=end)
     return host

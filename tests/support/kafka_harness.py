@@ -14,11 +14,12 @@ from broker import Broker
 from transport_harness import RecordRead
 from yarl import URL
 
-from exness_streams.transport.interfaces import CellLog, LogRecord
+from exness_streams.transport.interfaces import LogRecord
 from exness_streams.transport.kafka.batches import delivered, enqueue
 from exness_streams.transport.kafka.faust_driver import Transport
 from exness_streams.transport.kafka.offsets import committed_offsets
 from exness_streams.transport.kafka.topics import KafkaCluster, KafkaTopic, declare_topics
+from exness_streams.transport.leases import CellLog
 from exness_streams.transport.recovery import TableManager
 
 INTERNAL_TOPICS = {"__consumer_offsets", "__transaction_state"}

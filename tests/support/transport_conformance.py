@@ -29,7 +29,8 @@ from transport_harness import (
 )
 
 from exness_streams.transport.faults import LogFault
-from exness_streams.transport.interfaces import CellLog, LogRecord
+from exness_streams.transport.interfaces import LogRecord
+from exness_streams.transport.leases import CellLog
 
 RECORDS = int(os.environ.get("TEST_RECORDS", "200000"))
 """A multiple of 20,000."""
@@ -415,9 +416,9 @@ class TransportConformance:
                 LogRecord("rows", b"b", b"2"),
                 LogRecord("events", b"a", b"e"),
             ]
-            first = await cells.commit(1, rows, 7)
-            second = await cells.commit(1, rows, 9)
-            await cells.commit(1, [], 10)
+            first = await cells.lease(1).commit(rows, 7)
+            second = await cells.lease(1).commit(rows, 9)
+            await cells.lease(1).commit([], 10)
             assert len(first) == len(second) == 3
             assert all(before < after for before, after in zip(first, second, strict=True))
             await cells.release([0, 1])
@@ -441,12 +442,12 @@ class TransportConformance:
         async with running(app):
             cells = harness.cell_log(app, "journal")
             await cells.fence([0])
-            await cells.commit(0, [LogRecord("events", b"a", b"good")], 3)
+            await cells.lease(0).commit([LogRecord("events", b"a", b"good")], 3)
             bad = [LogRecord("events", b"a", b"lost"), LogRecord("events", b"a", b"nowhere", 99)]
             with pytest.raises(LogFault) as raised:
-                await cells.commit(0, bad, 4)
+                await cells.lease(0).commit(bad, 4)
             assert raised.value.written is False
-            assert cells.committed(0) == 3
+            assert cells.lease(0).committed == 3
             await cells.release([0])
         assert [r.value for r in await harness.read("events", 0)] == [b"good"]
         assert await harness.committed("atomic", "journal", 0) == 3
@@ -470,7 +471,7 @@ class TransportConformance:
 
             async def fold(event: Any, cells: CellLog = cells) -> None:
                 rows = [LogRecord("rows", record.value, b"row") for record in event.value]
-                await cells.commit(event.message.partition, rows, event.message.offset + 1)
+                await cells.lease(event.message.partition).commit(rows, event.message.offset + 1)
 
             await harness.declare("rows", 1, compact=True)
             batches = collect_batches(app, "journal", on_batch=fold)

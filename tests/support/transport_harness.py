@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 import faust
 
-from exness_streams.transport.interfaces import CellLog, LogRecord
+from exness_streams.transport.interfaces import LogRecord
+from exness_streams.transport.leases import CellLog
 
 GIVE_UP_S = 60.0
 

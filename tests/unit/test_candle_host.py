@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from leased_log import LeasedLog
 from log_table import LogTable
 
 from exness_streams.domain import candles
@@ -34,20 +35,15 @@ NOW_S = 1_790_006_400
 """The beginning of a day."""
 
 
-class Log:
+class Log(LeasedLog):
     """A log of ticks and of candles, whose commits fail as a test says."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.changelog: list[LogRecord] = []
         self.next_offset: int | None = None
         self.commits = 0
         self.fails: LogFault | None = None
-
-    async def fence(self, partitions: Iterable[int]) -> None:
-        raise AssertionError("the transport fences")
-
-    async def release(self, partitions: Iterable[int]) -> None:
-        raise AssertionError("the transport releases")
 
     async def commit(self, partition: int, records: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
         await asyncio.sleep(0)
@@ -79,6 +75,8 @@ class Worker:
     def __init__(self, log: Log, clock: Clock | None = None, ticks: Sequence[tuple[int, str]] = ()) -> None:
         table: Any = LogTable(CHANGELOG, log.changelog)
         self.table, self.clock, self.log, self.ticks = table, clock or Clock(), log, ticks
+        self.log = log
+        log.fence_now(0)
         self.host = CandleHost(table, log, [SOL, "BTC_USDC"], clock_s=self.clock)
         self.host.load(0, ticks_start=0)
         self.reader = CandleReader(self.host)
@@ -194,6 +192,7 @@ async def test_what_an_earlier_ownership_still_frames_is_no_progress_of_this_one
     worker = Worker(log, ticks=TICKS)
     old = worker.host.fold
     worker.host.drop()
+    worker.log.fence_now(0)
     worker.host.load(0, ticks_start=0)
     old.add(SOL, 3, NOW_S * 1000, Decimal(1))
     worker.host.framed(old, 3)
@@ -231,6 +230,7 @@ async def test_history_is_taken_only_where_it_is_wanted_and_what_was_asked_is_re
     assert await worker.shown() == [candle(-60, "6 6 6 6", 1)]
     assert Worker(log).host.asked(SOL, "1m") == Asked(NOW_S - 60, NOW_S)
     assert Worker(log).host.asked(SOL, "1h") is None
+    worker = Worker(log)
     await worker.host.take_told(SOL, "1m", [], Asked(NOW_S - 120, NOW_S - 60))
     assert worker.host.asked(SOL, "1m") == Asked(NOW_S - 120, NOW_S)
 
@@ -344,6 +344,7 @@ async def test_a_read_under_way_ends_with_the_ownership() -> None:
     reading = asyncio.ensure_future(worker.shown("1h"))
     await asyncio.sleep(0)
     worker.host.drop()
+    worker.log.fence_now(0)
     worker.host.load(0, ticks_start=0)
 
     def gone(*_: Any) -> Any:

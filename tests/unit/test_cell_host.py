@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from leased_log import LeasedLog
 from log_table import LogTable
 
 from exness_streams.domain import codec
@@ -30,10 +31,11 @@ class JournalRecord:
     value: bytes
 
 
-class FakeLog:
+class FakeLog(LeasedLog):
     """Refuses every commit."""
 
     def __init__(self, fault: LogFault) -> None:
+        super().__init__()
         self.fault = fault
 
     def committed(self, partition: int) -> int | None:
@@ -100,7 +102,7 @@ async def test_what_only_a_later_release_knows_ends_the_worker_before_it(value: 
     assert cells.cell(0) is None
 
 
-class TakingLog:
+class TakingLog(LeasedLog):
     """Takes every commit."""
 
     def committed(self, partition: int) -> int | None:

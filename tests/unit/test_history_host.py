@@ -145,6 +145,7 @@ async def test_a_partition_given_up_is_its_next_owners() -> None:
     await host.fold(0, batch(closed(1)))  # a moment before we hear of it
     await turns()
     log.fails = LogFenced("another worker's", written=False)
+    log.fence_now(0)
     host.load(0, events_start=0, events_end=1)
     log.begun.clear()
     log.proceed.clear()
@@ -264,6 +265,7 @@ async def test_a_partition_that_comes_back_is_folded_from_what_was_committed() -
     await take(host, batch(closed(1)))
     await host.fold(0, batch(closed(2), closed(3), offset=1))
     host.drop([0])
+    log.fence_now(0)
     host.load(0, events_start=0, events_end=3)
     await take(host, batch(closed(2), closed(3), closed(4), offset=1))
     await turns()
@@ -353,6 +355,7 @@ async def restarted(log: Log, *, start: int = 0, end: int = 5, kept: bool = Fals
     if kept:
         table.prove(0)
     host = HistoryHost(table, log, pace_s=0.0)
+    log.fence_now(0)
     await host.mend(0, events_start=start)
     host.load(0, events_start=start, events_end=end)
     return host

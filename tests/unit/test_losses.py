@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 import trading_samples as samples
+from leased_log import LeasedLog
 from log_table import LogTable
 
 from exness_streams.domain import codec
@@ -28,19 +29,14 @@ class Record:
         self.offset, self.value = offset, value
 
 
-class Log:
+class Log(LeasedLog):
     """A changelog and the journal's committed offset."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.changelog: list[LogRecord] = []
         self.transactions: list[int] = []
         self.next_offset: int | None = None
-
-    async def fence(self, partitions: Iterable[int]) -> None:
-        raise AssertionError("the transport fences")
-
-    async def release(self, partitions: Iterable[int]) -> None:
-        raise AssertionError("the transport releases")
 
     async def commit(self, partition: int, records: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
         first = len(self.changelog)
@@ -72,8 +68,8 @@ async def folded(cuts: Sequence[int] = (1, 2, 4, 6, 7)) -> tuple[Log, dict[bytes
     host, table = await loaded(log, journal_end=0)
     for first, end in zip((0, *cuts), cuts, strict=False):
         await host.fold(0, [Record(offset, VALUES[offset]) for offset in range(first, end)])
-        if host._cells[0].pending:
-            await host._commit(host._cells[0], [])  # quotes alone wait
+        if host._cells[0].cell.pending:
+            await host._commit(host._cells[0], log.lease(0))  # quotes alone wait
     return log, table.entries
 
 
@@ -86,6 +82,7 @@ async def loaded(
         table.trimmed.add(0)
     cell_log: Any = log
     host = CellHost(table, cell_log, lambda reply: None)
+    log.fence_now(0)
     await host.mend_offset(0)
     host.load(0, journal_start=journal_start, journal_end=journal_end)
     return host, table
@@ -302,9 +299,8 @@ async def test_a_table_of_another_partition_is_refused_before_its_changelog_goes
 async def test_a_changelog_made_anew_under_a_running_cell_ends_it() -> None:
     log, _ = await folded()
     table: Any = LogTable(CHANGELOG, log.changelog)
-    cell_log: Any = log
-    commits = TableCommits(table, cell_log, WorkMetrics())
-    lease = commits.lease(0)
+    commits = TableCommits(table, WorkMetrics())
+    lease = log.fence_now(0)
     await commits.commit(lease, {b"account/cid": b"{}"}, [], 8)
     log.changelog.clear()
     with pytest.raises(LogFault, match=r"goes on at record 0, but record \d+ was written before") as fault:

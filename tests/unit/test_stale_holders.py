@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 from account_events import deposited
+from leased_log import LeasedLog
 from log_table import LogTable
 
 from exness_streams.domain import codec
@@ -45,10 +46,11 @@ class Read:
     value: bytes | None
 
 
-class Log:
-    """One partition's topic, changelog and offset; a commit goes through whatever producer there is by then."""
+class Log(LeasedLog):
+    """One partition's topic, changelog and offset."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.offset: int | None = None
         self.changelog: list[LogRecord] = []
         self.events: list[Event] = []
@@ -107,6 +109,7 @@ class Worker:
         self.load()
 
     def load(self) -> None:
+        self.log.fence_now(0)
         self.log.recover()
         self.host.load(0, journal_start=0, journal_end=1_000)
 
@@ -222,6 +225,7 @@ async def test_a_history_that_leaves_and_comes_back_during_a_batch_takes_each_ev
     for _ in range(turns):
         await asyncio.sleep(0)
     host.drop([0])
+    log.fence_now(0)
     log.recover()
     host.load(0, events_start=0, events_end=100)
     await asyncio.gather(old, host.fold(0, batch))
@@ -233,71 +237,75 @@ async def test_a_history_that_leaves_and_comes_back_during_a_batch_takes_each_ev
 
 def commits_of(log: Log) -> TableCommits:
     table: Any = log.table
-    cell_log: Any = log
-    return TableCommits(table, cell_log, WorkMetrics())
+    return TableCommits(table, WorkMetrics())
 
 
-def ended_by_drop(commits: TableCommits, log: Log) -> None:
-    commits.end([0])
+async def ended_by_the_log(log: Log) -> None:
+    await log.release([0])
 
 
-def ended_by_the_log(commits: TableCommits, log: Log) -> None:
-    released: Any = log
-    released.on_release([0])
+async def ended_by_the_next_holder(log: Log) -> None:
+    log.fence_now(0)
 
 
-def ended_by_the_next_holder(commits: TableCommits, log: Log) -> None:
-    commits.lease(0)
+async def quiesced(log: Log) -> None:
+    await log.quiesce([0])
 
 
-ENDS: list[Callable[[TableCommits, Log], None]] = [ended_by_drop, ended_by_the_log, ended_by_the_next_holder]
+ENDS: list[Callable[[Log], Awaitable[None]]] = [ended_by_the_log, ended_by_the_next_holder]
 
 
-@pytest.mark.parametrize("end", ENDS)
-async def test_a_lease_that_is_over_commits_nothing(end: Callable[[TableCommits, Log], None]) -> None:
+@pytest.mark.parametrize("end", [*ENDS, quiesced])
+async def test_a_lease_that_is_not_held_commits_nothing(end: Callable[[Log], Awaitable[None]]) -> None:
     log = Log()
-    commits = commits_of(log)
-    lease = commits.lease(0)
+    commits, lease = commits_of(log), log.fence_now(0)
     await commits.commit(lease, {b"a": b"1"}, [], 1)
-    end(commits, log)
-    assert lease.is_over
+    await end(log)
+    assert not lease.is_held
     with pytest.raises(CellReleased):
         await commits.commit(lease, {b"a": b"2"}, [], 2)
     assert (log.offset, log.table.entries) == (1, {b"a": b"1"})
 
 
-@pytest.mark.parametrize("end", [ended_by_the_log, ended_by_the_next_holder])
+@pytest.mark.parametrize("end", ENDS)
 async def test_a_lease_that_ends_during_its_transaction_leaves_the_table_to_recovery(
-    end: Callable[[TableCommits, Log], None],
+    end: Callable[[Log], Awaitable[None]],
 ) -> None:
     """The table may have newer entries by then, of another worker's transactions."""
     log = Log()
-    commits = commits_of(log)
-    lease = commits.lease(0)
+    commits, lease = commits_of(log), log.fence_now(0)
     log.gate = asyncio.Event()
     committing = asyncio.create_task(commits.commit(lease, {b"a": b"1"}, [], 1))
     await asyncio.sleep(0)
-    end(commits, log)
+    ending = asyncio.ensure_future(end(log))
+    await asyncio.sleep(0)
     log.changelog.append(LogRecord(CHANGELOG, b"a", b"newer"))
     log.recover()
     log.gate.set()
-    await committing
+    await asyncio.gather(committing, ending)
     assert log.table.entries == {b"a": b"newer"}
     assert log.table.offset == 1
+    assert lease.committed is None, "a later fence tells how it ended"
 
 
-async def test_what_is_under_way_when_its_holder_is_dropped_comes_into_the_table() -> None:
-    """Nobody else can have committed meanwhile: the log has not given the partition to another."""
+async def test_what_is_under_way_at_a_revocation_is_awaited_and_comes_into_the_table() -> None:
     log = Log()
-    commits = commits_of(log)
-    lease = commits.lease(0)
+    commits, lease = commits_of(log), log.fence_now(0)
     log.gate = asyncio.Event()
     committing = asyncio.create_task(commits.commit(lease, {b"a": b"1"}, [], 1))
+    late = asyncio.create_task(commits.commit(lease, {b"a": b"2"}, [], 2))
     await asyncio.sleep(0)
-    ended_by_drop(commits, log)
+    quiescing = asyncio.ensure_future(log.quiesce([0]))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not quiescing.done()
     log.gate.set()
+    await quiescing
+    assert log.table.entries == {b"a": b"1"}, "before the partitions are dealt out"
     await committing
-    assert log.table.entries == {b"a": b"1"}
+    with pytest.raises(CellReleased):
+        await late
+    assert lease.committed == log.offset == 1
 
 
 class FakeProducer:
@@ -318,7 +326,7 @@ class UnstartedCellLog(KafkaCellLog):
         return FakeProducer()
 
 
-async def test_kafka_tells_of_a_release_and_of_a_new_fence_before_anything_else(
+async def test_kafka_ends_a_lease_before_anything_else_at_a_release_and_a_new_fence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A worker that is stopping is not told of a revocation by Faust, but its cells are fenced anew all the same."""
@@ -328,15 +336,15 @@ async def test_kafka_tells_of_a_release_and_of_a_new_fence_before_anything_else(
 
     monkeypatch.setattr("exness_streams.transport.kafka.commits.committed_offsets", nothing_committed)
     cells = UnstartedCellLog()
-    table: Any = LogTable(CHANGELOG)
-    commits = TableCommits(table, cells, WorkMetrics())
-    ways: list[Callable[[], Awaitable[None]]] = [
+    ways: list[Callable[[], Awaitable[object]]] = [
         lambda: cells.fence([0]), lambda: cells.release([0]), lambda: cells.close(),
     ]  # fmt: skip
     for way in ways:
-        await cells.fence([0])
-        lease = commits.lease(0)
+        lease = (await cells.fence([0]))[0]
+        assert lease is cells.lease(0)
         going = asyncio.ensure_future(way())
         await asyncio.sleep(0)
         assert lease.is_over
         await going
+    with pytest.raises(CellReleased):
+        cells.lease(0)

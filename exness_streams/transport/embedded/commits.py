@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from exness_streams.transport.embedded.log import EmbeddedLog
-from exness_streams.transport.interfaces import LogRecord, tell_nobody
+from exness_streams.transport.faults import CellReleased
+from exness_streams.transport.interfaces import LogRecord
+from exness_streams.transport.leases import Lease
 
 
 class EmbeddedCellLog:
@@ -19,30 +22,42 @@ class EmbeddedCellLog:
         self._log = log
         self._topic = topic
         self._group = group
-        self._in_flight: dict[int, set[asyncio.Future[list[int]]]] = {}
-        self.on_release: Callable[[Iterable[int]], None] = tell_nobody
+        self._leases: dict[int, Lease] = {}
 
-    async def fence(self, partitions: Iterable[int]) -> None:
+    async def fence(self, partitions: Iterable[int]) -> Mapping[int, Lease]:
         """No other process can have opened this log: only a former holder in this one has to end."""
-        await self.release(partitions)
+        wanted = sorted(set(partitions))
+        await self.release(wanted)
+        for partition in wanted:
+            committed = self._log().committed(self._group, (self._topic, partition))
+            name = f"partition {partition} of {self._topic}"
+            self._leases[partition] = Lease(partition, name, committed, partial(self._transact, partition))
+        return {partition: self._leases[partition] for partition in wanted}
 
-    async def commit(self, partition: int, records: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
+    def lease(self, partition: int) -> Lease:
+        lease = self._leases.get(partition)
+        if lease is None:
+            raise CellReleased(f"partition {partition} of {self._topic} was not taken over")
+        return lease
+
+    async def _transact(self, partition: int, records: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
         own = [record if record.partition is not None else record._replace(partition=partition) for record in records]
         written = self._log().transact(self._group, own, {(self._topic, partition): next_offset})
-        in_flight = self._in_flight.setdefault(partition, set())
-        in_flight.add(written)
-        written.add_done_callback(in_flight.discard)
-        return await written
+        try:
+            return await asyncio.shield(written)
+        except asyncio.CancelledError:
+            await asyncio.wait({written})  # it is decided before another may begin
+            written.exception()
+            raise
+
+    async def quiesce(self, partitions: Iterable[int]) -> None:
+        await asyncio.gather(*(self._leases[number].quiesce() for number in partitions if number in self._leases))
 
     async def release(self, partitions: Iterable[int]) -> None:
-        released = list(partitions)
-        self.on_release(released)
-        for partition in released:
-            while in_flight := self._in_flight.get(partition):
-                await asyncio.wait(in_flight)
-
-    def committed(self, partition: int) -> int | None:
-        return self._log().committed(self._group, (self._topic, partition))
+        released = [self._leases.pop(partition) for partition in partitions if partition in self._leases]
+        for lease in released:
+            lease.end()
+        await asyncio.gather(*(lease.quiesce() for lease in released))
 
 
 class EmbeddedFrameLog:

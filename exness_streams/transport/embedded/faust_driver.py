@@ -69,6 +69,8 @@ class Consumer(BatchingConsumer):
         self._assigned = assigned
         self._fill_assignor()
         self.app.consumer_generation_id += 1
+        for topic, cells in self.transport.cell_logs.items():
+            await cells.fence(tp.partition for tp in assigned if tp.topic == topic)
         await self.on_partitions_assigned(set(assigned), self.app.consumer_generation_id)
 
     def _fill_assignor(self) -> None:
@@ -250,6 +252,7 @@ class Transport(base.Transport):  # type: ignore[misc]
         if first.host or not Path(first.path).is_absolute() or first.path == "/":
             raise LogFault(f"{first} names no directory: write embedded:///absolute/path")
         self.held = OpenLog(Path(first.path), app.conf)
+        self.cell_logs: dict[str, EmbeddedCellLog] = {}
 
     @property
     def fault(self) -> LogFault | None:
@@ -266,8 +269,8 @@ class Transport(base.Transport):  # type: ignore[misc]
         return self.held.key_partition(topic, key)
 
     def cell_log(self, topic: str) -> EmbeddedCellLog:
-        """The CellLog of an input topic in the app's own consumer group; usable once the app runs."""
-        return EmbeddedCellLog(lambda: self.log, topic, self.app.conf.id)
+        """The CellLog of an input topic in the app's own consumer group: one, whose cells follow the assignment."""
+        return self.cell_logs.setdefault(topic, EmbeddedCellLog(lambda: self.log, topic, self.app.conf.id))
 
     @property
     def life(self) -> bytes:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
@@ -22,11 +23,12 @@ from aiokafka.errors import (
 from async_timeout import timeout
 
 from exness_streams.transport.faults import CellReleased, LogClosed, LogFault, LogFenced
-from exness_streams.transport.interfaces import LogRecord, tell_nobody
+from exness_streams.transport.interfaces import LogRecord
 from exness_streams.transport.kafka.aiokafka_mends import RETRY_BACKOFF_MS, fatal_error, patience
 from exness_streams.transport.kafka.batches import BATCH_BYTES_MAX, delivered, enqueue
 from exness_streams.transport.kafka.offsets import committed_offsets
 from exness_streams.transport.kafka.topics import CONNECT_S_MAX, KafkaCluster
+from exness_streams.transport.leases import Lease
 
 TRANSACTION_TIMEOUT_MS = 10_000
 COMMIT_S_MAX = 30.0
@@ -36,40 +38,45 @@ ABORT_S_MAX = 3.0
 FENCED = (ProducerFenced, InvalidProducerEpoch, InvalidProducerIdMapping, InvalidTxnState)
 
 
-class _FencedCell:
-    """A cell that is owned here: its producer, and one transaction at a time."""
+class _Transactions:
+    """Those of one fenced cell, by the producer that was started for it."""
 
-    def __init__(self, producer: Any, name: str, committed: int | None) -> None:
+    def __init__(self, producer: Any, tp: TopicPartition, group: str) -> None:
         self.producer = producer
-        self.name = name
-        self.committed = committed
-        self.busy = asyncio.Lock()
-        self.fault: LogFault | None = None
+        self.name = f"partition {tp.partition} of {tp.topic}"
+        self._tp = tp
+        self._group = group
+        self._fault: LogFault | None = None
 
-    async def commit(
-        self, records: Sequence[LogRecord], partition: int, offsets: dict[TopicPartition, int], group: str
-    ) -> Sequence[int]:
-        """As CellLog's. After a failure that could not be rolled back, every call fails."""
-        async with self.busy:
-            if self.fault is not None:
-                raise self.fault.for_waiter(False)
-            deciding = False
-            try:
-                await self.producer.begin_transaction()
-                patience.topics.update(record.topic for record in records)
-                sent = await enqueue(self.producer, records, partition)
-                await self.producer.send_offsets_to_transaction(offsets, group)
-                written = await delivered(sent, len(records))
-                deciding = True
-                await self.producer.commit_transaction()
-            except BaseException as error:
-                fault = self._fault(error, written=None if deciding else False)
-                if deciding or not await self._rolled_back():
-                    self.fault = fault
-                if isinstance(error, (KafkaError, AssertionError, LogFault, OSError)):
-                    raise fault from error
-                raise
-            return written
+    async def __call__(self, records: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
+        """As Transact. LogFenced when the cell is another worker's. After a failure that could not be rolled back,
+        every call fails."""
+        if self._fault is not None:
+            raise self._fault.for_waiter(False)
+        try:
+            async with timeout(COMMIT_S_MAX):
+                return await self._transact(records, next_offset)
+        except asyncio.TimeoutError as error:
+            raise LogFault(f"Kafka did not commit {self.name} within {COMMIT_S_MAX:.0f} s", written=None) from error
+
+    async def _transact(self, records: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
+        deciding = False
+        try:
+            await self.producer.begin_transaction()
+            patience.topics.update(record.topic for record in records)
+            sent = await enqueue(self.producer, records, self._tp.partition)
+            await self.producer.send_offsets_to_transaction({self._tp: next_offset}, self._group)
+            written = await delivered(sent, len(records))
+            deciding = True
+            await self.producer.commit_transaction()
+        except BaseException as error:
+            fault = self._fault_of(error, written=None if deciding else False)
+            if deciding or not await self._rolled_back():
+                self._fault = fault
+            if isinstance(error, (KafkaError, AssertionError, LogFault, OSError)):
+                raise fault from error
+            raise
+        return written
 
     async def _rolled_back(self) -> bool:
         """Abort. When that fails the broker does, once the transaction is overdue or the cell another's."""
@@ -80,7 +87,7 @@ class _FencedCell:
             return False
         return True
 
-    def _fault(self, error: BaseException, written: bool | None) -> LogFault:
+    def _fault_of(self, error: BaseException, written: bool | None) -> LogFault:
         # The producer tells the reason once; what is called afterwards only hears that it is too late.
         cause = fatal_error(self.producer) or error
         if isinstance(cause, FENCED):
@@ -95,20 +102,21 @@ class _FencedCell:
         return LogFault(f"{self.name} could not be committed to Kafka: {words}", written=written)
 
 
-class KafkaCellLog:
-    """CellLog on Kafka, for an input topic and a consumer group (which is also the app's id).
+class _Fenced(NamedTuple):
+    lease: Lease
+    producer: Any
 
-    The transport fences and releases its cells as partitions come and go.
-    """
+
+class KafkaCellLog:
+    """CellLog on Kafka, for an input topic and a consumer group (which is also the app's id)."""
 
     def __init__(self, cluster: KafkaCluster, topic: str, group: str) -> None:
         self._cluster = cluster
         self.topic = topic
         self._group = group
-        self._cells: dict[int, _FencedCell] = {}
-        self.on_release: Callable[[Iterable[int]], None] = tell_nobody
+        self._fenced: dict[int, _Fenced] = {}
 
-    async def fence(self, partitions: Iterable[int]) -> None:
+    async def fence(self, partitions: Iterable[int]) -> Mapping[int, Lease]:
         """Become the only writer of these cells, and learn how far they had come. LogFault."""
         wanted = sorted(set(partitions))
         await self.release(wanted)
@@ -124,8 +132,10 @@ class KafkaCellLog:
             await asyncio.gather(*(_stop(one) for one in started if not isinstance(one, BaseException)))
             raise
         for partition, producer in zip(wanted, producers, strict=True):
-            name = f"partition {partition} of {self.topic}"
-            self._cells[partition] = _FencedCell(producer, name, committed.get(partition))
+            transactions = _Transactions(producer, TopicPartition(self.topic, partition), self._group)
+            lease = Lease(partition, transactions.name, committed.get(partition), transactions)
+            self._fenced[partition] = _Fenced(lease, producer)
+        return {partition: self._fenced[partition].lease for partition in wanted}
 
     async def _start_producer(self, partition: int) -> Any:
         producer = AIOKafkaProducer(
@@ -147,48 +157,36 @@ class KafkaCellLog:
             raise
         return producer
 
-    async def commit(self, partition: int, records: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
-        """LogFenced when the cell is another worker's; CellReleased when it was released, or never fenced."""
-        cell = self._cells.get(partition)
-        if cell is None:
+    def lease(self, partition: int) -> Lease:
+        fenced = self._fenced.get(partition)
+        if fenced is None:
             raise CellReleased(f"partition {partition} of {self.topic} is not this worker's (any more)")
-        offsets = {TopicPartition(self.topic, partition): next_offset}
-        try:
-            async with timeout(COMMIT_S_MAX):
-                written = await cell.commit(records, partition, offsets, self._group)
-        except asyncio.TimeoutError as error:
-            raise LogFault(f"Kafka did not commit {cell.name} within {COMMIT_S_MAX:.0f} s", written=None) from error
-        cell.committed = next_offset
-        return written
+        return fenced.lease
+
+    async def quiesce(self, partitions: Iterable[int]) -> None:
+        """Let the transactions in flight finish (3 s at most), and begin no other."""
+        await asyncio.gather(*(_quiesce(self._fenced[one].lease) for one in partitions if one in self._fenced))
 
     async def release(self, partitions: Iterable[int]) -> None:
         """Let the transactions in flight finish (3 s at most), and give the cells up."""
-        numbers = list(partitions)
-        self.on_release(numbers)
-        released = [self._cells.pop(partition) for partition in numbers if partition in self._cells]
-        await asyncio.gather(*(self._give_up(cell) for cell in released))
+        released = [self._fenced.pop(partition) for partition in partitions if partition in self._fenced]
+        for one in released:
+            one.lease.end()
+        await asyncio.gather(*(self._give_up(one) for one in released))
 
-    async def _give_up(self, cell: _FencedCell) -> None:
-        cell.fault = cell.fault or CellReleased(f"{cell.name} was given up")  # for those that wait for their turn
-        try:
-            async with timeout(RELEASE_S_MAX):
-                await cell.busy.acquire()
-        except asyncio.TimeoutError:
-            pass  # the next owner's fence decides the transaction
-        else:
-            cell.busy.release()
-        await _stop(cell.producer)
+    async def _give_up(self, fenced: _Fenced) -> None:
+        await _quiesce(fenced.lease)
+        await _stop(fenced.producer)
 
     async def close(self) -> None:
         """Give all cells up."""
-        await self.release(list(self._cells))
+        await self.release(list(self._fenced))
 
-    def committed(self, partition: int) -> int | None:
-        """The input's next offset as last committed, by whichever worker. CellReleased when the cell is not fenced."""
-        cell = self._cells.get(partition)
-        if cell is None:
-            raise CellReleased(f"partition {partition} of {self.topic} is not this worker's (any more)")
-        return cell.committed
+
+async def _quiesce(lease: Lease) -> None:
+    with suppress(asyncio.TimeoutError):  # the next owner's fence decides the transaction
+        async with timeout(RELEASE_S_MAX):
+            await lease.quiesce()
 
 
 class KafkaFrameLog:

@@ -1,0 +1,96 @@
+"""Leases: the right to commit one partition of an input, for as long as its holder is the only one.
+
+A partition may leave and come back to the same process while its holder awaits something, and its holder is another
+object then. So nobody commits by a partition's number: each fence makes a lease, and the one of before is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+from exness_streams.transport.faults import CellReleased
+from exness_streams.transport.interfaces import LogRecord
+
+Transact = Callable[[Sequence[LogRecord], int], Awaitable[Sequence[int]]]
+"""One transaction of a log: the records and the input's next offset, all or nothing; returns the records' offsets.
+
+Raises LogFault when nothing was written (`written` False) or the outcome is unknown (`written` None).
+"""
+
+
+class _State(enum.Enum):
+    HELD = "held"
+    QUIESCED = "quiesced"
+    ENDED = "ended"
+
+
+class Lease:
+    """Made by a log's `fence`; held, then quiesced while partitions are dealt out anew, then ended.
+
+    committed: the input's next offset as last committed, by whichever holder; None when nothing was.
+    """
+
+    def __init__(self, partition: int, name: str, committed: int | None, transact: Transact) -> None:
+        """name: of the partition, in messages."""
+        self.partition = partition
+        self.name = name
+        self.committed = committed
+        self._transact = transact
+        self._state = _State.HELD
+        self._busy = asyncio.Lock()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether transactions may begin, and reads be answered. To be asked after each wait."""
+        return self._state is _State.HELD
+
+    @property
+    def is_over(self) -> bool:
+        """Whether somebody else may have committed since: what is under way is for the log, and recovery, to decide."""
+        return self._state is _State.ENDED
+
+    async def commit(self, records: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
+        """Write every record and the input's next offset, all or nothing; returns the records' offsets, in order.
+
+        One transaction at a time. CellReleased: the lease is not held, nothing was written. LogFault as Transact's.
+        """
+        async with self._busy:
+            if not self.is_held:
+                raise CellReleased(f"{self.name} is not this worker's (any more)")
+            written = await self._transact(records, next_offset)
+            if not self.is_over:
+                self.committed = next_offset
+            return written
+
+    async def quiesce(self) -> None:
+        """Begin no transaction any more, and wait for the one under way: it is in its table when this returns."""
+        if self._state is _State.HELD:
+            self._state = _State.QUIESCED
+        async with self._busy:
+            pass
+
+    def end(self) -> None:
+        """Somebody else may commit from now on."""
+        self._state = _State.ENDED
+
+
+class CellLog(Protocol):
+    """One input topic and one consumer group: a cell's rows, events and progress in one transaction.
+
+    The transport fences, quiesces and releases as partitions come and go. Who folds takes the lease and commits by it.
+    """
+
+    async def fence(self, partitions: Iterable[int]) -> Mapping[int, Lease]:
+        """Become the only writer of these cells, before their tables are recovered; former leases end. LogFault."""
+
+    def lease(self, partition: int) -> Lease:
+        """What the newest fence of a partition gave. CellReleased when there was none, or it was released since."""
+
+    async def quiesce(self, partitions: Iterable[int]) -> None:
+        """Let the transactions in flight of these cells finish, and begin no other: see Lease."""
+
+    async def release(self, partitions: Iterable[int]) -> None:
+        """As quiesce, and then give the cells up: their leases are over at once."""

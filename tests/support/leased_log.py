@@ -1,0 +1,48 @@
+"""The leases of a fake log, which says how it commits and how far it came."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+
+from exness_streams.transport.interfaces import LogRecord
+from exness_streams.transport.leases import Lease
+
+
+class LeasedLog:
+    """As a CellLog. A partition that nobody has fenced yet is fenced when it is asked for."""
+
+    def __init__(self) -> None:
+        self.leases: dict[int, Lease] = {}
+
+    async def commit(self, partition: int, records: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
+        """One transaction, whoever asks."""
+        raise NotImplementedError
+
+    def committed(self, partition: int) -> int | None:
+        """The group's offset."""
+        raise NotImplementedError
+
+    def fence_now(self, partition: int) -> Lease:
+        """What `fence` does; here nothing waits."""
+        former = self.leases.get(partition)
+        if former is not None:
+            former.end()
+        name, transact = f"partition {partition} of the log", partial(self.commit, partition)
+        lease = self.leases[partition] = Lease(partition, name, self.committed(partition), transact)
+        return lease
+
+    async def fence(self, partitions: Iterable[int]) -> Mapping[int, Lease]:
+        return {partition: self.fence_now(partition) for partition in partitions}
+
+    def lease(self, partition: int) -> Lease:
+        return self.leases.get(partition) or self.fence_now(partition)
+
+    async def quiesce(self, partitions: Iterable[int]) -> None:
+        await asyncio.gather(*(self.lease(partition).quiesce() for partition in partitions))
+
+    async def release(self, partitions: Iterable[int]) -> None:
+        for lease in [self.leases.pop(partition) for partition in partitions if partition in self.leases]:
+            lease.end()
+            await lease.quiesce()
