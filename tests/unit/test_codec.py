@@ -157,3 +157,19 @@ def test_a_position_is_what_its_event_says() -> None:
     opened = StoredCell(flat(100)).opened(open_command())
     assert isinstance(opened.position, Position)
     assert opened.position.entry_price == opened.entry_price
+
+
+def test_every_entry_of_an_account_is_named_by_it() -> None:
+    assert codec.row_key("ann") == b"account/ann"
+    assert codec.access_key("ann") == b"access/ann"
+    assert codec.outcome_key("ann", "k") == b"outcome/ann/k"
+    assert codec.outcome_slot_key("ann", 7) == b"slot/ann/7"
+    assert codec.quote_key("SOL_USDC") == b"quote/SOL_USDC"
+
+
+def test_a_close_of_before_rounding_was_forgiven_forgives_none() -> None:
+    written = json.loads(codec.encode(close_command("pos_0_1")))
+    written.pop("forgives_rounding", None)
+    command = codec.decode_record(json.dumps(written).encode())
+    assert isinstance(command, ClosePosition)
+    assert command.forgives_rounding is False

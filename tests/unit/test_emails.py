@@ -19,6 +19,8 @@ from exness_streams.domain.emails import normalized_email
         ("a" * 65 + "@b.c", None),
         ("a@" + "b" * 64, None),
         ("a@" + "b.c" * 100, None),
+        ("a@" + ("b" * 60 + ".") * 4 + "b" * 8, "a@" + ("b" * 60 + ".") * 4 + "b" * 8),  # 254 characters
+        ("a@" + ("b" * 60 + ".") * 4 + "b" * 9, None),
         ("", None),
         ("anna", None),
         ("@example.com", None),

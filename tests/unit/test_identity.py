@@ -355,3 +355,33 @@ def test_a_rejection_changes_nothing() -> None:
     ):
         assert isinstance(told(cell, command), Rejection)
     assert cell.hash() == before
+
+
+@pytest.mark.parametrize(("late_ms", "alive"), [(-1, True), (0, False), (1, False), (10**9, False)])
+def test_a_credential_is_over_at_its_time_and_stays_so(late_ms: int, alive: bool) -> None:
+    cell = StoredCell()
+    told(cell, create(expires_ms=NOW_MS + HOUR_MS))
+    told(cell, redeem())
+    row = cell.cell.access("demo")
+    assert row is not None
+    at_ms = NOW_MS + HOUR_MS + late_ms
+    assert (row.key("k1", at_ms) is not None) == alive
+    assert (row.session("s1", at_ms) is not None) == alive
+
+
+def test_a_session_that_ends_now_makes_no_room_and_is_not_kept() -> None:
+    cell = StoredCell()
+    told(cell, redeem(life_ms=1_000))
+    begun = told(cell, redeem("other", session="s2", time_ms=NOW_MS + 1_000))
+    assert isinstance(begun, SessionStarted)
+    row = cell.cell.access("demo")
+    assert row is not None
+    assert list(row.sessions) == ["s2"]
+
+
+@pytest.mark.parametrize("other", [{"scopes": ("read",)}, {"scopes": ("trade", "read")}, {"expires_ms": NOW_MS + 1}])
+def test_a_key_that_was_made_otherwise_is_another_key(other: dict[str, Any]) -> None:
+    cell = StoredCell()
+    made = told(cell, create(expires_ms=NOW_MS + HOUR_MS))
+    assert told(cell, create(expires_ms=NOW_MS + HOUR_MS)) == made
+    assert code(told(cell, create(**{"expires_ms": NOW_MS + HOUR_MS, **other}))) is Code.IDEMPOTENCY_CONFLICT

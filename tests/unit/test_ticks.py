@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
-from exness_streams.domain.ticks import TickFault
+from exness_streams.domain.candles import TIME_MS_MAX
+from exness_streams.domain.ticks import SEQUENCE_MAX, TickFault, is_price
 from exness_streams.market_data.ticks import note_sequences, read_tick
 
 NOW_MS = 1_790_000_000_000
@@ -109,3 +110,33 @@ def test_the_newest_sequences_are_those_of_updates() -> None:
     # A sequence with no room above it would refuse all that follow.
     note_sequences([Record(SOL, text(sequence="9" * 16))], newest)
     assert newest == {"SOL_USDC": 5, "ETH_USDC": 9}
+
+
+@pytest.mark.parametrize(
+    ("price", "right"),
+    [
+        ("1e-18", True),
+        ("0.9e-18", False),
+        ("1e12", True),
+        ("1000000000000.00000000000000000001", False),
+        ("123456789012.12345678901234567890", True),  # 32 digits
+        ("123456789012.123456789012345678901", False),
+    ],
+)
+def test_prices_have_bounds_and_32_digits(price: str, right: bool) -> None:
+    assert is_price(Decimal(price)) is right
+
+
+@pytest.mark.parametrize(("volume", "right"), [("1e24", True), ("1000000000000000000000001", False), ("0", True)])
+def test_volumes_have_a_bound(volume: str, right: bool) -> None:
+    tick, fault = read_tick(Record(b"SOL_USDC", text(volume=volume)))
+    assert (fault is None) is right, (tick, fault)
+
+
+@pytest.mark.parametrize(
+    ("sequence", "right"), [(str(SEQUENCE_MAX), True), (str(SEQUENCE_MAX + 1), False), ("-1", False), ("0", True)]
+)
+def test_sequences_have_bounds(sequence: str, right: bool) -> None:
+    _, fault = read_tick(Record(b"SOL_USDC", text(sequence=sequence)))
+    assert (fault is None) is right
+    assert SEQUENCE_MAX == (TIME_MS_MAX + 1) * 1000 - 1
