@@ -46,7 +46,7 @@ OWN_TESTS = {
     "hosts": ["settings", "rates", "requests"],
     "outcomes": ["codec", "positions"],
     "outside_text": ["outside_text", "ticks"],
-    "quotes": ["health", "ticks", "future_ticks", "positions"],
+    "quotes": ["quote_sides", "health", "ticks", "future_ticks", "positions"],
     "ticks": ["ticks", "property/hostile_ticks"],
     "transition": ["positions", "orders"],
     "triggers": ["triggers", "property/trigger_index"],

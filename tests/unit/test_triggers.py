@@ -198,3 +198,18 @@ def test_a_price_or_a_time_that_thousands_share_costs_no_more_than_their_own(kin
         for alone, together in zip(own, shared, strict=True):
             assert alone <= 3 * log2(count) + 10
             assert together <= 2.5 * alone, (levels, alone, together)
+
+
+def test_a_side_that_is_empty_hides_nothing_of_the_other() -> None:
+    index = index_of(position("pos_0_1", "long", "80"), position("pos_0_2", "short", "120"))
+    assert what(index.fired_by(tick(None, "120"), 0)) == [("pos_0_2", Kind.LIQUIDATION, Decimal(120))]
+    assert what(index.fired_by(tick("80", None), 0)) == [("pos_0_1", Kind.LIQUIDATION, Decimal(80))]
+
+
+@pytest.mark.parametrize(("last", "price"), [("111", "112"), ("113", "112"), ("109", "112"), ("112", "112")])
+def test_a_step_counts_wherever_the_last_quote_is(last: str, price: str) -> None:
+    index = index_of(position("pos_0_1", "long", "1", take="112"))
+    highs = (Step(6, Decimal(110)), Step(7, Decimal(112)))
+    fired = index.fired_by(SymbolFrame(SOL, quote(last, "200", 9), (), highs), 0)
+    assert what(fired) == [("pos_0_1", Kind.TAKE_PROFIT, Decimal(price))]
+    assert fired[0].sequence == 7
