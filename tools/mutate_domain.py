@@ -44,8 +44,10 @@ OWN_TESTS = {
     "expiries": ["orders"],
     "frames": ["frame_builder", "property/frames"],
     "hosts": ["settings", "rates", "requests"],
+    "money": ["money", "property/double_rounding"],
     "outcomes": ["codec", "positions"],
     "outside_text": ["outside_text", "ticks"],
+    "positions": ["positions", "exits", "property/double_rounding"],
     "quotes": ["quote_sides", "health", "ticks", "future_ticks", "positions"],
     "ticks": ["ticks", "property/hostile_ticks"],
     "transition": ["positions", "orders"],
@@ -54,7 +56,7 @@ OWN_TESTS = {
 """Where a module's tests are, if not (only) in the file of its name. They come first."""
 
 RULES = [
-    "formulas", "money", "positions", "orders", "triggers", "funding", "cell", "checks", "instruments",
+    "formulas", "money", "positions", "exits", "orders", "triggers", "funding", "cell", "checks", "instruments",
     "golden_journal",
     "property/spread", "property/fold::test_frames_and_fold_do_what_the_naive_reference_does",
 ]  # fmt: skip
