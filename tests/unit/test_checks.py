@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 import pytest
-from trading_samples import NOW_MS, SOL, StoredCell, dec, flat, modify_command, open_command, optional, quote, terms
+from trading_samples import (
+    NOW_MS,
+    SOL,
+    StoredCell,
+    dec,
+    flat,
+    modify_command,
+    open_command,
+    optional,
+    place_command,
+    quote,
+    terms,
+)
 
 from exness_streams.domain.account import Side
-from exness_streams.domain.checks import market_price, refuse_entry, refuse_small, refuse_triggers
+from exness_streams.domain.checks import (
+    check_terms,
+    market_price,
+    refuse_entry,
+    refuse_small,
+    refuse_stale,
+    refuse_triggers,
+)
 from exness_streams.domain.events import PositionModified
+from exness_streams.domain.quotes import Quote
 from exness_streams.domain.rejections import Rejection, RejectionCode
 
 BETWEEN_LONG = "stopLoss must be between 90 and 100"
@@ -146,3 +166,24 @@ def test_triggers_are_changed_against_the_price_that_closes(side: Side, price: s
     assert refused.message == f"takeProfit must be {'above' if side == 'long' else 'below'} {price}"
     beyond = "99.01" if side == "long" else "100.99"
     assert isinstance(cell.outcome(modify_command(opened.position_id, take=beyond)), PositionModified)
+
+
+@pytest.mark.parametrize(
+    ("quote_ms", "words"),
+    [
+        (NOW_MS - 5_001, "the last quote is 5001 ms old, at most 5000 ms is allowed"),
+        (NOW_MS + 2_001, "the last quote is 2001 ms ahead of the clock"),
+    ],
+)
+def test_a_price_that_is_too_old_or_of_the_future_says_by_how_much(quote_ms: int, words: str) -> None:
+    refused = refuse_stale(Quote(1, quote_ms, dec(150)), SOL, NOW_MS, 5_000)
+    assert isinstance(refused, Rejection)
+    assert words in refused.message
+
+
+@pytest.mark.parametrize("late_ms", [0, 1, 10_000])
+def test_an_order_that_is_over_already_says_what_would_be_taken(late_ms: int) -> None:
+    refused = check_terms(place_command(expires_ms=NOW_MS - late_ms))
+    assert isinstance(refused, Rejection)
+    assert (refused.details["field"], refused.details["min"]) == ("expiresAt", str(NOW_MS + 1))
+    assert check_terms(place_command(expires_ms=NOW_MS + 1)) is None

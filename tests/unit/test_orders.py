@@ -195,6 +195,7 @@ class TestWithinAFrame:
         (event,) = cell.events(frame(flat(10**9, 2)))
         assert isinstance(event, OrderCancelled)
         assert (event.reason, cell.row().cash, cell.row().orders) == ("unfillable", dec(10_000), {})
+        assert event.event_id == f"0-{cell.cell.next_offset - 1}-0"
 
 
 class TestAtOneTick:
