@@ -266,7 +266,8 @@ class EngineCollector(Collector):
 
     def _membership(self) -> Iterator[Metric]:
         engine = self._engine
-        yield gauge("exness_ready", "1 when requests can be served", engine.is_ready)
+        is_ready = engine.is_ready and engine.freshness.is_fresh()
+        yield gauge("exness_ready", "1 when requests can be served", is_ready)
         yield gauge(
             "exness_cells_owned", "Partitions of the journal that this worker owns", len(engine.cells.partitions)
         )

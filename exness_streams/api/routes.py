@@ -62,11 +62,12 @@ def add_routes(engine: Engine, metrics: WorkerMetrics) -> None:
     limits = RateLimits(settings)
     limits.mount(web_app)
     registry.register(RateCollector(limits))
-    accounts = Accounts(engine, engine.cells, engine.settings.starting_balance)
+    accounts = Accounts(engine, engine.fresh_cells, engine.settings.starting_balance)
     connections = engine.app.web.connections
     limit(connections, engine.settings)
     registry.register(ConnectionCollector(connections))
-    hub = StreamHub(engine.cells, engine, engine.app, readers_max=readers_for(connections.total_max))
+    readers_max = readers_for(connections.total_max)
+    hub = StreamHub(engine.cells, engine, engine.app, engine.freshness, readers_max=readers_max)
     engine.cells.tell(hub)
     registry.register(StreamCollector(hub))
     level = engine.settings.margin_call_level
@@ -91,7 +92,8 @@ def add_public_views(engine: Engine, registry: CollectorRegistry) -> None:
     app, settings = engine.app, engine.settings
     symbols = [terms.symbol for terms in engine.catalogue]
     mount(app, "/livez", here, LiveView)
-    mount(app, "/readyz", here, ReadyView, engine, engine.cells, _recovery(engine), symbols, settings.max_quote_age_ms)
+    ready = (engine, engine.cells, _recovery(engine), engine.freshness)
+    mount(app, "/readyz", here, ReadyView, *ready, symbols, settings.max_quote_age_ms)
     if settings.metrics_beside_api:
         mount(app, "/metrics", here, MetricsView, registry)
     if (apart := metrics_port_of(settings, registry)) is not None:
@@ -103,8 +105,8 @@ def add_public_views(engine: Engine, registry: CollectorRegistry) -> None:
 
 def add_market_views(engine: Engine, to_market_owner: Way) -> None:
     """What the worker answers that keeps the candles."""
-    candles = engine.candle_reader
-    mount(engine.app, "/api/v1/candles", to_market_owner, CandlesView, engine.catalogue, candles, _recovery(engine))
+    parts = (engine.catalogue, engine.candle_reader, _recovery(engine), engine.freshness)
+    mount(engine.app, "/api/v1/candles", to_market_owner, CandlesView, *parts)
 
 
 def add_reading_views(engine: Engine, accounts: Accounts, states: EncodedStates, to_owner: Way) -> None:

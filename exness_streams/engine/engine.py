@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import faust
@@ -14,6 +15,7 @@ from exness_streams.engine.candle_reader import CandleReader
 from exness_streams.engine.candles import CandleHost
 from exness_streams.engine.cells import CellHost
 from exness_streams.engine.framer import Framer
+from exness_streams.engine.fresh_cells import FreshCells
 from exness_streams.engine.gateway import Gateway
 from exness_streams.engine.history import HistoryHost
 from exness_streams.engine.work_metrics import WorkMetrics
@@ -21,12 +23,13 @@ from exness_streams.messages import PLAIN_TOPICS, Topics
 from exness_streams.settings.kafka import KafkaSettings
 from exness_streams.settings.platform import Settings
 from exness_streams.transport.faults import LogFault
+from exness_streams.transport.freshness import Freshness
 from exness_streams.transport.table import CellTable
 from exness_streams.transport.web_server import WebServer
 
 APP_ID = "exness-streams"
-REFUSED_FOR = ("overload", "no_prices")
-"""Its cell is behind; no prices come to it."""
+REFUSED_FOR = ("overload", "no_prices", "stale")
+"""Its cell is behind; no prices come to it; another worker may own it by now."""
 
 STOP_ANSWER_S_MAX = 1.0
 """How long a stop waits for the outcomes of the commands under way."""
@@ -90,6 +93,17 @@ class Engine:
 
     refused: Counter[str] = field(default_factory=Counter)
     """Requests that were refused before a record was written, by REFUSED_FOR."""
+
+    @cached_property
+    def freshness(self) -> Freshness:
+        """Whether what this worker owns is certainly its own."""
+        freshness: Freshness = self.app.transport.freshness
+        return freshness
+
+    @cached_property
+    def fresh_cells(self) -> FreshCells:
+        """What reads go through."""
+        return FreshCells(self.cells, self.freshness, self.refused)
 
     @property
     def topics(self) -> Topics:

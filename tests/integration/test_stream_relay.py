@@ -32,6 +32,7 @@ from exness_streams.api.stream.view import StreamViews
 from exness_streams.domain.instruments import Catalogue
 from exness_streams.messages import JOURNAL_TOPIC, PLAIN_TOPICS
 from exness_streams.settings.access import AccessSettings
+from exness_streams.transport.freshness import AlwaysFresh
 
 GIVE_UP_S = 30.0
 
@@ -84,7 +85,8 @@ async def worker(owner_url: str | None, **limits: int) -> AsyncIterator[Worker]:
             should_stop=False,
             wait_until_stopped=stopping.wait,
         ),
-        cells=SimpleNamespace(cell=lambda partition: None, quotes={}),
+        cells=(cells := SimpleNamespace(cell=lambda partition: None, quotes={})),
+        fresh_cells=cells,
         partition_of=lambda account_id: int(account_id[-1]),
         is_shared=True,
         topics=PLAIN_TOPICS,
@@ -95,7 +97,7 @@ async def worker(owner_url: str | None, **limits: int) -> AsyncIterator[Worker]:
         raise ApiError(503, "REBALANCING", "the account is moving to another worker")
 
     accounts: Any = SimpleNamespace(cell_of=cell_of)
-    hub = StreamHub(engine.cells, engine, engine.app, **limits)
+    hub = StreamHub(engine.cells, engine, engine.app, AlwaysFresh(), **limits)
     states, forwarding = EncodedStates(accounts, Decimal(60)), Forwarding(engine, own_guard)
     StreamViews(accounts, states, engine.app, hub, forwarding, CATALOGUE, NO_RATES).mount(web_app)
     async with serving(web_app) as url:

@@ -65,7 +65,8 @@ async def worker(
             candles=SimpleNamespace(is_owned=keeps_candles),
             is_shared=True,
             topics=PLAIN_TOPICS,
-            cells=SimpleNamespace(cell=lambda partition: "cell" if partition in owned else None),
+            cells=(cells := SimpleNamespace(cell=lambda partition: "cell" if partition in owned else None)),
+            fresh_cells=cells,
             partition_of=lambda account_id: int(account_id[-1]),
         )
         own_guard = guard()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -42,6 +43,9 @@ def test_an_instrument_without_a_usable_quote_is_named(quotes: dict[str, Quote],
     assert reasons_not_to_trade(("SOL_USDC", "BTC_USDC"), quotes, NOW_MS, 5_000) == reasons
 
 
+UNCONFIRMED = "the brokers have not confirmed for a session timeout that this worker is in its group"
+
+
 @dataclass
 class Worker:
     """A worker's condition, as the view asks for it: well, unless told otherwise."""
@@ -53,6 +57,7 @@ class Worker:
     feed: dict[str, str] = field(default_factory=lambda: {"status": "connected"})
     upkeep: str = ""
     has_quotes: bool = True
+    is_fresh: bool = True
 
     def feed_status(self) -> dict[str, str]:
         return self.feed
@@ -68,7 +73,8 @@ class Worker:
     async def asked(self) -> tuple[int, str | None, dict[str, Any]]:
         """Status, Retry-After and body of GET /readyz."""
         worker: Any = self
-        view = ReadyView(None, None, worker, worker, lambda: self.is_recovered, ("SOL_USDC",), 3_600_000)
+        freshness = SimpleNamespace(is_fresh=lambda: self.is_fresh)
+        view = ReadyView(None, None, worker, worker, lambda: self.is_recovered, freshness, ("SOL_USDC",), 3_600_000)
         answer = await view.get(make_mocked_request("GET", "/readyz"))
         assert isinstance(answer.body, bytes)
         return answer.status, answer.headers.get("Retry-After"), json.loads(answer.body)
@@ -85,13 +91,14 @@ async def test_a_worker_that_serves_all_is_ready() -> None:
         (Worker(fault=LogFault("the disk is full")), "the disk is full"),
         (Worker(is_recovered=False), "tables are being recovered"),
         (Worker(is_ready=False, lag=7), "7 journal records are still to be folded"),
+        (Worker(is_fresh=False), UNCONFIRMED),
     ],
 )
 @pytest.mark.parametrize("is_degraded", [False, True])
 async def test_a_worker_that_cannot_serve_is_unready_whatever_else_ails_it(
     worker: Worker, reason: str, is_degraded: bool
 ) -> None:
-    worker = Worker(worker.fault, worker.is_recovered, worker.is_ready, worker.lag)
+    worker = replace(worker)
     if is_degraded:
         worker.feed, worker.upkeep, worker.has_quotes = {"status": "stale"}, "no room", False
     status, retry_after, body = await worker.asked()

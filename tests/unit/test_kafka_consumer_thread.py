@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import GroupAuthorizationFailedError, KafkaConnectionError
+from aiokafka.protocol.group import HeartbeatRequest
 from async_timeout import timeout
 from mode import Service
 
 from exness_streams.transport.faults import LogFault
+from exness_streams.transport.freshness import MemberFreshness
 from exness_streams.transport.kafka import consumer_thread
 from exness_streams.transport.kafka.consumer_thread import ConsumerThread, ThreadEnded
 from exness_streams.transport.kafka.topics import KafkaCluster, KafkaUnreachable
@@ -36,6 +38,11 @@ class App:
         self.crashed_by.append(reason)
 
 
+async def answered(request: Any) -> Any:
+    """A coordinator that is content with everything."""
+    return SimpleNamespace(error_code=0)
+
+
 class Client:
     """aiokafka's consumer. start, stop: what it does then."""
 
@@ -45,7 +52,7 @@ class Client:
         self._client = SimpleNamespace(close=self._close)
         self.kept: list[BaseException] = []
         self._coordinator: Any = SimpleNamespace(
-            _group_instance_id="name", _push_error_to_user=self.kept.append, coordinator_id=1
+            _group_instance_id="name", _push_error_to_user=self.kept.append, coordinator_id=1, _send_req=answered
         )
         self._fetcher: Any = SimpleNamespace()
 
@@ -74,7 +81,9 @@ async def cancelled() -> None:
 class Thread(ConsumerThread):
     def __init__(self, app: App, client: Client) -> None:
         self._made = client
-        transport = SimpleNamespace(app=app, cluster=KafkaCluster(("broker:1",)))
+        self.freshness = MemberFreshness(6.0)
+        cluster = KafkaCluster(("broker:1",))
+        transport = SimpleNamespace(app=app, cluster=cluster, freshness=self.freshness)
         consumer = SimpleNamespace(transport=transport, app=app, RebalanceListener=lambda thread: None)
         super().__init__(consumer, loop=asyncio.get_running_loop())
 
@@ -279,3 +288,14 @@ async def test_what_keeps_it_out_of_its_group_does_not_wait_for_a_fetch() -> Non
         assert isinstance(fault, LogFault)
         assert "exness-streams" in str(fault)
         assert client.kept == [refused]
+
+
+async def test_what_the_coordinator_confirms_keeps_what_is_read_fresh() -> None:
+    async with running() as (thread, _, client):
+        assert not thread.freshness.is_fresh()
+
+        async def beat() -> None:
+            await client._coordinator._send_req(HeartbeatRequest("group", 1, "member"))
+
+        await thread.call_thread(beat)
+        assert thread.freshness.is_fresh()

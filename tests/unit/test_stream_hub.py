@@ -66,7 +66,10 @@ class World:
         self.status = "connected"
         feed = SimpleNamespace(feed_status=lambda: {"status": self.status, "reason": ""})
         worker: Any = SimpleNamespace(should_stop=False, wait_until_stopped=asyncio.Event().wait)
-        self.hub = StreamHub(SimpleNamespace(quotes=self.quotes, days={}), feed, worker, **limits)
+        self.freshness = SimpleNamespace(is_fresh=lambda: self.is_fresh)
+        self.is_fresh = True
+        market = SimpleNamespace(quotes=self.quotes, days={})
+        self.hub = StreamHub(market, feed, worker, self.freshness, **limits)
 
     def reader(
         self, account_id: str = "a", partition: int = 0, form: Form = "number", address: str = "10.0.0.1"
@@ -201,6 +204,16 @@ async def test_an_event_is_encoded_once_in_each_form(world: World) -> None:
     assert first == encoded(event, "number")
     assert strings == encoded(event, "string")
     assert b'"amount":"1.5"' in strings
+
+
+async def test_a_stale_worker_keeps_its_guests_and_tells_no_account_that_nothing_has_happened(world: World) -> None:
+    (reader, goes), (_, guest) = world.reader("a", 0), world.reader("", -1)
+    reader.heartbeat_at_s = 0.0  # its heartbeat is due: it would say that this is the newest sequence
+    world.is_fresh = False
+    await until(lambda: goes.written[-1] == close_frame(1012, "the account is moving: connect again"))
+    assert goes.of_type("heartbeat") == []
+    world.move("SOL_USDC", 1)
+    await until(lambda: newest(guest, "SOL_USDC") == 1)
 
 
 async def test_only_the_readers_of_a_dropped_cell_go(world: World) -> None:

@@ -74,7 +74,7 @@ MEANINGS = {
     "UNSUPPORTED_MEDIA_TYPE": "the body is not sent as `application/json`",
     "PAYLOAD_TOO_LARGE": "the body is over 16 KB",
     "NOT_READY": "the worker is starting or stopping",
-    "REBALANCING": "the account is moving to another worker",
+    "REBALANCING": "the account is moving to another worker, or may be",
     "OVERLOADED": "the account's cell is behind with what it has taken; nothing was done",
     "IDEMPOTENCY_CONFLICT": "the key was used for another request",
     "UNKNOWN_ASSET": "there is no such instrument (`details.allowed`)",

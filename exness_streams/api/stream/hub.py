@@ -27,6 +27,7 @@ from exness_streams.api.stream.reader import (
 from exness_streams.domain.events import Event
 from exness_streams.domain.identity import Ended
 from exness_streams.engine.event_sink import EventSink
+from exness_streams.transport.freshness import Freshness
 
 PACE_S = 0.05
 """Market data goes round at most this often; the first change after quiet goes at once."""
@@ -66,6 +67,7 @@ class StreamHub(EventSink):
         market: Quotes,
         feed: Feed,
         worker: Ending,
+        freshness: Freshness,
         *,
         readers_max: int = READERS_MAX,
         readers_per_account_max: int = READERS_PER_ACCOUNT_MAX,
@@ -74,6 +76,7 @@ class StreamHub(EventSink):
         self.counters: Counter[str] = Counter()
         self.slow_closed = self.refused = self.displaced = 0
         self._quotes_of, self._feed, self._worker = market, feed, worker
+        self._freshness = freshness
         self._readers_max, self._readers_per_account_max = readers_max, readers_per_account_max
         self._unread_all_bytes_max = unread_all_bytes_max
         self._readers_per_address_max = max(1, readers_max // 2)
@@ -282,9 +285,16 @@ class StreamHub(EventSink):
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(LOOK_S)
+            self._send_stale_away()
             self._tell_feed()
             self._beat()
             self._relieve()
+
+    def _send_stale_away(self) -> None:
+        """Their accounts may have moved while this worker stood still. Before any heartbeat says that nothing did."""
+        if not self._freshness.is_fresh():
+            for reader in [reader for reader in self._own if reader.account_id]:
+                self.dismiss(reader, SERVICE_RESTART, MOVING)
 
     def _relieve(self) -> None:
         """When too much waits for all readers together, those for whom the most does go, with what waits for them."""

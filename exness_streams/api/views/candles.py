@@ -18,9 +18,11 @@ from exness_streams.domain.instruments import Catalogue
 from exness_streams.engine.candle_reader import LIMIT_MAX
 from exness_streams.engine.history import NotOwned
 from exness_streams.messages import CandleMessage, CandlesMessage, MissingSpan
+from exness_streams.transport.freshness import Freshness
 
 LIMIT_DEFAULT = 500
 INTERVAL_DEFAULT = "1m"
+MOVING = "the candles are moving to another worker"
 
 _TIME_S = re.compile(r"[0-9]{1,10}")
 _SYMBOL = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -32,9 +34,16 @@ class CandlesView(ApiView):
     query = None
 
     def __init__(
-        self, app: Any, web_server: Any, catalogue: Catalogue, candles: Candles, is_recovered: Callable[[], bool]
+        self,
+        app: Any,
+        web_server: Any,
+        catalogue: Catalogue,
+        candles: Candles,
+        is_recovered: Callable[[], bool],
+        freshness: Freshness,
     ) -> None:
         super().__init__(app, web_server)
+        self._freshness = freshness
         self._catalogue, self._candles, self._is_recovered = catalogue, candles, is_recovered
 
     async def get(self, request: web.Request) -> web.Response:
@@ -54,7 +63,9 @@ class CandlesView(ApiView):
                 found = await self._candles.before(symbol, interval, before_s, limit)
             told = self._candles.told(symbol)
         except NotOwned:
-            raise ApiError(503, "REBALANCING", "the candles are moving to another worker") from None
+            raise ApiError(503, "REBALANCING", MOVING) from None
+        if not self._freshness.is_fresh():  # after the wait for them
+            raise ApiError(503, "REBALANCING", MOVING)
         return json_response(candles_message(symbol, interval, found, told))
 
     def _symbol(self, text: str) -> str:

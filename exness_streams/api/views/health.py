@@ -16,6 +16,7 @@ from exness_streams.api.ports import Feed, FoldingCells, Health, Quotes, Trading
 from exness_streams.api.presenter import market_message
 from exness_streams.domain.instruments import Catalogue
 from exness_streams.domain.quotes import Quote
+from exness_streams.transport.freshness import Freshness
 
 
 def banner(*, can_mail: bool) -> web.Response:
@@ -91,11 +92,13 @@ class ReadyView(ApiView):
         health: Health,
         cells: FoldingCells,
         is_recovered: Callable[[], bool],
+        freshness: Freshness,
         symbols: Sequence[str],
         quote_age_ms_max: int,
     ) -> None:
         super().__init__(app, web_server)
         self._health, self._cells, self._is_recovered = health, cells, is_recovered
+        self._freshness = freshness
         self._symbols, self._quote_age_ms_max = symbols, quote_age_ms_max
 
     async def get(self, request: web.Request) -> web.Response:
@@ -107,6 +110,8 @@ class ReadyView(ApiView):
             reasons.append("tables are being recovered")
         elif not self._cells.is_ready:
             reasons.append(f"{self._cells.lag} journal records are still to be folded")
+        elif not self._freshness.is_fresh():
+            reasons.append("the brokers have not confirmed for a session timeout that this worker is in its group")
         feed = self._health.feed_status()
         is_unready = bool(reasons)
         if feed["status"] != "connected":

@@ -97,6 +97,7 @@ class TradesView(ApiView):
         try:
             history = await _history_of(self._accounts, self._histories, account_id, query)
             page, cursor = await _page(history, query, bill_of(request))
+            self._accounts.cell_of(account_id)  # still: there was a wait, and this worker may have stood still in it
         except NotOwned as error:
             raise _not_now(error) from None
         message = TradesMessage(
@@ -169,6 +170,7 @@ async def _history_of(accounts: Accounts, histories: Histories, account_id: str,
     if query.before is None:
         row = cell.account(account_id)
         await histories.wait_for(cell.partition, account_id, 0 if row is None else row.sequence, CATCH_UP_S)
+        accounts.cell_of(account_id)
     return _History(histories, cell.partition, account_id, histories.head(cell.partition, account_id))
 
 

@@ -18,6 +18,7 @@ from exness_streams.transport.embedded.log import EmbeddedLog, Record
 from exness_streams.transport.embedded.open_log import OpenLog
 from exness_streams.transport.embedded.producer import Producer
 from exness_streams.transport.faults import LogFault
+from exness_streams.transport.freshness import AlwaysFresh
 
 __all__ = ["Consumer", "EmbeddedCellLog", "EmbeddedFrameLog", "Producer", "Transport"]
 
@@ -253,6 +254,7 @@ class Transport(base.Transport):  # type: ignore[misc]
             raise LogFault(f"{first} names no directory: write embedded:///absolute/path")
         self.held = OpenLog(Path(first.path), app.conf)
         self.cell_logs: dict[str, EmbeddedCellLog] = {}
+        self.freshness = AlwaysFresh()
 
     @property
     def fault(self) -> LogFault | None:

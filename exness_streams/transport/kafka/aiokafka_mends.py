@@ -25,6 +25,7 @@ NEEDED = (
     Private("aiokafka.consumer.group_coordinator:GroupCoordinator", "_coordination_task"),
     Private("aiokafka.consumer.group_coordinator:GroupCoordinator", "_push_error_to_user"),
     Private("aiokafka.consumer.group_coordinator:GroupCoordinator", "coordinator_id"),
+    Private("aiokafka.consumer.group_coordinator:GroupCoordinator", "_send_req"),
     Private("aiokafka.consumer.fetcher:Fetcher", "_fetch_task"),
     Private("aiokafka:AIOKafkaProducer", "_txn_manager"),
     Private("aiokafka.producer.transaction_manager:TransactionManager", "is_fatal_error"),
@@ -155,6 +156,28 @@ def tell_group_errors(consumer: Any, tell: Callable[[BaseException, int], None])
         return push(error)
 
     coordinator._push_error_to_user = push_and_tell
+
+
+CONFIRMING = ("HeartbeatRequest", "SyncGroupRequest")
+"""Requests whose success says that the member's partitions are its own. Their classes' names may go on, as in `_v3`.
+
+A heartbeat during a rebalance is none: it succeeds for aiokafka, but is answered with an error's code.
+"""
+
+
+def tell_confirmations(consumer: Any, clock_s: Callable[[], float], tell: Callable[[float], None]) -> None:
+    """Have a started consumer tell of each confirmation of its membership, with the time before it was asked for."""
+    coordinator = consumer._coordinator
+    send = coordinator._send_req
+
+    async def send_and_tell(request: Any) -> Any:
+        asked_s = clock_s()
+        answer = await send(request)
+        if type(request).__name__.startswith(CONFIRMING) and answer.error_code == 0:
+            tell(asked_s)
+        return answer
+
+    coordinator._send_req = send_and_tell
 
 
 async def close_connections(consumer: Any) -> None:

@@ -21,6 +21,7 @@ from exness_streams.transport.kafka.aiokafka_mends import (
     poll_records_max,
     read_committed,
     seen,
+    tell_confirmations,
     tell_group_errors,
 )
 from exness_streams.transport.kafka.session import session_refused
@@ -105,6 +106,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fa
         for task in own_tasks(self._consumer):
             task.add_done_callback(self._on_task_ended)
         tell_group_errors(self._consumer, self._on_group_error)
+        freshness = self.transport.freshness
+        tell_confirmations(self._consumer, freshness.clock_s, freshness.confirmed)
 
     async def on_thread_stop(self) -> None:
         if self._consumer is not None:

@@ -17,6 +17,7 @@ from mode import Service
 
 from exness_streams.transport.batching import BatchingConsumer
 from exness_streams.transport.faults import LogFault
+from exness_streams.transport.freshness import MemberFreshness
 from exness_streams.transport.kafka.aiokafka_mends import assignment_of, has_fatal_error
 from exness_streams.transport.kafka.commits import KafkaCellLog, KafkaFrameLog
 from exness_streams.transport.kafka.consumer_thread import ConsumerThread, FetchEnd, FetchWakeup
@@ -217,6 +218,12 @@ class Transport(driver.Transport):  # type: ignore[misc]
     def cluster(self) -> KafkaCluster:
         """The brokers, and the app's credentials for them."""
         return KafkaCluster(tuple(driver.server_list(self.url, self.default_port)), self.app.conf.broker_credentials)
+
+    @cached_property
+    def freshness(self) -> MemberFreshness:
+        """Of this worker as a member of its group."""
+        conf = self.app.conf
+        return MemberFreshness(min(conf.broker_session_timeout, conf.broker_rebalance_timeout))
 
     @cached_property
     def partitioner(self) -> Callable[..., int]:

@@ -1,0 +1,69 @@
+"""What a consumer's group confirms, as aiokafka's own coordinator asks for it and reads the answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka.errors import KafkaConnectionError, RebalanceInProgressError, UnknownMemberIdError
+from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest, SyncGroupRequest
+
+from exness_streams.transport.kafka.aiokafka_mends import tell_confirmations
+
+REQUESTS: dict[str, Callable[[], Any]] = {
+    "heartbeat": lambda: HeartbeatRequest("group", 1, "member"),
+    "sync": lambda: SyncGroupRequest("group", 1, "member", None, []),
+    "join": lambda: JoinGroupRequest("group", 6_000, 60_000, "member", None, "consumer", []),
+}
+CONFIRMING = ("heartbeat", "sync")
+
+
+class Group:
+    """A consumer, and the coordinator's answers to it."""
+
+    def __init__(self) -> None:
+        self.now_s = 10.0
+        self.error_code = 0
+        self.fault: Exception | None = None
+        self.told: list[float] = []
+        self._coordinator = SimpleNamespace(_send_req=self.answer)
+        tell_confirmations(self, lambda: self.now_s, self.told.append)
+
+    async def answer(self, request: Any) -> Any:
+        self.now_s += 2  # it takes its time
+        await asyncio.sleep(0)
+        if self.fault is not None:
+            raise self.fault
+        return SimpleNamespace(error_code=self.error_code, request=request)
+
+    async def ask(self, kind: str) -> Any:
+        return await self._coordinator._send_req(REQUESTS[kind]())
+
+
+@pytest.mark.parametrize("kind", REQUESTS)
+async def test_a_success_is_told_with_the_time_before_it_was_asked_for(kind: str) -> None:
+    group = Group()
+    assert (await group.ask(kind)).error_code == 0, "the answer goes on to aiokafka"
+    assert group.told == ([10.0] if kind in CONFIRMING else [])
+
+
+@pytest.mark.parametrize("kind", CONFIRMING)
+@pytest.mark.parametrize("error", [RebalanceInProgressError, UnknownMemberIdError])
+async def test_a_refusal_confirms_nothing(kind: str, error: type[RebalanceInProgressError]) -> None:
+    """A rebalance is one, although aiokafka takes it for a success of the heartbeat."""
+    group = Group()
+    group.error_code = error.errno
+    await group.ask(kind)
+    assert group.told == []
+
+
+@pytest.mark.parametrize("kind", REQUESTS)
+async def test_no_answer_confirms_nothing(kind: str) -> None:
+    group = Group()
+    group.fault = KafkaConnectionError()
+    with pytest.raises(KafkaConnectionError):
+        await group.ask(kind)
+    assert group.told == []
