@@ -40,7 +40,7 @@ class Reference:
         self.accounts: dict[str, NaiveAccount] = {}
         self._starting_balance = starting_balance
         self._open_max, self._exposure_max = open_max, exposure_max
-        self._market: dict[str, Tick] = {}
+        self.market: dict[str, Tick] = {}
 
     def account(self, name: str) -> NaiveAccount:
         return self.accounts.get(name) or NaiveAccount(self._starting_balance)
@@ -66,13 +66,13 @@ class Reference:
             yield from self._tick(tick, newborn)
         for name, birth in newborn:
             position = self.accounts[name].positions[birth]
-            found = reason_to_close(position, self._market[position.symbol])
+            found = reason_to_close(position, self.market[position.symbol])
             if found is not None:
                 yield self._close(name, birth, found[1], found[2])
 
     def _tick(self, tick: Tick, newborn: list[tuple[str, int]]) -> Iterator[Effect]:
         """Everybody looks at the tick: liquidations first, then stops, profits, entries; of each, the oldest first."""
-        self._market[tick.symbol] = tick
+        self.market[tick.symbol] = tick
         found: list[tuple[int, int, str, str, Fraction]] = []
         for name, account in self.accounts.items():
             for position in account.positions.values():
@@ -115,7 +115,7 @@ class Reference:
         refused = refused_terms(order)
         if refused:
             return refused
-        market = self._market.get(order.symbol)
+        market = self.market.get(order.symbol)
         entry = None if market is None else market.ask if order.long else market.bid
         if market is None or entry is None:
             return "PRICE_UNAVAILABLE"
@@ -152,7 +152,7 @@ class Reference:
         refused = refused_terms(order)
         if refused:
             return refused
-        market = self._market.get(order.symbol)
+        market = self.market.get(order.symbol)
         current = None if market is None else market.ask if order.long else market.bid
         if current is None:
             return "PRICE_UNAVAILABLE"
@@ -192,7 +192,7 @@ class Reference:
             return "POSITION_NOT_FOUND"
         wanted = Exits(**changes)
         if wanted != Exits():
-            market = self._market[position.symbol]
+            market = self.market[position.symbol]
             price = market.bid if position.long else market.ask
             if price is None:
                 return "PRICE_UNAVAILABLE"
@@ -206,7 +206,7 @@ class Reference:
         position = self.account(order.account).positions.get(order.birth)
         if position is None:
             return "POSITION_NOT_FOUND"
-        market = self._market[position.symbol]
+        market = self.market[position.symbol]
         price = market.bid if position.long else market.ask
         if price is None:
             return "PRICE_UNAVAILABLE"

@@ -180,7 +180,7 @@ def naive_run(run: Run, starting_balance: Decimal, open_max: int, exposure_max: 
         if isinstance(item, Ticks):
             effects.extend(reference.frame(tick_of(symbol, quote) for symbol, quote in item.ticks))
         else:
-            effects.extend(_command(run, reference, item, births))
+            effects.extend(effects_of(run, reference, item, births))
             births += 1
     return NaiveRun(reference, effects)
 
@@ -190,7 +190,8 @@ class NaiveRun(NamedTuple):
     effects: list[Effect | str]
 
 
-def _command(run: Run, reference: Reference, command: Command, birth: int) -> Iterator[Effect | str]:
+def effects_of(run: Run, reference: Reference, command: Command, birth: int) -> Iterator[Effect | str]:
+    """What a command does. birth: its number, by which what it opens is known. run: tells numbers of names."""
     name = command.account_id
     match command:
         case OpenPosition():

@@ -1,0 +1,242 @@
+"""What is looked at when a life is over: every told outcome, every event, every row, against a fold of our own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from naive_reference import Reference
+from naive_rules import Effect, Tick
+from naive_view import check_row, close_all_text, effects_of, fraction, item_of, tick_of, told
+
+from exness_streams.domain import account_history, codec
+from exness_streams.domain.account_history import HistoryHead
+from exness_streams.domain.cell import Cell, Reply
+from exness_streams.domain.codec import PositionsClosed
+from exness_streams.domain.events import Event
+from exness_streams.domain.frames import PriceFrame
+from exness_streams.domain.outcomes import is_transient
+from exness_streams.domain.quotes import AHEAD_MS_MAX
+from exness_streams.domain.rejections import Rejection
+from exness_streams.domain.state_hash import state_hash
+from exness_streams.engine.cells import public_event
+from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC
+from protocol.clients import LIMITS, STARTING_BALANCE, outcome_bytes
+from protocol.market import Told
+
+if TYPE_CHECKING:
+    from protocol.world import World
+
+
+class Replayed:
+    """One partition's journal through a fresh cell, record by record."""
+
+    def __init__(self, partition: int, values: list[bytes]) -> None:
+        self.partition = partition
+        self.records = [codec.decode_record(value) for value in values]
+        self.entries: dict[bytes, bytes] = {}
+        self.cell = Cell(partition, self.entries.get)
+        self.events: list[Event] = []
+        self.replies: dict[str, list[Reply]] = {}
+        self.effects: list[Effect | str] = []
+        self._births: dict[int, int] = {}
+        self.commands = 0
+        for offset, record in enumerate(self.records):
+            if not isinstance(record, PriceFrame):
+                self._births[offset] = self.commands
+                self.commands += 1
+            folded = self.cell.fold(offset, record)
+            self.events += folded.events
+            self.effects += [self._effect(event) for event in folded.events]
+            if folded.reply is not None:
+                self.replies.setdefault(folded.reply.command_id, []).append(folded.reply)
+                self.effects += _refusal(folded.reply)
+        for key, value in self.cell.pending.items():
+            if value is None:
+                self.entries.pop(key, None)
+            else:
+                self.entries[key] = value
+
+    def birth(self, name: str) -> int:
+        number = name.rsplit("_", 1)[1]
+        return self._births.get(int(number), -1) if number.isdecimal() else -1
+
+    def _effect(self, event: Event) -> Effect:
+        name = item_of(event)
+        kind, price, amount, fee, rest = told(event)
+        birth = self.birth(name) if name else -1
+        figures = Fraction(price), Fraction(amount), Fraction(fee), Fraction(event.balance)
+        return Effect(event.account_id, event.sequence, kind, birth, *figures, tuple(map(fraction, rest)))
+
+
+def _refusal(reply: Reply) -> list[Effect | str]:
+    outcome = reply.outcome
+    if reply.repeated:
+        return []
+    if isinstance(outcome, Rejection):
+        return [outcome.code.value]
+    return [close_all_text([one.outcome for one in outcome.results])] if isinstance(outcome, PositionsClosed) else []
+
+
+def check(world: World) -> None:
+    """Tells the world of each violation."""
+    replayed = {}
+    for partition in range(world.cells):
+        values = [record.value for record in world.broker.logs[JOURNAL_TOPIC, partition].records]
+        try:
+            replayed[partition] = Replayed(partition, [value for value in values if value is not None])
+        except ValueError as error:
+            world.violation(f"the journal of {partition} can't be folded: {error}")
+            return
+    for one in replayed.values():
+        _check_events(world, one)
+        _check_rows(world, one)
+        _check_ticks(world, one)
+        _check_history(world, one)
+    _check_clients(world, replayed)
+
+
+def _check_events(world: World, replayed: Replayed) -> None:
+    found, _ = world.broker.logs[EVENTS_TOPIC, replayed.partition].read(0, 10**9)
+    wanted = [public_event(event).value for event in replayed.events]
+    if [record.value for record in found] == wanted:
+        return
+    twice = [value for value, count in Counter(record.value for record in found).items() if count > 1]
+    missing = len(set(wanted) - {record.value for record in found})
+    world.violation(
+        f"events of {replayed.partition}: {len(found)} were told, the journal gives {len(wanted)}; "
+        f"{len(twice)} more than once, {missing} missing"
+    )
+
+
+def _check_rows(world: World, replayed: Replayed) -> None:
+    partition = replayed.partition
+    owner = world.owner(partition)
+    assert owner is not None
+    kept = owner.cells.table.on_disk(partition)  # type: ignore[attr-defined]
+    cell = owner.cells.cell(partition)
+    assert cell is not None
+    merged = {**kept.entries, **cell.pending}
+    entries = {key: value for key, value in merged.items() if key != codec.META_KEY and value is not None}
+    if state_hash(entries.items()) != state_hash(replayed.entries.items()):
+        differ = [key for key in sorted({*entries, *replayed.entries}) if entries.get(key) != replayed.entries.get(key)]
+        world.violation(f"rows of {partition} are not those of a replay: {differ[:5]}")
+    written: dict[bytes, bytes] = {}
+    changes, _ = world.broker.logs[owner.cells.table.changelog_name, partition].read(0, 10**9)
+    for change in changes:
+        assert change.key is not None
+        if change.value is None:
+            written.pop(change.key, None)
+        else:
+            written[change.key] = change.value
+    if written != kept.entries:
+        world.violation(f"the changelog of {partition} does not give its table")
+    for key, value in entries.items():
+        if key.startswith(codec.ROW_PREFIX):
+            check_row(codec.decode_row(value))
+
+
+def _check_history(world: World, replayed: Replayed) -> None:
+    entries: dict[bytes, bytes | None] = {}
+    heads: dict[str, HistoryHead] = {}
+    for event in replayed.events:
+        head = heads.get(event.account_id, HistoryHead())
+        heads[event.account_id] = account_history.fold_event(head, event, entries, may_begin_late=False)
+    owner = world.owner(replayed.partition)
+    assert owner is not None
+    kept = owner.history.table.on_disk(replayed.partition).entries  # type: ignore[attr-defined]
+    found = {key: value for key, value in kept.items() if key != codec.META_KEY}
+    if found != {key: value for key, value in entries.items() if value is not None}:
+        world.violation(f"histories of {replayed.partition} are not those of its events")
+
+
+def _check_ticks(world: World, replayed: Replayed) -> None:
+    """Each tick by itself, in the order in which the journal took it, through the naive rules: the same effects."""
+    effects = list(_naive_effects(world, replayed))
+    if effects == replayed.effects:
+        return
+    at = next(
+        (n for n, (left, right) in enumerate(zip(effects, replayed.effects, strict=False)) if left != right),
+        min(len(effects), len(replayed.effects)),
+    )
+    ours, theirs = effects[at : at + 1], replayed.effects[at : at + 1]
+    world.violation(f"cell {replayed.partition} differs from the naive rules, tick by tick: {theirs} and not {ours}")
+
+
+def _naive_effects(world: World, replayed: Replayed) -> Iterator[Effect | str]:
+    reference = Reference(Fraction(STARTING_BALANCE), LIMITS.open_max, Fraction(LIMITS.exposure_max))
+    seen = Counter[str]()
+    known: set[tuple[str, str]] = set()
+    births = 0
+    for record in replayed.records:
+        yield from reference.expire(record.time_ms)
+        if isinstance(record, PriceFrame):
+            yield from reference.frame(tick_of(one.symbol, one.quote) for one in _ticks_of(world, record, seen))
+            continue
+        birth, births = births, births + 1
+        key = None if record.idempotency is None else (record.account_id, record.idempotency.key)
+        if key in known:
+            continue
+        with _as_of(world, reference, seen, record.time_ms):
+            told_of: list[Effect | str] = list(effects_of(replayed, reference, record, birth))  # type: ignore[arg-type]
+        if key is not None and not _is_transient(told_of):
+            known.add(key)
+        yield from told_of
+
+
+@contextmanager
+def _as_of(world: World, reference: Reference, seen: Counter[str], time_ms: int) -> Iterator[None]:
+    """A command that was long on its way finds quotes that are of the future for it: they fill nothing."""
+    market = reference.market
+    newer = [
+        symbol
+        for symbol, count in seen.items()
+        if count and world.market.ticks_of[symbol][count - 1].quote.time_ms - time_ms > AHEAD_MS_MAX
+    ]
+    known = {symbol: market[symbol] for symbol in newer}
+    market.update((symbol, Tick(symbol, None, None, tick.last)) for symbol, tick in known.items())
+    yield
+    market.update(known)
+
+
+def _ticks_of(world: World, frame: PriceFrame, seen: Counter[str]) -> list[Told]:
+    """What a frame stands for: of its symbols all ticks up to its last that were not seen before. seen: how many."""
+    found: list[Told] = []
+    for one in frame.symbols:
+        ticks = world.market.ticks_of[one.symbol]
+        while seen[one.symbol] < len(ticks) and ticks[seen[one.symbol]].quote.sequence <= one.last.sequence:
+            found.append(ticks[seen[one.symbol]])
+            seen[one.symbol] += 1
+    return sorted(found)
+
+
+def _is_transient(effects: list[Any]) -> bool:
+    if len(effects) == 1 and isinstance(effects[0], str) and effects[0].startswith("close-all"):
+        return "PRICE_UNAVAILABLE" in effects[0] and "closed" not in effects[0]
+    return effects == ["PRICE_UNAVAILABLE"]
+
+
+def _check_clients(world: World, replayed: dict[int, Replayed]) -> None:
+    for client in world.clients:
+        outcomes: dict[str, bytes] = {}
+        for command, partition, status, reply in client.attempts:
+            folded = replayed[partition].replies.get(command.command_id, [])
+            if len(folded) > 1:
+                world.violation(f"{command.command_id} is in the journal {len(folded)} times")
+            if status == "refused" and folded:
+                world.violation(f"{command.command_id} was refused, and is in the journal")
+            if status != "answered":
+                continue
+            assert reply is not None
+            if not folded:
+                world.violation(f"{command.command_id} was answered, and is not in the journal")
+            elif outcome_bytes(folded[0]) != outcome_bytes(reply) or folded[0].repeated != reply.repeated:
+                world.violation(f"{command.command_id} was told another outcome than its fold's")
+            key = None if command.idempotency is None else command.idempotency.key
+            if key is None or is_transient(reply.outcome):
+                continue
+            if outcomes.setdefault(key, outcome_bytes(reply)) != outcome_bytes(reply):
+                world.violation(f"key {key} of {client.account_id} was told two outcomes")

@@ -1,0 +1,157 @@
+"""Faults put in by hand: does the simulation find anything? Each takes the place of one rule of the protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from exness_streams.domain import cell, codec
+from exness_streams.engine import cells, gateway
+from exness_streams.transport import leases
+from exness_streams.transport.interfaces import LogRecord
+from exness_streams.transport.leases import Lease
+from protocol import worker
+from protocol.logs import GROUP, SimCellLog, SimFrameLog, Transactions
+from protocol.world import live
+
+Patch = tuple[Any, str, Any]
+
+
+def commit_before_fence() -> list[Patch]:
+    """A worker reads how far its cells are committed, and fences their former owner only when it commits itself."""
+
+    class Late(Transactions):
+        async def __call__(self, *args: Any) -> Sequence[int]:
+            if not self.epoch:
+                broker = self.connection.broker
+                self.epoch = await self.connection.ask(self.name, lambda: broker.start_producer(self.name))
+            return await super().__call__(*args)
+
+    async def take(self: SimCellLog, partition: int) -> Lease:
+        place, broker = (GROUP, self.topic, partition), self.connection.broker
+        committed = await self.connection.ask(f"{self.topic}-{partition}", lambda: broker.offsets.get(place))
+        return self.lease_of(partition, committed, Late(self.connection, self.topic, partition, 0))
+
+    return [(SimCellLog, "_take", take)]
+
+
+def offset_before_rows() -> list[Patch]:
+    """The input's offset is one transaction, and what came of the input another."""
+    whole = Transactions.__call__
+
+    async def commit(self: Transactions, records: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
+        await whole(self, [], next_offset)
+        return await whole(self, records, next_offset)
+
+    return [(Transactions, "__call__", commit)]
+
+
+def gap_check_off() -> list[Patch]:
+    """A consumer goes on where it had read to, not where the cell is committed; and the cell does not look."""
+    whole = cell.Cell.fold
+    read: dict[tuple[int, Any], int] = {}
+
+    def fold(self: cell.Cell, offset: int, record: Any) -> Any:
+        self.next_offset = offset
+        return whole(self, offset, record)
+
+    fetched = worker.Engine._fetched
+
+    def fetch(self: worker.Engine, tp: Any, position: int) -> Any:
+        place = (id(self), tp)
+        if tp.topic == "trading-journal":
+            position = max(position, read.get(place, 0))
+            found, after = self.world.broker.logs[tp].read(position, self.world.knobs.batch)
+            if found:
+                read[place] = after
+                return found, after
+        return fetched(self, tp, position)
+
+    return [(cell.Cell, "fold", fold), (worker.Engine, "_fetched", fetch)]
+
+
+def lease_check_off() -> list[Patch]:
+    """A lease is a number: whoever holds the partition now may commit, whatever it has folded."""
+    by_number: dict[tuple[int, str, int], Lease] = {}
+
+    def lease_of(self: SimCellLog, partition: int, committed: int | None, transactions: Transactions) -> Lease:
+        lease = by_number.setdefault(
+            (id(self), self.topic, partition), Lease(partition, transactions.name, committed, transactions)
+        )
+        lease._transact, lease.committed = transactions, committed
+        lease._state = leases._State.HELD
+        return lease
+
+    return [
+        (SimCellLog, "lease_of", lease_of),
+        (Lease, "end", lambda self: None),
+        (cells.CellHost, "_goes_on", lambda self, owned, lease: True),
+    ]
+
+
+def raw_range_skipped() -> list[Patch]:
+    """Ticks that may have been framed by a former framer are framed as any others."""
+    return [(SimFrameLog, "replay_end", lambda self, partition: 0)]
+
+
+def key_remembered_before_the_fold() -> list[Patch]:
+    """A key is kept in the table at once, and what the request did only with the commit."""
+    whole = cells.CellHost._fold_slice
+
+    def fold_slice(self: cells.CellHost, owned: cells.OwnedCell, batch: Any) -> None:
+        whole(self, owned, batch)
+        folding = owned.cell
+        kept = self.table.on_disk(folding.partition)  # type: ignore[attr-defined]
+        early = {key: value for key, value in folding.pending.items() if key.startswith(codec.OUTCOME_PREFIX)}
+        kept.put(early, kept.offset)
+
+    return [(cells.CellHost, "_fold_slice", fold_slice)]
+
+
+def lost_acknowledgement_is_a_failure() -> list[Patch]:
+    """No answer in time is taken for a no."""
+    whole = gateway.Gateway.submit
+
+    async def submit(self: gateway.Gateway, *args: Any) -> Any:
+        try:
+            return await whole(self, *args)
+        except gateway.OutcomeUnknown as unknown:
+            raise gateway.NotWritten(str(unknown)) from unknown
+
+    return [(gateway.Gateway, "submit", submit)]
+
+
+FAULTS: dict[str, Callable[[], list[Patch]]] = {
+    "commit before fence": commit_before_fence,
+    "offset before rows": offset_before_rows,
+    "gap check off": gap_check_off,
+    "lease check off": lease_check_off,
+    "raw range skipped": raw_range_skipped,
+    "key remembered before the fold": key_remembered_before_the_fold,
+    "a lost acknowledgement taken for a failure": lost_acknowledgement_is_a_failure,
+}
+
+
+@contextmanager
+def put_in(name: str) -> Iterator[None]:
+    """The program with a fault."""
+    patches = FAULTS[name]()
+    before = [(owner, attribute, owner.__dict__[attribute]) for owner, attribute, _ in patches]
+    for owner, attribute, value in patches:
+        setattr(owner, attribute, value)
+    try:
+        yield
+    finally:
+        for owner, attribute, value in before:
+            setattr(owner, attribute, value)
+
+
+def first_found(name: str, seeds_max: int, first: int = 0) -> tuple[int, str] | None:
+    """(how many lives it took, what was found), None when nothing was."""
+    with put_in(name):
+        for number in range(seeds_max):
+            outcome = live(first + number)
+            if outcome.violations:
+                return number + 1, outcome.violations[0]
+    return None

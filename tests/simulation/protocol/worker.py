@@ -1,0 +1,244 @@
+"""A simulated worker: the engine's hosts, and around them what Faust, engine/agents.py and engine/loading.py do.
+
+Kept thin: it follows those modules, and nothing else does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from exness_streams.domain.commands import Command
+from exness_streams.engine.candles import CandleHost
+from exness_streams.engine.cells import CellHost, JournalFault
+from exness_streams.engine.frame_times import FrameTimes
+from exness_streams.engine.framer import Framer
+from exness_streams.engine.gateway import Gateway, NotWritten, OutcomeUnknown
+from exness_streams.engine.history import HistoryHost
+from exness_streams.engine.loading import Loading
+from exness_streams.messages import PLAIN_TOPICS
+from exness_streams.transport.faults import LogFault
+from protocol.app import TP, SimApp
+from protocol.broker import Stored
+from protocol.clocks import Clock
+from protocol.group import Assignment
+from protocol.logs import GROUP, Connection, SimCellLog, SimFrameLog, journal_of
+from protocol.loop import Process
+from protocol.network import Link, Unreachable
+from protocol.table import Disk, SimTable
+
+if TYPE_CHECKING:
+    from protocol.world import World
+
+HEARTBEAT_S = 0.4
+FETCH_S_MAX = 1.0
+TABLES = ("accounts", "history")
+
+
+def changelog(table: str) -> str:
+    return f"{GROUP}-{table}-changelog"
+
+
+class Engine(Process):
+    """One process of a worker, from its start to its end."""
+
+    def __init__(self, world: World, name: str, disk: Disk, link: Link, clock: Clock) -> None:
+        super().__init__(name)
+        self.world = world
+        self.clock = clock
+        self.connection = Connection(world.broker, world.network, link, self)
+        self.assignment: Assignment | None = None
+        self.tasks: list[asyncio.Task[Any]] = []
+        self._framing = asyncio.Lock()
+        topics = PLAIN_TOPICS
+        logs = {topic: SimCellLog(self.connection, topic) for topic in topics}
+        self.logs = logs
+        self.frame_log = SimFrameLog(self.connection, topics.market_updates)
+        self.gateway = Gateway(journal_of(self.connection, topics.journal), clock_s=clock.monotonic)
+        self.cells = CellHost(
+            SimTable(changelog("accounts"), disk),  # type: ignore[arg-type]
+            logs[topics.journal],
+            self.gateway.on_reply,
+            frame_times=FrameTimes(clock.monotonic),
+        )
+        self.history = HistoryHost(SimTable(changelog("history"), disk), logs[topics.events])  # type: ignore[arg-type]
+        symbols = [terms.symbol for terms in world.catalogue]
+        self.candles = CandleHost(
+            SimTable(changelog("candles"), disk),  # type: ignore[arg-type]
+            logs[topics.market_updates],
+            symbols,
+            clock_s=clock.time,
+        )
+        self.framer = Framer(self.frame_log, world.cells, 10, world.catalogue, self.candles)
+        self.app = SimApp(self.connection, self.fail)
+        self._loading = Loading(self.app, self.cells, self.history, self.candles, Path("nowhere"))
+
+    # -- its life
+
+    def start(self) -> None:
+        for work in (self._be_member(), self.candles.run(), self.history.run()):
+            self.spawn(work)
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        self.tasks.append(asyncio.create_task(self._guarded(work)))
+
+    async def _guarded(self, work: Awaitable[Any]) -> None:
+        try:
+            await work
+        except Exception as error:
+            await self.fail(error)
+
+    async def fail(self, error: BaseException) -> None:
+        """What the log does to a worker ends it, and it is started again. Whatever else ends it is a defect."""
+        if self.is_dead:
+            return
+        expected = isinstance(error, (LogFault, Unreachable)) and not isinstance(error, JournalFault)
+        if not expected:
+            self.world.violation(f"{self.name} ends by {type(error).__name__}: {error}")
+        self.world.note(f"{self.name} ends: {type(error).__name__} {error}")
+        self.world.ended(self)
+
+    # -- partitions come and go, as Faust's consumer does it
+
+    async def _be_member(self) -> None:
+        group = self.world.group
+        while True:
+            assignment = await self._ask_group(lambda: group.join(self.name), 20.0)
+            if assignment is None:
+                continue
+            await self._assigned(assignment)
+            await self._stay(assignment)
+            await self._revoked(assignment)
+
+    async def _stay(self, assignment: Assignment) -> None:
+        """Until it is heard that partitions are given out anew. A worker that hears nothing goes on."""
+        group = self.world.group
+        is_member = True
+        while is_member:
+            await asyncio.sleep(HEARTBEAT_S)
+            heard = await self._ask_group(lambda: group.heartbeat(self.name, assignment.generation), 1.0)
+            is_member = heard is not False
+
+    async def _ask_group(self, action: Callable[[], Any], timeout_s: float) -> Any:
+        """None: no answer; it is asked again."""
+        try:
+            return await self.connection.ask("group", action, timeout_s)
+        except Unreachable:
+            return None
+
+    async def _revoked(self, assignment: Assignment) -> None:
+        topics = PLAIN_TOPICS
+        ticks = [0] if assignment.has_ticks else []
+        await self.logs[topics.market_updates].release(ticks)
+        await self.logs[topics.journal].release(assignment.cells)
+        await self.logs[topics.events].release(assignment.cells)
+        self.cells.drop(assignment.cells)
+        self.gateway.abandon(assignment.cells)
+        if ticks:
+            self.framer.drop()
+            self.candles.drop()
+        self.history.drop(assignment.cells)
+        self.assignment = None
+
+    async def _assigned(self, assignment: Assignment) -> None:
+        topics = PLAIN_TOPICS
+        ticks = [0] if assignment.has_ticks else []
+        await self.logs[topics.market_updates].fence(ticks)
+        await self.logs[topics.journal].fence(assignment.cells)
+        await self.logs[topics.events].fence(assignment.cells)
+        if ticks:
+            log = self.world.broker.logs[topics.market_updates, 0]
+            end = await self.connection.ask("bounds", lambda: log.end)
+            self.frame_log.assigned({0: end})
+        self.assignment = assignment
+        self.app.consumer_generation_id = assignment.generation
+        self.app.assigned = [TP(topic, one) for topic in (topics.journal, topics.events) for one in assignment.cells]
+        self.app.assigned += [TP(changelog(table), one) for table in TABLES for one in assignment.cells]
+        if ticks:
+            self.app.assigned += [TP(topics.market_updates, 0), TP(changelog("candles"), 0)]
+        self.spawn(self._take_over(assignment))
+
+    def _has(self, assignment: Assignment) -> bool:
+        return self.assignment is assignment
+
+    async def _take_over(self, assignment: Assignment) -> None:
+        """Recovery, loading, and the flow begins."""
+        for table in (self.cells.table, self.history.table, self.candles.table):
+            for tp in self.app.assigned:
+                if table.is_changelog(tp):
+                    await self._recover(table, tp, assignment)
+        if not self._has(assignment):
+            return
+        await self._loading.load()
+        if not self._has(assignment) or self.app.consumer_generation_id != assignment.generation:
+            return
+        self.world.note(f"{self.name} has loaded {assignment.cells}{' and ticks' if assignment.has_ticks else ''}")
+        topics = PLAIN_TOPICS
+        for partition in assignment.cells:
+            self.spawn(self._consume(TP(topics.journal, partition), assignment, self.cells.fold))
+            self.spawn(self._consume(TP(topics.events, partition), assignment, self.history.fold))
+        if assignment.has_ticks:
+            self.spawn(self._consume(TP(topics.market_updates, 0), assignment, self._frame))
+
+    async def _recover(self, table: Any, tp: TP, assignment: Assignment) -> None:
+        log = self.world.broker.logs[tp]
+        start, end = await self.connection.ask("recovery", lambda: (log.start, log.data_end()))
+        table.take_doubts(tp.partition, start)
+        position = table.on_disk(tp.partition).offset + 1
+        while position < end and self._has(assignment):
+            read = self.world.rng.choice((2, 20, 500))
+            records, position = await self.connection.ask("recovery", lambda at=position, n=read: log.read(at, n))
+            if not self._has(assignment):
+                return
+            for record in records:
+                table.write(tp.partition, {record.key: record.value}, record.offset)
+
+    # -- records come
+
+    async def _consume(
+        self, tp: TP, assignment: Assignment, take: Callable[[int, list[Stored]], Awaitable[None]]
+    ) -> None:
+        log, broker = self.world.broker.logs[tp], self.world.broker
+        channel = f"fetch-{tp.topic}-{tp.partition}"
+        committed = await self.connection.ask(channel, lambda: broker.offsets.get((GROUP, *tp)))
+        position = log.start if committed is None else committed
+        while self._has(assignment):
+            try:
+                batch, position = await self.connection.ask(channel, lambda at=position: self._fetched(tp, at))
+            except Unreachable:
+                continue
+            if batch and self._has(assignment):
+                await take(tp.partition, batch)
+
+    def _fetched(self, tp: TP, position: int) -> Any:
+        """Records, or what becomes of waiting for them."""
+        log = self.world.broker.logs[tp]
+        limit = self.world.rng.randint(1, self.world.knobs.batch)
+        found, after = log.read(position, limit)
+        if found or after > position:
+            return found, after
+        answer: asyncio.Future[Any] = self.world.loop.create_future()
+        waiter: asyncio.Future[None] = self.world.loop.create_future()
+        log.waiters.append(waiter)
+        waiter.add_done_callback(lambda _: answer.done() or answer.set_result(log.read(position, limit)))
+        self.world.network.later(FETCH_S_MAX, lambda: waiter.done() or waiter.set_result(None))
+        return answer
+
+    async def _frame(self, partition: int, batch: list[Stored]) -> None:
+        async with self._framing:
+            await self.framer.frame(partition, batch)
+
+    # -- clients
+
+    async def answer(self, partition: int, command: Command) -> tuple[str, Any]:
+        """What a client is told: ("answered", reply), ("refused", why): nothing happens; ("unknown", why)."""
+        if self.cells.cell(partition) is None:
+            return "refused", "the account is moving to another worker"
+        try:
+            return "answered", await self.gateway.submit(partition, command)
+        except NotWritten as fault:
+            return "refused", str(fault)
+        except OutcomeUnknown as fault:
+            return "unknown", str(fault)

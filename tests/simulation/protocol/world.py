@@ -1,0 +1,295 @@
+"""A life: brokers, workers, a market and clients, from one seed; at its end all is healed, and looked at."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import warnings
+from collections import Counter
+from contextvars import Context, copy_context
+from typing import Any, NamedTuple
+
+import msgspec
+
+from exness_streams.domain import codec
+from exness_streams.domain.commands import Command
+from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
+from protocol.broker import Broker
+from protocol.clients import Client
+from protocol.clocks import Clock, virtual_clocks
+from protocol.group import Group
+from protocol.loop import Process, VirtualLoop, process
+from protocol.market import Market
+from protocol.network import Link, Network
+from protocol.table import Disk
+from protocol.worker import Engine
+
+QUIET_S_MAX = 180.0
+RESTART_S = 0.7
+
+
+class Knobs(NamedTuple):
+    """What a life is like."""
+
+    workers: int
+    cells: int
+    accounts: int
+    life_s: float
+    batch: int
+    slice_max: int
+
+
+class Machine:
+    """Where one process after the other runs: its directory and its network outlive them."""
+
+    def __init__(self, name: str, clock: Clock) -> None:
+        self.name = name
+        self.clock = clock
+        self.disk = Disk()
+        self.link = Link()
+        self.is_cut_from_clients = False
+        self.engine: Engine | None = None
+        self.context: Context | None = None
+        self.starts = 0
+
+
+class Outcome(NamedTuple):
+    """What came of a life. trace: one line each, with virtual seconds."""
+
+    seed: int
+    violations: list[str]
+    trace: list[str]
+    counted: Counter[str]
+    crash_points: Counter[str]
+    steps: int
+
+
+class World:
+    def __init__(self, seed: int, *, nemesis: bool = True) -> None:
+        self.seed = seed
+        self.rng = random.Random(f"life-{seed}")
+        rng = self.rng
+        self.knobs = Knobs(
+            workers=rng.choice((1, 2, 2, 3, 3)),
+            cells=rng.choice((1, 2, 2, 3)),
+            accounts=rng.choice((2, 3, 4)),
+            life_s=rng.choice((4.0, 6.0, 10.0)),
+            batch=rng.choice((2, 5, 20, 500)),
+            slice_max=rng.choice((1, 3, 10, 500)),
+        )
+        self.has_nemesis = nemesis
+        self.cells = self.knobs.cells
+        self.violations: list[str] = []
+        self.trace: list[str] = []
+        self.counted: Counter[str] = Counter()
+        self.crash_points: Counter[str] = Counter()
+        self.is_over = self.is_healed = self._is_buried = False
+        self.loop = VirtualLoop(random.Random(f"turns-{seed}"), self._crashed)
+        self.network = Network(self.loop, random.Random(f"network-{seed}"))
+        self.broker = Broker(self.note)
+        self.market = Market(self)
+        self.catalogue = self.market.terms
+        self.machines: list[Machine] = []
+        self.clients: list[Client] = []
+        self.engines: list[Engine] = []
+        self.group: Group
+
+    # -- told by others
+
+    def note(self, line: str) -> None:
+        if self._is_buried:
+            return  # by what is closed in the middle of something
+        self.trace.append(f"{self.loop.time():9.4f} {line}")
+
+    def violation(self, line: str) -> None:
+        if self._is_buried:
+            return
+        self.violations.append(line)
+        self.note(f"VIOLATION: {line}")
+
+    def ended(self, engine: Engine) -> None:
+        """A process is over; its machine starts another one."""
+        engine.is_dead = True
+        self.counted["ends by a fault"] += 1
+        self._start_again(engine)
+
+    def _crashed(self, killed: Process, place: str) -> None:
+        self.crash_points[place] += 1
+        self.counted["crashes"] += 1
+        self.note(f"{killed.name} crashes at {place}")
+        assert isinstance(killed, Engine)
+        self._start_again(killed)
+
+    def kill(self, machine: Machine, place: str = "") -> None:
+        if machine.engine is not None and not machine.engine.is_dead:
+            machine.engine.is_dead = True
+            self.note(f"{machine.engine.name} is killed {place}")
+            self._start_again(machine.engine)
+
+    def _start_again(self, engine: Engine) -> None:
+        machine = next(one for one in self.machines if one.engine is engine)
+        self.network.later(self.rng.choice((0.2, RESTART_S, 4.0)), self.start, machine)
+
+    def start(self, machine: Machine) -> None:
+        if machine.engine is not None and not machine.engine.is_dead:
+            return
+        machine.starts += 1
+        context = copy_context()
+        name = f"{machine.name}.{machine.starts}"
+        engine: Engine = context.run(self._new_engine, name, machine)
+        machine.engine, machine.context = engine, context
+        self.engines.append(engine)
+        self.note(f"{name} starts")
+        context.run(engine.start)
+
+    def _new_engine(self, name: str, machine: Machine) -> Engine:
+        engine = Engine(self, name, machine.disk, machine.link, machine.clock)
+        process.set(engine)
+        return engine
+
+    # -- clients' requests
+
+    async def request(self, partition: int, command: Command, patience_s: float) -> tuple[str, Any]:
+        """From a client to the worker that seems to have its account, and back. ("unknown", None) in silence."""
+        owner = self.group.owner(partition)
+        names = [one for one in self.machines if one.engine is not None and one.engine.name == owner]
+        machine = names[0] if names and self.rng.random() < 0.97 else self.rng.choice(self.machines)
+        answer: asyncio.Future[tuple[str, Any]] = self.loop.create_future()
+        self.network.later(self.rng.random() * 0.003, self._arrive, machine, partition, command, answer)
+        try:
+            return await asyncio.wait_for(answer, patience_s)
+        except asyncio.TimeoutError:
+            return "unknown", None
+
+    def _arrive(self, machine: Machine, partition: int, command: Command, answer: asyncio.Future[Any]) -> None:
+        engine = machine.engine
+        if machine.is_cut_from_clients:
+            return
+        if engine is None or engine.is_dead:
+            if not answer.done():
+                answer.set_result(("refused", "nobody is there"))
+            return
+        assert machine.context is not None
+        machine.context.copy().run(self.loop.create_task, self._serve(engine, machine, partition, command, answer))
+
+    async def _serve(
+        self, engine: Engine, machine: Machine, partition: int, command: Command, answer: asyncio.Future[Any]
+    ) -> None:
+        stamped = msgspec.structs.replace(command, time_ms=int(engine.clock.time() * 1000))
+        told = await engine.answer(partition, stamped)
+
+        def back() -> None:
+            if not answer.done() and not machine.is_cut_from_clients:
+                answer.set_result(told)
+
+        self.network.later(self.rng.random() * 0.003, back)
+
+    # -- the life
+
+    async def _live(self) -> None:
+        from protocol.nemesis import Nemesis
+
+        rng = self.rng
+        self.group = Group(self.loop, self.network, rng, self.cells, self.note)
+        nemesis = Nemesis(self)
+        self.machines = [Machine(f"w{number}", nemesis.clock()) for number in range(self.knobs.workers)]
+        self.clients = [Client(self, f"acc{number}", number % self.cells) for number in range(self.knobs.accounts)]
+        for machine in self.machines:
+            self.start(machine)
+        work = [asyncio.create_task(self.market.run())]
+        work += [asyncio.create_task(client.run()) for client in self.clients]
+        if self.has_nemesis:
+            work.append(asyncio.create_task(nemesis.run()))
+        await asyncio.sleep(self.knobs.life_s)
+        self.is_over = True
+        self.note("it is over: all is healed")
+        nemesis.heal()
+        self.is_healed = True
+        await asyncio.wait_for(asyncio.gather(*work), QUIET_S_MAX)
+        await self._settle()
+
+    async def _settle(self) -> None:
+        """The market moves once more, each account is asked once more, and all comes to rest."""
+        for terms in self.market.terms:
+            self.market.tick(terms, 1001, 1)
+            self.market.tick(terms, 1003, 1)
+        for client in self.clients:
+            await client.act(client.last_word())
+        end = self.loop.time() + QUIET_S_MAX
+        while (why := self.unsettled()) is not None:
+            if self.loop.time() > end:
+                self.violation(f"it does not come to rest: {why}")
+                return
+            await asyncio.sleep(0.5)
+
+    def unsettled(self) -> str | None:
+        """What is not done yet."""
+        newest = {tick.symbol: tick.quote.sequence for tick in self.market.ticks}
+        for partition in range(self.cells):
+            owner = self.owner(partition)
+            if owner is None:
+                return f"cell {partition} is nobody's"
+            cell = owner.cells.cell(partition)
+            journal_end = self.broker.logs[JOURNAL_TOPIC, partition].end
+            if cell is None or cell.next_offset < journal_end or any(not _is_quote(key) for key in cell.pending):
+                return f"cell {partition} is not committed up to {journal_end}"
+            if {symbol: quote.sequence for symbol, quote in cell.quotes.items()} != newest:
+                return f"cell {partition} has not seen the newest ticks"
+            events = self.broker.logs[EVENTS_TOPIC, partition]
+            seen = {number: next_offset for number, next_offset, _ in owner.history.progress()}
+            if seen.get(partition, -1) < events.data_end() and events.data_end():
+                return f"histories of {partition} are not committed up to {events.data_end()}"
+        ticks = self.broker.logs[MARKET_UPDATES_TOPIC, 0]
+        if not any(m.engine is not None and m.engine.candles.is_owned for m in self.machines):
+            return "the ticks are nobody's"
+        return None if ticks.end else "there are no ticks"
+
+    def owner(self, partition: int) -> Engine | None:
+        """The process that has a cell, when it is one."""
+        name = self.group.owner(partition)
+        found = [m.engine for m in self.machines if m.engine is not None and m.engine.name == name]
+        return found[0] if found and found[0].cells.cell(partition) is not None and not found[0].is_dead else None
+
+    def live(self) -> Outcome:
+        from protocol.checks import check
+        from protocol.variety import varied
+
+        with virtual_clocks(), varied(self), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            logging.disable(logging.CRITICAL)  # what workers say of it is of no use here
+            try:
+                self.loop.run_until_complete(self._live())
+            except asyncio.TimeoutError:
+                self.violation("clients never learn what became of their requests")
+            finally:
+                self.violations += self.loop.faults
+                if not self.violations:
+                    check(self)
+                self._is_buried = True
+                self.loop.bury()
+                logging.disable(logging.NOTSET)
+        counted = self.counted + Counter(self._figures())
+        return Outcome(self.seed, self.violations, self.trace, counted, self.crash_points, self.loop.steps)
+
+    def _figures(self) -> dict[str, int]:
+        attempts = [attempt for client in self.clients for attempt in client.attempts]
+        return {
+            "commands": len(attempts),
+            "answered": sum(one.status == "answered" for one in attempts),
+            "unknown": sum(one.status == "unknown" for one in attempts),
+            "ticks": len(self.market.ticks),
+            "rebalances": self.group.rebalances,
+            "answers lost": self.network.lost,
+            "answers repeated": self.network.repeated,
+        }
+
+
+def _is_quote(key: bytes) -> bool:
+    """Quotes alone wait for the next commit."""
+    return key.startswith(codec.QUOTE_PREFIX)
+
+
+def live(seed: int, *, nemesis: bool = True) -> Outcome:
+    """One life."""
+    return World(seed, nemesis=nemesis).live()
