@@ -46,9 +46,7 @@ def answer(outcome: Outcome, *, repeated: bool) -> web.Response:
 def _nothing_closed(outcome: PositionsClosed) -> Rejection:
     """No position had a market: as with a single close the key stays free, so the client is told to come again."""
     return Rejection(
-        RejectionCode.PRICE_UNAVAILABLE,
-        "no position has a price at which it can be closed now",
-        {"positions": [result.position_id for result in outcome.results]},
+        RejectionCode.PRICE_UNAVAILABLE, details={"positions": [result.position_id for result in outcome.results]}
     )
 
 

@@ -36,7 +36,7 @@ from exness_streams.domain.commands import (
 from exness_streams.domain.identity import AccessCommand
 from exness_streams.domain.instruments import Catalogue, Terms
 from exness_streams.domain.money import money_arithmetic
-from exness_streams.domain.outcomes import repeat_of
+from exness_streams.domain.outcomes import is_repeat, repeat_of
 from exness_streams.domain.rejections import Rejection, RejectionCode
 from exness_streams.engine.gateway import NotWritten, OutcomeUnknown, Overloaded
 
@@ -64,7 +64,7 @@ class Incoming:
         """The answer to a request that was settled before, whatever the market does now."""
         keyed: IdempotencyKey | None = self.base["idempotency"]
         known = None if keyed is None else self.cell.remembered(self.base["account_id"], keyed.key)
-        return None if known is None or keyed is None else answer(repeat_of(known, keyed.fingerprint), repeated=True)
+        return None if known is None or keyed is None else answer(repeat_of(known, keyed), repeated=True)
 
 
 class Newcomers(Protocol):
@@ -209,7 +209,7 @@ class CommandView(ApiView, Generic[Asked]):
         if "Idempotency-Key" not in request.headers or (keyed := idempotency_of(request, body)) is None:
             return None
         known = self.desk.accounts.cell_of(account_id).remembered(account_id, keyed.key)
-        if known is None or known.fingerprint != keyed.fingerprint:
+        if known is None or not is_repeat(known, keyed):
             return None
         return answer(known.outcome, repeated=True)
 

@@ -46,7 +46,10 @@ _WITH_NUMBERS = frozenset(
         RejectionCode.LIMIT_REACHED,
     }
 )
-"""Whose words tell numbers. The fold's own stay as they are, for they are remembered, and audited byte for byte."""
+"""Whose words and details tell numbers. The fold's own details stay as they are, for they are remembered."""
+
+_NAMES = frozenset({"field", "symbol", "order"})
+"""Details that are none."""
 
 _CODE_OF_STATUS = {413: "PAYLOAD_TOO_LARGE"}
 
@@ -74,10 +77,13 @@ class ApiError(Exception):
         """The answer to a command that was rejected."""
         status = _STATUS_OF.get(rejection.code, 400)
         headers = (SIGN_IN | (headers or {})) if status == 401 else headers
-        message, details = rejection.message, rejection.details
+        message, details = rejection.words, rejection.details
         if rejection.code in _WITH_NUMBERS:
             message = in_plain_digits(message)
-            details = {name: in_plain_digits(said) if isinstance(said, str) else said for name, said in details.items()}
+            details = {
+                name: in_plain_digits(said) if isinstance(said, str) and name not in _NAMES else said
+                for name, said in details.items()
+            }
         return cls(status, rejection.code.value, message, details, headers)
 
 

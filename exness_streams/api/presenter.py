@@ -197,7 +197,7 @@ def _close_all_result(result: CloseResult) -> CloseAllResult:
         position_id=result.position_id,
         closed=False,
         error=outcome.code.value,
-        message=in_plain_digits(outcome.message),
+        message=in_plain_digits(outcome.words),
     )
 
 

@@ -38,7 +38,7 @@ from exness_streams.domain.funding import deposit, reset_account
 from exness_streams.domain.identity import AccessCommand, AccessRow, Ended
 from exness_streams.domain.money import money_arithmetic
 from exness_streams.domain.orders import cancel_order, expire_order, fill_order, place_order
-from exness_streams.domain.outcomes import Outcomes, is_transient, repeat_of
+from exness_streams.domain.outcomes import Outcomes, by_rules, is_transient, repeat_of
 from exness_streams.domain.positions import close_position, fill_close, modify_position, open_position
 from exness_streams.domain.quotes import Quote, follows
 from exness_streams.domain.rejections import Rejection
@@ -273,11 +273,11 @@ class Cell:
         if keyed is not None:
             known = self.remembered(command.account_id, keyed.key)
             if known is not None:
-                return Reply(command.command_id, repeat_of(known, keyed.fingerprint), repeated=True)
-        outcome = self._decide(folding, row, command)
+                return Reply(command.command_id, repeat_of(known, keyed), repeated=True)
+        outcome = by_rules(self._decide(folding, row, command), self.rules)
         if keyed is not None and not is_transient(outcome):
             row = self.account(command.account_id) or row
-            self._outcomes.remember(row, keyed.key, KeyedOutcome(keyed.fingerprint, outcome))
+            self._outcomes.remember(row, keyed.key, KeyedOutcome(keyed.fingerprint, outcome, keyed.version))
             self.put(row, msgspec.structs.replace(row, outcomes=row.outcomes + 1), folding.offset)
         return Reply(command.command_id, outcome)
 

@@ -1,4 +1,7 @@
-"""What is refused, and in which words. Rejections are values; their order of precedence is RejectionCode's."""
+"""What is refused, and with which details. Rejections are values; their order of precedence is RejectionCode's.
+
+refusal_words.py says them in words.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,7 @@ from exness_streams.domain.rejections import Rejection, RejectionCode
 def check_terms(command: Command) -> Rejection | None:
     """The checks that need neither account nor market; the edge makes them before it writes to the journal."""
     if isinstance(command, PlaceOrder) and command.expires_ms is not None and command.expires_ms <= command.time_ms:
-        return Rejection(
-            RejectionCode.INVALID_REQUEST,
-            f"expiresAt must lie in the future: ms since the epoch, above {command.time_ms}",
-            {"field": "expiresAt", "min": str(command.time_ms + 1)},
-        )
+        return Rejection(RejectionCode.INVALID_REQUEST, details={"field": "expiresAt", "min": str(command.time_ms + 1)})
     if not isinstance(command, OpenPosition | PlaceOrder):
         return None
     terms = command.terms
@@ -29,14 +28,12 @@ def check_terms(command: Command) -> Rejection | None:
     if not (command.leverage.is_finite() and ONE <= command.leverage <= ceiling):
         return Rejection(
             RejectionCode.INVALID_LEVERAGE,
-            f"leverage must be from 1 to {ceiling} for {terms.symbol}",
-            {"field": "leverage", "min": "1", "max": str(ceiling)},
+            details={"field": "leverage", "min": "1", "max": str(ceiling), "symbol": terms.symbol},
         )
     if not (command.margin.is_finite() and terms.margin_min <= command.margin <= AMOUNT_MAX):
         return Rejection(
             RejectionCode.INVALID_MARGIN,
-            f"margin must be from {terms.margin_min} to {AMOUNT_MAX} USD",
-            {"field": "margin", "min": str(terms.margin_min), "max": str(AMOUNT_MAX)},
+            details={"field": "margin", "min": str(terms.margin_min), "max": str(AMOUNT_MAX)},
         )
     return None
 
@@ -51,28 +48,28 @@ def leverage_ceiling(terms: Terms) -> Decimal:
 
 def position_not_found(position_id: str) -> Rejection:
     """No such position is open: never was, or is closed by now."""
-    return Rejection(RejectionCode.POSITION_NOT_FOUND, f"no open position {position_id}", {"positionId": position_id})
+    return Rejection(RejectionCode.POSITION_NOT_FOUND, details={"positionId": position_id})
 
 
 def order_not_found(order_id: str) -> Rejection:
     """No such order is pending: never was, or is filled, cancelled or expired by now."""
-    return Rejection(RejectionCode.ORDER_NOT_FOUND, f"no pending order {order_id}", {"orderId": order_id})
+    return Rejection(RejectionCode.ORDER_NOT_FOUND, details={"orderId": order_id})
 
 
-def price_unavailable(symbol: str, why: str) -> Rejection:
-    """The market of a symbol can't be traded on now."""
-    return Rejection(RejectionCode.PRICE_UNAVAILABLE, f"no price to trade {symbol} on: {why}", {"symbol": symbol})
+def price_unavailable(symbol: str, reason: str, **figures: int) -> Rejection:
+    """The market of a symbol can't be traded on now. reason, figures: those of refusal_words."""
+    return Rejection(RejectionCode.PRICE_UNAVAILABLE, details={"symbol": symbol, "reason": reason, **figures})
 
 
 def refuse_stale(quote: Quote | None, symbol: str, time_ms: int, age_ms_max: int) -> Rejection | None:
     """Whether a quote may fill orders at `time_ms`; asked by the edge beforehand and by the fold, which decides."""
     if quote is None:
-        return price_unavailable(symbol, "no quote has arrived yet")
+        return price_unavailable(symbol, "no_quote")
     if not quote.is_fresh(time_ms, age_ms_max):
         age = time_ms - quote.time_ms
         if age < 0:
-            return price_unavailable(symbol, f"the last quote is {-age} ms ahead of the clock")
-        return price_unavailable(symbol, f"the last quote is {age} ms old, at most {age_ms_max} ms is allowed")
+            return price_unavailable(symbol, "ahead", aheadMs=-age)
+        return price_unavailable(symbol, "old", ageMs=age, ageMsMax=age_ms_max)
     return None
 
 
@@ -83,7 +80,7 @@ def market_price(command: CommandBase, symbol: str, quote: Quote | None, *, buys
         return refused
     quote = cast(Quote, quote)  # refuse_stale refuses an absent one
     price = quote.ask if buys else quote.bid
-    return price_unavailable(symbol, f"the market has no {'ask' if buys else 'bid'}") if price is None else price
+    return price_unavailable(symbol, "no_ask" if buys else "no_bid") if price is None else price
 
 
 def refuse_triggers(
@@ -97,15 +94,15 @@ def refuse_triggers(
     if stop_loss is not None:
         low, high = (liquidation, market) if long else (market, liquidation)
         if not low < stop_loss < high:
-            return _invalid_trigger("stopLoss", f"between {low} and {high}", {"above": str(low), "below": str(high)})
+            return _invalid_trigger("stopLoss", above=str(low), below=str(high))
     if take_profit is not None and not (take_profit > market if long else take_profit < market):
         bound = "above" if long else "below"
-        return _invalid_trigger("takeProfit", f"{bound} {market}", {bound: str(market)})
+        return _invalid_trigger("takeProfit", **{bound: str(market)})
     return None
 
 
-def _invalid_trigger(field: str, allowed: str, bounds: dict[str, str]) -> Rejection:
-    return Rejection(RejectionCode.INVALID_TRIGGER, f"{field} must be {allowed}", {"field": field, **bounds})
+def _invalid_trigger(field: str, **allowed: str) -> Rejection:
+    return Rejection(RejectionCode.INVALID_TRIGGER, details={"field": field, **allowed})
 
 
 def refuse_entry(side: Side, kind: str, price: Decimal, market: Decimal) -> Rejection | None:
@@ -114,17 +111,15 @@ def refuse_entry(side: Side, kind: str, price: Decimal, market: Decimal) -> Reje
     if price < market if waits_below else price > market:
         return None
     bound = "below" if waits_below else "above"
-    why = f"{bound} {market} for a {'buy' if side == 'long' else 'sell'} {kind}: the market is there already"
-    return _invalid_trigger("price", why, {bound: str(market)})
+    order = f"{'buy' if side == 'long' else 'sell'} {kind}"
+    return _invalid_trigger("price", order=order, **{bound: str(market)})
 
 
 def refuse_small(quantity: Decimal, price: Decimal) -> Rejection | None:
     """A margin that buys nothing."""
     if quantity > ZERO:
         return None
-    return Rejection(
-        RejectionCode.INVALID_MARGIN, f"margin is too small to buy anything at {price}", {"field": "margin"}
-    )
+    return Rejection(RejectionCode.INVALID_MARGIN, details={"field": "margin", "price": str(price)})
 
 
 def refuse_funds(row: AccountRow, needed: Decimal) -> Rejection | None:
@@ -133,8 +128,7 @@ def refuse_funds(row: AccountRow, needed: Decimal) -> Rejection | None:
         return None
     return Rejection(
         RejectionCode.INSUFFICIENT_MARGIN,
-        f"{needed} USD needed (margin and fee), {row.cash} USD free",
-        {"required": str(needed), "available": str(row.cash)},
+        details={"required": str(needed), "available": str(row.cash)},
     )
 
 
@@ -147,8 +141,7 @@ def refuse_slippage(command: OpenPosition | ClosePosition, *, buys: bool, fill: 
         return None
     return Rejection(
         RejectionCode.SLIPPAGE_EXCEEDED,
-        f"the market is at {fill}, more than {tolerance} % worse than {reference}",
-        {"price": str(fill), "referencePrice": str(reference), "slippage": str(tolerance)},
+        details={"price": str(fill), "referencePrice": str(reference), "slippage": str(tolerance)},
     )
 
 
@@ -157,15 +150,17 @@ def refuse_limits(row: AccountRow, limits: Limits, symbol: str, notional: Decima
     if len(row.positions) + len(row.orders) >= limits.open_max:
         return Rejection(
             RejectionCode.LIMIT_REACHED,
-            f"at most {limits.open_max} positions and pending orders may be open at a time",
-            {"limit": "open", "max": limits.open_max},
+            details={"limit": "open", "max": limits.open_max},
         )
     exposure = to_money(row.exposure(symbol) + notional)
     if exposure > limits.exposure_max:
         return Rejection(
             RejectionCode.LIMIT_REACHED,
-            f"the exposure in {symbol} would be {exposure} USD (margin × leverage), at most {limits.exposure_max} USD "
-            "is allowed",
-            {"limit": "exposure", "max": str(limits.exposure_max), "required": str(exposure)},
+            details={
+                "limit": "exposure",
+                "max": str(limits.exposure_max),
+                "required": str(exposure),
+                "symbol": symbol,
+            },
         )
     return None

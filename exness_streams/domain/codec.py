@@ -41,11 +41,12 @@ Outcome = Event | PositionsClosed | AccessOutcome | Rejection
 """How a command ended: its event, what else it did, or why it was refused."""
 
 
-class KeyedOutcome(msgspec.Struct, frozen=True):
-    """What came of a request with an idempotency key, kept to be answered again."""
+class KeyedOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What came of a request with an idempotency key, kept to be answered again. version: of its fingerprint."""
 
     fingerprint: str
     outcome: Outcome
+    version: int = 1
 
 
 class Meta(msgspec.Struct, frozen=True, omit_defaults=True):

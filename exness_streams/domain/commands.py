@@ -14,11 +14,15 @@ from exness_streams.domain.quotes import Side
 OrderKind = Literal["limit", "stop"]
 
 
-class IdempotencyKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A client's name for one request. fingerprint: digest of route and body, to tell a repeat from another use."""
+class IdempotencyKey(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A client's name for one request. fingerprint: digest of route and body, to tell a repeat from another use.
+
+    version: of how fingerprints are made; another one is used only under rules of its own.
+    """
 
     key: str
     fingerprint: str
+    version: int = 1
 
 
 class CommandBase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -18,8 +18,7 @@ def deposit(row: AccountRow, command: Deposit, at: JournalPlace) -> Transition |
     if row.balance + amount > AMOUNT_MAX:
         return Rejection(
             RejectionCode.LIMIT_REACHED,
-            f"the balance would pass {AMOUNT_MAX} USD",
-            {"limit": "balance", "max": str(AMOUNT_MAX)},
+            details={"limit": "balance", "max": str(AMOUNT_MAX)},
         )
     event = Deposited(
         **at.head(row),  # type: ignore[arg-type]

@@ -165,7 +165,7 @@ def of_key(key_id: str) -> str:
 
 def not_signed_in() -> Rejection:
     """The credential is none, or over."""
-    return Rejection(RejectionCode.UNAUTHORIZED, "this session or API key is over: sign in again")
+    return Rejection(RejectionCode.UNAUTHORIZED)
 
 
 def refused(row: AccessRow | None, credential: str, time_ms: int, *, trading: bool) -> Rejection | None:
@@ -179,9 +179,9 @@ def refused(row: AccessRow | None, credential: str, time_ms: int, *, trading: bo
     if key is None:
         return not_signed_in()
     if not trading:
-        return Rejection(RejectionCode.FORBIDDEN, "an API key makes and ends no keys and sessions: sign in")
+        return Rejection(RejectionCode.FORBIDDEN)
     if "trade" not in key.scopes:
-        return Rejection(RejectionCode.FORBIDDEN, 'this API key has no scope "trade": it may read only')
+        return Rejection(RejectionCode.FORBIDDEN, details={"scope": "trade"})
     return None
 
 
@@ -197,7 +197,7 @@ def change_access(row: AccessRow, command: AccessCommand) -> tuple[AccessRow, Ac
             return _create_key(row, command)
         case RevokeKey():
             if command.key_id not in row.keys:
-                return Rejection(RejectionCode.KEY_NOT_FOUND, "there is no such API key", {"id": command.key_id})
+                return Rejection(RejectionCode.KEY_NOT_FOUND, details={"id": command.key_id})
             kept = {name: key for name, key in row.keys.items() if name != command.key_id}
             return msgspec.structs.replace(row, keys=kept), KeyRevoked(key_id=command.key_id)
 
@@ -224,9 +224,9 @@ def _redeem(row: AccessRow, command: RedeemLink) -> tuple[AccessRow, AccessOutco
         session = row.sessions.get(used.session_id)
         if session is not None and command.nonce and used.nonce == command.nonce:
             return row, SessionStarted(session=session)
-        return Rejection(RejectionCode.LINK_USED, "this link has been used: ask for a new one")
+        return Rejection(RejectionCode.LINK_USED)
     if command.link_expires_ms <= command.time_ms:
-        return Rejection(RejectionCode.LINK_EXPIRED, "this link is too old: ask for a new one")
+        return Rejection(RejectionCode.LINK_EXPIRED)
     session = Session(
         session_id=command.session_id,
         created_ms=command.time_ms,
@@ -246,7 +246,7 @@ def _end_sessions(row: AccessRow, command: EndSessions) -> tuple[AccessRow, Acce
     if command.session_id is None:
         return msgspec.structs.replace(row, sessions={}), SessionsEnded(ended=list(row.sessions))
     if command.session_id not in row.sessions:
-        return Rejection(RejectionCode.SESSION_NOT_FOUND, "there is no such session", {"id": command.session_id})
+        return Rejection(RejectionCode.SESSION_NOT_FOUND, details={"id": command.session_id})
     kept = {name: session for name, session in row.sessions.items() if name != command.session_id}
     return msgspec.structs.replace(row, sessions=kept), SessionsEnded(ended=[command.session_id])
 
@@ -259,14 +259,12 @@ def _create_key(row: AccessRow, command: CreateKey) -> tuple[AccessRow, AccessOu
             return row, KeyCreated(key=known)
         return Rejection(
             RejectionCode.IDEMPOTENCY_CONFLICT,
-            "this Idempotency-Key was used for another API key; use a new one for a new key",
-            {"field": "Idempotency-Key"},
+            details={"field": "Idempotency-Key", "usedFor": "key"},
         )
     if len(row.keys) >= KEYS_MAX:
         return Rejection(
             RejectionCode.LIMIT_REACHED,
-            f"an account has at most {KEYS_MAX} API keys: revoke one",
-            {"limit": "keys", "max": KEYS_MAX},
+            details={"limit": "keys", "max": KEYS_MAX},
         )
     key = ApiKey(
         key_id=command.key_id,

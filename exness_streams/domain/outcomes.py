@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import msgspec
 
-from exness_streams.domain import codec
+from exness_streams.domain import codec, rules
 from exness_streams.domain.account import AccountRow
 from exness_streams.domain.codec import CloseResult, KeyedOutcome, Outcome, PositionsClosed
+from exness_streams.domain.commands import IdempotencyKey
 from exness_streams.domain.events import EventBase
-from exness_streams.domain.rejections import Rejection, RejectionCode
+from exness_streams.domain.rejections import Rejection, RejectionCode, by_first_rules
 
 OUTCOMES_REMEMBERED = 10_000
 """How many outcomes of keyed requests an account keeps; the oldest makes room for the newest."""
@@ -35,7 +36,7 @@ class Outcomes:
         if oldest is not None:
             self._pending[codec.outcome_key(row.account_id, oldest.decode())] = None
         self._pending[slot] = key.encode()
-        kept = KeyedOutcome(outcome.fingerprint, without_cause(outcome.outcome))
+        kept = msgspec.structs.replace(outcome, outcome=without_cause(outcome.outcome))
         self._pending[codec.outcome_key(row.account_id, key)] = codec.encode(kept)
 
 
@@ -57,12 +58,28 @@ def is_transient(outcome: Outcome) -> bool:
     return isinstance(outcome, Rejection) and outcome.code is RejectionCode.PRICE_UNAVAILABLE
 
 
-def repeat_of(known: KeyedOutcome, fingerprint: str) -> Outcome:
+def is_repeat(known: KeyedOutcome, keyed: IdempotencyKey) -> bool:
+    """Whether a request is the one that was settled before under its key.
+
+    Fingerprints of two versions can't be compared: then the key says it alone, for a true repeat must never be refused.
+    """
+    return known.version != keyed.version or known.fingerprint == keyed.fingerprint
+
+
+def repeat_of(known: KeyedOutcome, keyed: IdempotencyKey) -> Outcome:
     """The remembered outcome, or a conflict when the key now names another request."""
-    if known.fingerprint == fingerprint:
+    if is_repeat(known, keyed):
         return known.outcome
-    return Rejection(
-        RejectionCode.IDEMPOTENCY_CONFLICT,
-        "this Idempotency-Key was used for another request; use a new key for a new request",
-        {"field": "Idempotency-Key"},
-    )
+    return Rejection(RejectionCode.IDEMPOTENCY_CONFLICT, details={"field": "Idempotency-Key"})
+
+
+def by_rules(outcome: Outcome, number: int) -> Outcome:
+    """An outcome as these rules tell and keep it: what was refused with its words, or as code and details."""
+    if isinstance(outcome, Rejection):
+        if number < rules.REFUSALS_BY_CODE:
+            return by_first_rules(outcome)
+        return msgspec.structs.replace(outcome, message="") if outcome.message else outcome
+    if isinstance(outcome, PositionsClosed):
+        told = [CloseResult(one.position_id, by_rules(one.outcome, number)) for one in outcome.results]  # type: ignore[arg-type]
+        return PositionsClosed(told)
+    return outcome

@@ -82,8 +82,7 @@ def _refuse_opening(row: AccountRow, command: OpenPosition, position: Position, 
     if liquidation > ZERO and (mark <= liquidation if long else mark >= liquidation):
         return Rejection(
             RejectionCode.INVALID_LEVERAGE,
-            f"at leverage {position.leverage} the spread alone would liquidate the position at once",
-            {"field": "leverage"},
+            details={"field": "leverage", "leverage": str(position.leverage)},
         )
     return (
         refuse_small(position.quantity, position.entry_price)
@@ -150,8 +149,7 @@ def _closing_quantity(position: Position, command: ClosePosition) -> Decimal | R
     if not ZERO < quantity <= whole:
         return Rejection(
             RejectionCode.INVALID_REQUEST,
-            f"{field} must come to more than 0 and at most {whole}, the position's quantity",
-            {"field": field, "max": str(whole)},
+            details={"field": field, "max": str(whole)},
         )
     left = position.margin - _share(position.margin, quantity, whole)
     return whole if left < command.margin_min else quantity

@@ -14,6 +14,8 @@ from enum import Enum
 
 import msgspec
 
+from exness_streams.domain.refusal_words import words_of
+
 
 class RejectionCode(str, Enum):
     """Codes of the public API. UNKNOWN_ASSET and INVALID_REQUEST of a wrong form are the edge's alone, the rest the
@@ -57,12 +59,35 @@ OF_ACCESS = frozenset(
 """About who asks, and not about what is asked for (identity.py)."""
 
 
-class Rejection(msgspec.Struct, frozen=True, tag="CommandRejected"):
+class Rejection(msgspec.Struct, frozen=True, omit_defaults=True, tag="CommandRejected"):
     """The outcome of a command that changed nothing.
 
-    message: one sentence for a person. details: values a program can use, JSON types only.
+    details: values a program can use, JSON types only. message: the words, of one that was kept under the first rules;
+    "" where they follow from code and details.
     """
 
     code: RejectionCode
-    message: str
+    message: str = ""
     details: dict[str, str | int | list[str]] = {}
+
+    @property
+    def words(self) -> str:
+        """One sentence for a person."""
+        return self.message or words_of(self.code.value, self.details)
+
+
+FIRST_WITHOUT: dict[RejectionCode, frozenset[str]] = {
+    RejectionCode.INVALID_LEVERAGE: frozenset({"symbol", "leverage"}),
+    RejectionCode.INVALID_MARGIN: frozenset({"price"}),
+    RejectionCode.PRICE_UNAVAILABLE: frozenset({"reason", "ageMs", "ageMsMax", "aheadMs"}),
+    RejectionCode.INVALID_TRIGGER: frozenset({"order"}),
+    RejectionCode.LIMIT_REACHED: frozenset({"symbol"}),
+}
+"""Details that were not told under the first rules, where the words alone said it."""
+
+
+def by_first_rules(rejection: Rejection) -> Rejection:
+    """As it is kept and told under the first rules: with its words, and without what was told by these alone."""
+    without = FIRST_WITHOUT.get(rejection.code, frozenset())
+    details = {name: said for name, said in rejection.details.items() if name not in without}
+    return Rejection(rejection.code, rejection.words, details)

@@ -10,6 +10,9 @@ from __future__ import annotations
 FIRST = 1
 """A journal without a RulesChanged: those of 0.1.0."""
 
+REFUSALS_BY_CODE = 2
+"""From these on a refusal is kept as its code and details, and its words are made when it is answered."""
+
 NEWEST = 1
 """The highest that this release knows."""
 

@@ -291,7 +291,7 @@ class StoredCell:
     def restart(self) -> None:
         """A new process: only what was committed is left."""
         self.commit()
-        next_offset = self.cell.next_offset
+        next_offset, meta = self.cell.next_offset, self.cell.meta
         self.cell = Cell(0, self.store.get)
         rows = [decode_row(value) for key, value in self.store.items() if key.startswith(ROW_PREFIX)]
         quotes = [
@@ -300,7 +300,7 @@ class StoredCell:
             if key.startswith(QUOTE_PREFIX)
         ]
         access = [decode_access_row(value) for key, value in self.store.items() if key.startswith(ACCESS_PREFIX)]
-        self.cell.load(next_offset, rows, quotes, access)
+        self.cell.load(next_offset, rows, quotes, access, meta)
 
     def entries(self) -> dict[bytes, bytes]:
         """Committed and pending together."""
