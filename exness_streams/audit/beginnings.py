@@ -76,7 +76,7 @@ def _begun(path: Path, reach: Reach, faults: list[str]) -> Replay | None:
         return None
     try:
         if header.meta is not None:
-            entries[codec.META_KEY] = codec.encode(header.meta)
+            entries[codec.META_KEY] = codec.encode_meta(header.meta)
         return Replay(header.partition, header.offset, entries, header.last_record)
     except (ValueError, ArithmeticError, LookupError, TypeError, msgspec.MsgspecError) as error:
         faults.append(f"checkpoint {path} can't be used by this version: {error}")

@@ -52,6 +52,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Check": {
         "audit": (_CHECKING, "audit"),
         "checkpoint": (_CHECKING, "checkpoint"),
+        "upgrade": ("exness_streams.cli.upgrading", "upgrade"),
     },
 }
 """Every command by what it is for: the module it is in, and its name there."""

@@ -19,17 +19,18 @@ if TYPE_CHECKING:
     from exness_streams.settings.kafka import KafkaSettings
     from exness_streams.settings.platform import Settings
 
-_kafka_option = click.option(
+kafka_option = click.option(
     "--kafka", is_flag=True, help="Read the cluster at KAFKA_BROKERS instead of the embedded log."
 )
 
 
-def _settings(kafka: bool, data_dir: Path | None) -> Settings | KafkaSettings:
+def settings_of(kafka: bool, data_dir: Path | None) -> Settings | KafkaSettings:
+    """Those of the log that is meant."""
     return cluster_settings(data_dir=data_dir) if kafka else platform_settings(data_dir=data_dir)
 
 
 @contextmanager
-def _replaying() -> Iterator[Callable[[int, int], None]]:
+def replaying() -> Iterator[Callable[[int, int], None]]:
     """A progress bar while it lasts; faults that end it are told in one line, and so is a signal."""
     stopping = watched()
     stopping.when_asked(_thread.interrupt_main)
@@ -53,19 +54,20 @@ def _replaying() -> Iterator[Callable[[int, int], None]]:
             raise OneLine("interrupted before the end", EXIT_FORCED) from None
 
 
-def _note(line: str) -> None:
+def note(line: str) -> None:
     """Something that an audit passed over."""
     errors().print(f"exness-streams: {line}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _cluster(settings: KafkaSettings) -> Any:
+def cluster_of(settings: KafkaSettings) -> Any:
+    """The KafkaCluster of the settings."""
     from exness_streams.transport.kafka.topics import KafkaCluster
 
     return KafkaCluster(settings.kafka_brokers, settings.security().credentials(), settings.topics)
 
 
 @click.command(cls=Command)
-@_kafka_option
+@kafka_option
 @data_dir_option
 def audit(kafka: bool, data_dir: Path | None) -> None:
     """Replay the journal and compare every account with the tables. Exit code 1 on a difference."""
@@ -76,15 +78,15 @@ def audit(kafka: bool, data_dir: Path | None) -> None:
     from exness_streams.settings.kafka import KafkaSettings
     from exness_streams.settings.topic_prefix import check_prefix
 
-    settings = _settings(kafka, data_dir)
+    settings = settings_of(kafka, data_dir)
     checkpoints = settings.checkpoints_dir
-    with _replaying() as on_progress:
+    with replaying() as on_progress:
         if isinstance(settings, KafkaSettings):
             check_prefix(settings.data_dir, settings.topic_prefix)
             group = settings.named(APP_ID)
-            audits = run_loop(audit_cluster(_cluster(settings), group, checkpoints, on_progress, _note))
+            audits = run_loop(audit_cluster(cluster_of(settings), group, checkpoints, on_progress, note))
         else:
-            audits = audit_all(settings.log_dir, settings.tables_dir, checkpoints, APP_ID, on_progress, _note)
+            audits = audit_all(settings.log_dir, settings.tables_dir, checkpoints, APP_ID, on_progress, note)
     for cell in audits:
         console().print(
             f"cell {cell.partition}: journal records {cell.began_at} to {cell.ended_at}, {cell.accounts} accounts, "
@@ -100,7 +102,7 @@ def audit(kafka: bool, data_dir: Path | None) -> None:
 
 
 @click.command(cls=Command)
-@_kafka_option
+@kafka_option
 @data_dir_option
 def checkpoint(kafka: bool, data_dir: Path | None) -> None:
     """Audit every cell and write its checkpoint, from which an audit may begin. One that differs is refused."""
@@ -111,16 +113,16 @@ def checkpoint(kafka: bool, data_dir: Path | None) -> None:
     from exness_streams.settings.kafka import KafkaSettings
     from exness_streams.settings.topic_prefix import check_prefix
 
-    settings = _settings(kafka, data_dir)
+    settings = settings_of(kafka, data_dir)
     checkpoints = settings.checkpoints_dir
-    with _replaying() as on_progress:
+    with replaying() as on_progress:
         if isinstance(settings, KafkaSettings):
             check_prefix(settings.data_dir, settings.topic_prefix)
             group = settings.named(APP_ID)
-            headers = run_loop(checkpoint_cluster(_cluster(settings), group, checkpoints, on_progress, _note))
+            headers = run_loop(checkpoint_cluster(cluster_of(settings), group, checkpoints, on_progress, note))
         else:
             try:
-                headers = checkpoint_all(settings.log_dir, settings.tables_dir, checkpoints, APP_ID, on_progress, _note)
+                headers = checkpoint_all(settings.log_dir, settings.tables_dir, checkpoints, APP_ID, on_progress, note)
             except CheckpointRefused as refused:
                 raise OneLine(str(refused)) from None
     for header in headers:

@@ -85,13 +85,12 @@ _row_decoder = msgspec.json.Decoder(AccountRow)
 _access_decoder = msgspec.json.Decoder(AccessRow)
 _outcome_decoder = msgspec.json.Decoder(KeyedOutcome)
 _quote_decoder = msgspec.json.Decoder(_StoredQuote)
-_meta_decoder = msgspec.json.Decoder(Meta)
+_meta_decoder: msgspec.json.Decoder[Meta | tuple[int, Meta]] = msgspec.json.Decoder(Meta | tuple[int, Meta])
 
 decode_event = _event_decoder.decode
 decode_row = _row_decoder.decode
 decode_access_row = _access_decoder.decode
 decode_keyed_outcome = _outcome_decoder.decode
-decode_meta = _meta_decoder.decode
 
 
 def decode_record(value: bytes) -> JournalRecord:
@@ -106,6 +105,20 @@ def decode_record(value: bytes) -> JournalRecord:
         raise LaterRecord(
             f"{error}: this release knows no such record. The release that wrote it does, and those after it: start one"
         ) from error
+
+
+def encode_meta(meta: Meta) -> bytes:
+    """A Meta as an entry. After the first rules in a layout of its own, [rules, meta].
+
+    A release that knows no rules can't read that, and so never goes on with a cell by the first ones.
+    """
+    return encode(meta if meta.rules == FIRST_RULES else (meta.rules, meta))
+
+
+def decode_meta(value: bytes) -> Meta:
+    """A Meta's entry, of either layout."""
+    found = _meta_decoder.decode(value)
+    return found[1] if isinstance(found, tuple) else found
 
 
 def decode_quote(value: bytes) -> Quote:

@@ -96,6 +96,7 @@ class OwnedCell:
 
     lease: commits it. ready_at: end of its journal when it was loaded. uncommitted: events that clients were told, and
     that no transaction has taken yet. busy: one batch at a time, whoever brings it.
+    rules: as they were saved last.
     """
 
     cell: Cell
@@ -104,6 +105,10 @@ class OwnedCell:
     committed_at_s: float = 0.0
     uncommitted: list[Event] = field(default_factory=list)
     busy: asyncio.Lock = field(default_factory=asyncio.Lock)
+    rules: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rules = self.cell.rules
 
     @property
     def lag(self) -> int:
@@ -112,7 +117,9 @@ class OwnedCell:
 
     @property
     def is_due(self) -> bool:
-        """Whether what is pending wants its transaction now."""
+        """Whether what is pending wants its transaction now, as a change of rules does."""
+        if self.rules != self.cell.rules:
+            return True
         if self.uncommitted or any(not key.startswith(codec.QUOTE_PREFIX) for key in self.cell.pending):
             return True
         return bool(self.cell.pending) and time.monotonic() - self.committed_at_s >= IDLE_COMMIT_S
@@ -373,13 +380,14 @@ class CellHost:
     async def _commit(self, owned: OwnedCell, lease: Lease) -> None:
         cell, events = owned.cell, owned.uncommitted
         told = [public_event(event, self._topics.events) for event in events]
-        entries = {**cell.pending, codec.META_KEY: codec.encode(cell.meta)}
+        meta = cell.meta
+        entries = {**cell.pending, codec.META_KEY: codec.encode_meta(meta)}
         await self._commits.commit(lease, entries, told, cell.next_offset)
         if lease.is_over:
             return  # whoever is loaded next finds it in its table
         cell.committed()
         owned.uncommitted = []
-        owned.committed_at_s = time.monotonic()
+        owned.committed_at_s, owned.rules = time.monotonic(), meta.rules
         # Only now: what was folded and not committed is folded again, here or elsewhere.
         for event in events:
             self.counters.update(counts_of(event))

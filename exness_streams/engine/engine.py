@@ -10,6 +10,7 @@ from typing import Any
 
 import faust
 
+from exness_streams.domain import rules
 from exness_streams.domain.instruments import Catalogue
 from exness_streams.engine.candle_reader import CandleReader
 from exness_streams.engine.candles import CandleHost
@@ -49,6 +50,9 @@ class EngineApp(faust.App):  # type: ignore[misc]
     @property
     def batched_topics(self) -> Topics:
         return self.named_topics
+
+    rules_known = rules.NEWEST
+    """Told to the workers' group: which rules of the journal this worker can go on by."""
 
     metrics = WorkMetrics()
     before_stop: Callable[[float], Awaitable[None]] | None = None

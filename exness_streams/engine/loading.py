@@ -16,10 +16,12 @@ from typing import Any
 import msgspec
 
 from exness_streams.audit.checkpoints import put_aside_ahead
+from exness_streams.domain import rules
 from exness_streams.engine.candles import CandleHost
 from exness_streams.engine.cells import CellHost, TableLacks
 from exness_streams.engine.history import HistoryFault, HistoryHost
 from exness_streams.engine.losses import RESTORE
+from exness_streams.engine.raising import append_changes
 from exness_streams.transport.faults import CellReleased, LogFault, TableDamaged
 from exness_streams.transport.table import TOO_OLD, CellTable
 from exness_streams.transport.table_store import one_line
@@ -95,9 +97,11 @@ class Loading:
         for partition, (start, _) in told.items():
             with _whole(history.table, partition):
                 await history.mend(partition, events_start=start)
-        for partition in journals:
+        for partition, (_, end) in journals.items():
             with _whole(cells.table, partition):
                 await cells.mend_offset(partition)
+            if end == 0:
+                await append_changes(app, partition, rules.FIRST)  # a new journal begins with the newest rules
         self._check_current(generation)
         for partition, (start, end) in told.items():  # from here on in one step
             with _whole(history.table, partition):

@@ -16,6 +16,7 @@ from exness_streams.api.routes import add_routes
 from exness_streams.engine.build import build_engine
 from exness_streams.engine.checkpoint_keeper import CheckpointKeeper
 from exness_streams.engine.engine import Engine
+from exness_streams.engine.raising import RulesRaiser
 from exness_streams.market_data.feed import BackpackFeed, StatusChange
 from exness_streams.market_data.listings import Listings
 from exness_streams.market_data.past_candles import PastCandles
@@ -166,7 +167,8 @@ class Platform(EngineWorker):
         self.market_data = MarketDataService(self.feed, LogPublisher(self.engine), self.source)
         self.metrics.register(FeedCollector(self.market_data))
         self.checkpoints = CheckpointKeeper(self.engine)
-        self.engine.upkeep_fault = lambda: self.checkpoints.refused
+        self.raiser = RulesRaiser(self.engine)
+        self.engine.upkeep_fault = lambda: self.checkpoints.refused or self.raiser.refused
         self.metrics.register(CheckpointCollector(self.checkpoints))
 
     def _on_feed_change(self, change: StatusChange) -> None:
@@ -184,8 +186,8 @@ class Platform(EngineWorker):
         }
 
     def beside(self, on_ready: OnReady) -> list[Coroutine[Any, Any, None]]:
-        """What runs beside the app: the feed, and the upkeep of the journal."""
-        return [*super().beside(on_ready), self._publish(), self.checkpoints.run()]
+        """What runs beside the app: the feed, the upkeep of the journal, and later rules for it."""
+        return [*super().beside(on_ready), self._publish(), self.checkpoints.run(), self.raiser.run()]
 
     async def _publish(self) -> None:
         """Mark the directory as this source's, now that all has started, and let its prices in."""

@@ -9,8 +9,7 @@ import random
 import signal
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from decimal import Decimal
 from itertools import pairwise
@@ -19,30 +18,25 @@ from typing import Any
 import aiohttp
 import pytest
 from asyncapi_checks import closed, payload_of, validator
-from auditor import Json, exact
+from auditor import exact
 from broker import Broker, fetch_jars
-from cluster import SESSION_TIMEOUT_S, Cluster, Member, read_topic, wait_no_lag, wait_until
+from cluster import SESSION_TIMEOUT_S, Cluster, Member, read_topic, wait_until
 from cluster_sessions import Person
+from cluster_trading import END_S_MAX, trading, until, until_all_answered
 from platform_process import run_cli
 from table_check import check_tables
-from workload import Workload, check_events
+from workload import Workload
 
 from exness_streams.api.asyncapi.document import asyncapi_document
-from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
+from exness_streams.messages import EVENTS_TOPIC, MARKET_UPDATES_TOPIC
 
 FAULTS = int(os.environ.get("TEST_FAULTS", "5"))
 SEED = int(os.environ.get("TEST_SEED", random.SystemRandom().randrange(1 << 32)))
 FULL_RUN_FAULTS = 20
 """From so many faults on, the broker is restarted, too."""
 
-ACCOUNTS = 24
-CLIENTS_PER_ACCOUNT = 2
 PEOPLE = 8
-PAUSE_S_MAX = 0.2
-REQUEST_S_MAX = 1.0
 PAUSED_S = 15.0
-POLL_S = 0.1
-END_S_MAX = 120.0
 SETTINGS = {
     "EXNESS_FEE_RATE": "0.001",
     # Prices stop while market data moves to another process; what is tested here goes on with the last ones.
@@ -63,46 +57,6 @@ def cluster(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     finally:
         cluster.end()
         own.kill()
-
-
-@asynccontextmanager
-async def trading(cluster: Cluster, prefix: str, rng: random.Random) -> AsyncIterator[Workload]:
-    """Clients trade inside the context; at its end all is audited."""
-    timeout = aiohttp.ClientTimeout(total=REQUEST_S_MAX)
-    async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session:
-        work = Workload(cluster.urls, session, random.Random(rng.random()), pause_s_max=PAUSE_S_MAX, market_only=False)
-        work.begin([f"{prefix}{account}" for account in range(ACCOUNTS)], CLIENTS_PER_ACCOUNT)
-        try:
-            yield work
-            unanswered = await work.end(END_S_MAX)
-            assert not unanswered, f"{unanswered} clients get no answer\n{cluster.said()}"
-        finally:
-            work.cancel()
-        print(f"{len(work.auditor.answers)} requests answered; met {dict(work.met)}")
-        await _check_all(cluster, work)
-
-
-async def _check_all(cluster: Cluster, work: Workload) -> None:
-    await asyncio.to_thread(cluster.wait_ready)
-    for account in work.auditor.books:
-        states = [await work.state(account, url) for url in cluster.urls]
-        for state in states:
-            work.auditor.check_state(account, state)
-        assert len({state["sequence"] for state in states}) == 1
-    answered = work.met["repeats answered"]
-    await work.repeat_all()
-    assert work.met["repeats answered"] - answered == len(work.auditor.answers), "a repeat was taken for a new request"
-    for number, account in enumerate(work.auditor.books):
-        work.auditor.check_state(account, await work.state(account, cluster.urls[number % len(cluster.urls)]))
-    histories: dict[str, list[Json]] = defaultdict(list)
-    for record in await read_topic(cluster.broker, EVENTS_TOPIC):
-        event = exact(record.value)
-        if event["accountId"] in work.auditor.books:
-            histories[event["accountId"]].append(event)
-    check_events(histories, work.auditor)
-    await wait_no_lag(cluster.broker, JOURNAL_TOPIC)
-    for engine in cluster.engines:
-        assert "Traceback" not in engine.said(), engine.said()
 
 
 class Killer:
@@ -131,26 +85,6 @@ class Killer:
         return member
 
 
-async def _until(cluster: Cluster, work: Workload, happens: Callable[[], bool]) -> None:
-    """While clients trade. AssertionError when it never happens, or as soon as an answer is wrong."""
-    give_up_at_s = time.monotonic() + END_S_MAX
-    while not happens():
-        work.raise_findings()
-        assert time.monotonic() < give_up_at_s, f"it never happens\n{cluster.said()}"
-        await asyncio.sleep(POLL_S)
-
-
-async def _until_all_answered(cluster: Cluster, work: Workload) -> None:
-    """Until every account has had an answer from now on."""
-    now_s = time.monotonic()
-
-    def all_answered() -> bool:
-        times_s = work.answered_at_s.values()  # each begins with the account's first request
-        return len(times_s) == ACCOUNTS and all(len(at_s) > 1 and at_s[-1] > now_s for at_s in times_s)
-
-    await _until(cluster, work, all_answered)
-
-
 def _tell_silence(work: Workload, began_s: float) -> None:
     work.raise_findings()
     silence_s = work.longest_silence_s(began_s, time.monotonic())
@@ -162,7 +96,7 @@ async def _restart_broker(cluster: Cluster, work: Workload) -> None:
     await asyncio.to_thread(cluster.broker.restart)
     print(f"  the broker was restarted, which took {time.monotonic() - began_s:.1f} s", flush=True)
     await asyncio.to_thread(cluster.wait_ready)
-    await _until_all_answered(cluster, work)
+    await until_all_answered(cluster, work)
     _tell_silence(work, began_s)
 
 
@@ -171,7 +105,7 @@ async def test_nothing_is_lost_or_doubled_while_processes_die(cluster: Cluster) 
     rng = random.Random(SEED)
     killer = Killer(cluster, rng, FAULTS)
     async with trading(cluster, "c", rng) as work:
-        await _until_all_answered(cluster, work)
+        await until_all_answered(cluster, work)
         for number, (kind, at) in enumerate(killer.schedule):
             if FAULTS >= FULL_RUN_FAULTS and number == FAULTS // 2:
                 await _restart_broker(cluster, work)
@@ -212,14 +146,14 @@ def _terminate(member: Member) -> None:
 
 async def test_a_rolling_restart_fails_no_request(cluster: Cluster) -> None:
     async with trading(cluster, "r", random.Random(SEED)) as work:
-        await _until_all_answered(cluster, work)
+        await until_all_answered(cluster, work)
         for engine in cluster.engines:
             began_s = time.monotonic()
             await asyncio.to_thread(_terminate, engine)
             ended_s = time.monotonic()
             assert engine.exits[-1] == 0, engine.said()[-3000:]
             await asyncio.to_thread(cluster.wait_ready)
-            await _until_all_answered(cluster, work)
+            await until_all_answered(cluster, work)
             silence_s = work.longest_silence_s(began_s, time.monotonic())
             print(f"  {engine.name} ended in {ended_s - began_s:.1f} s; longest without an answer {silence_s:.1f} s")
 
@@ -342,7 +276,7 @@ async def test_a_foreign_consumer_reads_the_topics_as_documented(cluster: Cluste
     if "CI" not in os.environ:
         pytest.importorskip("confluent_kafka", reason="confluent-kafka is not installed: pip install -e '.[dev]'")
     async with trading(cluster, "f", random.Random(SEED)) as work:
-        await _until(cluster, work, lambda: _kinds_done(work) >= EVENT_OF.keys())
+        await until(cluster, work, lambda: _kinds_done(work) >= EVENT_OF.keys())
     documented = closed(asyncapi_document())
     for key, tick in await asyncio.to_thread(foreign_records, cluster, MARKET_UPDATES_TOPIC):
         assert key == tick["symbol"].encode()
@@ -366,7 +300,7 @@ async def test_the_audit_agrees_and_every_table_holds_what_its_changelog_says(cl
     """The last test: it ends the cluster."""
     async with trading(cluster, "t", random.Random(SEED)) as work:
         for _ in range(2):
-            await _until_all_answered(cluster, work)
+            await until_all_answered(cluster, work)
             await asyncio.to_thread(_terminate, cluster.engines[0])
             await asyncio.to_thread(cluster.wait_ready)
     # Beside the working cluster, and of all that has happened to it: every cell, from the journal's first record.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -17,9 +18,13 @@ import pytest
 from platform_process import PlatformProcess, run_cli
 from ports import free_port
 
+from exness_streams.domain import rules
+
 GOLDEN = Path(__file__).parents[1] / "golden"
 ARCHIVES = sorted(GOLDEN.glob("*/*.tar.xz"))
 SETTINGS = {"EXNESS_FEE_RATE": "0.0005", "EXNESS_SPREAD_RATE": "0.0002", "EXNESS_JOURNAL_RETENTION_HOURS": "0"}
+RAISED_S_MAX = 120.0
+POLL_S = 0.2
 MOVES_WITH_THE_MARKET = {"markPrice", "unrealizedPnL"}
 
 
@@ -67,12 +72,29 @@ def test_it_opens_goes_on_and_answers_again_what_it_had_told(
         else:
             # Only what was decided without a record may be decided anew.
             assert each["status"] in (400, 503), f"{each} was forgotten: now {status} {reply}"
+    wait_for_rules(data_dir)
+    for each in told:  # what was told before the change of rules is told after it
+        status, reply, replayed = send(platform.url, each)
+        if replayed:
+            assert (status, lasting(reply)) == (each["status"], lasting(each["reply"])), each
     order = {"margin": 10, "asset": "SOL", "type": "long", "leverage": 2}
     fresh = {"account": "newcomer", "path": "/api/v1/positions/open", "key": "after-the-upgrade", "body": order}
     assert send(platform.url, fresh)[0] == 201, send(platform.url, fresh)
     assert platform.terminate() == 0
     check_audit(data_dir)
     assert "Traceback" not in platform.said(), platform.said()
+
+
+def wait_for_rules(data_dir: Path) -> None:
+    """Until a start has raised the journal's rules to the newest."""
+    give_up_at_s = time.monotonic() + RAISED_S_MAX
+    while True:
+        shown = run_cli("upgrade", "--data-dir", str(data_dir))
+        assert shown.returncode == 0, shown.stdout + shown.stderr
+        if f"these are the newest that this release knows ({rules.NEWEST})" in shown.stdout:
+            return
+        assert time.monotonic() < give_up_at_s, shown.stdout
+        time.sleep(POLL_S)
 
 
 def send(url: str, request: dict[str, Any]) -> tuple[int, Any, bool]:

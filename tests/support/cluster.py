@@ -41,6 +41,7 @@ class Member:
         self.restart_pause_s = RESTART_PAUSE_S
         self._command = [sys.executable, "-c", _MAIN, *arguments]
         self._variables = variables
+        self.checkout: Path | None = None  # with another release's code; None: this one's
         self._process: subprocess.Popen[bytes] | None = None
         self._ended_at_s: float | None = None
         self._life_begins_at = 0
@@ -50,7 +51,7 @@ class Member:
         with self.output.open("ab") as output:
             self._life_begins_at = output.tell()
             self._process = subprocess.Popen(
-                self._command, env=environment(**self._variables), stdout=output, stderr=output
+                self._command, env=environment(**self._variables), cwd=self.checkout, stdout=output, stderr=output
             )
         self._ended_at_s = None
 
@@ -108,6 +109,17 @@ class Member:
             self._process.kill()
             self._process.wait(30)
         self._process = None
+
+
+def released(commit: str, directory: Path) -> Path | None:
+    """The code of an earlier commit, from the repository's own history; None where that does not reach so far."""
+    root = Path(__file__).parents[2]
+    archive = subprocess.run(["git", "-C", str(root), "archive", commit, "exness_streams"], capture_output=True)
+    if archive.returncode != 0:
+        return None
+    directory.mkdir(parents=True)
+    subprocess.run(["tar", "-x", "-C", str(directory)], input=archive.stdout, check=True)
+    return directory
 
 
 class Cluster:

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from faust.types import TP
 
+from exness_streams.domain import rules
+from exness_streams.domain.codec import RulesChanged, decode_record
 from exness_streams.engine.loading import Loading
 from exness_streams.messages import JOURNAL_TOPIC, PLAIN_TOPICS
 
@@ -48,18 +50,30 @@ class Cells:
 class App:
     """A Faust app in its first rebalance, whose recovery is complete."""
 
-    def __init__(self) -> None:
+    def __init__(self, journal_end: int = 0) -> None:
         self.consumer_generation_id = 1
+        self.journal_end = journal_end
+        self.appended: list[tuple[str, int, bytes]] = []
+        self.producer = SimpleNamespace(send=self._send)
         self.should_stop = False
         self.named_topics = PLAIN_TOPICS
         self.crashed_with: BaseException | None = None
         self.recovery = SimpleNamespace(is_current=True)
         self.tables = SimpleNamespace(recovery=self.recovery)
         self.assignor = SimpleNamespace(assigned_actives=lambda: {TP(JOURNAL_TOPIC, 0), TP("changelog", 0)})
-        self.consumer = SimpleNamespace(earliest_offsets=self._offsets, highwaters=self._offsets)
+        self.consumer = SimpleNamespace(earliest_offsets=self._offsets, highwaters=self._ends)
 
     async def _offsets(self, *tps: TP) -> dict[TP, int]:
         return dict.fromkeys(tps, 0)
+
+    async def _ends(self, *tps: TP) -> dict[TP, int]:
+        return dict.fromkeys(tps, self.journal_end)
+
+    async def _send(self, topic: str, key: None, value: bytes, partition: int, *_: Any) -> asyncio.Future[None]:
+        self.appended.append((topic, partition, value))
+        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        durable.set_result(None)
+        return durable
 
     async def crash(self, error: BaseException) -> None:
         self.crashed_with = error
@@ -105,3 +119,16 @@ async def test_a_rebalance_that_is_over_already_is_not_waited_for() -> None:
         app.consumer_generation_id = 2
 
     assert await loaded(app, pass_by) == []
+
+
+@pytest.mark.parametrize(("journal_end", "begun"), [(0, [2, 3]), (1, []), (7, [])])
+async def test_a_new_journal_begins_with_the_newest_rules(
+    journal_end: int, begun: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "NEWEST", 3)
+    app = App(journal_end)
+    assert await loaded(app) == ["load", "loaded"]
+    assert {(topic, partition) for topic, partition, _ in app.appended} <= {(JOURNAL_TOPIC, 0)}
+    records = [decode_record(value) for _, _, value in app.appended]
+    assert [record.rules for record in records if isinstance(record, RulesChanged)] == begun
+    assert len(records) == len(begun)

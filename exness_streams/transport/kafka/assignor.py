@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
 from faust.assignor.client_assignment import ClientMetadata
 from faust.assignor.partition_assignor import PartitionAssignor
 
 from exness_streams.transport.faults import LogFault
+from exness_streams.transport.kafka.members import told_of_member
 
 
 class NamedAssignor(PartitionAssignor):  # type: ignore[misc]  # faust is untyped here
-    """Says whose assignment it was given. Faust only asserts that it is its own, and its consumer then stands still."""
+    """Says whose assignment it was given. Faust only asserts that it is its own, and its consumer then stands still.
+
+    It also tells the group which rules of the journal this member knows, where the app says so (members.py).
+    """
+
+    def metadata(self, topics: set[str]) -> Any:
+        """Faust's."""
+        told = super().metadata(topics)
+        known = getattr(self.app, "rules_known", 0)
+        if not known:
+            return told
+        return ConsumerProtocolMemberMetadata(told.version, list(topics), told_of_member(told.user_data, known))
 
     def on_assignment(self, assignment: Any) -> None:
         """LogFault when it is another process's: brokers tell members apart by their names."""
