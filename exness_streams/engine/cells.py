@@ -136,10 +136,9 @@ class CellHost:
         *,
         topics: Topics = PLAIN_TOPICS,
         metrics: WorkMetrics | None = None,
-        frame_times: FrameTimes | None = None,
     ) -> None:
-        metrics = metrics or WorkMetrics()
-        self.frame_times = frame_times or FrameTimes()
+        self._metrics = metrics = metrics or WorkMetrics()
+        self.frame_times = FrameTimes()
         self.table = table
         self._cell_log = cell_log
         self._commits = TableCommits(table, metrics)
@@ -147,7 +146,6 @@ class CellHost:
         self._topics = topics
         self._cells: dict[int, OwnedCell] = {}
         self._catching_up = False
-        self._metrics = metrics
         self._event_sink = EventSink()
         self.counters: Counter[str] = Counter()
         self.ready = asyncio.Event()
@@ -308,6 +306,10 @@ class CellHost:
         """Triggers in all indexes."""
         return sum(len(owned.cell.triggers) for owned in self._cells.values())
 
+    def holds_lease(self, partition: int) -> bool:
+        """Whether a cell is here under a lease that is held: not while partitions are dealt out anew."""
+        return partition in self._cells and self._cells[partition].lease.is_held
+
     async def fold(self, partition: int, batch: Sequence[ReadRecord]) -> None:
         """Fold a batch of the journal, answer, and commit. JournalFault at a gap, LogFault when the log fails.
 
@@ -364,8 +366,7 @@ class CellHost:
         try:
             if record.value is None:
                 raise ValueError("it has no value")
-            decoded = codec.decode_record(record.value)
-            folded = cell.fold(record.offset, decoded)
+            folded = cell.fold(record.offset, decoded := codec.decode_record(record.value))
             if isinstance(decoded, PriceFrame):
                 self.frame_times.came(cell.partition)
             return folded

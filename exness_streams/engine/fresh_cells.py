@@ -15,6 +15,9 @@ class OwnedCells(Protocol):
     def cell(self, partition: int) -> Cell | None:
         """None when it is not owned here."""
 
+    def holds_lease(self, partition: int) -> bool:
+        """False while partitions are dealt out anew: its lease is not held then."""
+
 
 class FreshCells:
     """What reads go through, so that a worker that was stopped and goes on tells nothing old. refused: counts them."""
@@ -25,7 +28,9 @@ class FreshCells:
     def cell(self, partition: int) -> Cell | None:
         """None while it is another worker's, or may be."""
         cell = self._cells.cell(partition)
-        if cell is None or self._freshness.is_fresh():
-            return cell
-        self._refused["stale"] += 1
-        return None
+        if cell is None or not self._cells.holds_lease(partition):
+            return None
+        if not self._freshness.is_fresh():
+            self._refused["stale"] += 1
+            return None
+        return cell

@@ -117,7 +117,8 @@ async def test_the_host_knows_when_a_frame_came_and_a_command_is_none() -> None:
     table: Any = LogTable("changelog")
     log: Any = TakingLog()
     times = FrameTimes(lambda: now_s[0])
-    cells = CellHost(table, log, lambda reply: None, frame_times=times)
+    cells = CellHost(table, log, lambda reply: None)
+    cells.frame_times = times
     cells.load(0, journal_start=0, journal_end=0)
     assert times.age_s(0) is None
     await cells.fold(0, BATCH)
@@ -129,3 +130,24 @@ async def test_the_host_knows_when_a_frame_came_and_a_command_is_none() -> None:
     assert times.age_s(0) == 2
     cells.drop([0])
     assert times.age_s(0) is None
+
+
+@pytest.mark.parametrize("ending", ["quiesced", "fenced anew", "released", "dropped"])
+async def test_a_cell_whose_lease_is_not_held_says_so(ending: str) -> None:
+    table: Any = LogTable("changelog")
+    leased = TakingLog()
+    log: Any = leased
+    cells = CellHost(table, log, lambda reply: None)
+    assert not cells.holds_lease(0)
+    cells.load(0, journal_start=0, journal_end=0)
+    assert cells.holds_lease(0)
+    assert not cells.holds_lease(1)
+    if ending == "quiesced":
+        await leased.quiesce([0])
+    elif ending == "fenced anew":
+        await leased.fence([0])
+    elif ending == "released":
+        await leased.release([0])
+    else:
+        cells.drop([0])
+    assert not cells.holds_lease(0)
