@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from protocol.network import Network
 
-SESSION_S = 2.5
-JOIN_S_MAX = 4.0
-LOOK_S = 0.5
+SESSION_S = 1.0
+JOIN_S_MAX = 1.5
+LOOK_S = 0.2
 
 
 class Assignment(NamedTuple):

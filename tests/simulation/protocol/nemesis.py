@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from exness_streams.messages import JOURNAL_TOPIC
 from protocol.clocks import Clock
 from protocol.table import Disk
 
@@ -38,8 +39,7 @@ class Nemesis:
             self._make_a_zombie,
         )
         self._chosen = self._rng.sample(self._ways, self._rng.randint(1, 4))
-        if self._rng.random() < 0.5:
-            self._chosen += [self._crash, self._hold]
+        self._chosen += self._rng.choice(([], [self._crash, self._hold], [self._make_a_zombie] * 2))
 
     def clock(self) -> Clock:
         """A worker's, which is never quite right."""
@@ -52,7 +52,7 @@ class Nemesis:
         if not world.has_nemesis:
             return
         while not world.is_over:
-            await asyncio.sleep(rng.choice((0.1, 0.4, 1.0, 2.0)))
+            await asyncio.sleep(rng.choice((0.1, 0.4, 1.0)))
             if not world.is_over:
                 name = rng.choice(self._chosen)(rng.choice(world.machines))
                 world.counted[name] += 1
@@ -69,7 +69,7 @@ class Nemesis:
         engine = machine.engine
         if engine is not None and not engine.is_dead and not engine.is_held:
             engine.is_held = True
-            held_s = round(self._rng.choice((0.1, 1.0, self._rng.uniform(2.4, 5.0), 8.0)), 3)
+            held_s = round(self._rng.choice((0.1, 1.0, self._rng.uniform(1.0, 3.0), 8.0)), 3)
             self._world.note(f"{engine.name} stands still for {held_s} s")
             self._world.network.later(held_s, self._go_on, machine)
         return "pauses"
@@ -82,7 +82,7 @@ class Nemesis:
         ]
         if framing and rng.random() < 0.6:
             machine = framing[0]
-        machine.link.slow_s = rng.choice((1.0, 6.0))
+        machine.link.slow_s = rng.choice((0.5, 2.0))
         world.network.later(rng.uniform(0.05, 1.0), self._hold_until_replaced, machine, machine.engine)
         return "zombies"
 
@@ -92,15 +92,28 @@ class Nemesis:
             return
         engine.is_held = True
         self._world.note(f"{engine.name} stands still until it is replaced")
-        self._look_whether_replaced(machine, engine, self._rng.uniform(0.0, 0.8))
+        self._look_whether_replaced(machine, engine)
 
-    def _look_whether_replaced(self, machine: Machine, engine: Engine, after_s: float) -> None:
+    def _look_whether_replaced(self, machine: Machine, engine: Engine) -> None:
+        world = self._world
         if not engine.is_held or machine.engine is not engine:
             return
-        if self._world.group.is_member(engine.name):
-            self._world.network.later(0.05, self._look_whether_replaced, machine, engine, after_s)
+        if world.group.is_member(engine.name):
+            world.network.later(0.05, self._look_whether_replaced, machine, engine)
         else:
-            self._world.network.later(after_s, self._go_on, machine)
+            until = self._written() + self._rng.randint(0, 30)
+            self._go_on_in_the_middle(machine, engine, until, world.loop.time() + 2.0)
+
+    def _go_on_in_the_middle(self, machine: Machine, engine: Engine, until: int, end_s: float) -> None:
+        """Once the successors have written so many records, or write none."""
+        if engine.is_held and machine.engine is engine:
+            if self._written() >= until or self._world.loop.time() > end_s:
+                self._go_on(machine)
+            else:
+                self._world.network.later(0.003, self._go_on_in_the_middle, machine, engine, until, end_s)
+
+    def _written(self) -> int:
+        return self._world.broker.logs[JOURNAL_TOPIC, 0].end
 
     def _go_on(self, machine: Machine) -> None:
         engine = machine.engine
@@ -129,7 +142,7 @@ class Nemesis:
         return self._until(machine, "hears answers twice", lambda: setattr(machine.link, "repeat", 0.0))
 
     def _until(self, machine: Machine, what: str, end: Callable[[], None]) -> str:
-        for_s = round(self._rng.choice((0.2, 1.0, self._rng.uniform(2.4, 5.0), 6.0)), 3)
+        for_s = round(self._rng.choice((0.2, 1.0, self._rng.uniform(1.0, 3.0), 4.0)), 3)
         self._world.note(f"{machine.name} {what} for {for_s} s")
         self._world.network.later(for_s, end)
         return what

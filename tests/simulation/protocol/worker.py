@@ -32,7 +32,7 @@ from protocol.table import Disk, SimTable
 if TYPE_CHECKING:
     from protocol.world import World
 
-HEARTBEAT_S = 0.4
+HEARTBEAT_S = 0.25
 FETCH_S_MAX = 1.0
 TABLES = ("accounts", "history")
 
@@ -71,7 +71,7 @@ class Engine(Process):
             symbols,
             clock_s=clock.time,
         )
-        self.framer = Framer(self.frame_log, world.cells, 10, world.catalogue, self.candles)
+        self.framer = Framer(self.frame_log, world.cells, world.knobs.pace_ms, world.catalogue, self.candles)
         self.app = SimApp(self.connection, self.fail)
         self._loading = Loading(self.app, self.cells, self.history, self.candles, Path("nowhere"))
 
@@ -90,11 +90,16 @@ class Engine(Process):
         except Exception as error:
             await self.fail(error)
 
+    @property
+    def is_stale(self) -> bool:
+        """Whether it has partitions of a generation that is over. It may find that others have gone on with them."""
+        return self.assignment is not None and self.assignment.generation != self.world.group.generation
+
     async def fail(self, error: BaseException) -> None:
         """What the log does to a worker ends it, and it is started again. Whatever else ends it is a defect."""
         if self.is_dead:
             return
-        expected = isinstance(error, (LogFault, Unreachable)) and not isinstance(error, JournalFault)
+        expected = isinstance(error, (LogFault, Unreachable)) and (not isinstance(error, JournalFault) or self.is_stale)
         if not expected:
             self.world.violation(f"{self.name} ends by {type(error).__name__}: {error}")
         self.world.note(f"{self.name} ends: {type(error).__name__} {error}")

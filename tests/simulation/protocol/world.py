@@ -38,6 +38,7 @@ class Knobs(NamedTuple):
     life_s: float
     batch: int
     slice_max: int
+    pace_ms: int
 
 
 class Machine:
@@ -55,10 +56,11 @@ class Machine:
 
 
 class Outcome(NamedTuple):
-    """What came of a life. trace: one line each, with virtual seconds."""
+    """What came of a life. trace: one line each, with virtual seconds. known: faults that are known, and not mended."""
 
     seed: int
     violations: list[str]
+    known: list[str]
     trace: list[str]
     counted: Counter[str]
     crash_points: Counter[str]
@@ -74,13 +76,15 @@ class World:
             workers=rng.choice((1, 2, 2, 3, 3)),
             cells=rng.choice((1, 2, 2, 3)),
             accounts=rng.choice((2, 3, 4)),
-            life_s=rng.choice((4.0, 6.0, 10.0)),
-            batch=rng.choice((2, 5, 20, 500)),
+            life_s=rng.choice((5.0, 8.0, 11.0)),
+            batch=rng.choice((2, 5, 20, 20, 500)),
             slice_max=rng.choice((1, 3, 10, 500)),
+            pace_ms=rng.choice((1, 10, 40)),
         )
         self.has_nemesis = nemesis
         self.cells = self.knobs.cells
         self.violations: list[str] = []
+        self.known: list[str] = []
         self.trace: list[str] = []
         self.counted: Counter[str] = Counter()
         self.crash_points: Counter[str] = Counter()
@@ -107,6 +111,11 @@ class World:
             return
         self.violations.append(line)
         self.note(f"VIOLATION: {line}")
+
+    def known_fault(self, line: str) -> None:
+        self.known.append(line)
+        self.counted["known faults met"] += 1
+        self.note(f"KNOWN FAULT: {line}")
 
     def ended(self, engine: Engine) -> None:
         """A process is over; its machine starts another one."""
@@ -270,7 +279,7 @@ class World:
                 self.loop.bury()
                 logging.disable(logging.NOTSET)
         counted = self.counted + Counter(self._figures())
-        return Outcome(self.seed, self.violations, self.trace, counted, self.crash_points, self.loop.steps)
+        return Outcome(self.seed, self.violations, self.known, self.trace, counted, self.crash_points, self.loop.steps)
 
     def _figures(self) -> dict[str, int]:
         attempts = [attempt for client in self.clients for attempt in client.attempts]
