@@ -6,6 +6,7 @@ Kept thin: it follows those modules, and nothing else does.
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,15 @@ def changelog(table: str) -> str:
     return f"{GROUP}-{table}-changelog"
 
 
+def _framer(engine: Engine, world: World) -> Framer:
+    common: dict[str, Any] = {"clock_ms": lambda: int(engine.clock.time() * 1000)}
+    sizes = engine.frame_log, world.cells, world.knobs.pace_ms
+    if "lease" in inspect.signature(Framer).parameters:  # it promises what it will write
+        engine.frame_log.is_promised = True
+        return Framer(*sizes, engine.candles, world.catalogue, monotonic_s=engine.clock.monotonic, **common)  # type: ignore
+    return Framer(*sizes, world.catalogue, engine.candles, **common)
+
+
 class Engine(Process):
     """One process of a worker, from its start to its end."""
 
@@ -71,14 +81,17 @@ class Engine(Process):
             symbols,
             clock_s=clock.time,
         )
-        self.framer = Framer(self.frame_log, world.cells, world.knobs.pace_ms, world.catalogue, self.candles)
+        self.framer = _framer(self, world)
         self.app = SimApp(self.connection, self.fail)
         self._loading = Loading(self.app, self.cells, self.history, self.candles, Path("nowhere"))
 
     # -- its life
 
     def start(self) -> None:
-        for work in (self._be_member(), self.candles.run(), self.history.run()):
+        works = [self._be_member(), self.candles.run(), self.history.run()]
+        if hasattr(self.framer, "run"):
+            works.append(self.framer.run())
+        for work in works:
             self.spawn(work)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:

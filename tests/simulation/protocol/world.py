@@ -269,12 +269,12 @@ class World:
             logging.disable(logging.CRITICAL)  # what workers say of it is of no use here
             try:
                 self.loop.run_until_complete(self._live())
+                if not self.violations:
+                    check(self)
             except asyncio.TimeoutError:
                 self.violation("clients never learn what became of their requests")
             finally:
                 self.violations += self.loop.faults
-                if not self.violations:
-                    check(self)
                 self._is_buried = True
                 self.loop.bury()
                 logging.disable(logging.NOTSET)
