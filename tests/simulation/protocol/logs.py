@@ -157,7 +157,6 @@ class SimFrameLog:
         self._connection = connection
         self.topic = topic
         self._replay_ends: dict[int, int] = {}
-        self.is_promised = False
 
     def assigned(self, ends: dict[int, int]) -> None:
         self._replay_ends.update(ends)
@@ -181,8 +180,8 @@ class SimFrameLog:
         if failed:
             raise LogFault(f"frames could not be written: {failed[0]}", written=None)
 
-    def framed_end(self, partition: int) -> int | None:
-        return None if self.is_promised else 0
+    def framed_end(self, partition: int) -> int:
+        return 0
 
     def replay_end(self, partition: int) -> int:
         end = self._replay_ends.get(partition)

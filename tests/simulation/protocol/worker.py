@@ -6,14 +6,13 @@ Kept thin: it follows those modules, and nothing else does.
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exness_streams.domain.commands import Command
 from exness_streams.engine.candles import CandleHost
-from exness_streams.engine.cells import CellHost, JournalFault
+from exness_streams.engine.cells import CellHost, JournalFault, TableLacks
 from exness_streams.engine.frame_times import FrameTimes
 from exness_streams.engine.framer import Framer
 from exness_streams.engine.gateway import Gateway, NotWritten, OutcomeUnknown
@@ -40,15 +39,6 @@ TABLES = ("accounts", "history")
 
 def changelog(table: str) -> str:
     return f"{GROUP}-{table}-changelog"
-
-
-def _framer(engine: Engine, world: World) -> Framer:
-    common: dict[str, Any] = {"clock_ms": lambda: int(engine.clock.time() * 1000)}
-    sizes = engine.frame_log, world.cells, world.knobs.pace_ms
-    if "lease" in inspect.signature(Framer).parameters:  # it promises what it will write
-        engine.frame_log.is_promised = True
-        return Framer(*sizes, engine.candles, world.catalogue, monotonic_s=engine.clock.monotonic, **common)  # type: ignore
-    return Framer(*sizes, world.catalogue, engine.candles, **common)
 
 
 class Engine(Process):
@@ -81,17 +71,14 @@ class Engine(Process):
             symbols,
             clock_s=clock.time,
         )
-        self.framer = _framer(self, world)
+        self.framer = Framer(self.frame_log, world.cells, 10, world.catalogue, self.candles)
         self.app = SimApp(self.connection, self.fail)
         self._loading = Loading(self.app, self.cells, self.history, self.candles, Path("nowhere"))
 
     # -- its life
 
     def start(self) -> None:
-        works = [self._be_member(), self.candles.run(), self.history.run()]
-        if hasattr(self.framer, "run"):
-            works.append(self.framer.run())
-        for work in works:
+        for work in (self._be_member(), self.candles.run(), self.history.run()):
             self.spawn(work)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
@@ -112,7 +99,8 @@ class Engine(Process):
         """What the log does to a worker ends it, and it is started again. Whatever else ends it is a defect."""
         if self.is_dead:
             return
-        expected = isinstance(error, (LogFault, Unreachable)) and (not isinstance(error, JournalFault) or self.is_stale)
+        passes = not isinstance(error, JournalFault) or (self.is_stale and not isinstance(error, TableLacks))
+        expected = isinstance(error, (LogFault, Unreachable)) and passes
         if not expected:
             self.world.violation(f"{self.name} ends by {type(error).__name__}: {error}")
         self.world.note(f"{self.name} ends: {type(error).__name__} {error}")

@@ -38,7 +38,6 @@ class Knobs(NamedTuple):
     life_s: float
     batch: int
     slice_max: int
-    pace_ms: int
 
 
 class Machine:
@@ -79,7 +78,6 @@ class World:
             life_s=rng.choice((5.0, 8.0, 11.0)),
             batch=rng.choice((2, 5, 20, 20, 500)),
             slice_max=rng.choice((1, 3, 10, 500)),
-            pace_ms=rng.choice((1, 10, 40)),
         )
         self.has_nemesis = nemesis
         self.cells = self.knobs.cells
