@@ -41,6 +41,7 @@ from exness_streams.domain.orders import cancel_order, expire_order, fill_order,
 from exness_streams.domain.outcomes import Outcomes, by_rules, is_transient, repeat_of
 from exness_streams.domain.positions import close_position, fill_close, modify_position, open_position
 from exness_streams.domain.quotes import Quote, follows
+from exness_streams.domain.raw_frames import RawFrame
 from exness_streams.domain.rejections import Rejection
 from exness_streams.domain.transition import JournalPlace, Transition
 from exness_streams.domain.triggers import Fired, Item, TriggerIndex, TriggerKind, first_exit
@@ -175,6 +176,8 @@ class Cell:
             reply = ended = None
             if isinstance(record, PriceFrame):
                 self._fold_frame(folding, record)
+            elif isinstance(record, RawFrame):
+                raise ValueError(f"a raw frame is none of rules {self.rules}")
             elif isinstance(record, AccessCommand):
                 reply = self._fold_access(folding, record)
                 ended = identity.ended_by(reply.outcome, record.account_id)

@@ -10,6 +10,7 @@ from exness_streams.domain.events import Event, PositionClosed
 from exness_streams.domain.frames import PriceFrame
 from exness_streams.domain.identity import AccessCommand, AccessOutcome, AccessRow
 from exness_streams.domain.quotes import Quote
+from exness_streams.domain.raw_frames import RawFrame
 from exness_streams.domain.rejections import Rejection
 from exness_streams.domain.rules import FIRST as FIRST_RULES
 
@@ -21,7 +22,7 @@ class RulesChanged(msgspec.Struct, frozen=True, tag="RulesChanged", forbid_unkno
     rules: int
 
 
-JournalRecord = Command | AccessCommand | PriceFrame | RulesChanged
+JournalRecord = Command | AccessCommand | PriceFrame | RawFrame | RulesChanged
 
 
 class CloseResult(msgspec.Struct, frozen=True):

@@ -4,12 +4,17 @@ For each symbol a frame holds the last quote of the batch and, before it, four s
 new lows and highs of bid and of ask. Whatever its price, the first tick to cross a standing trigger is the
 last quote or stands on a staircase, so folding frames gives exactly what folding every tick gives
 (tests/property/test_frames.py).
+
+Ticks are numbered by their offset in the ticks' topic. A frame says which range of offsets it is made of, and which
+epoch of the ticks' owner made it, so that a cell takes each tick once (frame_fold.py). Times of receipt never go back
+as offsets go up. Offsets and times inside a frame are told as distances, to be short.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
+from typing import NamedTuple
 
 import msgspec
 
@@ -24,14 +29,23 @@ REFRESH_MS = 1_000
 
 
 class Step(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """One new extreme of a staircase and the sequence number of its tick."""
+    """One new extreme of a staircase and its tick.
+
+    sequence: 0 in a frame that is numbered by offsets alone. offset: from the frame's `from`. before_ms: how long
+    before the frame's time the tick was received.
+    """
 
     sequence: int
     price: Decimal
+    offset: int = 0
+    before_ms: int = 0
 
 
 class SymbolFrame(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What a batch of ticks did to one symbol. The staircases end before `last`, which is checked after them."""
+    """What a batch of ticks did to one symbol. The staircases end before `last`, which is checked after them.
+
+    offset, before_ms: of the tick of `last`, as a Step's.
+    """
 
     symbol: str
     last: Quote
@@ -39,6 +53,8 @@ class SymbolFrame(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
     bid_highs: tuple[Step, ...] = ()
     ask_lows: tuple[Step, ...] = ()
     ask_highs: tuple[Step, ...] = ()
+    offset: int = 0
+    before_ms: int = 0
 
 
 class DayFigures(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -59,8 +75,14 @@ class PriceFrame(msgspec.Struct, frozen=True, omit_defaults=True, tag="PriceFram
     """One record of the journal: the market moved. Goes to every partition.
 
     source: where the prices come from, None when unknown. It is told, and changes nothing.
-    sequence_max: a sequence above it was of the future (µs) when this was made; -1: not told, as by 0.1.0.
+    sequence_max: a sequence above it was of the future (µs) when this was made; -1: not told, as by 0.1.0, and in a
+    frame that is numbered by offsets alone.
     days: of symbols whose figures have changed, or were told long ago. They are told, and change nothing.
+    epoch: of the ticks' owner, above 0; 0: made by one that had none, and so says nothing of what follows either.
+    from_offset, to_offset: the ticks this is made of, `to` not included. Ticks that move nothing have no symbol here.
+    restarts: how often the ticks' topic was begun anew, so that its offsets are from 0 again.
+    gap: the ticks before `from` that a cell has not seen are trimmed: nobody will ever see them.
+    settings: a digest of the settings that decide, as their owner has them. It is told, and changes nothing.
     """
 
     time_ms: int
@@ -68,87 +90,249 @@ class PriceFrame(msgspec.Struct, frozen=True, omit_defaults=True, tag="PriceFram
     source: str | None = None
     sequence_max: int = -1
     days: tuple[DayFigures, ...] = ()
+    epoch: int = 0
+    from_offset: int = msgspec.field(default=-1, name="from")
+    to_offset: int = msgspec.field(default=-1, name="to")
+    restarts: int = 0
+    gap: bool = False
+    settings: str | None = None
+
+
+class Range(NamedTuple):
+    """The ticks of a frame by their offsets, `end` not included, and the frame's time."""
+
+    begin: int
+    end: int
+    time_ms: int
+    gap: bool
+
+
+class RangeKeeper:
+    """Sees that each frame begins where the one before it ended, and that time does not go back."""
+
+    def __init__(self, begin: int) -> None:
+        self._begin = self._end = begin
+        self._time_ms = 0
+        self._gap = False
+
+    @property
+    def begin(self) -> int:
+        """Where the next frame begins."""
+        return self._begin
+
+    def take(self, offset: int, received_ms: int) -> int | None:
+        """When a tick counts as received; None when its offset was there already."""
+        if offset < self._end:
+            return None
+        self._end = offset + 1
+        self._time_ms = max(self._time_ms, received_ms)
+        return self._time_ms
+
+    def skip_to(self, offset: int) -> None:
+        """The ticks before `offset` that were not taken are trimmed. ValueError when there are some to be cut first."""
+        if self._end != self._begin:
+            raise ValueError(
+                f"ticks {self._begin} to {self._end} have to be framed before those up to {offset} are left"
+            )
+        if offset > self._end:
+            self._begin = self._end = offset
+            self._gap = True
+
+    def open(self, time_ms: int, end: int | None) -> Range:
+        """The range of a frame that is cut now."""
+        self._end = max(self._end, self._end if end is None else end)
+        self._time_ms = max(self._time_ms, time_ms)
+        return Range(self._begin, self._end, self._time_ms, self._gap)
+
+    def close(self) -> None:
+        """The frame is made: the next begins at its end."""
+        self._begin, self._gap = self._end, False
 
 
 class _Batch:
-    """The ticks of one symbol since the last cut."""
+    """The ticks of one symbol since the last cut. Steps have the offset and the time of receipt themselves."""
 
-    __slots__ = ("ask_highs", "ask_lows", "bid_highs", "bid_lows", "last", "moved")
+    __slots__ = ("ask_highs", "ask_lows", "bid_highs", "bid_lows", "last", "moved", "offset", "received_ms")
 
     def __init__(self) -> None:
         self.last: Quote | None = None
         self.moved = False
+        self.offset = self.received_ms = 0
         self.bid_lows: list[Step] = []
         self.bid_highs: list[Step] = []
         self.ask_lows: list[Step] = []
         self.ask_highs: list[Step] = []
 
-    def add(self, quote: Quote) -> None:
+    def add(self, quote: Quote, offset: int, received_ms: int) -> None:
         bid, ask, sequence = quote.bid, quote.ask, quote.sequence
         if bid is not None:
             if not self.bid_lows or bid < self.bid_lows[-1].price:
-                self.bid_lows.append(Step(sequence, bid))
+                self.bid_lows.append(Step(sequence, bid, offset, received_ms))
             if not self.bid_highs or bid > self.bid_highs[-1].price:
-                self.bid_highs.append(Step(sequence, bid))
+                self.bid_highs.append(Step(sequence, bid, offset, received_ms))
         if ask is not None:
             if not self.ask_lows or ask < self.ask_lows[-1].price:
-                self.ask_lows.append(Step(sequence, ask))
+                self.ask_lows.append(Step(sequence, ask, offset, received_ms))
             if not self.ask_highs or ask > self.ask_highs[-1].price:
-                self.ask_highs.append(Step(sequence, ask))
-        self.last = quote
+                self.ask_highs.append(Step(sequence, ask, offset, received_ms))
+        self.last, self.offset, self.received_ms = quote, offset, received_ms
 
-    def frame(self, symbol: str, last: Quote) -> SymbolFrame:
-        staircases = (self.bid_lows, self.bid_highs, self.ask_lows, self.ask_highs)
-        return SymbolFrame(symbol, _canonical_quote(last), *(_before(last, steps) for steps in staircases))
+    def frame(self, symbol: str, last: Quote, told: Range, *, with_sequences: bool) -> SymbolFrame:
+        def before(steps: Iterable[Step]) -> tuple[Step, ...]:
+            return tuple(
+                Step(
+                    step.sequence if with_sequences else 0,
+                    canonical(step.price),
+                    step.offset - told.begin,
+                    told.time_ms - step.before_ms,
+                )
+                for step in steps
+                if step.offset != self.offset or step.sequence != last.sequence
+            )
+
+        return SymbolFrame(
+            symbol,
+            canonical_quote(last),
+            before(self.bid_lows),
+            before(self.bid_highs),
+            before(self.ask_lows),
+            before(self.ask_highs),
+            self.offset - told.begin,
+            told.time_ms - self.received_ms,
+        )
 
 
 class FrameBuilder:
-    """Turns ticks into frames. Ticks at or before one already seen of their symbol are dropped."""
+    """Turns ticks into frames.
 
-    def __init__(self) -> None:
+    With `begin` and `epoch` its frames are numbered: they begin at that offset, and each where the one before it
+    ended, also over ticks that moved nothing; every add() has an offset and a time of receipt then.
+    by_offset: False while a cell may go by rules in which the sequence decides (rules.FRAMES_BY_OFFSET): ticks at or
+    before one already seen of their symbol are dropped, by sequence. True: every tick counts, in the order of offsets.
+    It may be set between a cut() and the next add().
+    """
+
+    def __init__(self, begin: int | None = None, *, epoch: int = 0, restarts: int = 0, by_offset: bool = False) -> None:
+        """ValueError when it has one of begin and epoch, or is to go by offset without them."""
+        if (begin is None) != (epoch == 0) or (by_offset and begin is None):
+            raise ValueError("a builder of numbered frames needs the first offset and an epoch above 0")
+        self.by_offset = by_offset
+        self._range = None if begin is None else RangeKeeper(begin)
+        self._epoch, self._restarts = epoch, restarts
         self._framed: dict[str, Quote] = {}
+        self._framed_ms: dict[str, int] = {}
         self._batches: dict[str, _Batch] = {}
         self._days: dict[str, DayFigures] = {}
         self._framed_days: dict[str, tuple[DayFigures, int]] = {}
 
-    def add(self, symbol: str, quote: Quote, sequence_max: int = -1, day: DayFigures | None = None) -> bool:
+    def add(
+        self,
+        symbol: str,
+        quote: Quote,
+        sequence_max: int = -1,
+        day: DayFigures | None = None,
+        *,
+        offset: int = 0,
+        received_ms: int = 0,
+    ) -> bool:
         """Take one tick (a quote with both sides merged) into the batch. day: what it tells of 24 hours.
 
         False when the batch has to be cut before it: it takes the place of ticks with sequences of the future, above
-        sequence_max.
+        sequence_max. Never by offset, where a tick of an offset that was taken is passed over.
+        received_ms: by this machine's clock; one before the former tick's, or before the last cut's time, counts as
+        that.
         """
         framed = self._framed.get(symbol)
         batch = self._batches.get(symbol)
-        if batch is None:
-            if framed is not None and not follows(quote.sequence, framed.sequence, sequence_max):
+        if self.by_offset:
+            follows_now = True
+        elif batch is None:
+            follows_now = framed is None or follows(quote.sequence, framed.sequence, sequence_max)
+        else:
+            last = batch.last
+            follows_now = last is None or quote.sequence > last.sequence
+            if last is not None and not follows_now and follows(quote.sequence, last.sequence, sequence_max):
+                return False
+        if self._range is not None:
+            taken_ms = self._range.take(offset, received_ms)
+            if taken_ms is None:
                 return True
+            received_ms = taken_ms
+        if not follows_now:
+            return True
+        if batch is None:
             batch = self._batches[symbol] = _Batch()
-        elif batch.last is not None and quote.sequence <= batch.last.sequence:
-            return not follows(quote.sequence, batch.last.sequence, sequence_max)
         if not batch.moved:
             batch.moved = framed is None or (
                 quote.bid != framed.bid or quote.ask != framed.ask or quote.price != framed.price
             )
-        batch.add(quote)
+        batch.add(quote, offset, received_ms)
         if day is not None:
             self._days[symbol] = day
         return True
 
-    def cut(self, time_ms: int, source: str | None = None, sequence_max: int = -1) -> PriceFrame | None:
-        """The frame of what came since the last cut; None when no quote moved and none needs refreshing."""
+    def skip_to(self, offset: int) -> None:
+        """The next frame begins here, with the flag `gap`: the ticks before it that were not taken are trimmed.
+
+        ValueError when ticks were taken since the last frame, or the frames are not numbered.
+        """
+        if self._range is None:
+            raise ValueError("frames without numbers have no gaps")
+        self._range.skip_to(offset)
+
+    def cut(
+        self,
+        time_ms: int,
+        source: str | None = None,
+        sequence_max: int = -1,
+        *,
+        end: int | None = None,
+        settings: str | None = None,
+        always: bool = False,
+    ) -> PriceFrame | None:
+        """The frame of what came since the last cut; None when no quote moved and none needs refreshing.
+
+        time_ms: cells take it that no tick to come was received before it, and what expires by then is over.
+        end: the offset after the last tick read, those put aside included; None: after the last one added.
+        always: make a frame also when there is nothing to tell, so that cells see time go on.
+        """
+        # Without numbers all are at the same place and time, which distances of 0 tell.
+        told = Range(0, 0, 0, gap=False) if self._range is None else self._range.open(time_ms, end)
         frames = []
         for symbol, batch in self._batches.items():
             last = batch.last
             framed = self._framed.get(symbol)
-            if last is None or not (batch.moved or framed is None or _is_due(last, framed)):
+            if last is None or not (batch.moved or framed is None or self._is_due(symbol, batch, last, framed)):
                 continue
-            frames.append(batch.frame(symbol, last))
-            self._framed[symbol] = last
+            frames.append(batch.frame(symbol, last, told, with_sequences=not self.by_offset))
+            self._framed[symbol], self._framed_ms[symbol] = last, batch.received_ms
         self._batches.clear()
-        if not frames:
+        if not frames and not always:
             return None
         frames.sort(key=lambda frame: frame.symbol)
-        return PriceFrame(time_ms, tuple(frames), source, sequence_max, tuple(self._cut_days(time_ms)))
+        days = tuple(self._cut_days(time_ms))
+        if self._range is None:
+            return PriceFrame(time_ms, tuple(frames), source, sequence_max, days)
+        self._range.close()
+        return PriceFrame(
+            told.time_ms,
+            tuple(frames),
+            source,
+            -1 if self.by_offset else sequence_max,
+            days,
+            self._epoch,
+            told.begin,
+            told.end,
+            self._restarts,
+            told.gap,
+            settings,
+        )
+
+    def _is_due(self, symbol: str, batch: _Batch, last: Quote, framed: Quote) -> bool:
+        """Whether a quote that stands still is told again; at once when the clock was put back."""
+        if not -REFRESH_MS < last.time_ms - framed.time_ms < REFRESH_MS:
+            return True
+        return batch.received_ms - self._framed_ms[symbol] >= REFRESH_MS
 
     def _cut_days(self, time_ms: int) -> Iterator[DayFigures]:
         """What is new of 24 hours; once in a while all, for cells that have come since."""
@@ -160,16 +344,8 @@ class FrameBuilder:
         self._days.clear()
 
 
-def _is_due(last: Quote, framed: Quote) -> bool:
-    """Whether a quote that stands still is told again; at once when the clock was put back."""
-    return not -REFRESH_MS < last.time_ms - framed.time_ms < REFRESH_MS
-
-
-def _before(last: Quote, steps: Iterable[Step]) -> tuple[Step, ...]:
-    return tuple(Step(s.sequence, canonical(s.price)) for s in steps if s.sequence != last.sequence)
-
-
-def _canonical_quote(quote: Quote) -> Quote:
+def canonical_quote(quote: Quote) -> Quote:
+    """The quote with each number in its shortest form."""
     return Quote(
         quote.sequence,
         quote.time_ms,

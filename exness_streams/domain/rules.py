@@ -16,6 +16,12 @@ REFUSALS_BY_CODE = 2
 NEWEST = 1
 """The highest that this release knows."""
 
+FRAMES_BY_OFFSET = 2
+"""Since then a cell takes ticks by their offsets and their owner's epoch, and reads raw frames (frame_fold.py)."""
+
+TIME_BY_FRAMES = 2
+"""Since then time goes on by frames alone, and orders expire among the ticks, by their receipt (frame_fold.py)."""
+
 
 class UnknownRules(ValueError):
     """The journal goes on by rules that this release does not know. str() is one line, with the way out."""
