@@ -261,7 +261,7 @@ class EngineCollector(Collector):
         yield counter("exness_frames", "Price frames written", counted["frames"])
         age = GaugeMetricFamily("exness_quote_age_seconds", "Age of the newest quote in the cells", labels=["symbol"])
         for symbol, quote in list(self._engine.cells.quotes.items()):
-            age.add_metric([symbol], time.time() - quote.time_ms / 1000)
+            age.add_metric([symbol], time.time() - quote.aged_from_ms / 1000)
         yield age
 
     def _membership(self) -> Iterator[Metric]:

@@ -8,7 +8,6 @@ What the fold changes stays in `pending` until the caller has committed it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from decimal import Decimal
 from typing import NamedTuple
 
 import msgspec
@@ -30,27 +29,22 @@ from exness_streams.domain.commands import (
     PlaceOrder,
     ResetAccount,
 )
-from exness_streams.domain.events import CloseReason, Event, PositionClosed
+from exness_streams.domain.events import Event, PositionClosed
 from exness_streams.domain.expiries import ExpiryIndex
 from exness_streams.domain.folding import Folding
-from exness_streams.domain.frames import DayFigures, PriceFrame, SymbolFrame
+from exness_streams.domain.frame_fold import FrameFold, IgnoredFrame
+from exness_streams.domain.frames import DayFigures, PriceFrame
 from exness_streams.domain.funding import deposit, reset_account
 from exness_streams.domain.identity import AccessCommand, AccessRow, Ended
 from exness_streams.domain.money import money_arithmetic
-from exness_streams.domain.orders import cancel_order, expire_order, fill_order, place_order
+from exness_streams.domain.orders import cancel_order, place_order
 from exness_streams.domain.outcomes import Outcomes, by_rules, is_transient, repeat_of
-from exness_streams.domain.positions import close_position, fill_close, modify_position, open_position
-from exness_streams.domain.quotes import Quote, follows
+from exness_streams.domain.positions import close_position, modify_position, open_position
+from exness_streams.domain.quotes import Quote
 from exness_streams.domain.raw_frames import RawFrame
 from exness_streams.domain.rejections import Rejection
 from exness_streams.domain.transition import JournalPlace, Transition
-from exness_streams.domain.triggers import Fired, Item, TriggerIndex, TriggerKind, first_exit
-
-_REASONS: dict[TriggerKind, CloseReason] = {
-    TriggerKind.LIQUIDATION: "liquidation",
-    TriggerKind.STOP_LOSS: "stop_loss",
-    TriggerKind.TAKE_PROFIT: "take_profit",
-}
+from exness_streams.domain.triggers import Item, TriggerIndex
 
 Fetch = Callable[[bytes], "bytes | None"]
 
@@ -64,11 +58,12 @@ class Reply(NamedTuple):
 
 
 class Folded(NamedTuple):
-    """What one record did. ended: credentials that are over since then."""
+    """What one record did. ended: credentials that are over since then. ignored: why a frame's ticks were not taken."""
 
     events: list[Event]
     reply: Reply | None = None
     ended: Ended | None = None
+    ignored: IgnoredFrame | None = None
 
 
 class Cell:
@@ -78,9 +73,6 @@ class Cell:
         """fetch: reads a committed entry by its key, None when there is none."""
         self.partition = partition
         self.pending: dict[bytes, bytes | None] = {}
-        self.quotes: dict[str, Quote] = {}
-        self.days: dict[str, DayFigures] = {}
-        self.source: str | None = None
         self.triggers = TriggerIndex()
         self.expiries = ExpiryIndex()
         self.next_offset = 0
@@ -91,6 +83,7 @@ class Cell:
         self._before: dict[str, AccountRow] = {}
         self._access = AccessRows(partition, self.pending, self._entry)
         self._outcomes = Outcomes(self.pending, self._entry)
+        self._market = FrameFold(self.triggers, self.expiries, self.pending, self._settle)
 
     def load(
         self,
@@ -113,7 +106,7 @@ class Cell:
         self.pending.clear()
         self._rows.clear()
         self._before.clear()
-        self.quotes = dict(quotes)
+        self._market.load(quotes, meta)
         self._access.load(access, next_offset)
         items = list(self._items(rows))
         self.triggers.load(items)
@@ -136,8 +129,39 @@ class Cell:
     @property
     def meta(self) -> codec.Meta:
         """What the entries, the pending ones included, say of themselves."""
-        access = {"access": self._access.count, "access_taken": self._access.taken}
-        return codec.Meta(self.partition, self.next_offset, self._accounts, self._taken, **access, rules=self.rules)
+        return codec.Meta(
+            self.partition,
+            self.next_offset,
+            self._accounts,
+            self._taken,
+            access=self._access.count,
+            access_taken=self._access.taken,
+            rules=self.rules,
+            now_ms=self._market.now_ms,
+            framer_epoch=self._market.epoch,
+            ticks_end=self._market.ticks_end,
+            ticks_restarts=self._market.restarts,
+        )
+
+    @property
+    def quotes(self) -> dict[str, Quote]:
+        """The newest quote of each symbol."""
+        return self._market.quotes
+
+    @property
+    def days(self) -> dict[str, DayFigures]:
+        """The last 24 hours of symbols, as told since this cell is here."""
+        return self._market.days
+
+    @property
+    def source(self) -> str | None:
+        """Where the newest prices come from, None before the first frame that says so."""
+        return self._market.source
+
+    @property
+    def settings(self) -> str | None:
+        """The digest of the settings of who makes the frames, None before the first that tells it."""
+        return self._market.settings
 
     def account(self, account_id: str) -> AccountRow | None:
         """The newest row of an account, committed or pending."""
@@ -171,13 +195,11 @@ class Cell:
             return Folded([])
         with money_arithmetic():
             folding = Folding(self, offset, record.time_ms)
-            self._expire(folding)
-            self._settle()  # what is over fires no more
-            reply = ended = None
-            if isinstance(record, PriceFrame):
-                self._fold_frame(folding, record)
-            elif isinstance(record, RawFrame):
-                raise ValueError(f"a raw frame is none of rules {self.rules}")
+            if self.rules < rules.TIME_BY_FRAMES:
+                self._market.expire(folding, record.time_ms)
+            reply = ended = ignored = None
+            if isinstance(record, PriceFrame | RawFrame):
+                ignored = self._market.fold(folding, record, self.rules)
             elif isinstance(record, AccessCommand):
                 reply = self._fold_access(folding, record)
                 ended = identity.ended_by(reply.outcome, record.account_id)
@@ -186,67 +208,12 @@ class Cell:
                 reply = self._fold_command(folding, record)
             self._settle()
         self.next_offset = offset + 1
-        return Folded(folding.events, reply, ended)
+        return Folded(folding.events, reply, ended, ignored)
 
     def committed(self) -> None:
         """The pending entries are in the log and in the store now."""
         self.pending.clear()
         self._rows.clear()
-
-    def _expire(self, folding: Folding) -> None:
-        for account_id, order_id in self.expiries.due(folding.time_ms):
-            row = folding.known_row(account_id)
-            folding.apply(row, expire_order(row, row.orders[order_id], folding.at))
-
-    # Frames
-
-    def _fold_frame(self, folding: Folding, frame: PriceFrame) -> None:
-        self.source = frame.source or self.source
-        self.days.update((day.symbol, day) for day in frame.days)
-        fired: list[Fired] = []
-        for symbol_frame in frame.symbols:
-            fired += self._fold_symbol(symbol_frame, frame.sequence_max)
-        born: list[tuple[str, str]] = []
-        for crossing in sorted(fired):  # by tick, whatever its symbol
-            if crossing.kind is TriggerKind.ENTRY:
-                born += self._fire_entry(folding, crossing)
-            else:
-                self._fire_exit(folding, crossing.account_id, crossing.item_id, crossing.price, crossing.kind)
-        for account_id, position_id in born:
-            self._check_newborn(folding, account_id, position_id)
-
-    def _fold_symbol(self, frame: SymbolFrame, sequence_max: int) -> list[Fired]:
-        known = self.quotes.get(frame.symbol)
-        seen = -1 if known is None else known.sequence
-        if not follows(frame.last.sequence, seen, sequence_max):
-            return []  # repeated or late: every tick of it has had its effect
-        if frame.last.sequence <= seen:
-            seen = -1  # what was seen claimed to be of the future
-        self.quotes[frame.symbol] = frame.last
-        self.pending[codec.quote_key(frame.symbol)] = codec.encode(frame.last)
-        return self.triggers.fired_by(frame, seen)
-
-    def _fire_exit(
-        self, folding: Folding, account_id: str, position_id: str, price: Decimal, kind: TriggerKind
-    ) -> None:
-        row = folding.known_row(account_id)
-        folding.apply(row, fill_close(row, row.positions[position_id], price, _REASONS[kind], folding.at))
-
-    def _fire_entry(self, folding: Folding, fired: Fired) -> list[tuple[str, str]]:
-        row = folding.known_row(fired.account_id)
-        order = row.orders[fired.item_id]
-        mark = self.quotes[order.symbol].mark_price(order.side)
-        for change in fill_order(row, order, fired.price, mark, folding.later):
-            row = folding.apply(row, change)
-        return [(fired.account_id, order.position_id)] if order.position_id in row.positions else []
-
-    def _check_newborn(self, folding: Folding, account_id: str, position_id: str) -> None:
-        """A staircase says nothing about what followed its middle: a position is live from the frame's end."""
-        position = folding.known_row(account_id).positions[position_id]
-        price = self.quotes[position.symbol].closing_price(position.side)
-        kind = None if price is None else first_exit(position, price)
-        if price is not None and kind is not None:
-            self._fire_exit(folding, account_id, position_id, price, kind)
 
     # Commands
 

@@ -66,7 +66,7 @@ def refuse_stale(quote: Quote | None, symbol: str, time_ms: int, age_ms_max: int
     if quote is None:
         return price_unavailable(symbol, "no_quote")
     if not quote.is_fresh(time_ms, age_ms_max):
-        age = time_ms - quote.time_ms
+        age = time_ms - quote.aged_from_ms
         if age < 0:
             return price_unavailable(symbol, "ahead", aheadMs=-age)
         return price_unavailable(symbol, "old", ageMs=age, ageMsMax=age_ms_max)

@@ -9,7 +9,7 @@ from exness_streams.domain.commands import Command
 from exness_streams.domain.events import Event, PositionClosed
 from exness_streams.domain.frames import PriceFrame
 from exness_streams.domain.identity import AccessCommand, AccessOutcome, AccessRow
-from exness_streams.domain.quotes import Quote
+from exness_streams.domain.quotes import Quote, ReceivedQuote
 from exness_streams.domain.raw_frames import RawFrame
 from exness_streams.domain.rejections import Rejection
 from exness_streams.domain.rules import FIRST as FIRST_RULES
@@ -58,6 +58,7 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
     + 1, a history's sequence), which any account that is missing or older makes smaller. rebuilt_to: a history that
     is built anew is not whole before this offset. access, access_taken: likewise of the access rows (identity.py).
     rules: by which the input goes on at next_offset (rules.py).
+    now_ms, framer_epoch, ticks_end, ticks_restarts: how far a cell's market has come (FrameFold).
     """
 
     partition: int
@@ -68,10 +69,16 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
     access: int = 0
     access_taken: int = 0
     rules: int = FIRST_RULES
+    now_ms: int = 0
+    framer_epoch: int = 0
+    ticks_end: int = -1
+    ticks_restarts: int = 0
 
 
 class _StoredQuote(Quote, frozen=True, array_like=True, forbid_unknown_fields=False):
-    """As an entry: one of a later layout may say more."""
+    """As an entry: one of a later layout may say more, and one of the first rules says no receipt."""
+
+    received_ms: int | None = None
 
 
 class LaterRecord(msgspec.ValidationError):
@@ -124,7 +131,9 @@ def decode_meta(value: bytes) -> Meta:
 
 def decode_quote(value: bytes) -> Quote:
     """A quote's entry."""
-    return Quote(*msgspec.structs.astuple(_quote_decoder.decode(value)))
+    stored = _quote_decoder.decode(value)
+    quote = stored.sequence, stored.time_ms, stored.price, stored.bid, stored.ask, stored.volume
+    return Quote(*quote) if stored.received_ms is None else ReceivedQuote(*quote, stored.received_ms)
 
 
 # The entries of a cell, all in one table. Account ids hold no slash, so no key is a part of another's.

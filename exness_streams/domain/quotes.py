@@ -64,6 +64,25 @@ class Quote(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
         """Whether there is somebody to buy from, and somebody to sell to."""
         return self.bid is not None and self.ask is not None
 
+    @property
+    def aged_from_ms(self) -> int:
+        """Since when its age counts."""
+        return self.time_ms
+
     def is_fresh(self, time_ms: int, age_ms_max: int) -> bool:
         """Whether the quote is young enough to trade on at `time_ms`; one of the future is not."""
-        return -AHEAD_MS_MAX <= time_ms - self.time_ms <= age_ms_max
+        return -AHEAD_MS_MAX <= time_ms - self.aged_from_ms <= age_ms_max
+
+
+class ReceivedQuote(Quote, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A quote of a numbered frame. received_ms: when its tick came, by the clock of the ticks' owner.
+
+    Its age counts from then: whoever made the tick has another clock.
+    """
+
+    received_ms: int = 0
+
+    @property
+    def aged_from_ms(self) -> int:
+        """Since when its age counts."""
+        return self.received_ms

@@ -61,14 +61,18 @@ class Trigger(NamedTuple):
 
 
 class Fired(NamedTuple):
-    """A trigger that was crossed, by which tick, at which price. Sorts in the order of execution."""
+    """A trigger that was crossed, by which tick, at which price. Sorts in the order of execution.
 
-    sequence: int
+    number: of the tick: its sequence, or its offset from the frame's `from`. before_ms: as the Step's.
+    """
+
+    number: int
     kind: TriggerKind
     birth: tuple[int, str]
     account_id: str
     item_id: str
     price: Decimal
+    before_ms: int = 0
 
 
 def triggers_of(account_id: str, item: Item) -> Iterator[tuple[Crossing, Trigger]]:
@@ -140,15 +144,22 @@ class TriggerIndex:
 
     def fired_by(self, frame: SymbolFrame, after_sequence: int) -> list[Fired]:
         """What a frame's ticks later than `after_sequence` set off: the first trigger of each item, in order."""
+        return self._fired(frame, after_sequence, by_offset=False)
+
+    def fired_by_offset(self, frame: SymbolFrame) -> list[Fired]:
+        """What all of a frame's ticks set off, likewise; they are numbered by their offsets."""
+        return self._fired(frame, -1, by_offset=True)
+
+    def _fired(self, frame: SymbolFrame, after_sequence: int, *, by_offset: bool) -> list[Fired]:
         first: dict[str, Fired] = {}
         for crossing, steps in _staircases(frame):
             triggers = self._lists.get((frame.symbol, crossing))
             if not triggers:
                 continue
-            later = [step for step in steps if step.sequence > after_sequence]
+            later = steps if by_offset else [step for step in steps if step.sequence > after_sequence]
             if not later:
                 continue
-            for fired in _crossed(triggers, crossing, later):
+            for fired in _crossed(triggers, crossing, later, by_offset=by_offset):
                 known = first.get(fired.item_id)
                 if known is None or fired < known:
                     first[fired.item_id] = fired
@@ -164,10 +175,13 @@ def _staircases(frame: SymbolFrame) -> Iterator[tuple[Crossing, list[Step]]]:
         (ASK_RISES, frame.ask_highs),
     ):
         price = last.bid if crossing.watches_bid else last.ask
-        yield crossing, [*steps, Step(last.sequence, price)] if price is not None else list(steps)
+        if price is None:
+            yield crossing, list(steps)
+        else:
+            yield crossing, [*steps, Step(last.sequence, price, frame.offset, frame.before_ms)]
 
 
-def _crossed(triggers: SortedList, crossing: Crossing, steps: Sequence[Step]) -> Iterator[Fired]:
+def _crossed(triggers: SortedList, crossing: Crossing, steps: Sequence[Step], *, by_offset: bool) -> Iterator[Fired]:
     """Each trigger that the steps reach, with the first step that does."""
     # The last quote may lie inside the staircase; as a running extreme the steps are sorted for bisection.
     sign = -1 if crossing.fires_below else 1
@@ -185,4 +199,5 @@ def _crossed(triggers: SortedList, crossing: Crossing, steps: Sequence[Step]) ->
         hit = triggers.irange(maximum=(extreme, len(TriggerKind)))  # after every trigger at that very price
     for price, kind, account_id, item_id in hit:
         step = climbing[bisect_left(reached, sign * price)]
-        yield Fired(step.sequence, kind, birth_order(item_id), account_id, item_id, step.price)
+        number = step.offset if by_offset else step.sequence
+        yield Fired(number, kind, birth_order(item_id), account_id, item_id, step.price, step.before_ms)

@@ -20,7 +20,8 @@ from exness_streams.domain import codec
 from exness_streams.domain.account import AccountRow
 from exness_streams.domain.cell import Cell, Folded, Reply
 from exness_streams.domain.events import Event
-from exness_streams.domain.frames import DayFigures, PriceFrame
+from exness_streams.domain.frame_fold import is_of_owner
+from exness_streams.domain.frames import DayFigures
 from exness_streams.domain.identity import AccessRow
 from exness_streams.domain.plain_numbers import encoders
 from exness_streams.domain.quotes import Quote
@@ -367,7 +368,7 @@ class CellHost:
             if record.value is None:
                 raise ValueError("it has no value")
             folded = cell.fold(record.offset, decoded := codec.decode_record(record.value))
-            if isinstance(decoded, PriceFrame):
+            if is_of_owner(decoded, folded.ignored):
                 self.frame_times.came(cell.partition)
             return folded
         except Exception as error:

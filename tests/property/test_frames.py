@@ -130,8 +130,7 @@ REASONS = {
 
 def fired(index: TriggerIndex, frame: SymbolFrame, after: int) -> list[Closing]:
     return [
-        Closing(one.sequence, REASONS[one.kind], one.item_id, Fraction(one.price))
-        for one in index.fired_by(frame, after)
+        Closing(one.number, REASONS[one.kind], one.item_id, Fraction(one.price)) for one in index.fired_by(frame, after)
     ]
 
 

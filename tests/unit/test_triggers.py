@@ -85,7 +85,7 @@ def test_the_first_tick_through_a_trigger_fills_it() -> None:
     steps = tuple(Step(nth, Decimal(price)) for nth, price in [(1, "95"), (2, "89"), (4, "85")])
     highs = (Step(1, Decimal(95)), Step(3, Decimal(100)))
     frame = SymbolFrame(SOL, quote("83", "84", 5), bid_lows=steps, bid_highs=highs)
-    assert [(one.sequence, one.item_id, one.price) for one in index.fired_by(frame, 0)] == [
+    assert [(one.number, one.item_id, one.price) for one in index.fired_by(frame, 0)] == [
         (2, "pos_0_1", Decimal(89)),
         (3, "pos_0_2", Decimal(100)),
     ]
@@ -212,4 +212,4 @@ def test_a_step_counts_wherever_the_last_quote_is(last: str, price: str) -> None
     highs = (Step(6, Decimal(110)), Step(7, Decimal(112)))
     fired = index.fired_by(SymbolFrame(SOL, quote(last, "200", 9), (), highs), 0)
     assert what(fired) == [("pos_0_1", Kind.TAKE_PROFIT, Decimal(price))]
-    assert fired[0].sequence == 7
+    assert fired[0].number == 7
