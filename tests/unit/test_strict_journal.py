@@ -19,7 +19,7 @@ from exness_streams.domain.codec import JournalRecord, KeyedOutcome, Meta, Rules
 from exness_streams.domain.commands import IdempotencyKey
 from exness_streams.domain.frames import DayFigures, PriceFrame, Step, SymbolFrame
 from exness_streams.domain.identity import CreateKey, EndSessions, RedeemLink, RevokeKey
-from exness_streams.domain.quotes import Quote
+from exness_streams.domain.quotes import Quote, ReceivedQuote
 from exness_streams.domain.rejections import Rejection, RejectionCode
 from exness_streams.messages import json_encoder
 
@@ -115,7 +115,10 @@ def test_what_is_no_record_at_all_is_not_said_to_be_of_a_later_release(value: by
 
 def test_entries_and_public_records_may_say_more() -> None:
     quote = flat(100)
-    assert codec.decode_quote(codec.encode(quote)[:-1] + b",7]") == quote
+    assert codec.decode_quote(codec.encode(quote)[:-1] + b",null,7]") == quote
+    received = ReceivedQuote(*msgspec.structs.astuple(quote), 5)
+    assert codec.decode_quote(codec.encode(quote)[:-1] + b",5,7]") == received
+    assert codec.decode_quote(codec.encode(received)) == received
     assert codec.decode_meta(b'{"partition":0,"next_offset":5,"later":1}') == Meta(0, 5)
     keyed = KeyedOutcome("f", Rejection(RejectionCode.POSITION_NOT_FOUND, "no", {"positionId": "p"}))
     assert codec.decode_keyed_outcome(codec.encode(keyed)[:-1] + b',"later":1}') == keyed
