@@ -1,7 +1,6 @@
 """The cells of this process: loaded when their partitions are assigned, folded batch by batch, committed.
 
-One transaction in flight per cell (docs/architecture.md, The path of an order): fold and answer; rows, events and
-the input's offset in one transaction; then RocksDB.
+One transaction in flight per cell (docs/architecture.md, The path of an order): answers, then the log, then RocksDB.
 """
 
 from __future__ import annotations

@@ -58,6 +58,7 @@ from exness_streams.domain.commands import (
 from exness_streams.domain.events import Event, OrderPlaced, PositionOpened
 from exness_streams.domain.frames import FrameBuilder, PriceFrame, SymbolFrame
 from exness_streams.domain.instruments import Limits
+from exness_streams.domain.raw_frames import RawFrame
 from exness_streams.domain.rejections import Rejection, RejectionCode
 from exness_streams.domain.state_hash import state_hash
 
@@ -125,7 +126,7 @@ class Run:
 
     def apply(self, record: JournalRecord) -> Folded:
         """Fold one record as it comes out of the log."""
-        if not isinstance(record, PriceFrame):
+        if not isinstance(record, PriceFrame | RawFrame):
             self._births[self.cell.next_offset] = self._commands
             self._commands += 1
         folded = self.cell.fold(self.cell.next_offset, decode_record(encode(record)))
@@ -139,7 +140,11 @@ class Run:
             self.effects.append(outcome.code.value)
         if isinstance(outcome, PositionsClosed):
             self.effects.append(close_all_text([result.outcome for result in outcome.results]))
-        if not isinstance(record, PriceFrame) and record.idempotency is not None and not is_transient(outcome):
+        if (
+            not isinstance(record, PriceFrame | RawFrame)
+            and record.idempotency is not None
+            and not is_transient(outcome)
+        ):
             self.remembered.append(record)
         for row in filter(None, map(self.cell.account, ACCOUNTS)):
             check_row(row)

@@ -64,6 +64,18 @@ class Reference:
         newborn: list[tuple[str, int]] = []
         for tick in ticks:
             yield from self._tick(tick, newborn)
+        yield from self._check(newborn)
+
+    def received(self, ticks: Iterable[tuple[Tick, int]], now: int) -> Iterator[Effect]:
+        """A frame whose ticks say when they came: what is over by then goes first, and at its end what is over now."""
+        newborn: list[tuple[str, int]] = []
+        for tick, received in ticks:
+            yield from self.expire(received)
+            yield from self._tick(tick, newborn)
+        yield from self.expire(now)
+        yield from self._check(newborn)
+
+    def _check(self, newborn: Iterable[tuple[str, int]]) -> Iterator[Effect]:
         for name, birth in newborn:
             position = self.accounts[name].positions[birth]
             found = reason_to_close(position, self.market[position.symbol])

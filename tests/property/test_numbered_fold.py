@@ -1,0 +1,104 @@
+"""The fold of numbered frames against the naive reference, with expiries among ticks, takeovers, repeats and stops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from examples import examples
+from history_run import EXPOSURE_MAX, OPEN_MAX, STARTING_BALANCE, settle
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numbered_run import RULES, NumberedRun, naive_run
+from random_histories import Timed, histories
+
+from exness_streams.domain import rules
+from exness_streams.domain.cell import Cell
+from exness_streams.domain.codec import META_KEY, QUOTE_PREFIX, ROW_PREFIX, Meta, decode_meta, decode_quote, decode_row
+from exness_streams.domain.codec import encode as encoded
+from exness_streams.domain.frame_fold import IgnoredFrame
+
+History = list[Timed]
+
+few = settings(max_examples=examples(60), deadline=None)
+choice_lists = st.lists(st.integers(0, 8), min_size=1, max_size=5)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _known_rules() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rules, "NEWEST", RULES)
+        yield
+
+
+@few
+@given(histories, st.sampled_from([1, 2, 3, 1000]), choice_lists, st.integers(1, 4))
+def test_numbered_frames_do_what_the_naive_reference_does(
+    history: History, cut_every: int, choices: list[int], raw_ticks: int
+) -> None:
+    run = NumberedRun(cut_every, choices, raw_ticks).play(history)
+    naive = naive_run(run, STARTING_BALANCE, OPEN_MAX, EXPOSURE_MAX)
+    assert run.effects == naive.effects
+    assert run.accounts() == naive.reference.accounts
+
+
+@few
+@given(histories, choice_lists)
+def test_the_fold_is_deterministic(history: History, choices: list[int]) -> None:
+    first = NumberedRun(2, choices).play(history)
+    again = NumberedRun()
+    for record in first.journal:
+        again.apply(record)
+    assert again.cell.pending == first.cell.pending
+    assert again.cell.meta == first.cell.meta
+    assert again.hash() == first.hash()
+
+
+@few
+@given(histories, choice_lists, st.lists(st.integers(0, 60), max_size=5))
+def test_a_cell_loaded_at_any_offset_goes_on_as_if_never_stopped(
+    history: History, choices: list[int], stops: list[int]
+) -> None:
+    whole = NumberedRun(2, choices).play(history)
+    entries: dict[bytes, bytes] = {META_KEY: encoded(Meta(0, 0, rules=RULES))}
+    cell = loaded(0, entries)
+    replies = []
+    for offset, record in enumerate(whole.journal):
+        if offset in stops:
+            meta = encoded(cell.meta)
+            settle(entries, cell)
+            entries[META_KEY] = meta
+            cell = loaded(offset, entries)
+        replies.append(cell.fold(offset, record))
+    settle(entries, cell)
+    del entries[META_KEY]
+    assert entries == whole.entries()
+    assert cell.meta == whole.cell.meta
+    fresh = NumberedRun()
+    assert [fresh.apply(record) for record in whole.journal] == replies
+
+
+def loaded(next_offset: int, entries: dict[bytes, bytes]) -> Cell:
+    cell = Cell(0, entries.get)
+    rows = [decode_row(value) for key, value in sorted(entries.items()) if key.startswith(ROW_PREFIX)]
+    prefix = len(QUOTE_PREFIX)
+    quotes = [(k[prefix:].decode(), decode_quote(v)) for k, v in entries.items() if k.startswith(QUOTE_PREFIX)]
+    cell.load(next_offset, rows, quotes, meta=decode_meta(entries[META_KEY]))
+    return cell
+
+
+def test_the_histories_get_somewhere() -> None:
+    """A guard on the strategies: orders fill and expire in the same frame, and late frames do come."""
+    expired = filled = late = 0
+
+    @settings(max_examples=30, deadline=None, derandomize=True, database=None)
+    @given(histories, choice_lists)
+    def play(history: History, choices: list[int]) -> None:
+        nonlocal expired, filled, late
+        run = NumberedRun(1000, choices).play(history)
+        kinds = [effect if isinstance(effect, str) else effect.kind for effect in run.effects]
+        expired, filled = expired + kinds.count("expired"), filled + kinds.count("filled")
+        late += run.ignored.count(IgnoredFrame.OLD_EPOCH)
+
+    play()
+    assert min(expired, filled, late) > 5
