@@ -175,11 +175,14 @@ def _naive_effects(world: World, replayed: Replayed) -> Iterator[Effect | str]:
     reference = Reference(Fraction(STARTING_BALANCE), LIMITS.open_max, Fraction(LIMITS.exposure_max))
     seen = Counter[str]()
     known: set[tuple[str, str]] = set()
-    births = 0
+    births = epoch = 0
     for record in replayed.records:
         yield from reference.expire(record.time_ms)
         if isinstance(record, PriceFrame):
-            replayed.late_frames += any(_is_straddled(world, one, seen[one.symbol]) for one in record.symbols)
+            # By the first rules a cell takes what a former framer sends when its successor has begun.
+            told_epoch = getattr(record, "epoch", 0)  # frames of before there were epochs have none
+            is_former, epoch = told_epoch < epoch, max(epoch, told_epoch)
+            replayed.late_frames += any(_is_late(world, one, seen[one.symbol], is_former) for one in record.symbols)
             yield from reference.frame(tick_of(one.symbol, one.quote) for one in _ticks_of(world, record, seen))
             continue
         birth, births = births, births + 1
@@ -208,13 +211,12 @@ def _as_of(world: World, reference: Reference, seen: Counter[str], time_ms: int)
     market.update(known)
 
 
-def _is_straddled(world: World, frame: SymbolFrame, seen: int) -> bool:
-    """Whether a frame begins before what the cell has seen of its symbol, and ends after it."""
-    if not seen:
-        return False
-    newest = world.market.ticks_of[frame.symbol][seen - 1].quote.sequence
+def _is_late(world: World, frame: SymbolFrame, seen: int, is_former: bool) -> bool:
+    """Whether a frame ends after what the cell has seen of its symbol, and begins before it or is a former framer's."""
+    newest = world.market.ticks_of[frame.symbol][seen - 1].quote.sequence if seen else -1
     staircases = (frame.bid_lows, frame.bid_highs, frame.ask_lows, frame.ask_highs)
-    return newest < frame.last.sequence and any(steps and steps[0].sequence <= newest for steps in staircases)
+    begins_before = any(steps and steps[0].sequence <= newest for steps in staircases)
+    return newest < frame.last.sequence and (begins_before or is_former)
 
 
 def _ticks_of(world: World, frame: PriceFrame, seen: Counter[str]) -> list[Told]:
