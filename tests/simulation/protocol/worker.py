@@ -61,8 +61,8 @@ class Engine(Process):
             SimTable(changelog("accounts"), disk),  # type: ignore[arg-type]
             logs[topics.journal],
             self.gateway.on_reply,
-            frame_times=FrameTimes(clock.monotonic),
         )
+        self.cells.frame_times = FrameTimes(clock.monotonic)
         self.history = HistoryHost(SimTable(changelog("history"), disk), logs[topics.events])  # type: ignore[arg-type]
         symbols = [terms.symbol for terms in world.catalogue]
         self.candles = CandleHost(
