@@ -81,6 +81,13 @@ def _add_market_agent(app: EngineApp, framer: Framer, candles: CandleHost, ticks
         except Exception as error:
             await app.crash(error)
 
+    @app.task  # type: ignore[untyped-decorator]
+    async def tell_the_time() -> None:
+        try:
+            await framer.run()
+        except Exception as error:
+            await app.crash(error)
+
     async def drop_ticks(_: Any, revoked: set[TP], **__: Any) -> None:
         if any(tp.topic == app.named_topics.market_updates for tp in revoked):
             framer.drop()

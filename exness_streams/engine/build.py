@@ -84,7 +84,7 @@ def build_engine(settings: Settings, metrics: EngineMetrics | None = None) -> En
     kept_candles, kept_history = _small_table(app, "candles", 1), _small_table(app, "history", settings.partitions)
     candles = CandleHost(kept_candles, logs[topics.market_updates], symbols, metrics=metrics.candles)
     cells_count, pace_ms = settings.partitions, settings.frame_pace_ms
-    framer = Framer(frame_log, cells_count, pace_ms, catalogue, candles, topics=topics, metrics=metrics.candles)
+    framer = Framer(frame_log, cells_count, pace_ms, candles, catalogue, topics=topics, metrics=metrics.candles)
     history = HistoryHost(kept_history, logs[topics.events], topic=topics.events, metrics=metrics.history)
 
     async def before_stop(answer_s_max: float) -> None:

@@ -35,6 +35,7 @@ from exness_streams.domain.candles import (
 )
 from exness_streams.domain.codec import META_KEY, Meta, encode
 from exness_streams.engine.commits import TableCommits
+from exness_streams.engine.framer_state import FRAMER_KEY, Found, FramerState, decode_framer_state
 from exness_streams.engine.history import NotOwned
 from exness_streams.engine.losses import is_empty, lost_by_offset
 from exness_streams.engine.work_metrics import WorkMetrics
@@ -62,13 +63,16 @@ class OwnedCandles:
 
     committed: the ticks' next offset, as committed. next_offset: of the first tick that may not be framed yet.
     minutes_from_s: by symbol, where minutes begin and hours end. changes: by symbol, counts changes of what is stored.
+    found: what the framer goes on from; framer: its entry, to be committed with the next transaction.
     """
 
-    def __init__(self, lease: Lease, symbols: Iterable[str], next_offset: int) -> None:
+    def __init__(self, lease: Lease, symbols: Iterable[str], next_offset: int, found: Found) -> None:
         self.lease = lease
         self.partition = lease.partition
         self.fold = CandleFold(symbols)
         self.committed = self.next_offset = next_offset
+        self.found = found
+        self.framer = found.state
         self.minutes_from_s: dict[str, int] = {}
         self.changes: Counter[str] = Counter()
 
@@ -97,7 +101,7 @@ class CandleHost:
 
     # -- the partition
 
-    def load(self, partition: int, *, ticks_start: int) -> None:
+    def load(self, partition: int, *, ticks_start: int, ticks_end: int) -> None:
         """Go on from what was committed. Candles are a view: those that are lost are lost, which is said."""
         lease = self._cell_log.lease(partition)
         committed = lease.committed
@@ -114,7 +118,10 @@ class CandleHost:
                 lost,
             )
         self.table.prove(partition)
-        owned = OwnedCandles(lease, self.symbols, ticks_start if committed is None else committed)
+        found = Found(partition, None if lost else self._framer_state(partition), ticks_start, ticks_end, committed)
+        # Beyond the end: the topic was made anew, and begins again.
+        next_offset = ticks_start if committed is None or committed > ticks_end else committed
+        owned = OwnedCandles(lease, self.symbols, next_offset, found)
         for symbol in self.symbols:
             live = self.table.entry(partition, candles.live_key(symbol))
             if live is not None:
@@ -159,10 +166,29 @@ class CandleHost:
         """Takes the ticks; one that takes none while the partition is not owned here."""
         return self._nobody if self._owned is None else self._owned.fold
 
-    def framed(self, fold: CandleFold, next_offset: int) -> None:
-        """The ticks before an offset are in `fold` and need not be read again once that is committed."""
+    def _framer_state(self, partition: int) -> FramerState | None:
+        stored = self.table.entry(partition, FRAMER_KEY)
+        return None if stored is None else decode_framer_state(stored)
+
+    @property
+    def found(self) -> Found | None:
+        """What the framer goes on from, its state as committed by now; None while the partition is not owned here."""
+        return None if self._owned is None else self._owned.found
+
+    async def keep(self, fold: CandleFold, state: FramerState) -> bool:
+        """Commit the framer's state at once. False when the partition is another's meanwhile. LogFault."""
+        async with self._writing:
+            owned = self._owned
+            if owned is None or owned.fold is not fold:
+                return False
+            owned.framer = state
+            return await self._commit(owned, {}, owned.committed)
+
+    def framed(self, fold: CandleFold, next_offset: int, state: FramerState) -> None:
+        """The ticks before an offset are in `fold` and need not be read again once that is committed, with `state`."""
         if self._owned is not None and self._owned.fold is fold:
             self._owned.next_offset = max(self._owned.next_offset, next_offset)
+            self._owned.framer = state
 
     # -- writing: one transaction at a time
 
@@ -184,7 +210,7 @@ class CandleHost:
                 return
             # The fold may be ahead of the offset: what is read again then changes nothing.
             closed, changed, next_offset = dict(owned.fold.closed), owned.fold.take_changed(), owned.next_offset
-            if not closed and not changed and next_offset == owned.committed:
+            if not closed and not changed and next_offset == owned.committed and owned.framer == owned.found.state:
                 return
             entries: dict[bytes, bytes | None] = {}
             for (symbol, time_s), observed in closed.items():
@@ -202,6 +228,9 @@ class CandleHost:
     async def _commit(self, owned: OwnedCandles, entries: dict[bytes, bytes | None], next_offset: int) -> bool:
         """False when the partition is another's meanwhile, who reads the ticks again. LogFault."""
         entries[META_KEY] = encode(Meta(owned.partition, next_offset))
+        state = owned.framer
+        if state is not None and state != owned.found.state:
+            entries[FRAMER_KEY] = encode(state)
         try:
             await self._commits.commit(owned.lease, entries, [], next_offset)
         except LogFault as fault:
@@ -209,6 +238,7 @@ class CandleHost:
                 return False
             raise
         owned.committed = next_offset
+        owned.found = owned.found._replace(state=state, committed=next_offset)
         return self._goes_on(owned)
 
     def _goes_on(self, owned: OwnedCandles) -> bool:

@@ -52,6 +52,9 @@ SLICE_RECORDS_MAX = 500
 IDLE_COMMIT_S = 1.0
 """Quotes alone are committed this seldom; folding their frames again after a restart gives the same quotes."""
 
+EMPTY_COMMIT_S = 10.0
+"""And this seldom that frames without prices were folded, so that the journal behind the cell may go."""
+
 
 class JournalFault(LogFault):
     """A cell can't go on from the journal it finds. str() is one line: what is wrong, and the way out."""
@@ -103,6 +106,7 @@ class OwnedCell:
     lease: Lease
     ready_at: int
     committed_at_s: float = 0.0
+    loaded_at_s: float = field(default_factory=time.monotonic)
     uncommitted: list[Event] = field(default_factory=list)
     busy: asyncio.Lock = field(default_factory=asyncio.Lock)
     rules: int = field(init=False)
@@ -122,7 +126,10 @@ class OwnedCell:
             return True
         if self.uncommitted or any(not key.startswith(codec.QUOTE_PREFIX) for key in self.cell.pending):
             return True
-        return bool(self.cell.pending) and time.monotonic() - self.committed_at_s >= IDLE_COMMIT_S
+        now_s = time.monotonic()
+        if not self.cell.pending:
+            return now_s - max(self.loaded_at_s, self.committed_at_s) >= EMPTY_COMMIT_S
+        return now_s - self.committed_at_s >= IDLE_COMMIT_S
 
 
 class CellHost:

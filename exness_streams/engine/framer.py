@@ -1,4 +1,8 @@
-"""The market agent's work: ticks in, price frames out to every cell; and every tick into its candle."""
+"""The market agent's work: ticks in, price frames out to every cell; and every tick into its candle.
+
+A framer's session begins with an epoch of its own and ends with the partition, with a write whose end nobody knows,
+and with a clock that jumps. What the next session makes of it: framer_state.py.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +10,31 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
+
+import msgspec
 
 from exness_streams.domain import codec
 from exness_streams.domain.candles import CandleFold
-from exness_streams.domain.frames import DayFigures, FrameBuilder, PriceFrame
-from exness_streams.domain.instruments import Catalogue, mark_up
-from exness_streams.domain.money import canonical
-from exness_streams.domain.quotes import Quote, bounded_ms, sequence_bound
+from exness_streams.domain.instruments import Catalogue
+from exness_streams.domain.rules import FRAMES_BY_OFFSET
 from exness_streams.domain.ticks import TickFault
+from exness_streams.engine.frame_cutter import Frame, FrameCutter
+from exness_streams.engine.framer_state import (
+    PARTED_S_MAX,
+    Clocks,
+    Found,
+    FramerState,
+    Missing,
+    Pace,
+    Seen,
+    Takeover,
+    take_over,
+)
+from exness_streams.engine.tick_reading import OffsetTickRecord, TickReader
 from exness_streams.engine.work_metrics import WorkMetrics
-from exness_streams.market_data.ticks import TickRecord, read_tick
-from exness_streams.messages import MARKET_UPDATES_TOPIC, PLAIN_TOPICS, MarketDataMessage, Topics
+from exness_streams.messages import MARKET_UPDATES_TOPIC, PLAIN_TOPICS, Topics
 from exness_streams.transport.interfaces import FrameLog, LogRecord
 
 log = logging.getLogger(__name__)
@@ -28,32 +44,28 @@ BACKLOG_TICKS = 1_000
 
 SLICE_TICKS_MAX = 1_000
 
+BEAT_S = 1.0
+"""When nothing else came for so long, a frame without prices tells the cells the time."""
 
-class OffsetTickRecord(TickRecord, Protocol):
-    """A record of the ticks' topic, and where it stands."""
-
-    @property
-    def offset(self) -> int: ...
+LOOK_S = 0.25
 
 
-class Candles(Protocol):
-    """Who keeps candles (engine/candles.py)."""
+class TicksLease(Protocol):
+    """Who has the ticks' partition, keeps its candles, and the framer's state with them (engine/candles.py)."""
 
     @property
     def fold(self) -> CandleFold:
-        """Takes the ticks."""
+        """Takes the ticks. Another one each time the partition is taken over."""
 
-    def framed(self, fold: CandleFold, next_offset: int) -> None:
-        """The ticks before an offset are in `fold`, and framed."""
+    @property
+    def found(self) -> Found | None:
+        """What a framer goes on from, its state as committed by now; None while the partition is not owned here."""
 
+    async def keep(self, fold: CandleFold, state: FramerState) -> bool:
+        """Commit the state at once. False when the partition of `fold` is another's meanwhile. LogFault."""
 
-class NoCandles:
-    """Keeps none."""
-
-    fold = CandleFold(())
-
-    def framed(self, fold: CandleFold, next_offset: int) -> None:
-        """Nothing."""
+    def framed(self, fold: CandleFold, next_offset: int, state: FramerState) -> None:
+        """The ticks before an offset are in `fold`, and framed: to be committed with the next candles."""
 
 
 def epoch_ms() -> int:
@@ -61,19 +73,43 @@ def epoch_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _day_of(tick: MarketDataMessage) -> DayFigures | None:
-    """What a tick tells of 24 hours; most tell nothing."""
-    prices = tick.open24h, tick.high24h, tick.low24h
-    if tick.quote_volume24h is None and prices == (None, None, None):
-        return None
-    figures = (*prices, tick.volume, tick.quote_volume24h)
-    return DayFigures(tick.symbol, *(None if figure is None else canonical(figure) for figure in figures))
+def nothing_seen() -> Seen:
+    """No cells."""
+    return Seen()
+
+
+class _Session:
+    """One framer's, from its takeover on.
+
+    state: as it is to be committed next. is_atomic: the log keeps how far ticks are framed with the frames, and needs
+    no promise. position: ticks before it were taken. ticks_end: those before it waited at the takeover. written_s: when
+    the last frame was durable (monotonic).
+    """
+
+    def __init__(
+        self,
+        partition: int,
+        fold: CandleFold,
+        state: FramerState,
+        cutter: FrameCutter,
+        *,
+        ticks_end: int,
+        is_atomic: bool,
+        now_ms: int,
+        now_s: float,
+    ) -> None:
+        self.partition, self.fold, self.state, self.cutter = partition, fold, state, cutter
+        self.ticks_end, self.is_atomic = ticks_end, is_atomic
+        self.clocks, self.pace = Clocks(now_ms, now_s), Pace(cutter.end, now_s)
+        self.position = cutter.end
+        self.written_s = now_s + BEAT_S  # ticks that wait go first: it was not later when they came
 
 
 class Framer:
     """Turns batches of ticks into frames; one for each partition of the ticks' topic.
 
-    catalogue: whose spread rates the quotes are marked up with, so that the journal holds what orders fill at.
+    catalogue: whose spread rates the quotes are marked up with. lease: of the ticks' partition.
+    seen: what the cells near here have seen. settings: the digest of those that decide.
     clock_ms: ms since the epoch; no tick's time is taken to be later. It is read here, before the journal, since what
     folds the journal may not look at a clock.
     """
@@ -83,131 +119,206 @@ class Framer:
         frame_log: FrameLog,
         cells: int,
         pace_ms: int,
+        lease: TicksLease,
         catalogue: Catalogue | None = None,
-        candles: Candles | None = None,
         *,
         topics: Topics = PLAIN_TOPICS,
         metrics: WorkMetrics | None = None,
+        seen: Callable[[], Seen] = nothing_seen,
+        settings: str | None = None,
         clock_ms: Callable[[], int] = epoch_ms,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._frame_log = frame_log
         self._topics = topics
-        self._candles = NoCandles() if candles is None else candles
+        self._lease = lease
         self._cells = range(cells)
         self._pace_s = pace_ms / 1000
-        self._spread_rates = {terms.symbol: terms.spread_rate for terms in catalogue or () if terms.spread_rate}
-        self._symbols = None if catalogue is None else frozenset(terms.symbol for terms in catalogue)
-        self._clock_ms = clock_ms
-        self._now_ms = clock_ms()
-        self._builder = FrameBuilder()
+        self._seen, self._settings = seen, settings
+        self._clock_ms, self._monotonic_s = clock_ms, monotonic_s
+        self._session: _Session | None = None
+        self._holder = object()
         self._framing = asyncio.Lock()
         self.next_offsets: dict[int, int] = {}
-        self._source: str | None = None
         self._metrics = metrics or WorkMetrics()
         self.counters: Counter[str] = Counter()
-        self.faults: Counter[TickFault] = Counter()
+        self._reader = TickReader(catalogue, topics.market_updates, self.counters)
+
+    @property
+    def faults(self) -> Counter[TickFault]:
+        """Ticks that are none, by what is wrong with them."""
+        return self._reader.faults
 
     async def frame(self, partition: int, batch: Sequence[OffsetTickRecord]) -> None:
-        """Write the frames of a batch; returns when the next batch may be taken."""
+        """Write the frames of a batch; returns when the next batch may be taken. LogFault."""
         begun_s = time.monotonic()
-        builder = self._builder
+        holder = self._holder
         async with self._framing:  # what a former holder has begun to write is framed, and known to be
-            framed = await self._frame(builder, partition, batch)
+            framed = await self._frame(holder, partition, batch)
         if framed and len(batch) < BACKLOG_TICKS:
             await asyncio.sleep(max(0.0, self._pace_s - (time.monotonic() - begun_s)))
 
+    async def run(self) -> None:
+        """Tell the time when nothing else is told. Runs for ever. LogFault."""
+        while True:
+            await self.beat()
+            await asyncio.sleep(LOOK_S)
+
+    async def beat(self) -> None:
+        """One look: a frame without prices when none was written for a second. LogFault."""
+        holder = self._holder
+        async with self._framing:
+            session = await self._open(holder)
+            if session is None:
+                return
+            self._look_at_rules(session)
+            if self._monotonic_s() - session.written_s < BEAT_S:
+                return
+            if await self._write(session, [session.cutter.beat(session.position)]) and self._session is session:
+                self._lease.framed(session.fold, session.state.framed, session.state)
+
+    def _look_at_rules(self, session: _Session) -> None:
+        rules = self._seen().rules
+        if rules > session.state.rules:
+            session.state = msgspec.structs.replace(session.state, rules=rules)
+            if rules >= FRAMES_BY_OFFSET:
+                session.cutter.go_by_offset()
+
     def drop(self) -> None:
         """The ticks are another worker's now. Those that are not framed yet are that one's, too."""
-        self._builder = FrameBuilder()
+        self._holder = object()
+        self._session = None
         self.next_offsets.clear()
 
-    async def _frame(self, builder: FrameBuilder, partition: int, batch: Sequence[OffsetTickRecord]) -> bool:
-        """Whether there was anything to frame. builder: another one by now, when the partition was lost meanwhile."""
-        # Taken once: should the partition be lost and come back meanwhile, its candles are another object.
-        fold = self._candles.fold
-        if self._builder is not builder:
+    # -- a session
+
+    async def _open(self, holder: object) -> _Session | None:
+        """The session under way, or a new one; None when the partition is not this worker's, or another's again."""
+        if self._holder is not holder:
+            return None
+        found, session = self._lease.found, self._session
+        if found is None:
+            return None
+        now_ms, now_s = self._clock_ms(), self._monotonic_s()
+        position = 0
+        if session is not None and session.fold is self._lease.fold:
+            parted_s = session.clocks.parted_s(now_ms, now_s)
+            if abs(parted_s) < PARTED_S_MAX:
+                return session
+            log.warning(
+                "this machine's clock jumped by %.1f s (it was set, or the machine slept): frames go on in a new epoch",
+                parted_s,
+            )
+            position = session.position
+            found = found._replace(state=session.state, ticks_end=max(session.state.framed, found.ticks_end))
+            self._session = None
+        return await self._begin(holder, found, position, now_ms, now_s)
+
+    async def _begin(self, holder: object, found: Found, position: int, now_ms: int, now_s: float) -> _Session | None:
+        fold, framed_end = self._lease.fold, self._frame_log.framed_end(found.partition)
+        taken = take_over(found, framed_end, self._seen(), now_ms)
+        state = taken.state
+        self._say(found, taken)
+        # Before anything is appended: whoever wakes up with an epoch below writes for nobody.
+        if not await self._lease.keep(fold, state) or self._holder is not holder:
+            return None
+        cutter = FrameCutter(self._reader, self._clock_ms, taken, self._settings)
+        session = self._session = _Session(
+            found.partition,
+            fold,
+            state,
+            cutter,
+            ticks_end=found.ticks_end,
+            is_atomic=framed_end is not None,
+            now_ms=now_ms,
+            now_s=now_s,
+        )
+        if state.stale_end >= 0:
+            # Before more is framed: until then the log's own word is of a topic that is gone.
+            if not await self._write(session, [cutter.beat(cutter.end)]):
+                return None
+            session.state = msgspec.structs.replace(session.state, stale_end=-1)
+            if not await self._lease.keep(fold, session.state) or self._session is not session:
+                return None
+        session.position = max(position, taken.first)
+        return session
+
+    def _say(self, found: Found, taken: Takeover) -> None:
+        topic = self._topics.market_updates
+        if taken.missing is Missing.TRIMMED:
+            log.warning(
+                "%d records of %s were removed by age before anybody framed them: prices go on at offset %d",
+                found.ticks_start - taken.state.framed,
+                topic,
+                found.ticks_start,
+            )
+        elif taken.missing is Missing.MADE_ANEW:
+            log.warning(
+                "%s was made anew or cut: it ends at offset %d, below what was framed; prices go on from its beginning",
+                topic,
+                found.ticks_end,
+            )
+
+    # -- frames
+
+    async def _frame(self, holder: object, partition: int, batch: Sequence[OffsetTickRecord]) -> bool:
+        """Whether there was anything to frame."""
+        session = await self._open(holder)
+        if session is None:
             return False
-        framed_end, replay_end = self._frame_log.framed_end(partition), self._frame_log.replay_end(partition)
-        frames: list[PriceFrame] = []
+        cutter, before = session.cutter, session.cutter.ticks
+        frames: list[Frame] = []
         for first in range(0, len(batch), SLICE_TICKS_MAX):
-            frames += self._frames(batch[first : first + SLICE_TICKS_MAX], fold, framed_end, replay_end)
+            frames += cutter.frames(batch[first : first + SLICE_TICKS_MAX], session.fold)
             if first + SLICE_TICKS_MAX < len(batch):
                 await asyncio.sleep(0)
-                if self._builder is not builder:
+                if self._session is not session:
                     return False
-        frames += self._cut()
-        self._metrics.batch(MARKET_UPDATES_TOPIC, len(batch))
         next_offset = batch[-1].offset + 1
-        if frames:
-            encoded = [codec.encode(frame) for frame in frames]
-            written = [LogRecord(self._topics.journal, None, value, cell) for value in encoded for cell in self._cells]
-            await self._frame_log.append(written, partition, next_offset)
-            self.counters["frames"] += len(frames)
-        if self._builder is builder:
+        session.position = max(session.position, next_offset)
+        is_behind = len(batch) >= BACKLOG_TICKS or next_offset < session.ticks_end
+        frames += cutter.cut(session.position, is_behind=is_behind)
+        self._metrics.batch(MARKET_UPDATES_TOPIC, len(batch))
+        self.counters["ticks"] += cutter.ticks - before
+        if frames and not await self._write(session, frames):
+            return False
+        if self._session is session:
             self.next_offsets[partition] = next_offset
-            self._candles.framed(fold, next_offset)
+            # Not beyond the last frame: what moved nothing is told of by the next one.
+            self._lease.framed(session.fold, min(next_offset, cutter.end), session.state)
         return bool(frames)
 
-    def _frames(
-        self, batch: Sequence[OffsetTickRecord], fold: CandleFold, framed_end: int, replay_end: int
-    ) -> Iterator[PriceFrame]:
-        add, rates, known = self._builder.add, self._spread_rates, self._symbols
-        keep = fold.add
-        self._now_ms = now_ms = self._clock_ms()
-        sequence_max = sequence_bound(now_ms)
-        framed = 0
-        for record in batch:
-            tick, fault = read_tick(record)
-            if tick is not None and known is not None and tick.symbol not in known:
-                tick, fault = None, TickFault.UNKNOWN_SYMBOL
-            if fault is not None:
-                self._note(record, fault, ignored=tick is None)
-            if tick is None:
-                continue
-            time_ms = bounded_ms(tick.timestamp, now_ms)
-            keep(tick.symbol, tick.sequence, time_ms, tick.price, now_ms)
-            if record.offset < framed_end:
-                continue  # read again for the candles alone
-            if time_ms != tick.timestamp:
-                self._note_ahead(record)
-            quote = Quote(tick.sequence, time_ms, tick.price, tick.bid, tick.ask, tick.volume)
-            if tick.symbol in rates:
-                quote = mark_up(quote, rates[tick.symbol])
-            day = _day_of(tick)
-            if not add(tick.symbol, quote, sequence_max, day):
-                yield from self._cut()
-                add(tick.symbol, quote, sequence_max, day)
-            framed += 1
-            self._source = tick.source or self._source
-            if record.offset < replay_end:
-                # It may have been framed before, in another batch: alone, no frame straddles what cells have seen.
-                yield from self._cut()
-        self.counters["ticks"] += framed
+    async def _write(self, session: _Session, frames: Sequence[Frame]) -> bool:
+        """Append to every cell's journal; False when the partition was lost before. LogFault.
 
-    def _note(self, record: OffsetTickRecord, fault: TickFault, *, ignored: bool) -> None:
-        if not self.faults[fault]:
-            what = "is ignored" if ignored else "counts without bid and ask"
-            log.warning(
-                "tick %d of %s %s (%s); further ones are only counted",
-                record.offset,
-                self._topics.market_updates,
-                what,
-                fault.value,
-            )
-        self.faults[fault] += 1
-        self.counters["malformed"] += ignored
+        Not beyond what was promised, and committed: what is promised anew reaches seconds ahead, and is committed with
+        the candles, so that this seldom waits.
+        """
+        end = frames[-1].to_offset
+        if not await self._promise(session, end):
+            return False
+        encoded = [codec.encode(frame) for frame in frames]
+        written = [LogRecord(self._topics.journal, None, value, cell) for value in encoded for cell in self._cells]
+        try:
+            await self._frame_log.append(written, session.partition, end)
+        except BaseException:  # nobody knows what was written: whatever comes next has another epoch
+            self.drop()
+            raise
+        self.counters["frames"] += len(frames)
+        session.written_s = now_s = self._monotonic_s()
+        ahead = 0 if session.is_atomic else session.pace.ahead(end, now_s)
+        promised = max(session.state.promised, end + ahead)
+        session.state = msgspec.structs.replace(session.state, framed=end, promised=promised)
+        return True
 
-    def _note_ahead(self, record: OffsetTickRecord) -> None:
-        if not self.counters["ahead"]:
-            log.warning(
-                "tick %d of %s has a time in the future by this machine's clock and is taken as of now; further "
-                "ones are only counted",
-                record.offset,
-                self._topics.market_updates,
-            )
-        self.counters["ahead"] += 1
-
-    def _cut(self) -> Iterator[PriceFrame]:
-        frame = self._builder.cut(self._clock_ms(), self._source, sequence_bound(self._now_ms))
-        if frame is not None:
-            yield frame
+    async def _promise(self, session: _Session, end: int) -> bool:
+        """Whether frames up to a number may be written: it is committed that somebody may have. LogFault."""
+        found = self._lease.found
+        if self._session is not session or found is None or found.state is None:
+            return False
+        if session.is_atomic or end <= found.state.promised:
+            return True
+        promised = end + session.pace.ahead(end, self._monotonic_s())
+        session.state = msgspec.structs.replace(session.state, promised=promised)
+        self.counters["promises"] += 1
+        return await self._lease.keep(session.fold, session.state) and self._session is session

@@ -106,9 +106,9 @@ class Loading:
         for partition, (start, end) in told.items():  # from here on in one step
             with _whole(history.table, partition):
                 history.load(partition, events_start=start, events_end=end)
-        for partition, (start, _) in ticked.items():
+        for partition, (start, end) in ticked.items():
             with _whole(candles.table, partition):
-                candles.load(partition, ticks_start=start)
+                candles.load(partition, ticks_start=start, ticks_end=end)
         for partition, (start, end) in journals.items():
             with _whole(cells.table, partition):
                 cells.load(partition, journal_start=start, journal_end=end)

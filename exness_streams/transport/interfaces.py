@@ -27,15 +27,15 @@ class FrameLog(Protocol):
     """The market agent's side: frames out, and how far the ticks of a partition are framed."""
 
     async def append(self, records: Sequence[LogRecord], partition: int, next_offset: int) -> None:
-        """Write the frames of the ticks of `partition` before `next_offset`. Raises LogFault."""
+        """Write the frames of the ticks of `partition` before `next_offset`; they are durable when this returns.
 
-    def framed_end(self, partition: int) -> int:
-        """Ticks with offsets below this were framed, and are not to be framed again; 0 when it is not known."""
+        LogFault: nobody knows which of them are, or will be.
+        """
 
-    def replay_end(self, partition: int) -> int:
-        """Ticks with offsets below this may have been framed before.
+    def framed_end(self, partition: int) -> int | None:
+        """Ticks with offsets below this were framed, and none from there on: it is written in one with the frames.
 
-        0 when frames and `framed_end` are one transaction: then no tick is ever framed twice.
+        None: this log does not, and the framer has to promise what it will write (engine/framer_state.py).
         """
 
 

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from hypothesis import given
 from hypothesis import strategies as st
+from kept_frames import KeptTicks
 
-from exness_streams.domain.candles import CandleFold, LiveMinute
+from exness_streams.domain.candles import LiveMinute
 from exness_streams.domain.cell import Cell
 from exness_streams.domain.codec import decode_record
 from exness_streams.domain.instruments import Catalogue, Terms
@@ -50,25 +51,12 @@ class Cells:
         self.cell = Cell(0, lambda key: None)
         self.cell.load(0, [], [])
 
-    def framed_end(self, partition: int) -> int:
-        return 0
-
-    def replay_end(self, partition: int) -> int:
-        return 0
+    def framed_end(self, partition: int) -> None:
+        return None
 
     async def append(self, records: Sequence[LogRecord], partition: int, next_offset: int) -> None:
         for record in records:
             self.cell.fold(self.cell.next_offset, decode_record(record.value or b""))
-
-
-class Kept:
-    """A keeper of candles."""
-
-    def __init__(self) -> None:
-        self.fold = CandleFold([SYMBOL])
-
-    def framed(self, fold: CandleFold, next_offset: int) -> None:
-        """Nothing."""
 
 
 def right(number: int, price: int) -> tuple[bytes, bytes]:
@@ -99,8 +87,8 @@ def hostile(draw: st.DrawFn) -> tuple[bytes | None, bytes | None]:
 
 
 async def framed(batches: list[list[tuple[bytes | None, bytes | None]]]) -> tuple[dict[str, Quote], LiveMinute | None]:
-    cells, candles = Cells(), Kept()
-    framer = Framer(cells, 1, 0, Catalogue([TERMS]), candles)
+    cells, candles = Cells(), KeptTicks(symbols=[SYMBOL])
+    framer = Framer(cells, 1, 0, candles, Catalogue([TERMS]))
     offset = 0
     for batch in batches:
         records = [Record(offset + n, key, value) for n, (key, value) in enumerate(batch)]

@@ -25,6 +25,7 @@ from exness_streams.domain.candles import (
 )
 from exness_streams.engine.candle_reader import LIMIT_MAX, CandleReader
 from exness_streams.engine.candles import CandleHost
+from exness_streams.engine.framer_state import FramerState
 from exness_streams.engine.history import NotOwned
 from exness_streams.transport.faults import CellReleased, LogFault, LogFenced
 from exness_streams.transport.interfaces import LogRecord
@@ -78,7 +79,7 @@ class Worker:
         self.log = log
         log.fence_now(0)
         self.host = CandleHost(table, log, [SOL, "BTC_USDC"], clock_s=self.clock)
-        self.host.load(0, ticks_start=0)
+        self.host.load(0, ticks_start=0, ticks_end=10_000)
         self.reader = CandleReader(self.host)
 
     def read(self, end: int) -> None:
@@ -86,7 +87,7 @@ class Worker:
         for offset in range(self.host.owned.next_offset, end):
             time_s, price = self.ticks[offset]
             self.host.fold.add(SOL, offset + 1, (NOW_S + time_s) * 1000, Decimal(price))
-        self.host.framed(self.host.fold, end)
+        self.host.framed(self.host.fold, end, FramerState(1, end, end))
 
     async def shown(self, interval: str = "1m", limit: int = LIMIT_MAX) -> list[Candle]:
         return prices_of(await self.reader.newest(SOL, interval, limit))
@@ -144,7 +145,7 @@ async def test_a_second_of_ticks_is_one_transaction_and_nothing_new_is_none() ->
     await worker.host.flush()
     assert (log.commits, [record.key for record in log.changelog], log.next_offset) == (
         1,
-        [b"live/SOL_USDC", b"meta"],
+        [b"live/SOL_USDC", b"meta", b"framer/state"],
         50,
     )
 
@@ -193,9 +194,9 @@ async def test_what_an_earlier_ownership_still_frames_is_no_progress_of_this_one
     old = worker.host.fold
     worker.host.drop()
     worker.log.fence_now(0)
-    worker.host.load(0, ticks_start=0)
+    worker.host.load(0, ticks_start=0, ticks_end=10_000)
     old.add(SOL, 3, NOW_S * 1000, Decimal(1))
-    worker.host.framed(old, 3)
+    worker.host.framed(old, 3, FramerState(1, 3, 3))
     await worker.host.flush()
     assert log.next_offset is None
     assert worker.host.fold.live(SOL) is None
@@ -345,7 +346,7 @@ async def test_a_read_under_way_ends_with_the_ownership() -> None:
     await asyncio.sleep(0)
     worker.host.drop()
     worker.log.fence_now(0)
-    worker.host.load(0, ticks_start=0)
+    worker.host.load(0, ticks_start=0, ticks_end=10_000)
 
     def gone(*_: Any) -> Any:
         raise AssertionError("the table may be another worker's")

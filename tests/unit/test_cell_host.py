@@ -151,3 +151,25 @@ async def test_a_cell_whose_lease_is_not_held_says_so(ending: str) -> None:
     else:
         cells.drop([0])
     assert not cells.holds_lease(0)
+
+
+@pytest.mark.parametrize(("seldom_s", "offsets"), [(10.0, []), (0.0, [1, 2])])
+async def test_frames_that_only_tell_the_time_let_the_journal_behind_the_cell_go(
+    monkeypatch: pytest.MonkeyPatch, seldom_s: float, offsets: list[int]
+) -> None:
+    """Else a market at rest would leave the committed offset where the journal ends by age."""
+    monkeypatch.setattr("exness_streams.engine.cells.EMPTY_COMMIT_S", seldom_s)
+    committed: list[int] = []
+
+    class NotingLog(TakingLog):
+        async def commit(self, partition: int, records: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
+            committed.append(next_offset)
+            return range(len(committed) * 10, len(committed) * 10 + len(records))
+
+    table: Any = LogTable("changelog")
+    log: Any = NotingLog()
+    cells = CellHost(table, log, lambda reply: None)
+    cells.load(0, journal_start=0, journal_end=0)
+    for offset in range(2):
+        await cells.fold(0, [JournalRecord(offset, codec.encode(PriceFrame(1, ())))])
+    assert committed == offsets

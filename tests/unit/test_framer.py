@@ -10,13 +10,14 @@ from typing import NamedTuple
 
 import pytest
 from event_loop import turns
-from kept_frames import KeptCandles, KeptFrames
+from kept_frames import KeptFrames, KeptTicks
 from trading_samples import terms
 
 from exness_streams.domain.instruments import Catalogue
 from exness_streams.domain.ticks import TickFault
 from exness_streams.engine import framer as framing
 from exness_streams.engine.framer import BACKLOG_TICKS, Framer
+from exness_streams.engine.framer_state import FramerState
 from exness_streams.messages import JOURNAL_TOPIC, MarketDataMessage, json_encoder
 from exness_streams.transport.faults import LogFault
 from exness_streams.transport.interfaces import LogRecord
@@ -35,7 +36,7 @@ def tick(offset: int, bid: str, *, symbol: str = "SOL_USDC", price: str = "150",
 
 async def test_a_batch_is_one_frame_in_every_cell_and_moves_the_offset() -> None:
     kept = KeptFrames()
-    await Framer(kept, cells=3, pace_ms=0).frame(0, [tick(7, "150"), tick(8, "149"), tick(9, "151")])
+    await Framer(kept, 3, 0, KeptTicks()).frame(0, [tick(7, "150"), tick(8, "149"), tick(9, "151")])
     [(records, partition, next_offset)] = kept.appended
     assert [(record.topic, record.partition) for record in records] == [(JOURNAL_TOPIC, n) for n in range(3)]
     assert len({record.value for record in records}) == 1
@@ -46,14 +47,15 @@ async def test_a_batch_is_one_frame_in_every_cell_and_moves_the_offset() -> None
 
 
 async def test_ticks_that_may_have_been_framed_before_go_one_a_frame() -> None:
-    kept = KeptFrames(replay_end=2)
-    await Framer(kept, cells=1, pace_ms=0).frame(0, [tick(n, str(150 + n)) for n in range(4)])
+    ticks = KeptTicks(FramerState(1, 0, 2))
+    kept = KeptFrames()
+    await Framer(kept, 1, 0, ticks).frame(0, [tick(n, str(150 + n)) for n in range(4)])
     assert [frame.symbols[0].last.sequence for frame in kept.frames()] == [1, 2, 4]
 
 
 async def test_ticks_that_were_framed_are_read_again_for_the_candles_alone() -> None:
-    kept, candles = KeptFrames(framed_end=2), KeptCandles()
-    framer = Framer(kept, cells=1, pace_ms=0, candles=candles)
+    kept, candles = KeptFrames(framed_end=2), KeptTicks()
+    framer = Framer(kept, 1, 0, candles)
     await framer.frame(0, [tick(n, "150", price=str(100 + n)) for n in range(2)])
     assert not kept.appended
     assert candles.framed_to == 2
@@ -70,15 +72,15 @@ async def test_candles_hear_of_frames_only_when_they_are_durable() -> None:
         async def append(self, records: Sequence[LogRecord], partition: int, next_offset: int) -> None:
             raise LogFault("no")
 
-    candles = KeptCandles()
+    candles = KeptTicks()
     with pytest.raises(LogFault):
-        await Framer(Failing(), cells=1, pace_ms=0, candles=candles).frame(0, [tick(0, "150")])
+        await Framer(Failing(), 1, 0, candles).frame(0, [tick(0, "150")])
     assert candles.framed_to == -1
 
 
 async def test_a_batch_that_moves_nothing_writes_nothing() -> None:
     kept = KeptFrames()
-    framer = Framer(kept, cells=1, pace_ms=0)
+    framer = Framer(kept, 1, 0, KeptTicks())
     await framer.frame(0, [tick(0, "150")])
     await framer.frame(0, [tick(1, "150")])
     assert len(kept.appended) == 1
@@ -93,7 +95,7 @@ class Clock:
         self.now_s = 1_000.0
         self.slept_s: list[float] = []
         self.write_s = write_s
-        monkeypatch.setattr(framing, "time", SimpleNamespace(monotonic=lambda: self.now_s))
+        monkeypatch.setattr(framing, "time", SimpleNamespace(monotonic=lambda: self.now_s, time_ns=lambda: 0))
         monkeypatch.setattr(framing, "asyncio", SimpleNamespace(sleep=self.sleep, Lock=asyncio.Lock))
 
     async def sleep(self, seconds: float) -> None:
@@ -117,7 +119,7 @@ async def test_the_next_batch_is_taken_when_the_pace_allows(
     monkeypatch: pytest.MonkeyPatch, write_s: float, rest_s: list[float]
 ) -> None:
     clock = Clock(monkeypatch, write_s)
-    framer = Framer(clock.frames(), cells=1, pace_ms=250, clock_ms=lambda: 2_000)
+    framer = Framer(clock.frames(), 1, 250, KeptTicks(), clock_ms=lambda: 2_000)
     await framer.frame(0, [tick(0, "150")])
     assert clock.slept_s == rest_s
     await framer.frame(0, [tick(1, "151"), tick(2, "152")])
@@ -132,7 +134,7 @@ async def test_a_backlog_is_worked_off_without_the_pace(
 ) -> None:
     clock = Clock(monkeypatch, 0.0)
     kept = clock.frames()
-    framer = Framer(kept, cells=1, pace_ms=250, clock_ms=lambda: 10_000)
+    framer = Framer(kept, 1, 250, KeptTicks(), clock_ms=lambda: 10_000)
     await framer.frame(0, [tick(n, str(150 + n % 2)) for n in range(ticks)])
     assert kept.appended
     assert clock.slept_s == ([0.25] if is_paced else [])
@@ -140,7 +142,7 @@ async def test_a_backlog_is_worked_off_without_the_pace(
 
 async def test_after_a_batch_that_moved_nothing_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch, 0.0)
-    framer = Framer(clock.frames(), cells=1, pace_ms=250, clock_ms=lambda: 2_000)
+    framer = Framer(clock.frames(), 1, 250, KeptTicks(), clock_ms=lambda: 2_000)
     await framer.frame(0, [Tick(0, b"not json")])
     assert clock.slept_s == []
 
@@ -149,7 +151,7 @@ async def test_the_house_spread_is_in_the_journal_for_every_tick_of_its_symbol_a
     catalogue = Catalogue([terms("SOL_USDC", spread="0.01"), terms("ETH_USDC")])
     kept = KeptFrames()
     batch = [tick(0, "150"), tick(1, "149"), tick(2, "151"), tick(3, "3500", symbol="ETH_USDC")]
-    await Framer(kept, cells=1, pace_ms=0, catalogue=catalogue).frame(0, batch)
+    await Framer(kept, 1, 0, KeptTicks(), catalogue=catalogue).frame(0, batch)
     [frame] = kept.frames()
     ether, solana = frame.symbols
     assert (ether.last.bid, ether.last.ask) == (3500, 3501)
@@ -174,24 +176,23 @@ async def test_the_house_spread_is_in_the_journal_for_every_tick_of_its_symbol_a
 )
 async def test_what_is_no_market_update_is_ignored_and_counted(value: bytes | None) -> None:
     kept = KeptFrames()
-    framer = Framer(kept, cells=1, pace_ms=0)
+    framer = Framer(kept, 1, 0, KeptTicks())
     await framer.frame(0, [Tick(0, value), tick(1, "150")])
     assert framer.counters["malformed"] == 1
     assert [frame.symbols[0].last.bid for frame in kept.frames()] == [150]
 
 
 class SlowFrames(KeptFrames):
-    """A FrameLog whose first append waits; how far ticks are framed is known once it is over."""
+    """A FrameLog whose first append waits; it knows how far ticks are framed once that is over."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(framed_end=0)
         self.begun, self.proceed = asyncio.Event(), asyncio.Event()
 
     async def append(self, records: Sequence[LogRecord], partition: int, next_offset: int) -> None:
         self.begun.set()
         await self.proceed.wait()
         await super().append(records, partition, next_offset)
-        self._framed_end = next_offset
 
 
 @pytest.mark.parametrize("count", range(1, 6))
@@ -201,7 +202,7 @@ async def test_a_batch_whose_partition_was_lost_between_its_slices_is_not_framed
     """Nor do its ticks turn up in the next holder's frames, in front of older ones."""
     monkeypatch.setattr("exness_streams.engine.framer.SLICE_TICKS_MAX", 1)
     kept = KeptFrames()
-    framer = Framer(kept, cells=1, pace_ms=0)
+    framer = Framer(kept, 1, 0, KeptTicks())
     stale = asyncio.create_task(framer.frame(0, [tick(n, str(200 + n)) for n in range(10)]))
     await turns(count)
     framer.drop()
@@ -216,7 +217,7 @@ async def test_a_batch_whose_partition_was_lost_between_its_slices_is_not_framed
 async def test_the_next_holder_waits_for_the_frames_that_the_former_is_writing() -> None:
     """Else it would frame those ticks again, in frames that straddle what cells have seen."""
     kept, ticks = SlowFrames(), [tick(n, str(200 + n)) for n in range(4)]
-    framer = Framer(kept, cells=1, pace_ms=0)
+    framer = Framer(kept, 1, 0, KeptTicks())
     stale = asyncio.create_task(framer.frame(0, ticks[:3]))
     await kept.begun.wait()
     framer.drop()
@@ -242,7 +243,7 @@ async def test_a_book_that_is_none_leaves_no_book_standing_and_is_said_once(
     caplog: pytest.LogCaptureFixture, book: str, fault: TickFault
 ) -> None:
     kept = KeptFrames()
-    framer = Framer(kept, cells=1, pace_ms=0)
+    framer = Framer(kept, 1, 0, KeptTicks())
     await framer.frame(0, [tick(0, "150")])
     for n in range(1, 3):
         value = f'{{"symbol":"SOL_USDC","price":152,"timestamp":1005,"sequence":{n + 1},{book}}}'
@@ -255,7 +256,7 @@ async def test_a_book_that_is_none_leaves_no_book_standing_and_is_said_once(
 
 async def test_a_symbol_that_is_not_on_offer_is_not_framed() -> None:
     kept = KeptFrames()
-    framer = Framer(kept, cells=1, pace_ms=0, catalogue=Catalogue([terms("SOL_USDC")]))
+    framer = Framer(kept, 1, 0, KeptTicks(), catalogue=Catalogue([terms("SOL_USDC")]))
     await framer.frame(0, [tick(0, "150", symbol="XYZ_USDC"), tick(1, "150")])
     assert [symbol.symbol for frame in kept.frames() for symbol in frame.symbols] == ["SOL_USDC"]
     assert framer.faults[TickFault.UNKNOWN_SYMBOL] == 1
@@ -275,7 +276,7 @@ def days(kept: KeptFrames) -> list[dict[str, Decimal | None]]:
 
 async def test_figures_of_24_hours_are_told_when_they_change_and_once_in_a_while() -> None:
     kept, now = KeptFrames(), [1_000_000]
-    framer = Framer(kept, cells=1, pace_ms=0, clock_ms=lambda: now[0])
+    framer = Framer(kept, 1, 0, KeptTicks(), clock_ms=lambda: now[0], monotonic_s=lambda: now[0] / 1000)
     await framer.frame(0, [day_tick(0, "160"), tick(1, "150"), day_tick(2, "9", symbol="A_USDC")])
     assert days(kept) == [{"A_USDC": 9, "SOL_USDC": 160}]
     await framer.frame(0, [tick(3, "151"), day_tick(4, "160"), tick(5, "149")])
@@ -289,7 +290,7 @@ async def test_figures_of_24_hours_are_told_when_they_change_and_once_in_a_while
 
 async def test_late_figures_of_24_hours_are_not_told() -> None:
     kept = KeptFrames()
-    framer = Framer(kept, cells=1, pace_ms=0)
+    framer = Framer(kept, 1, 0, KeptTicks())
     await framer.frame(0, [day_tick(5, "160"), day_tick(6, "170", sequence=3), tick(7, "150")])
     await framer.frame(0, [day_tick(8, "180", sequence=4), tick(9, "151")])
     assert days(kept) == [{"SOL_USDC": 160}, {}]

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 import pytest
-from kept_frames import KeptCandles, KeptFrames
+from kept_frames import KeptFrames, KeptTicks
 
 from exness_streams.domain.candles import CandleFold, LiveMinute, Observed
 from exness_streams.domain.cell import Cell
@@ -56,8 +56,8 @@ def fold(cell: Cell, kept: KeptFrames) -> None:
 @pytest.mark.parametrize("future_ms", FUTURE_MS)
 @pytest.mark.parametrize("one_batch", [True, False])
 async def test_a_tick_of_the_future_holds_nothing_up(future_ms: int, one_batch: bool) -> None:
-    clock, kept, keeper, cell = Clock(), KeptFrames(), KeptCandles(), cell_of()
-    framer = Framer(kept, cells=1, pace_ms=0, candles=keeper, clock_ms=clock)
+    clock, kept, keeper, cell = Clock(), KeptFrames(), KeptTicks(), cell_of()
+    framer = Framer(kept, 1, 0, keeper, clock_ms=clock)
     ticks = [
         record(0, NOW_MS, NOW_MS * 1000),
         record(1, future_ms, future_ms * 1000, "160"),
@@ -82,7 +82,7 @@ async def test_a_cell_that_0_1_0_left_in_the_future_trades_at_once(future_ms: in
     cell = cell_of(Quote(future_ms * 1000, future_ms, Decimal(1), Decimal(1), Decimal(2)))
     assert not cell.quotes[SOL].is_fresh(NOW_MS, 5_000)
     kept = KeptFrames()
-    await Framer(kept, cells=1, pace_ms=0, clock_ms=Clock()).frame(0, [record(0, NOW_MS, NOW_MS * 1000)])
+    await Framer(kept, 1, 0, KeptTicks(), clock_ms=Clock()).frame(0, [record(0, NOW_MS, NOW_MS * 1000)])
     fold(cell, kept)
     assert cell.quotes[SOL].bid == 150
     assert cell.quotes[SOL].is_fresh(NOW_MS, 5_000)
@@ -91,7 +91,7 @@ async def test_a_cell_that_0_1_0_left_in_the_future_trades_at_once(future_ms: in
 async def test_sequences_that_go_on_in_the_future_keep_their_order() -> None:
     """As those of a market data service that found one of the future in its log."""
     future, kept, cell = 4_000_000_000_000_000, KeptFrames(), cell_of()
-    framer = Framer(kept, cells=1, pace_ms=0, clock_ms=Clock())
+    framer = Framer(kept, 1, 0, KeptTicks(), clock_ms=Clock())
     for n, sequence in enumerate([future, future + 2, future + 1, future + 2, future + 3]):
         await framer.frame(0, [record(n, NOW_MS, sequence, str(150 + n))])
         fold(cell, kept)

@@ -73,6 +73,3 @@ class EmbeddedFrameLog:
 
     def framed_end(self, partition: int) -> int:
         return self._log().committed(self._group, (self._topic, partition)) or 0
-
-    def replay_end(self, partition: int) -> int:
-        return 0

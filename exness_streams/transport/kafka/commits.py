@@ -22,7 +22,7 @@ from aiokafka.errors import (
 )
 from async_timeout import timeout
 
-from exness_streams.transport.faults import CellReleased, LogClosed, LogFault, LogFenced
+from exness_streams.transport.faults import CellReleased, LogFault, LogFenced
 from exness_streams.transport.interfaces import LogRecord
 from exness_streams.transport.kafka.aiokafka_mends import RETRY_BACKOFF_MS, fatal_error, patience
 from exness_streams.transport.kafka.batches import BATCH_BYTES_MAX, delivered, enqueue
@@ -192,22 +192,14 @@ async def _quiesce(lease: Lease) -> None:
 class KafkaFrameLog:
     """FrameLog on Kafka: a plain idempotent producer, since the journal's offsets must have no gaps.
 
-    Frames are in the journal before the ticks' offset moves, so a restart may frame ticks a second time: those below
-    `replay_end`. Faust commits that offset with its others, unless the ticks have a CellLog, whose commits move it.
+    Frames are in the journal before it is committed how far ticks are framed, and a transaction would leave its
+    markers: so the framer promises how far it will go, through the ticks' CellLog, whose commits move their offset.
     """
 
-    def __init__(self, cluster: KafkaCluster, topic: str) -> None:
+    def __init__(self, cluster: KafkaCluster) -> None:
         self._cluster = cluster
-        self.topic = topic
         self._producer: Any = None
         self._starting = asyncio.Lock()
-        self._next_offsets: dict[int, int] = {}
-        self._replay_ends: dict[int, int] = {}
-
-    def assigned(self, ends: dict[int, int]) -> None:
-        """Partitions of the ticks' topic are this worker's: where they end now."""
-        self._next_offsets.clear()
-        self._replay_ends.update(ends)
 
     async def append(self, records: Sequence[LogRecord], partition: int, next_offset: int) -> None:
         """Returns once all records are durable. LogFault: some of them may be."""
@@ -220,7 +212,6 @@ class KafkaFrameLog:
         except (KafkaError, OSError) as error:
             words = str(error) or type(error).__name__
             raise LogFault(f"frames could not be written to Kafka: {words}", written=None) from error
-        self._next_offsets[partition] = next_offset
 
     async def _start_producer(self) -> Any:
         producer = AIOKafkaProducer(
@@ -238,19 +229,8 @@ class KafkaFrameLog:
             raise self._cluster.unreachable(error) from error
         return producer
 
-    def next_offset(self, partition: int) -> int | None:
-        """The ticks' offset that may be committed now; None when nothing was framed since the assignment."""
-        return self._next_offsets.get(partition)
-
-    def framed_end(self, partition: int) -> int:
-        return 0
-
-    def replay_end(self, partition: int) -> int:
-        """LogClosed when the partition was never this worker's."""
-        end = self._replay_ends.get(partition)
-        if end is None:
-            raise LogClosed(f"partition {partition} of {self.topic} is not this worker's")
-        return end
+    def framed_end(self, partition: int) -> None:
+        return None
 
     async def close(self) -> None:
         """Stop the producer."""

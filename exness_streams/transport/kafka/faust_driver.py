@@ -64,9 +64,6 @@ class Consumer(BatchingConsumer, driver.Consumer):  # type: ignore[misc]
     async def _take_over(self, assigned: set[TP]) -> None:
         for topic, cells in self.transport.cell_logs.items():
             await cells.fence(tp.partition for tp in assigned if tp.topic == topic)
-        for topic, frames in self.transport.frame_logs.items():
-            ends = await super().highwaters(*(tp for tp in assigned if tp.topic == topic))
-            frames.assigned({tp.partition: end for tp, end in ends.items()})
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         for topic, cells in self.transport.cell_logs.items():
@@ -145,15 +142,6 @@ class Consumer(BatchingConsumer, driver.Consumer):  # type: ignore[misc]
 
     def key_partition(self, topic: str, key: bytes | None, partition: int | None = None) -> int | None:
         return partition if partition is not None else self.transport.key_partition(topic, key)
-
-    # -- offsets
-
-    def _new_offset(self, tp: TP) -> int | None:
-        offset = super()._new_offset(tp)
-        frames = self.transport.frame_logs.get(tp.topic)
-        if frames is None or tp.topic in self.transport.cell_logs:
-            return offset
-        return frames.next_offset(tp.partition)
 
 
 class Producer(driver.Producer):  # type: ignore[misc]
@@ -236,8 +224,8 @@ class Transport(driver.Transport):  # type: ignore[misc]
         return self.cell_logs.setdefault(topic, KafkaCellLog(self.cluster, topic, self.app.conf.id))
 
     def frame_log(self, topic: str) -> KafkaFrameLog:
-        """The FrameLog of the ticks' topic in the app's own consumer group: one, that follows the assignment."""
-        return self.frame_logs.setdefault(topic, KafkaFrameLog(self.cluster, topic))
+        """The FrameLog of a ticks' topic: one."""
+        return self.frame_logs.setdefault(topic, KafkaFrameLog(self.cluster))
 
     def partitions(self, topic: str) -> int:
         """A declared topic's number of partitions. LogFault for another topic."""

@@ -1,0 +1,138 @@
+"""Where one frame ends and the next begins, in the session of one framer: each frame says which ticks it is of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from exness_streams.domain.candles import CandleFold
+from exness_streams.domain.frames import FrameBuilder, PriceFrame
+from exness_streams.domain.quotes import sequence_bound
+from exness_streams.domain.raw_frames import RawFrame, RawFrameBuilder
+from exness_streams.domain.rules import FRAMES_BY_OFFSET
+from exness_streams.engine.framer_state import Takeover
+from exness_streams.engine.tick_reading import OffsetTickRecord, TickReader
+
+Frame = PriceFrame | RawFrame
+
+
+class FrameCutter:
+    """Ticks in, frames out, one after the other without a gap in their offsets.
+
+    Ticks before taken.state.promised may have been framed by another: they go out one by one, since no frame may
+    straddle what cells have seen; in raw frames where the rules know those. settings: the digest of those that decide.
+    """
+
+    def __init__(
+        self, reader: TickReader, clock_ms: Callable[[], int], taken: Takeover, settings: str | None = None
+    ) -> None:
+        self._reader, self._clock_ms, self._settings = reader, clock_ms, settings
+        state = self._state = taken.state
+        self.end = state.framed
+        self.ticks = 0
+        self._raw_end = state.promised
+        self._now_ms = self._received_ms = clock_ms()
+        self._source: str | None = None
+        self._by_offset = state.rules >= FRAMES_BY_OFFSET
+        self._raw: RawFrameBuilder | None = None
+        self._builder = self._staircases()
+        if self._by_offset and taken.first < self._raw_end:
+            self._raw = RawFrameBuilder(self.end, epoch=state.epoch, restarts=state.restarts)
+            self._raw.skip_to(taken.first)
+        else:
+            self._builder.skip_to(taken.first)
+
+    def _staircases(self) -> FrameBuilder:
+        state = self._state
+        return FrameBuilder(self.end, epoch=state.epoch, restarts=state.restarts, by_offset=self._by_offset)
+
+    def go_by_offset(self) -> None:
+        """The rules have come with which cells take ticks by their offsets. To be called after a cut."""
+        self._by_offset = self._builder.by_offset = True
+
+    def frames(self, batch: Sequence[OffsetTickRecord], fold: CandleFold) -> Iterator[Frame]:
+        """The frames that end among these ticks; what comes after the last of them ends with `cut`."""
+        self._now_ms = now_ms = self._clock_ms()
+        sequence_max = sequence_bound(now_ms)
+        read, quote_of, keep = self._reader.read, self._reader.quote, fold.add
+        framed_end, raw_end, add = self.end, self._raw_end, self._builder.add
+        for record in batch:
+            tick = read(record, now_ms)
+            if tick is None:
+                continue
+            message, time_ms = tick
+            keep(message.symbol, message.sequence, time_ms, message.price, now_ms)
+            offset = record.offset
+            if offset < framed_end:
+                continue  # read again for the candles alone
+            quote, day, received_ms = quote_of(record, tick), tick.day, received(record, now_ms)
+            self.ticks += 1
+            if self._raw is not None:
+                if offset < raw_end:
+                    if self._raw.is_full:
+                        yield from self._cut(offset, received_ms)
+                    self._raw.add(message.symbol, quote, day, offset=offset, received_ms=received_ms)
+                    self._source = message.source or self._source
+                    continue
+                yield from self._end_raw(received_ms)
+                add = self._builder.add
+            if not add(message.symbol, quote, sequence_max, day, offset=offset, received_ms=received_ms):
+                yield from self._cut(offset, received_ms)
+                add(message.symbol, quote, sequence_max, day, offset=offset, received_ms=received_ms)
+            self._source = message.source or self._source
+            if offset < raw_end:
+                yield from self._cut(offset + 1, received_ms)
+            self._received_ms = received_ms
+
+    def cut(self, end: int, *, is_behind: bool) -> Iterator[Frame]:
+        """The frame of the ticks before the offset `end` that are in none yet, unless they move nothing.
+
+        is_behind: more of them wait, so that it is not later for a cell than the last of these was received.
+        """
+        yield from self._cut(end, self._received_ms if is_behind else self._clock_ms())
+
+    def beat(self, end: int) -> Frame:
+        """A frame that tells the time, and that there is no tick before `end` but those that were framed."""
+        time_ms = self._clock_ms()
+        if self._raw is None:
+            frame: Frame | None = self._staircase(end, time_ms, always=True)
+        else:
+            frame = self._raw_frame(end, time_ms)
+            if frame is None:  # a raw frame is of some ticks
+                clock = self._staircases()
+                frame = clock.cut(time_ms, self._source, end=self.end, settings=self._settings, always=True)
+        if frame is None:
+            raise AssertionError("a frame was to be made whatever there is to tell")
+        return frame
+
+    def _cut(self, end: int, time_ms: int) -> Iterator[Frame]:
+        frame = self._staircase(end, time_ms) if self._raw is None else self._raw_frame(end, time_ms)
+        if frame is not None:
+            yield frame
+
+    def _end_raw(self, time_ms: int) -> Iterator[Frame]:
+        """Up to the promise, not to its last tick: beyond that, too, another's frame may have ended."""
+        yield from self._cut(self._raw_end, time_ms)
+        self._raw, self._builder = None, self._staircases()
+
+    def _staircase(self, end: int, time_ms: int, *, always: bool = False) -> PriceFrame | None:
+        sequence_max = sequence_bound(self._now_ms)
+        frame = self._builder.cut(time_ms, self._source, sequence_max, end=end, settings=self._settings, always=always)
+        if frame is not None:
+            self.end = frame.to_offset
+        return frame
+
+    def _raw_frame(self, end: int, time_ms: int) -> RawFrame | None:
+        if self._raw is None:
+            return None
+        frame = self._raw.cut(time_ms, self._source, end=end, settings=self._settings)
+        if frame is not None:
+            self.end = frame.to_offset
+        return frame
+
+
+def received(record: OffsetTickRecord, now_ms: int) -> int:
+    """When the platform received a tick: when its market data service wrote it, by the log. Never of the future."""
+    time_ms: int | None = getattr(record, "timestamp_ms", None)
+    if time_ms is None:
+        time_ms = getattr(record, "timestamp", None)
+    return now_ms if time_ms is None or not 0 < time_ms < now_ms else time_ms
