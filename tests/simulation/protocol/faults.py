@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
+
 from exness_streams.domain import cell, codec
-from exness_streams.engine import cells, gateway
+from exness_streams.engine import cells, framer, framer_state, gateway
 from exness_streams.transport import leases
 from exness_streams.transport.interfaces import LogRecord
 from exness_streams.transport.leases import Lease
 from protocol import worker
-from protocol.logs import GROUP, SimCellLog, SimFrameLog, Transactions
+from protocol.logs import GROUP, SimCellLog, Transactions
 from protocol.world import live
 
 Patch = tuple[Any, str, Any]
@@ -92,7 +94,13 @@ def lease_check_off() -> list[Patch]:
 
 def raw_range_skipped() -> list[Patch]:
     """Ticks that may have been framed by a former framer are framed as any others."""
-    return [(SimFrameLog, "replay_end", lambda self, partition: 0)]
+    whole = framer_state.take_over
+
+    def take_over(*args: Any) -> Any:
+        taken = whole(*args)
+        return taken._replace(state=msgspec.structs.replace(taken.state, promised=taken.state.framed))
+
+    return [(framer, "take_over", take_over)]
 
 
 def key_remembered_before_the_fold() -> list[Patch]:

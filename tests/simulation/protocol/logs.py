@@ -9,7 +9,7 @@ from typing import Any
 
 from async_timeout import timeout
 
-from exness_streams.transport.faults import CellReleased, LogClosed, LogFault, LogFenced
+from exness_streams.transport.faults import CellReleased, LogFault, LogFenced
 from exness_streams.transport.interfaces import LogRecord
 from exness_streams.transport.leases import Lease
 from protocol.broker import Broker, Fenced
@@ -156,10 +156,6 @@ class SimFrameLog:
     def __init__(self, connection: Connection, topic: str) -> None:
         self._connection = connection
         self.topic = topic
-        self._replay_ends: dict[int, int] = {}
-
-    def assigned(self, ends: dict[int, int]) -> None:
-        self._replay_ends.update(ends)
 
     async def append(self, records: Sequence[LogRecord], partition: int, next_offset: int) -> None:
         broker = self._connection.broker
@@ -180,14 +176,8 @@ class SimFrameLog:
         if failed:
             raise LogFault(f"frames could not be written: {failed[0]}", written=None)
 
-    def framed_end(self, partition: int) -> int:
-        return 0
-
-    def replay_end(self, partition: int) -> int:
-        end = self._replay_ends.get(partition)
-        if end is None:
-            raise LogClosed(f"partition {partition} of {self.topic} is not this worker's")
-        return end
+    def framed_end(self, partition: int) -> None:
+        return None
 
 
 def journal_of(connection: Connection, topic: str) -> Callable[..., Any]:

@@ -71,14 +71,22 @@ class Engine(Process):
             symbols,
             clock_s=clock.time,
         )
-        self.framer = Framer(self.frame_log, world.cells, 10, world.catalogue, self.candles)
+        self.framer = Framer(
+            self.frame_log,
+            world.cells,
+            10,
+            self.candles,
+            world.catalogue,
+            clock_ms=lambda: int(clock.time() * 1000),
+            monotonic_s=clock.monotonic,
+        )
         self.app = SimApp(self.connection, self.fail)
         self._loading = Loading(self.app, self.cells, self.history, self.candles, Path("nowhere"))
 
     # -- its life
 
     def start(self) -> None:
-        for work in (self._be_member(), self.candles.run(), self.history.run()):
+        for work in (self._be_member(), self.candles.run(), self.framer.run(), self.history.run()):
             self.spawn(work)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
@@ -154,10 +162,6 @@ class Engine(Process):
         await self.logs[topics.market_updates].fence(ticks)
         await self.logs[topics.journal].fence(assignment.cells)
         await self.logs[topics.events].fence(assignment.cells)
-        if ticks:
-            log = self.world.broker.logs[topics.market_updates, 0]
-            end = await self.connection.ask("bounds", lambda: log.end)
-            self.frame_log.assigned({0: end})
         self.assignment = assignment
         self.app.consumer_generation_id = assignment.generation
         self.app.assigned = [TP(topic, one) for topic in (topics.journal, topics.events) for one in assignment.cells]
