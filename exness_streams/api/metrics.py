@@ -266,6 +266,11 @@ class EngineCollector(Collector):
 
     def _membership(self) -> Iterator[Metric]:
         engine = self._engine
+        yield gauge(
+            "exness_settings_differ",
+            "1 while deciding settings are not those of the worker that makes the frames",
+            bool(engine.settings_fault()),
+        )
         is_ready = engine.is_ready and engine.freshness.is_fresh()
         yield gauge("exness_ready", "1 when requests can be served", is_ready)
         yield gauge(

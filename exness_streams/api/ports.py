@@ -145,6 +145,10 @@ class Health(Feed, Protocol):
     def upkeep_fault(self) -> Callable[[], str]:
         """Why the journal is not trimmed although it should be; empty when it is."""
 
+    @property
+    def settings_fault(self) -> Callable[[], str]:
+        """Why this worker's settings are not those of the others; empty when they are, as far as it knows."""
+
 
 class FoldingCells(Quotes, Protocol):
     """How far the cells have come."""

@@ -20,7 +20,9 @@ from exness_streams.engine.framer import Framer
 from exness_streams.engine.gateway import Gateway
 from exness_streams.engine.history import HistoryHost
 from exness_streams.engine.losses import check_kept
+from exness_streams.engine.settings_watch import SettingsWatch
 from exness_streams.engine.work_metrics import EngineMetrics
+from exness_streams.settings.deciding import deciding_digest
 from exness_streams.settings.kafka import KafkaSettings
 from exness_streams.settings.platform import Settings
 from exness_streams.settings.topic_prefix import claim_prefix
@@ -84,7 +86,12 @@ def build_engine(settings: Settings, metrics: EngineMetrics | None = None) -> En
     kept_candles, kept_history = _small_table(app, "candles", 1), _small_table(app, "history", settings.partitions)
     candles = CandleHost(kept_candles, logs[topics.market_updates], symbols, metrics=metrics.candles)
     cells_count, pace_ms = settings.partitions, settings.frame_pace_ms
-    framer = Framer(frame_log, cells_count, pace_ms, candles, catalogue, topics=topics, metrics=metrics.candles)
+    digest = deciding_digest(settings)
+    watch = SettingsWatch(digest)
+    cells.on_frame = watch.take
+    framer = Framer(
+        frame_log, cells_count, pace_ms, candles, catalogue, topics=topics, metrics=metrics.candles, settings=digest
+    )
     history = HistoryHost(kept_history, logs[topics.events], topic=topics.events, metrics=metrics.history)
 
     async def before_stop(answer_s_max: float) -> None:
@@ -97,6 +104,7 @@ def build_engine(settings: Settings, metrics: EngineMetrics | None = None) -> En
         if not isinstance(settings, KafkaSettings):
             kept.lineage = app.transport
     engine = Engine(settings, app, table, cells, gateway, framer, catalogue, history, candles, CandleReader(candles))
+    engine.settings_fault = lambda: watch.reason
     for kept in (table, candles.table, history.table):
         kept.on_fault = partial(_end_with, engine)
     add_agents(engine)

@@ -146,6 +146,7 @@ class CellHost:
     ) -> None:
         self._metrics = metrics = metrics or WorkMetrics()
         self.frame_times = FrameTimes()
+        self.on_frame: Callable[[PriceFrame | RawFrame], None] = lambda frame: None
         self.table = table
         self._cell_log = cell_log
         self._commits = TableCommits(table, metrics)
@@ -376,6 +377,8 @@ class CellHost:
             folded = cell.fold(record.offset, decoded := codec.decode_record(record.value))
             if is_of_owner(decoded, folded.ignored):
                 self.frame_times.came(cell.partition)
+                if not self._catching_up:  # older frames tell of settings that were
+                    self.on_frame(decoded)
             return folded
         except Exception as error:
             self.drop([cell.partition])  # half changed: nobody goes on with it

@@ -98,6 +98,9 @@ class Engine:
     refused: Counter[str] = field(default_factory=Counter)
     """Requests that were refused before a record was written, by REFUSED_FOR."""
 
+    settings_fault: Callable[[], str] = field(default=lambda: "")
+    """Why this worker's settings are not those of the others; empty when they are, as far as it knows."""
+
     @cached_property
     def freshness(self) -> Freshness:
         """Whether what this worker owns is certainly its own."""

@@ -39,6 +39,7 @@ COUNTED = ("exness_cells_owned", "exness_triggers_standing", "exness_feed_silent
            "exness_connections", "exness_connections_max")  # fmt: skip
 FLAGS = (
     "exness_ready",
+    "exness_settings_differ",
     "exness_feed_connected",
     "exness_feed_leader",
     "exness_build_info",

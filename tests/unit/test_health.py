@@ -56,11 +56,15 @@ class Worker:
     lag: int = 0
     feed: dict[str, str] = field(default_factory=lambda: {"status": "connected"})
     upkeep: str = ""
+    differ: str = ""
     has_quotes: bool = True
     is_fresh: bool = True
 
     def feed_status(self) -> dict[str, str]:
         return self.feed
+
+    def settings_fault(self) -> str:
+        return self.differ
 
     def upkeep_fault(self) -> str:
         return self.upkeep
@@ -114,6 +118,7 @@ async def test_a_worker_that_cannot_serve_is_unready_whatever_else_ails_it(
         (Worker(feed={"status": "stale", "reason": "nothing for 5 s"}), "the feed of prices is stale: nothing for 5 s"),
         (Worker(has_quotes=False), "SOL_USDC: no quote has arrived yet"),
         (Worker(upkeep="no room"), "the daily checkpoint is refused: no room"),
+        (Worker(differ="not those of the others"), "not those of the others"),
     ],
 )
 async def test_a_worker_that_serves_with_less_is_degraded_and_stays_in_use(worker: Worker, reason: str) -> None:

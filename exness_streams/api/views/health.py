@@ -122,6 +122,8 @@ class ReadyView(ApiView):
         reasons += reasons_not_to_trade(self._symbols, self._cells.quotes, now_ms, self._quote_age_ms_max)
         if refused := self._health.upkeep_fault():
             reasons.append(f"the daily checkpoint is refused: {refused}")
+        if differ := self._health.settings_fault():
+            reasons.append(differ)
         status = "unready" if is_unready else "degraded" if reasons else "ok"
         body = {"status": status, "reasons": reasons, "feed": feed}
         return json_response(body, 503 if is_unready else 200, {"Retry-After": "1"} if is_unready else None)
