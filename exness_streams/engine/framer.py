@@ -22,6 +22,7 @@ from exness_streams.domain.rules import FRAMES_BY_OFFSET
 from exness_streams.domain.ticks import TickFault
 from exness_streams.engine.frame_cutter import Frame, FrameCutter
 from exness_streams.engine.framer_state import (
+    AHEAD_TICKS_MIN,
     PARTED_S_MAX,
     Clocks,
     Found,
@@ -176,6 +177,7 @@ class Framer:
                 return
             if await self._write(session, [session.cutter.beat(session.position)]) and self._session is session:
                 self._lease.framed(session.fold, session.state.framed, session.state)
+                await self._promise_less(session)
 
     def _look_at_rules(self, session: _Session) -> None:
         rules = self._seen().rules
@@ -189,6 +191,14 @@ class Framer:
         self._holder = object()
         self._session = None
         self.next_offsets.clear()
+
+    async def _promise_less(self, session: _Session) -> None:
+        """After a backlog: the next framer is to have fewer ticks to frame one by one. Nothing is written meanwhile."""
+        ahead = session.pace.ahead(session.state.framed, self._monotonic_s())
+        wanted = session.state.framed + ahead
+        if not session.is_atomic and wanted + max(ahead, AHEAD_TICKS_MIN) < session.state.promised:
+            session.state = msgspec.structs.replace(session.state, promised=wanted)
+            await self._lease.keep(session.fold, session.state)
 
     # -- a session
 

@@ -103,7 +103,10 @@ def take_over(found: Found, framed_end: int | None, seen: Seen, now_ms: int) -> 
     known = msgspec.structs.replace(known, epoch=max(known.epoch, seen.epoch) + 1, rules=max(known.rules, seen.rules))
     begin = found.ticks_start
     has_seen_more = (seen.restarts, seen.ticks_end) > (known.restarts, known.promised)
-    if known.framed > found.ticks_end or has_seen_more:
+    # With a topic its group's offset is deleted, too: then what cells have seen of it tells, however old the state is.
+    is_forgotten = found.state is not None and found.committed is None
+    is_seen_beyond = (seen.restarts, seen.ticks_end) > (known.restarts, found.ticks_end)
+    if known.framed > found.ticks_end or has_seen_more or (is_forgotten and is_seen_beyond):
         restarts = max(known.restarts, seen.restarts) + 1
         stale_end = -1 if framed_end is None else framed_end
         state = msgspec.structs.replace(known, framed=begin, promised=begin, restarts=restarts, stale_end=stale_end)

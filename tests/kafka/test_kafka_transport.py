@@ -309,6 +309,7 @@ async def test_a_table_recovers_though_its_changelog_ends_in_markers(harness: Ka
 async def test_frames_leave_no_gaps_in_the_journal(harness: KafkaHarness) -> None:
     await harness.declare("journal", 2)
     app = harness.app("market")
+    collect_batches(app, "ticks")
     await harness.declare("ticks", 1)
     async with running(app):
         frames = app.transport.frame_log("ticks")

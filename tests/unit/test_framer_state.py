@@ -46,6 +46,9 @@ NOW_MS = 1_790_000_000_000
         (Found(0, FramerState(7, 40, 90), 0, 3, 40), None, Seen(), FramerState(8, 0, 0, 1), 0, Missing.MADE_ANEW),
         (Found(0, FramerState(7, 40, 90, 1), 2, 3, 40), None, Seen(), FramerState(8, 2, 2, 2), 2, Missing.MADE_ANEW),
         (Found(0, FramerState(7, 40, 40), 0, 3, 40), 40, Seen(), FramerState(8, 0, 0, 1, 0, 40), 0, Missing.MADE_ANEW),
+        # With the topic went the group's offset: cells have seen more than there is now.
+        (Found(0, FramerState(7, 2, 90), 0, 3), None, Seen(7, 0, 4), FramerState(8, 0, 0, 1), 0, Missing.MADE_ANEW),
+        (Found(0, FramerState(7, 2, 90), 0, 3, 2), None, Seen(7, 0, 4), FramerState(8, 2, 90), 2, Missing.NOTHING),
         # The same, and its framer died before it wrote: the log's word is still of the topic before.
         (
             Found(0, FramerState(8, 0, 0, 1, 0, 40), 0, 99),
