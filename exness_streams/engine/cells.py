@@ -10,7 +10,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -37,6 +36,7 @@ from exness_streams.engine.losses import (
     meta_of,
     outcomes_expected,
 )
+from exness_streams.engine.owned_cell import OwnedCell
 from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, PLAIN_TOPICS, Topics, headers_of, public_record
 from exness_streams.transport.faults import CellReleased, LogFault, Misconfigured
@@ -48,12 +48,6 @@ log = logging.getLogger(__name__)
 
 SLICE_RECORDS_MAX = 500
 """Records folded in one go and one transaction: a few milliseconds, after which others get the event loop."""
-
-IDLE_COMMIT_S = 1.0
-"""Quotes alone are committed this seldom; folding their frames again after a restart gives the same quotes."""
-
-EMPTY_COMMIT_S = 10.0
-"""And this seldom that frames without prices were folded, so that the journal behind the cell may go."""
 
 
 class JournalFault(LogFault):
@@ -91,45 +85,6 @@ class Progress(NamedTuple):
 
 
 OnReply = Callable[[Reply], None]
-
-
-@dataclass(eq=False)
-class OwnedCell:
-    """A cell, and what goes with it while it is here.
-
-    lease: commits it. ready_at: end of its journal when it was loaded. uncommitted: events that clients were told, and
-    that no transaction has taken yet. busy: one batch at a time, whoever brings it.
-    rules: as they were saved last.
-    """
-
-    cell: Cell
-    lease: Lease
-    ready_at: int
-    committed_at_s: float = 0.0
-    loaded_at_s: float = field(default_factory=time.monotonic)
-    uncommitted: list[Event] = field(default_factory=list)
-    busy: asyncio.Lock = field(default_factory=asyncio.Lock)
-    rules: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.rules = self.cell.rules
-
-    @property
-    def lag(self) -> int:
-        """Records that were in the journal when the cell was loaded and are not folded yet."""
-        return max(0, self.ready_at - self.cell.next_offset)
-
-    @property
-    def is_due(self) -> bool:
-        """Whether what is pending wants its transaction now, as a change of rules does."""
-        if self.rules != self.cell.rules:
-            return True
-        if self.uncommitted or any(not key.startswith(codec.QUOTE_PREFIX) for key in self.cell.pending):
-            return True
-        now_s = time.monotonic()
-        if not self.cell.pending:
-            return now_s - max(self.loaded_at_s, self.committed_at_s) >= EMPTY_COMMIT_S
-        return now_s - self.committed_at_s >= IDLE_COMMIT_S
 
 
 class CellHost:

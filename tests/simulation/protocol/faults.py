@@ -10,6 +10,7 @@ import msgspec
 
 from exness_streams.domain import cell, codec
 from exness_streams.engine import cells, framer, framer_state, gateway
+from exness_streams.engine.owned_cell import OwnedCell
 from exness_streams.transport import leases
 from exness_streams.transport.interfaces import LogRecord
 from exness_streams.transport.leases import Lease
@@ -107,7 +108,7 @@ def key_remembered_before_the_fold() -> list[Patch]:
     """A key is kept in the table at once, and what the request did only with the commit."""
     whole = cells.CellHost._fold_slice
 
-    def fold_slice(self: cells.CellHost, owned: cells.OwnedCell, batch: Any) -> None:
+    def fold_slice(self: cells.CellHost, owned: OwnedCell, batch: Any) -> None:
         whole(self, owned, batch)
         folding = owned.cell
         kept = self.table.on_disk(folding.partition)  # type: ignore[attr-defined]
