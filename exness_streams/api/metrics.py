@@ -30,6 +30,7 @@ from exness_streams.api.api_view import ApiView
 from exness_streams.api.errors import Handler
 from exness_streams.api.stream.hub import STREAM_MESSAGES, StreamHub
 from exness_streams.domain.events import CloseReason, Event
+from exness_streams.domain.frame_fold import IgnoredFrame
 from exness_streams.domain.ticks import TickFault
 from exness_streams.engine.engine import REFUSED_FOR
 from exness_streams.engine.event_counts import DROPPED, OPENED, REDUCED, closed, of_type
@@ -259,6 +260,12 @@ class EngineCollector(Collector):
             faults.add_metric([fault.value], self._engine.framer.faults[fault])
         yield faults
         yield counter("exness_frames", "Price frames written", counted["frames"])
+        ignored = CounterMetricFamily(
+            "exness_frames_ignored", "Frames whose ticks a cell did not take, by reason", labels=["reason"]
+        )
+        for reason in IgnoredFrame:
+            ignored.add_metric([reason.value], self._engine.cells.frames_ignored[reason])
+        yield ignored
         age = GaugeMetricFamily("exness_quote_age_seconds", "Age of the newest quote in the cells", labels=["symbol"])
         for symbol, quote in list(self._engine.cells.quotes.items()):
             age.add_metric([symbol], time.time() - quote.aged_from_ms / 1000)

@@ -17,6 +17,7 @@ from exness_streams.engine.candles import CandleHost
 from exness_streams.engine.cells import CellHost
 from exness_streams.engine.engine import APP_ID, Engine, EngineApp
 from exness_streams.engine.framer import Framer
+from exness_streams.engine.framer_state import seen_by
 from exness_streams.engine.gateway import Gateway
 from exness_streams.engine.history import HistoryHost
 from exness_streams.engine.losses import check_kept
@@ -81,17 +82,10 @@ def build_engine(settings: Settings, metrics: EngineMetrics | None = None) -> En
     logs = {topic: app.transport.cell_log(topic) for topic in topics}
     cells = CellHost(table, logs[topics.journal], gateway.on_reply, topics=topics, metrics=metrics.accounts)
     catalogue = settings.catalogue()
-    frame_log = app.transport.frame_log(topics.market_updates)
     symbols = [terms.symbol for terms in catalogue]
     kept_candles, kept_history = _small_table(app, "candles", 1), _small_table(app, "history", settings.partitions)
     candles = CandleHost(kept_candles, logs[topics.market_updates], symbols, metrics=metrics.candles)
-    cells_count, pace_ms = settings.partitions, settings.frame_pace_ms
-    digest = deciding_digest(settings)
-    watch = SettingsWatch(digest)
-    cells.on_frame = watch.take
-    framer = Framer(
-        frame_log, cells_count, pace_ms, candles, catalogue, topics=topics, metrics=metrics.candles, settings=digest
-    )
+    framer, watch = _framer(settings, app, cells, candles, metrics)
     history = HistoryHost(kept_history, logs[topics.events], topic=topics.events, metrics=metrics.history)
 
     async def before_stop(answer_s_max: float) -> None:
@@ -109,6 +103,27 @@ def build_engine(settings: Settings, metrics: EngineMetrics | None = None) -> En
         kept.on_fault = partial(_end_with, engine)
     add_agents(engine)
     return engine
+
+
+def _framer(
+    settings: Settings, app: EngineApp, cells: CellHost, candles: CandleHost, metrics: EngineMetrics
+) -> tuple[Framer, SettingsWatch]:
+    """The framer, and who holds the settings that it tells against this worker's."""
+    topics, partitions, digest = settings.topics, settings.partitions, deciding_digest(settings)
+    watch = SettingsWatch(digest)
+    cells.on_frame = watch.take
+    framer = Framer(
+        app.transport.frame_log(topics.market_updates),
+        partitions,
+        settings.frame_pace_ms,
+        candles,
+        settings.catalogue(),
+        topics=topics,
+        metrics=metrics.candles,
+        settings=digest,
+        seen=lambda: seen_by(cells.all_cells(), partitions),
+    )
+    return framer, watch
 
 
 def _end_with(engine: Engine, fault: TableFault) -> None:

@@ -18,11 +18,12 @@ from exness_streams.domain import codec
 from exness_streams.domain.account import AccountRow
 from exness_streams.domain.cell import Cell, Folded, Reply
 from exness_streams.domain.events import Event
-from exness_streams.domain.frame_fold import is_of_owner
-from exness_streams.domain.frames import DayFigures
+from exness_streams.domain.frame_fold import IgnoredFrame, is_of_owner
+from exness_streams.domain.frames import DayFigures, PriceFrame
 from exness_streams.domain.identity import AccessRow
 from exness_streams.domain.plain_numbers import encoders
 from exness_streams.domain.quotes import Quote
+from exness_streams.domain.raw_frames import RawFrame
 from exness_streams.domain.rules import UnknownRules
 from exness_streams.engine.commits import TableCommits
 from exness_streams.engine.event_counts import counts_of
@@ -101,6 +102,7 @@ class CellHost:
     ) -> None:
         self._metrics = metrics = metrics or WorkMetrics()
         self.frame_times = FrameTimes()
+        self.frames_ignored: Counter[IgnoredFrame] = Counter()
         self.on_frame: Callable[[PriceFrame | RawFrame], None] = lambda frame: None
         self.table = table
         self._cell_log = cell_log
@@ -239,6 +241,10 @@ class CellHost:
         owned = self._cells.get(partition)
         return None if owned is None else owned.cell
 
+    def all_cells(self) -> list[Cell]:
+        """Those that are owned here."""
+        return [owned.cell for owned in self._cells.values()]
+
     @property
     def partitions(self) -> list[int]:
         """The cells owned here."""
@@ -325,12 +331,26 @@ class CellHost:
         self._count(batch)
         self._event_sink.folded(cell.partition, events)
 
+    def _note_ignored(self, partition: int, offset: int, ignored: IgnoredFrame) -> None:
+        if ignored in (IgnoredFrame.STRADDLE, IgnoredFrame.GAP) and not self.frames_ignored[ignored]:
+            log.error(
+                "record %d of partition %d of the journal is a frame that hides or leaves out ticks (%s) and is "
+                "dropped; further ones are only counted: this is a defect of the framer, please report it",
+                offset,
+                partition,
+                ignored.value,
+            )
+        self.frames_ignored[ignored] += 1
+
     def _fold_record(self, cell: Cell, record: ReadRecord) -> Folded:
         try:
             if record.value is None:
                 raise ValueError("it has no value")
-            folded = cell.fold(record.offset, decoded := codec.decode_record(record.value))
-            if is_of_owner(decoded, folded.ignored):
+            decoded = codec.decode_record(record.value)
+            folded = cell.fold(record.offset, decoded)
+            if folded.ignored is not None:
+                self._note_ignored(cell.partition, record.offset, folded.ignored)
+            if isinstance(decoded, PriceFrame | RawFrame) and is_of_owner(decoded, folded.ignored):
                 self.frame_times.came(cell.partition)
                 if not self._catching_up:  # older frames tell of settings that were
                     self.on_frame(decoded)

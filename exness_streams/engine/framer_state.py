@@ -9,10 +9,13 @@ Ticks are numbered by their offsets in their topic, and by how often that was be
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 from typing import NamedTuple
 
 import msgspec
+
+from exness_streams.domain.cell import Cell
 
 FRAMER_KEY = b"framer/state"
 """Of the FramerState, in the table of candles: that is the table of the ticks' partition."""
@@ -31,7 +34,7 @@ class FramerState(msgspec.Struct, frozen=True, omit_defaults=True):
     """The framer's entry. Offsets are of the ticks' topic.
 
     framed: up to here frames are durable in every partition. promised: beyond it this epoch has written none.
-    restarts: how often the topic was begun anew. rules: the oldest by which the cells near the last framer went.
+    restarts: how often the topic was begun anew. rules: by which every cell goes at least, 0: not known.
     stale_end: a log's word on what is framed, if that is of the topic before the last restart.
     """
 
@@ -79,12 +82,22 @@ class Takeover(NamedTuple):
 
 class Seen(NamedTuple):
     """What the cells near a framer have seen: the highest epoch, how often the topic was begun anew, up to which tick
-    of it, and the oldest rules; 0: no cells."""
+    of it, and the rules by which every cell goes at least; 0: not known."""
 
     epoch: int = 0
     restarts: int = 0
     ticks_end: int = 0
     rules: int = 0
+
+
+def seen_by(cells: Iterable[Cell], partitions: int) -> Seen:
+    """What these cells have seen. Their rules count only when they are all there are: a frame goes to every one."""
+    metas = [cell.meta for cell in cells]
+    if not metas:
+        return Seen()
+    restarts, ticks_end = max((meta.ticks_restarts, meta.ticks_end) for meta in metas)
+    rules = min(meta.rules for meta in metas) if len(metas) == partitions else 0
+    return Seen(max(meta.framer_epoch for meta in metas), restarts, max(0, ticks_end), rules)
 
 
 def take_over(found: Found, framed_end: int | None, seen: Seen, now_ms: int) -> Takeover:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from exness_streams.domain.codec import encode
+from exness_streams.domain.cell import Cell
+from exness_streams.domain.codec import Meta, encode
 from exness_streams.engine.framer_state import (
     AHEAD_TICKS_MAX,
     AHEAD_TICKS_MIN,
@@ -16,6 +17,7 @@ from exness_streams.engine.framer_state import (
     Pace,
     Seen,
     decode_framer_state,
+    seen_by,
     take_over,
 )
 
@@ -123,3 +125,17 @@ def test_clocks_part_when_one_is_set_or_the_machine_sleeps() -> None:
     assert clocks.parted_s(NOW_MS + 60_000, 65.0) == 0
     assert clocks.parted_s(NOW_MS + 62_500, 65.0) == 2.5
     assert clocks.parted_s(NOW_MS + 57_500, 65.0) == -2.5
+
+
+def test_what_cells_have_seen_is_the_most_of_each_and_the_rules_of_all() -> None:
+    def cell(**told: int) -> Cell:
+        made = Cell(0, lambda key: None)
+        made.load(0, [], [], meta=Meta(0, 0, **told))
+        return made
+
+    ahead = cell(framer_epoch=9, ticks_end=40)
+    anew = cell(framer_epoch=8, ticks_end=3, ticks_restarts=1)
+    assert seen_by([ahead, anew], 2) == Seen(9, 1, 3, 1)
+    assert seen_by([ahead, anew], 3) == Seen(9, 1, 3, 0), "another worker's cells may go by other rules"
+    assert seen_by([cell()], 1) == Seen(0, 0, 0, 1)
+    assert seen_by([], 1) == Seen()
