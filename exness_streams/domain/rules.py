@@ -13,7 +13,7 @@ FIRST = 1
 REFUSALS_BY_CODE = 2
 """From these on a refusal is kept as its code and details, and its words are made when it is answered."""
 
-NEWEST = 1
+NEWEST = 2
 """The highest that this release knows."""
 
 FRAMES_BY_OFFSET = 2

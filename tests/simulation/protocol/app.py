@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 from exness_streams.messages import PLAIN_TOPICS
-from protocol.logs import Connection
+from protocol.logs import Connection, journal_of
 
 
 class TP(NamedTuple):
@@ -29,9 +29,14 @@ class SimApp:
         self.assignor = SimpleNamespace(assigned_actives=lambda: set(self.assigned))
         self.tables = SimpleNamespace(recovery=SimpleNamespace(is_current=True))
         self.consumer = SimpleNamespace(earliest_offsets=self._starts, highwaters=self._ends)
+        self.producer = SimpleNamespace(send=self._send)
 
     async def crash(self, error: BaseException) -> None:
         await self._crash(error)
+
+    async def _send(self, topic: str, key: None, value: bytes, partition: int, *_: None) -> Awaitable[object]:
+        sent: Awaitable[object] = await journal_of(self._connection, topic)(partition, "", value)
+        return sent
 
     async def _starts(self, *tps: TP) -> dict[TP, int]:
         return await self._bounds(tps, lambda tp: self._connection.broker.logs[tp].start)

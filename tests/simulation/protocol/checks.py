@@ -45,7 +45,7 @@ class Replayed:
         self._births: dict[int, int] = {}
         self.commands = self.late_frames = 0
         for offset, record in enumerate(self.records):
-            if not isinstance(record, PriceFrame):
+            if not isinstance(record, PriceFrame | codec.RulesChanged):
                 self._births[offset] = self.commands
                 self.commands += 1
             folded = self.cell.fold(offset, record)
@@ -177,6 +177,8 @@ def _naive_effects(world: World, replayed: Replayed) -> Iterator[Effect | str]:
     known: set[tuple[str, str]] = set()
     births = epoch = 0
     for record in replayed.records:
+        if isinstance(record, codec.RulesChanged):
+            continue
         yield from reference.expire(record.time_ms)
         if isinstance(record, PriceFrame):
             # By the first rules a cell takes what a former framer sends when its successor has begun.

@@ -1,0 +1,124 @@
+"""Workers of the last release, replaced one by one while clients trade, and then the journal's rules are raised."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+from collections.abc import Iterator
+
+import pytest
+from broker import Broker, fetch_jars
+from cluster import Cluster, Member, released, wait_until
+from cluster_trading import trading, until_all_answered
+from platform_process import run_cli
+
+from exness_streams.domain import rules
+
+BEFORE = "bee2cb4a91a3b01627b72aa294d3bd599f2b3795"
+"""The last commit that knew nothing of rules."""
+
+RAISES = rules.NEWEST > rules.FIRST
+"""Whether this release knows rules that the one before does not."""
+
+SEED = int(os.environ.get("TEST_SEED", random.SystemRandom().randrange(1 << 32)))
+SETTINGS = {"EXNESS_FEE_RATE": "0.001", "EXNESS_MAX_QUOTE_AGE_MS": "3600000"}
+
+
+@pytest.fixture
+def cluster(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Of the release before, on a broker of its own."""
+    directory = tmp_path_factory.mktemp("upgrade")
+    before = released(BEFORE, directory / "before")
+    if before is None:
+        missing = f"the history of this clone does not reach {BEFORE[:7]}: git fetch origin {BEFORE}"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    own = Broker(tmp_path_factory.mktemp("upgrade-kafka"), fetch_jars())
+    own.start()
+    cluster = Cluster(own, directory, **SETTINGS)
+    for member in cluster.members:
+        member.checkout = before
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.end()
+        own.kill()
+
+
+def replace(cluster: Cluster, member: Member) -> None:
+    """The supervisor starts it again with this release's code."""
+    lives = len(member.exits)
+    member.checkout = None
+    member.signal(signal.SIGTERM)
+    wait_until(lambda: len(member.exits) > lives, f"{member.name} ends", cluster.said)
+    wait_until(lambda: member.is_settled, f"{member.name} works again", cluster.said)
+    cluster.wait_ready()
+
+
+async def upgrade(cluster: Cluster, *options: str) -> tuple[int, str]:
+    """Exit code and all that was said."""
+    ended = await asyncio.to_thread(run_cli, "upgrade", "--kafka", *options, **cluster.variables)
+    return ended.returncode, ended.stdout + ended.stderr
+
+
+@pytest.mark.timeout(1200)
+async def test_nothing_is_lost_or_answered_otherwise(cluster: Cluster) -> None:
+    print(f"TEST_SEED={SEED}")
+    async with trading(cluster, "u", random.Random(SEED)) as work:
+        await until_all_answered(cluster, work)
+        first, *others = cluster.engines
+        await asyncio.to_thread(replace, cluster, first)
+        await until_all_answered(cluster, work)  # old and new ones side by side
+
+        if RAISES:
+            code, said = await upgrade(cluster)
+            assert code == 1, said
+            assert all(old.url in said.splitlines()[-1] for old in others), said
+            assert first.url not in said.splitlines()[-1], said
+
+        for member in [*others, *cluster.market_data]:
+            await asyncio.to_thread(replace, cluster, member)
+            await until_all_answered(cluster, work)
+        code, said = await upgrade(cluster, "--dry-run")
+        assert code == 0, said
+        assert said.count("rules 1\n") == 8, said
+
+        code, said = await upgrade(cluster)
+        print(said)
+        assert code == 0, said
+        assert said.count(f": rules {rules.NEWEST}\n") == 8, said
+        await until_all_answered(cluster, work)
+        await asyncio.to_thread(replace, cluster, first)  # a cell of the new rules moves, too
+        await until_all_answered(cluster, work)
+    await audited(cluster)
+    code, said = await upgrade(cluster)
+    assert (code, f"every partition goes by rules {rules.NEWEST} already" in said) == (0, True), said
+    if RAISES:
+        await an_old_worker_takes_no_cell(cluster, first)
+
+
+async def audited(cluster: Cluster) -> None:
+    found = await asyncio.to_thread(run_cli, "audit", "--kafka", **cluster.variables)
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+async def an_old_worker_takes_no_cell(cluster: Cluster, member: Member) -> None:
+    """Started by mistake: it ends, and what it was given goes on elsewhere as if it had never been there."""
+    before = cluster.directory / "before"
+    lives = len(member.exits)
+    member.restart_pause_s = 3600.0
+    member.checkout = before
+    member.signal(signal.SIGTERM)
+    await asyncio.to_thread(wait_until, lambda: len(member.exits) > lives, "it ends", cluster.said)
+    member.start()
+    await asyncio.to_thread(wait_until, lambda: len(member.exits) > lives + 1, "the old one ends", cluster.said)
+    assert member.exits[-1] != 0
+    assert " is ready" not in member.said(this_life=True)
+    member.checkout = None
+    member.start()
+    await asyncio.to_thread(cluster.wait_ready)
+    await audited(cluster)
