@@ -12,7 +12,7 @@ from naive_reference import Reference
 from naive_rules import Effect, Tick
 from naive_view import check_row, close_all_text, effects_of, fraction, item_of, tick_of, told
 
-from exness_streams.domain import account_history, codec
+from exness_streams.domain import account_history, codec, rules
 from exness_streams.domain.account_history import HistoryHead
 from exness_streams.domain.cell import Cell, Reply
 from exness_streams.domain.codec import PositionsClosed
@@ -175,11 +175,17 @@ def _naive_effects(world: World, replayed: Replayed) -> Iterator[Effect | str]:
     reference = Reference(Fraction(STARTING_BALANCE), LIMITS.open_max, Fraction(LIMITS.exposure_max))
     seen = Counter[str]()
     known: set[tuple[str, str]] = set()
-    births = epoch = 0
+    births = epoch = now_ms = 0
+    active = rules.FIRST
     for record in replayed.records:
         if isinstance(record, codec.RulesChanged):
+            active = record.rules
             continue
-        yield from reference.expire(record.time_ms)
+        if active < rules.TIME_BY_FRAMES:
+            yield from reference.expire(record.time_ms)
+        elif isinstance(record, PriceFrame):  # no command moves time, and time never goes back
+            now_ms = max(now_ms, record.time_ms)
+            yield from reference.expire(now_ms)
         if isinstance(record, PriceFrame):
             # By the first rules a cell takes what a former framer sends when its successor has begun.
             told_epoch = getattr(record, "epoch", 0)  # frames of before there were epochs have none
