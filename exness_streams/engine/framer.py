@@ -306,6 +306,8 @@ class Framer:
         """
         end = frames[-1].to_offset
         if not await self._promise(session, end):
+            if self._session is session:  # its frames are cut and not written: those after them would leave a gap
+                self.drop()
             return False
         encoded = [codec.encode(frame) for frame in frames]
         written = [LogRecord(self._topics.journal, None, value, cell) for value in encoded for cell in self._cells]

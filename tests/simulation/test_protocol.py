@@ -52,6 +52,8 @@ def _trace(hash_seed: str) -> str:
     [
         "offset before rows",
         "gap check off",
+        "promise not awaited",
+        "raw range skipped",
         "key remembered before the fold",
         "a lost acknowledgement taken for a failure",
     ],

@@ -13,6 +13,7 @@ from event_loop import turns
 from kept_frames import KeptFrames, KeptTicks
 from trading_samples import terms
 
+from exness_streams.domain.candles import CandleFold
 from exness_streams.domain.instruments import Catalogue
 from exness_streams.domain.ticks import TickFault
 from exness_streams.engine import framer as framing
@@ -212,6 +213,23 @@ async def test_a_batch_whose_partition_was_lost_between_its_slices_is_not_framed
     [symbol] = kept.frames()[0].symbols
     assert [step.price for step in symbol.bid_highs] == [200]
     assert framer.next_offsets == {0: 2}
+
+
+class LeavingTicks(KeptTicks):
+    """The partition is dealt out anew while the first promise is committed: it is, and nobody may go on."""
+
+    async def keep(self, fold: CandleFold, state: FramerState) -> bool:
+        return await super().keep(fold, state) and len(self.kept) == 1
+
+
+async def test_what_was_not_written_since_the_partition_leaves_is_not_passed_over_by_the_next_batch() -> None:
+    """Found by the simulation: frames after those that were cut and not written would leave a gap in the journal."""
+    kept, leaving = KeptFrames(), LeavingTicks()
+    framer = Framer(kept, 1, 0, leaving)
+    await framer.frame(0, [tick(0, "200")])
+    assert leaving.state.promised > 2
+    await framer.frame(0, [tick(1, "201")])
+    assert kept.appended == []
 
 
 async def test_the_next_holder_waits_for_the_frames_that_the_former_is_writing() -> None:

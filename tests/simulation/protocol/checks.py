@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from frame_reader import FrameReader
 from naive_reference import Reference
 from naive_rules import Effect, Tick
 from naive_view import check_row, close_all_text, effects_of, fraction, item_of, tick_of, told
@@ -20,6 +21,7 @@ from exness_streams.domain.events import Event
 from exness_streams.domain.frames import PriceFrame, SymbolFrame
 from exness_streams.domain.outcomes import is_transient
 from exness_streams.domain.quotes import AHEAD_MS_MAX
+from exness_streams.domain.raw_frames import RawFrame
 from exness_streams.domain.rejections import Rejection
 from exness_streams.domain.state_hash import state_hash
 from exness_streams.engine.cells import public_event
@@ -93,6 +95,7 @@ def check(world: World) -> None:
             return
     for one in replayed.values():
         _check_events(world, one)
+        _check_frames(world, one)
         _check_rows(world, one)
         _check_ticks(world, one)
         _check_history(world, one)
@@ -110,6 +113,16 @@ def _check_events(world: World, replayed: Replayed) -> None:
         f"events of {replayed.partition}: {len(found)} were told, the journal gives {len(wanted)}; "
         f"{len(twice)} more than once, {missing} missing"
     )
+
+
+def _check_frames(world: World, replayed: Replayed) -> None:
+    """No frame ever comes that a cell which goes by offsets would have to drop, whatever framers come and go."""
+    reader = FrameReader()
+    for record in replayed.records:
+        if isinstance(record, PriceFrame | RawFrame) and record.epoch:
+            reader.fold(record)
+    if reader.dropped:
+        world.violation(f"frames of {replayed.partition} that a cell has to drop: {reader.dropped[:3]}")
 
 
 def _check_rows(world: World, replayed: Replayed) -> None:

@@ -104,6 +104,27 @@ def raw_range_skipped() -> list[Patch]:
     return [(framer, "take_over", take_over)]
 
 
+def promise_not_awaited() -> list[Patch]:
+    """Frames are written without a promise that was committed before."""
+
+    async def promise(self: framer.Framer, session: Any, end: int) -> bool:
+        return self._session is session
+
+    return [(framer.Framer, "_promise", promise)]
+
+
+def epoch_not_raised() -> list[Patch]:
+    """A framer goes on in the epoch of the one before it: nobody can tell their frames apart."""
+    whole = framer_state.take_over
+
+    def take_over(found: Any, *args: Any) -> Any:
+        taken = whole(found, *args)
+        before = taken.state.epoch if found.state is None else found.state.epoch
+        return taken._replace(state=msgspec.structs.replace(taken.state, epoch=before))
+
+    return [(framer, "take_over", take_over)]
+
+
 def key_remembered_before_the_fold() -> list[Patch]:
     """A key is kept in the table at once, and what the request did only with the commit."""
     whole = cells.CellHost._fold_slice
@@ -136,7 +157,9 @@ FAULTS: dict[str, Callable[[], list[Patch]]] = {
     "offset before rows": offset_before_rows,
     "gap check off": gap_check_off,
     "lease check off": lease_check_off,
+    "promise not awaited": promise_not_awaited,
     "raw range skipped": raw_range_skipped,
+    "epoch not raised at a takeover": epoch_not_raised,
     "key remembered before the fold": key_remembered_before_the_fold,
     "a lost acknowledgement taken for a failure": lost_acknowledgement_is_a_failure,
 }
