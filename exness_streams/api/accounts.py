@@ -20,9 +20,10 @@ class Accounts:
 
     def cell_of(self, account_id: str) -> Cell:
         """The cell of an account. 503 while it can't be served here."""
-        if unready := self._owner.unready:
+        partition = self.partition_of(account_id)
+        if unready := self._owner.unready_of(partition):
             raise ApiError(503, "NOT_READY", unready)
-        cell = self.cell(self.partition_of(account_id))
+        cell = self.cell(partition)
         if cell is None:
             raise ApiError(503, "REBALANCING", "the account is moving to another worker")
         return cell

@@ -122,8 +122,9 @@ class Forwarding:
         caller = caller_of(request)
         if caller.credential is None or caller.account_id is None:
             return
-        cell = self._engine.fresh_cells.cell(self._engine.partition_of(caller.account_id))
-        if cell is not None and self._engine.is_ready:
+        partition = self._engine.partition_of(caller.account_id)
+        cell = self._engine.fresh_cells.cell(partition)
+        if cell is not None and not self._engine.unready_of(partition):
             self.guard.check_alive(request, cell)
 
     async def vouch(self, request: web.Request) -> None:
@@ -141,8 +142,9 @@ class Forwarding:
         own_id = str(caller.own_account_id)
         owner = self.owner_elsewhere(request, own_id)
         if owner is None:
-            cell = self._engine.fresh_cells.cell(self._engine.partition_of(own_id))
-            if cell is None or not self._engine.is_ready:
+            partition = self._engine.partition_of(own_id)
+            cell = self._engine.fresh_cells.cell(partition)
+            if cell is None or self._engine.unready_of(partition):
                 raise ApiError(503, "REBALANCING", "the operator's account is moving to another worker")
             self.guard.check_alive(request, cell)
             return

@@ -20,9 +20,8 @@ from exness_streams.transport.faults import LogFault
 class Owner(Protocol):
     """Which cell an account belongs to, and whether this worker may answer for its cells."""
 
-    @property
-    def unready(self) -> str:
-        """Why requests can't be served, as a sentence; empty when they can."""
+    def unready_of(self, partition: int) -> str:
+        """Why requests of a cell can't be served, as a sentence; empty when they can, or it is not here."""
 
     def partition_of(self, account_id: str) -> int:
         """The cell of an account, whoever owns it."""

@@ -52,13 +52,11 @@ def add_agents(engine: Engine) -> None:
             await cells.fold(event.message.partition, event.value)
             await manual.ack(event)
 
-    async def drop_cells(_: Any, revoked: set[TP], **__: Any) -> None:
-        gone = {tp.partition for tp in revoked if tp.topic == topics.journal}
-        cells.drop(gone)
-        engine.gateway.abandon(gone)
+    async def take_leases(_: Any, assigned: set[TP], **__: Any) -> None:
+        engine.gateway.abandon(cells.take_leases())
 
     table.on_recover(Loading(app, cells, engine.history, engine.candles, engine.settings.checkpoints_dir).load)
-    app.on_partitions_revoked.connect(drop_cells, weak=False)
+    app.on_partitions_assigned.connect(take_leases, weak=False)
     _add_market_agent(app, engine.framer, engine.candles, ticks)
     _add_history_agent(app, engine.history, events)
     if table.lineage is not None:
@@ -111,7 +109,7 @@ def _add_history_agent(app: EngineApp, histories: HistoryHost, events: Any) -> N
         except Exception as error:
             await app.crash(error)
 
-    async def drop_histories(_: Any, revoked: set[TP], **__: Any) -> None:
-        histories.drop({tp.partition for tp in revoked if tp.topic == app.named_topics.events})
+    async def drop_lost(_: Any, assigned: set[TP], **__: Any) -> None:
+        histories.drop_lost()
 
-    app.on_partitions_revoked.connect(drop_histories, weak=False)
+    app.on_partitions_assigned.connect(drop_lost, weak=False)

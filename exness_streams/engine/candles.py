@@ -37,7 +37,7 @@ from exness_streams.domain.codec import META_KEY, Meta, encode
 from exness_streams.engine.commits import TableCommits
 from exness_streams.engine.framer_state import FRAMER_KEY, Found, FramerState, decode_framer_state
 from exness_streams.engine.history import NotOwned
-from exness_streams.engine.losses import is_empty, lost_by_offset
+from exness_streams.engine.losses import is_empty, lost_by_offset, meta_of
 from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.transport.faults import CellReleased, LogFault
 from exness_streams.transport.leases import CellLog, Lease
@@ -100,6 +100,25 @@ class CandleHost:
         self._writing = asyncio.Lock()
 
     # -- the partition
+
+    async def mend_offset(self, partition: int, *, ticks_start: int, ticks_end: int) -> None:
+        """Before they are loaded: commit the offset that their table stands at, when the group's is lost or older.
+
+        Else all ticks that are left would be framed again. When they are those of a topic made anew, that is right.
+        LogFault.
+        """
+        lease, meta = self._cell_log.lease(partition), meta_of(self.table, partition)
+        if meta is None or meta.next_offset <= (lease.committed or 0):
+            return
+        if not ticks_start <= meta.next_offset <= ticks_end:
+            return
+        log.warning(
+            "the committed offset of partition %d of the ticks was %s, but candles stand at %d: going on from there",
+            partition,
+            "gone" if lease.committed is None else lease.committed,
+            meta.next_offset,
+        )
+        await self._commits.commit(lease, {META_KEY: encode(meta)}, [], meta.next_offset)
 
     def load(self, partition: int, *, ticks_start: int, ticks_end: int) -> None:
         """Go on from what was committed. Candles are a view: those that are lost are lost, which is said."""

@@ -10,7 +10,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -37,7 +37,7 @@ from exness_streams.engine.losses import (
     meta_of,
     outcomes_expected,
 )
-from exness_streams.engine.owned_cell import OwnedCell
+from exness_streams.engine.owned_cell import OwnedCell, Progress
 from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, PLAIN_TOPICS, Topics, headers_of, public_record
 from exness_streams.transport.faults import CellReleased, LogFault, Misconfigured
@@ -77,14 +77,6 @@ class ReadRecord(Protocol):
     value: bytes | None
 
 
-class Progress(NamedTuple):
-    """Offsets of a cell's journal: next to commit, next to fold, and its end when the cell was loaded."""
-
-    committed: int
-    next_offset: int
-    journal_end: int
-
-
 OnReply = Callable[[Reply], None]
 
 
@@ -120,12 +112,38 @@ class CellHost:
         """Let this one hear what the cells fold, from now on. It is one, told before the app starts."""
         self._event_sink = sink
 
+    def take_leases(self) -> list[int]:
+        """Partitions were dealt out anew, and are fenced. Cells whose partition came back, and for which nobody has
+        committed meanwhile, go on as they are: what they folded ahead of their commit holds. The others are dropped,
+        and returned.
+        """
+        gone = [partition for partition in self._cells if not self._is_kept(partition)]
+        self.drop(gone)
+        return gone
+
+    def _is_kept(self, partition: int) -> bool:
+        """Whether a cell is here that goes on under the newest lease of its partition; it has that lease then."""
+        owned = self._cells.get(partition)
+        if owned is None:
+            return False
+        try:
+            lease = self._cell_log.lease(partition)
+        except CellReleased:
+            return False
+        if not self._commits.goes_on(owned.lease, lease):
+            return False
+        if owned.lease is not lease:
+            owned.goes_on_with(lease)
+        return True
+
     async def mend_offset(self, partition: int) -> None:
         """Before a cell is loaded: commit the offset that its table stands at, when the group's is lost or older.
 
         Brokers forget the offsets of a group that was away for long, and operators reset them; the table tells where
         it stands. LogFault.
         """
+        if self._is_kept(partition):
+            return
         lease, meta = self._cell_log.lease(partition), meta_of(self.table, partition)
         committed = lease.committed
         if meta is None or meta.next_offset <= (committed or 0):
@@ -137,13 +155,17 @@ class CellHost:
             "gone" if committed is None else committed,
             meta.next_offset,
         )
-        await self._commits.commit(lease, {}, [], meta.next_offset)
+        await self._commits.commit(lease, {codec.META_KEY: codec.encode(meta)}, [], meta.next_offset)
 
     def load(self, partition: int, *, journal_start: int, journal_end: int) -> None:
         """Take a cell over from its committed entries.
 
         JournalFault when the journal does not continue them, TableLacks when they are not all there.
         """
+        if self._is_kept(partition):
+            kept = self._cells[partition]
+            self._check_bounds(partition, kept.lease.committed or 0, kept.cell.next_offset, journal_start, journal_end)
+            return
         if partition in self._cells:
             self.drop([partition])  # who followed it would miss what was folded in between
         lease = self._cell_log.lease(partition)
@@ -151,16 +173,7 @@ class CellHost:
         next_offset = committed if committed is not None else 0
         empty = is_empty(self.table, partition, (codec.ROW_PREFIX, codec.QUOTE_PREFIX, codec.ACCESS_PREFIX))
         self._check_whole(partition, lost_by_offset(self.table, partition, committed, empty=empty))
-        if next_offset > journal_end:
-            raise JournalFault(
-                f"partition {partition} of the journal ends at {journal_end}, but accounts were built from it up to "
-                f"{next_offset}: the journal was recreated or cut. {RESTORE}"
-            )
-        if next_offset < journal_start:
-            raise JournalFault(
-                f"partition {partition} of the journal begins at {journal_start}, but the next record needed is "
-                f"{next_offset}: {journal_start - next_offset} records are gone. {RESTORE}"
-            )
+        self._check_bounds(partition, next_offset, next_offset, journal_start, journal_end)
         if committed is None and not empty:
             raise JournalFault(
                 f"the group's offset of partition {partition} of the journal is gone, and its table does not say where "
@@ -177,8 +190,21 @@ class CellHost:
             raise TableLacks(f"{error}. {RESTORE}", f"does not hold together: {error}") from error
         self._check_whole(partition, lost_by_count(known, cell.meta))
         self._check_outcomes(partition)
-        self._cells[partition] = OwnedCell(cell, lease, journal_end)
+        self._commits.begin(lease)
+        self._cells[partition] = OwnedCell(cell, lease, journal_end, next_offset)
         self._catching_up = True
+
+    def _check_bounds(self, partition: int, committed: int, folded: int, journal_start: int, journal_end: int) -> None:
+        if folded > journal_end:
+            raise JournalFault(
+                f"partition {partition} of the journal ends at {journal_end}, but accounts were built from it up to "
+                f"{folded}: the journal was recreated or cut. {RESTORE}"
+            )
+        if committed < journal_start:
+            raise JournalFault(
+                f"partition {partition} of the journal begins at {journal_start}, but the next record needed is "
+                f"{committed}: {journal_start - committed} records are gone. {RESTORE}"
+            )
 
     def _check_outcomes(self, partition: int) -> None:
         """Each row says how many outcomes are remembered for it: they are counted when a table was built anew."""
@@ -245,6 +271,11 @@ class CellHost:
         """Those that are owned here."""
         return [owned.cell for owned in self._cells.values()]
 
+    def is_caught_up(self, partition: int) -> bool:
+        """Whether the cell of a partition is here, and has folded all that was in its journal when it was loaded."""
+        owned = self._cells.get(partition)
+        return owned is not None and owned.lag == 0
+
     @property
     def partitions(self) -> list[int]:
         """The cells owned here."""
@@ -252,8 +283,7 @@ class CellHost:
 
     def progress(self, partition: int) -> Progress:
         """How far an owned cell has come. KeyError when it is not owned here."""
-        owned = self._cells[partition]
-        return Progress(owned.lease.committed or 0, owned.cell.next_offset, owned.ready_at)
+        return self._cells[partition].progress
 
     @property
     def quotes(self) -> dict[str, Quote]:
@@ -319,6 +349,8 @@ class CellHost:
     def _fold_slice(self, owned: OwnedCell, batch: Sequence[ReadRecord]) -> None:
         cell, events = owned.cell, []
         for record in batch:
+            if record.offset < owned.floor:
+                self._refuse_earlier(owned, record.offset)
             if record.offset < cell.next_offset:
                 continue  # delivered before
             folded = self._fold_record(cell, record)
@@ -341,6 +373,15 @@ class CellHost:
                 ignored.value,
             )
         self.frames_ignored[ignored] += 1
+
+    def _refuse_earlier(self, owned: OwnedCell, offset: int) -> None:
+        """Reading begins at what was committed. What comes from before that is no repetition: it is another journal."""
+        partition = owned.cell.partition
+        self.drop([partition])
+        raise JournalFault(
+            f"record {offset} of partition {partition} of the journal came, but all before {owned.floor} were "
+            f"committed: the journal was recreated. {RESTORE}"
+        )
 
     def _fold_record(self, cell: Cell, record: ReadRecord) -> Folded:
         try:

@@ -22,7 +22,22 @@ class TableCommits:
     def __init__(self, table: CellTable, metrics: WorkMetrics) -> None:
         self._table = table
         self._metrics = metrics
-        self._last_written: dict[int, int] = {}
+        self._stands_at: dict[int, int | None] = {}
+
+    def begin(self, lease: Lease) -> None:
+        """A holder was loaded from the table as it is now."""
+        self._stands_at[lease.partition] = self._table.position(lease.partition)
+
+    def goes_on(self, former: Lease, lease: Lease) -> bool:
+        """Whether nobody has committed between two leases: what was loaded or folded under the former still holds.
+
+        The offset alone does not tell: some transactions leave it where it is (candles, histories built anew). But none
+        is without an entry, and recovery has brought those.
+        """
+        partition = lease.partition
+        return former.committed == lease.committed and (
+            partition in self._stands_at and self._stands_at[partition] == self._table.position(partition)
+        )
 
     async def commit(
         self,
@@ -44,12 +59,12 @@ class TableCommits:
         if changes and not lease.is_over:
             self._check_behind(lease.partition, offsets[0])
             self._table.write(lease.partition, entries, offsets[len(changes) - 1])
-            self._last_written[lease.partition] = offsets[len(changes) - 1]
+            self._stands_at[lease.partition] = offsets[len(changes) - 1]
 
     def _check_behind(self, partition: int, first: int) -> None:
         """A changelog only grows. One that was made anew or cut while it is written holds a part of the table."""
-        last = self._last_written.get(partition, -1)
-        if first <= last:
+        last = self._stands_at.get(partition)
+        if last is not None and first <= last:
             raise LogFault(
                 f"partition {partition} of {self._table.changelog_name} goes on at record {first}, but record {last} "
                 f"was written before: the topic was made anew or cut. {RESTORE}",

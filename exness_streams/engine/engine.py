@@ -127,6 +127,11 @@ class Engine:
         """Whether requests can be served: tables recovered, all that was acknowledged folded, and the log works."""
         return bool(self.app.tables.actives_ready) and self.cells.is_ready and self.fault is None
 
+    def unready_of(self, partition: int) -> str:
+        """As `unready`, for requests of one cell: another that is still loading or folding is no reason."""
+        serves = self.fault is None and self.cells.is_caught_up(partition)
+        return "" if serves else self.unready
+
     @property
     def unready(self) -> str:
         """Why requests can't be served, as a sentence; empty when they can."""

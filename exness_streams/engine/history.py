@@ -103,13 +103,22 @@ class HistoryHost:
         The group's offset is set to where that begins, or to where the table stands when the offset is lost or older.
         HistoryFault when entries are lost and the first events as well. LogFault.
         """
+        if self._is_kept(partition):
+            return
         lease, meta = self._cell_log.lease(partition), meta_of(self.table, partition)
         committed = lease.committed
         lost = self._lost(partition, committed)
         if lost is not None:
             await self._begin_anew(lease, committed or 0, events_start, lost)
         elif meta is not None and meta.next_offset > (committed or 0):
-            await self._commits.commit(lease, {}, [], meta.next_offset)
+            log.warning(
+                "the committed offset of partition %d of %s was %s, but its histories stand at %d: going on from there",
+                partition,
+                self._topic,
+                "gone" if committed is None else committed,
+                meta.next_offset,
+            )
+            await self._commits.commit(lease, {META_KEY: codec.encode(meta)}, [], meta.next_offset)
         self.table.prove(partition)
 
     def _lost(self, partition: int, committed: int | None) -> str | None:
@@ -145,8 +154,8 @@ class HistoryHost:
         await self._commits.commit(lease, beginning, [], committed)
         for prefix in account_history.PREFIXES:
             while old := [key for key, _ in islice(self.table.scan(partition, prefix), REMOVED_AT_ONCE)]:
-                await self._commits.commit(lease, dict.fromkeys(old), [], committed)
-        await self._commits.commit(lease, {}, [], 0)
+                await self._commits.commit(lease, {**dict.fromkeys(old), **beginning}, [], committed)
+        await self._commits.commit(lease, beginning, [], 0)
 
     def load(self, partition: int, *, events_start: int, events_end: int) -> None:
         """Take a partition over. HistoryFault when its events do not continue what was committed."""
@@ -162,11 +171,36 @@ class HistoryHost:
                 f"partition {partition} of {self._topic} begins at {events_start}, but the next event needed is "
                 f"{committed}: {events_start - committed} offsets are gone. {RESTORE}"
             )
+        if self._is_kept(partition):
+            self._go_on(self._partitions[partition], lease)
+            return
         next_offset = events_start if committed is None else committed
         meta = meta_of(self.table, partition) or self._counted(partition)
         meta = msgspec.structs.replace(meta, next_offset=next_offset)
         self.drop([partition])
+        self._commits.begin(lease)
         self._partitions[partition] = HistoryPartition(meta, lease, events_end, may_begin_late=events_start > 0)
+
+    def _is_kept(self, partition: int) -> bool:
+        """Whether the partition came back, and nobody has committed meanwhile: what is folded ahead holds."""
+        owned = self._partitions.get(partition)
+        return owned is not None and self._commits.goes_on(owned.lease, self._cell_log.lease(partition))
+
+    def _go_on(self, owned: HistoryPartition, lease: Lease) -> None:
+        owned.lease = lease
+        owned.wanted.set()
+        self._commit_soon(owned)
+
+    def drop_lost(self) -> None:
+        """Partitions were dealt out anew, and are fenced: forget those that are another's now."""
+        self.drop([partition for partition in self._partitions if not self._is_assigned(partition)])
+
+    def _is_assigned(self, partition: int) -> bool:
+        try:
+            self._cell_log.lease(partition)
+        except CellReleased:
+            return False
+        return True
 
     def _counted(self, partition: int) -> Meta:
         """What a table without a Meta would say, apart from its offset."""
@@ -217,9 +251,12 @@ class HistoryHost:
             if not self._goes_on(owned):
                 return
             self._fold_slice(owned, batch[first : first + SLICE_EVENTS_MAX])
-            if owned.committing is None:
-                owned.committing = asyncio.create_task(self._commit_folded(owned))
+            self._commit_soon(owned)
             await asyncio.sleep(0)
+
+    def _commit_soon(self, owned: HistoryPartition) -> None:
+        if owned.slices and owned.committing is None:
+            owned.committing = asyncio.create_task(self._commit_folded(owned))
 
     async def run(self) -> None:
         """Watch the commits, which have no other caller. Ends only by raising what ended one: LogFault, or a defect."""
@@ -239,21 +276,28 @@ class HistoryHost:
                     if not self._goes_on(owned):
                         return  # close() may hold the lock for good
                 async with owned.busy:
-                    if self._goes_on(owned):
-                        await self._commit(owned, owned.slices.popleft())
-        except LogFault as fault:
-            # As for cells: the next owner takes the events again, to the same effect.
-            if not isinstance(fault, CellReleased) and self._goes_on(owned):
-                self._fail(fault)
+                    if self._goes_on(owned) and not await self._commit(owned):
+                        return
         except Exception as error:
             self._fail(error)
         finally:
             owned.committing = None
             owned.room.set()
 
-    async def _commit(self, owned: HistoryPartition, part: Slice) -> None:
-        await self._commits.commit(owned.lease, part.entries, [], part.next_offset)
-        owned.committed(part)
+    async def _commit(self, owned: HistoryPartition) -> bool:
+        """False when nobody here may commit any more."""
+        lease, part = owned.lease, owned.slices.popleft()
+        try:
+            await self._commits.commit(lease, part.entries, [], part.next_offset)
+        except LogFault as fault:
+            owned.slices.appendleft(part)
+            # As for cells: whoever has the next lease takes the events again, or goes on with these.
+            if not isinstance(fault, CellReleased) and owned.lease is lease and self._goes_on(owned):
+                raise
+            return owned.lease is not lease
+        if not lease.is_over:
+            owned.committed(part)
+        return True
 
     def _fail(self, fault: Exception) -> None:
         self._fault = self._fault or fault
@@ -335,7 +379,7 @@ class HistoryHost:
 
     def _owned(self, partition: int) -> HistoryPartition:
         owned = self._partitions.get(partition)
-        if owned is None:
+        if owned is None or not owned.lease.is_held:
             raise NotOwned(f"partition {partition} of {self._topic} is not this worker's")
         if not owned.is_whole:
             raise NotWhole(f"histories of partition {partition} are being built anew")

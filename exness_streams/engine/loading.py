@@ -97,6 +97,9 @@ class Loading:
         for partition, (start, _) in told.items():
             with _whole(history.table, partition):
                 await history.mend(partition, events_start=start)
+        for partition, (start, end) in ticked.items():
+            with _whole(candles.table, partition):
+                await candles.mend_offset(partition, ticks_start=start, ticks_end=end)
         for partition, (_, end) in journals.items():
             with _whole(cells.table, partition):
                 await cells.mend_offset(partition)

@@ -1,10 +1,11 @@
-"""A cell while it is here: its lease, and when what it has folded wants a transaction."""
+"""A cell with what goes with it while it is this process's."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from exness_streams.domain import codec
 from exness_streams.domain.cell import Cell
@@ -18,18 +19,27 @@ EMPTY_COMMIT_S = 10.0
 """And this seldom that frames without prices were folded, so that the journal behind the cell may go."""
 
 
+class Progress(NamedTuple):
+    """Offsets of a cell's journal: next to commit, next to fold, and its end when the cell was loaded."""
+
+    committed: int
+    next_offset: int
+    journal_end: int
+
+
 @dataclass(eq=False)
 class OwnedCell:
     """A cell, and what goes with it while it is here.
 
-    lease: commits it. ready_at: end of its journal when it was loaded. uncommitted: events that clients were told, and
-    that no transaction has taken yet. busy: one batch at a time, whoever brings it.
-    rules: as they were saved last.
+    lease: commits it. floor: what was committed when the lease was taken. ready_at: end of its journal when it was
+    loaded. uncommitted: events that clients were told, and that no transaction has taken yet. busy: one
+    batch at a time, whoever brings it. rules: as they were saved last.
     """
 
     cell: Cell
     lease: Lease
     ready_at: int
+    floor: int
     committed_at_s: float = 0.0
     loaded_at_s: float = field(default_factory=time.monotonic)
     uncommitted: list[Event] = field(default_factory=list)
@@ -55,3 +65,12 @@ class OwnedCell:
         if not self.cell.pending:
             return now_s - max(self.loaded_at_s, self.committed_at_s) >= EMPTY_COMMIT_S
         return now_s - self.committed_at_s >= IDLE_COMMIT_S
+
+    @property
+    def progress(self) -> Progress:
+        """How far it has come."""
+        return Progress(self.lease.committed or 0, self.cell.next_offset, self.ready_at)
+
+    def goes_on_with(self, lease: Lease) -> None:
+        """The partition came back, and nobody has committed meanwhile."""
+        self.lease, self.floor = lease, lease.committed or 0

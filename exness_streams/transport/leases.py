@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol
 
-from exness_streams.transport.faults import CellReleased
+from exness_streams.transport.faults import CellReleased, LogFenced
 from exness_streams.transport.interfaces import LogRecord
 
 Transact = Callable[[Sequence[LogRecord], int], Awaitable[Sequence[int]]]
@@ -33,14 +34,20 @@ class Lease:
     committed: the input's next offset as last committed, by whichever holder; None when nothing was.
     """
 
-    def __init__(self, partition: int, name: str, committed: int | None, transact: Transact) -> None:
-        """name: of the partition, in messages."""
+    def __init__(
+        self, partition: int, name: str, committed: int | None, transact: Transact, *, fenced_wait_s: float = 0.0
+    ) -> None:
+        """name: of the partition, in messages. fenced_wait_s: how late this worker may hear that it lost the partition,
+        after its next owner's fence.
+        """
         self.partition = partition
         self.name = name
         self.committed = committed
         self._transact = transact
         self._state = _State.HELD
         self._busy = asyncio.Lock()
+        self._fenced_wait_s = fenced_wait_s
+        self._left = asyncio.Event()
 
     @property
     def is_held(self) -> bool:
@@ -60,21 +67,34 @@ class Lease:
         async with self._busy:
             if not self.is_held:
                 raise CellReleased(f"{self.name} is not this worker's (any more)")
-            written = await self._transact(records, next_offset)
+            try:
+                written = await self._transact(records, next_offset)
+            except LogFenced as fault:
+                if await self._is_left():
+                    raise CellReleased(f"{self.name} is another worker's", written=fault.written) from fault
+                raise
             if not self.is_over:
                 self.committed = next_offset
             return written
+
+    async def _is_left(self) -> bool:
+        """Whether the partition was dealt out anew, which the next owner may hear of first. It is no fault then."""
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._left.wait(), self._fenced_wait_s)
+        return not self.is_held
 
     async def quiesce(self) -> None:
         """Begin no transaction any more, and wait for the one under way: it is in its table when this returns."""
         if self._state is _State.HELD:
             self._state = _State.QUIESCED
+            self._left.set()
         async with self._busy:
             pass
 
     def end(self) -> None:
         """Somebody else may commit from now on."""
         self._state = _State.ENDED
+        self._left.set()
 
 
 class CellLog(Protocol):
@@ -85,6 +105,9 @@ class CellLog(Protocol):
 
     async def fence(self, partitions: Iterable[int]) -> Mapping[int, Lease]:
         """Become the only writer of these cells, before their tables are recovered; former leases end. LogFault."""
+
+    async def take_over(self, partitions: Iterable[int]) -> None:
+        """These are all that is this worker's now: fence them, always anew, and release the others. LogFault."""
 
     def lease(self, partition: int) -> Lease:
         """What the newest fence of a partition gave. CellReleased when there was none, or it was released since."""

@@ -137,6 +137,11 @@ class CellTable(Table):  # type: ignore[misc]
         except Exception as error:
             raise self._fault(partition, error) from error
 
+    def position(self, partition: int) -> int | None:
+        """The changelog's last record that is in the table; None when none is. TableFault."""
+        found: int | None = self.data.persisted_offset(TP(self.changelog_name, partition))
+        return found
+
     def misfit(self, tp: TP, persisted: int, last: int) -> str | None:
         """Why what is kept here, up to the changelog's record `persisted`, can't be gone on with where it lies beside
         its log, whose last record is `last`: goes on after "the table ...". None: it can, or it is on Kafka."""

@@ -138,11 +138,21 @@ class TableStore(RocksStore):  # type: ignore[misc]  # faust is untyped here
     def apply_changelog_batch(
         self, batch: Iterable[Any], to_key: Callable[[Any], Any], to_value: Callable[[Any], Any]
     ) -> None:
-        """Faust's, in one write: with its own a crash may leave entries that the offset knows nothing of."""
+        """Faust's, in one write: with its own a crash may leave entries that the offset knows nothing of.
+
+        Records that are in the table already change nothing. Recovery may have begun before the newest were written
+        here, and would put older values in their place.
+        """
         writes: defaultdict[int, Any] = defaultdict(lambda: rocksdict.WriteBatch(raw_mode=True))
         offsets: dict[int, int] = {}
+        held: dict[int, int | None] = {}
         for event in batch:
             message = event.message
+            if message.partition not in held:
+                held[message.partition] = self.persisted_offset(message.tp)
+            known = held[message.partition]
+            if known is not None and message.offset <= known:
+                continue
             write = writes[message.partition]
             if message.value is None:
                 write.delete(message.key)

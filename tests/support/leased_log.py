@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
+from exness_streams.transport.faults import CellReleased
 from exness_streams.transport.interfaces import LogRecord
 from exness_streams.transport.leases import Lease
 
@@ -15,6 +16,7 @@ class LeasedLog:
 
     def __init__(self) -> None:
         self.leases: dict[int, Lease] = {}
+        self.released: set[int] = set()
 
     async def commit(self, partition: int, records: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
         """One transaction, whoever asks."""
@@ -27,6 +29,7 @@ class LeasedLog:
     def fence_now(self, partition: int) -> Lease:
         """What `fence` does; here nothing waits."""
         former = self.leases.get(partition)
+        self.released.discard(partition)
         if former is not None:
             former.end()
         name, transact = f"partition {partition} of the log", partial(self.commit, partition)
@@ -36,7 +39,14 @@ class LeasedLog:
     async def fence(self, partitions: Iterable[int]) -> Mapping[int, Lease]:
         return {partition: self.fence_now(partition) for partition in partitions}
 
+    async def take_over(self, partitions: Iterable[int]) -> None:
+        assigned = set(partitions)
+        await self.release(self.leases.keys() - assigned)
+        await self.fence(assigned)
+
     def lease(self, partition: int) -> Lease:
+        if partition in self.released:
+            raise CellReleased(f"partition {partition} of the log was given up")
         return self.leases.get(partition) or self.fence_now(partition)
 
     async def quiesce(self, partitions: Iterable[int]) -> None:
@@ -44,5 +54,6 @@ class LeasedLog:
 
     async def release(self, partitions: Iterable[int]) -> None:
         for lease in [self.leases.pop(partition) for partition in partitions if partition in self.leases]:
+            self.released.add(lease.partition)
             lease.end()
             await lease.quiesce()

@@ -27,6 +27,9 @@ class LogTable:
                 assert record.key is not None
                 self.write(0, {record.key: record.value}, offset)
 
+    def position(self, partition: int) -> int | None:
+        return self.offset if self.offset >= 0 else None
+
     def entry(self, partition: int, key: bytes) -> bytes | None:
         return self.entries.get(key)
 

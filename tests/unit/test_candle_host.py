@@ -11,7 +11,7 @@ import pytest
 from leased_log import LeasedLog
 from log_table import LogTable
 
-from exness_streams.domain import candles
+from exness_streams.domain import candles, codec
 from exness_streams.domain.candles import (
     DAY_S,
     HOUR_S,
@@ -520,3 +520,24 @@ async def test_an_hour_made_of_minutes_remembers_whether_they_were_all_known() -
     clock.now_s += 8 * DAY_S
     await worker.host.sweep()
     assert {at_s: before[at_s] for at_s in (0, HOUR_S)}.items() <= (await complete(worker, "1h")).items()
+
+
+@pytest.mark.parametrize("offset", [None, 0, 2])
+@pytest.mark.parametrize(
+    ("start", "end", "mended"), [(0, 4, True), (4, 9, True), (5, 9, False), (0, 3, False)]
+)  # fmt: skip
+async def test_an_offset_that_expired_or_was_reset_is_that_of_the_table(
+    offset: int | None, start: int, end: int, mended: bool
+) -> None:
+    """Unless the ticks are of another topic, or those that come next are gone: these are read from their beginning."""
+    log = Log()
+    worker = Worker(log, ticks=TICKS)
+    worker.read(4)
+    await worker.host.flush()
+    assert log.next_offset == 4
+    log.next_offset = offset
+    later = Worker(log)
+    await later.host.mend_offset(0, ticks_start=start, ticks_end=end)
+    assert log.next_offset == (4 if mended else offset)
+    if mended:
+        assert log.changelog[-1].key == codec.META_KEY

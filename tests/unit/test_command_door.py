@@ -68,6 +68,9 @@ class Worker:
         self.frame_age_s: float | None = 0.0
         self.refused: Counter[str] = Counter()
 
+    def unready_of(self, partition: int) -> str:
+        return self.unready
+
     def age_s(self, partition: int) -> float | None:
         return self.frame_age_s
 

@@ -16,7 +16,7 @@ def engine(*, recovered: bool, folded: bool, stops: bool = False, fault: LogFaul
     parts["app"] = SimpleNamespace(
         tables=SimpleNamespace(actives_ready=recovered), should_stop=stops, transport=SimpleNamespace(fault=fault)
     )
-    parts["cells"] = SimpleNamespace(is_ready=folded)
+    parts["cells"] = SimpleNamespace(is_ready=folded, is_caught_up=lambda partition: partition == 0)
     return Engine(**parts)
 
 
@@ -35,3 +35,12 @@ def engine(*, recovered: bool, folded: bool, stops: bool = False, fault: LogFaul
 def test_it_says_truly_why_it_serves_nobody(made: Engine, said: str) -> None:
     assert said in made.unready
     assert bool(made.unready) is not made.is_ready
+
+
+def test_a_cell_that_is_caught_up_is_served_while_another_is_not() -> None:
+    for made in (engine(recovered=True, folded=False), engine(recovered=False, folded=False)):
+        assert not made.unready_of(0)
+        assert "starting" in made.unready_of(1)
+    made = engine(recovered=True, folded=True)
+    assert not made.unready_of(1), "it is not here: whose it is, others say"
+    assert "ending" in engine(recovered=True, folded=True, fault=LogFault("full")).unready_of(0)

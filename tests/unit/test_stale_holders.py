@@ -6,132 +6,30 @@ Whatever the old object still does, it may change nothing, commit nothing and te
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 import pytest
 from account_events import deposited
-from leased_log import LeasedLog
-from log_table import LogTable
+from cell_worker import BATCHES, CHANGELOG, SLICE, Log, Read, Worker, deposit, quiet
 
 from exness_streams.domain import codec
-from exness_streams.domain.cell import Reply
-from exness_streams.domain.commands import Deposit
-from exness_streams.domain.events import Event
-from exness_streams.domain.frames import PriceFrame
 from exness_streams.engine import cells as cells_module
 from exness_streams.engine import history as history_module
-from exness_streams.engine.cells import CellHost, JournalFault
+from exness_streams.engine.cells import JournalFault
 from exness_streams.engine.commits import TableCommits
-from exness_streams.engine.event_sink import EventSink
 from exness_streams.engine.history import HistoryHost
 from exness_streams.engine.work_metrics import WorkMetrics
-from exness_streams.messages import EVENTS_TOPIC
 from exness_streams.transport.faults import CellReleased
 from exness_streams.transport.interfaces import LogRecord
 from exness_streams.transport.kafka.commits import KafkaCellLog
-
-CHANGELOG = "changelog"
-SLICE = 5
-
-
-@dataclass
-class Read:
-    """A record as the transport's batches hold it."""
-
-    offset: int
-    value: bytes | None
-
-
-class Log(LeasedLog):
-    """One partition's topic, changelog and offset."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.offset: int | None = None
-        self.changelog: list[LogRecord] = []
-        self.events: list[Event] = []
-        self.table = LogTable(CHANGELOG)
-        self.gate: asyncio.Event | None = None
-
-    def committed(self, partition: int) -> int | None:
-        return self.offset
-
-    async def commit(self, partition: int, written: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
-        first = len(self.changelog)
-        self.changelog += [record for record in written if record.topic == CHANGELOG]
-        self.events += [codec.decode_event(r.value) for r in written if r.topic == EVENTS_TOPIC and r.value]
-        self.offset = next_offset
-        await (asyncio.sleep(0) if self.gate is None else self.gate.wait())
-        return list(range(first, first + len(written)))
-
-    def recover(self) -> None:
-        """What Faust does before a partition is loaded."""
-        self.table.recover(self.changelog)
-
-
-class Told(EventSink):
-    """Keeps what the cells tell."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-
-    def folded(self, partition: int, events: Sequence[Event]) -> None:
-        self.events += events
-
-
-def deposit(offset: int) -> Read:
-    command = Deposit(
-        command_id=f"c{offset}", account_id="ann", time_ms=1, starting_balance=Decimal(0), quote_age_ms_max=5_000,
-        amount=Decimal(1),
-    )  # fmt: skip
-    return Read(offset, codec.encode(command))
-
-
-def quiet(offset: int) -> Read:
-    return Read(offset, codec.encode(PriceFrame(1, ())))
-
-
-class Worker:
-    """A CellHost with all that it told."""
-
-    def __init__(self, log: Log) -> None:
-        self.log = log
-        self.replies: list[Reply] = []
-        self.told = Told()
-        table: Any = log.table
-        cell_log: Any = log
-        self.host = CellHost(table, cell_log, self.replies.append)
-        self.host.tell(self.told)
-        self.load()
-
-    def load(self) -> None:
-        self.log.fence_now(0)
-        self.log.recover()
-        self.host.load(0, journal_start=0, journal_end=1_000)
-
-    @property
-    def cash(self) -> Decimal:
-        row = codec.decode_row(self.log.table.entries[codec.row_key("ann")])
-        assert row.is_conserved
-        return row.cash
 
 
 @pytest.fixture(autouse=True)
 def _small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cells_module, "SLICE_RECORDS_MAX", SLICE)
     monkeypatch.setattr(history_module, "SLICE_EVENTS_MAX", SLICE)
-
-
-BATCHES = {
-    "nothing to commit, then deposits": [quiet(n) for n in range(SLICE)] + [deposit(n) for n in range(SLICE, 20)],
-    "deposits from the first": [deposit(n) for n in range(20)],
-    "deposits in between": [quiet(n) if n % 3 else deposit(n) for n in range(20)],
-    "one slice": [deposit(n) for n in range(SLICE)],
-}
 
 
 @pytest.mark.parametrize("name", BATCHES)
@@ -204,10 +102,9 @@ async def test_a_row_from_a_later_record_is_a_fault_and_nobody_goes_on_with_that
 
 async def test_a_cell_that_is_loaded_over_another_ends_its_followers() -> None:
     worker = Worker(Log())
-    dropped: list[int] = []
-    worker.told.dropped = dropped.append  # type: ignore[method-assign]
+    worker.log.changelog.append(LogRecord(CHANGELOG, b"quote/OF_ANOTHER", None))
     worker.load()
-    assert dropped == [0]
+    assert worker.told.dropped_cells == [0]
 
 
 # Histories, and whatever else commits a table

@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import faust
@@ -269,3 +270,31 @@ def test_a_handle_that_nobody_uses_any_more_holds_no_lock(path: Path, tmp_path: 
     finally:
         if collects:
             gc.enable()
+
+
+class Changelog:
+    """Events as Faust's recovery hands them over, from one record on."""
+
+    def __init__(self, first: int, *entries: tuple[bytes, bytes | None]) -> None:
+        tp = TP("changelog", 0)
+        self.events: list[Any] = [
+            SimpleNamespace(message=SimpleNamespace(partition=0, tp=tp, offset=first + n, key=key, value=value))
+            for n, (key, value) in enumerate(entries)
+        ]
+
+
+def test_recovery_puts_no_older_record_over_what_is_in_the_table(tmp_path: Path) -> None:
+    """It may have been told where to begin before the newest were written here."""
+    table = table_in(tmp_path, None)
+    table.write(0, {b"a": b"newest", b"b": None}, 7)
+    for first, entries in (
+        (3, [(b"a", b"old"), (b"b", b"old"), (b"c", b"old")]),
+        (6, [(b"a", None), (b"b", b"old")]),
+        (7, [(b"a", b"old"), (b"d", b"new"), (b"b", b"new")]),
+        (8, [(b"d", b"old"), (b"d", b"old")]),
+    ):
+        table.data.apply_changelog_batch(Changelog(first, *entries).events, None, None)
+    assert {key: table.entry(0, key) for key in (b"a", b"b", b"c", b"d")} == {
+        b"a": b"newest", b"b": b"new", b"c": None, b"d": b"new",
+    }  # fmt: skip
+    assert table.position(0) == 9

@@ -34,6 +34,11 @@ class EmbeddedCellLog:
             self._leases[partition] = Lease(partition, name, committed, partial(self._transact, partition))
         return {partition: self._leases[partition] for partition in wanted}
 
+    async def take_over(self, partitions: Iterable[int]) -> None:
+        assigned = set(partitions)
+        await self.release(self._leases.keys() - assigned)
+        await self.fence(assigned)
+
     def lease(self, partition: int) -> Lease:
         lease = self._leases.get(partition)
         if lease is None:

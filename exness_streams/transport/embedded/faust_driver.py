@@ -65,13 +65,15 @@ class Consumer(BatchingConsumer):
 
     async def _assign(self, assigned: set[TP]) -> None:
         self.app.on_rebalance_start()
+        for topic, cells in self.transport.cell_logs.items():
+            await cells.quiesce(tp.partition for tp in self._assigned if tp.topic == topic)
         await self.on_partitions_revoked(set(self._assigned))
         self._positions.clear()
         self._assigned = assigned
         self._fill_assignor()
         self.app.consumer_generation_id += 1
         for topic, cells in self.transport.cell_logs.items():
-            await cells.fence(tp.partition for tp in assigned if tp.topic == topic)
+            await cells.take_over(tp.partition for tp in assigned if tp.topic == topic)
         await self.on_partitions_assigned(set(assigned), self.app.consumer_generation_id)
 
     def _fill_assignor(self) -> None:

@@ -110,10 +110,12 @@ class _Fenced(NamedTuple):
 class KafkaCellLog:
     """CellLog on Kafka, for an input topic and a consumer group (which is also the app's id)."""
 
-    def __init__(self, cluster: KafkaCluster, topic: str, group: str) -> None:
+    def __init__(self, cluster: KafkaCluster, topic: str, group: str, *, session_s: float = 0.0) -> None:
+        """session_s: the group's session time-out: so late a member that was cut off hears of a rebalance."""
         self._cluster = cluster
         self.topic = topic
         self._group = group
+        self._session_s = session_s
         self._fenced: dict[int, _Fenced] = {}
 
     async def fence(self, partitions: Iterable[int]) -> Mapping[int, Lease]:
@@ -133,9 +135,16 @@ class KafkaCellLog:
             raise
         for partition, producer in zip(wanted, producers, strict=True):
             transactions = _Transactions(producer, TopicPartition(self.topic, partition), self._group)
-            lease = Lease(partition, transactions.name, committed.get(partition), transactions)
+            known = committed.get(partition)
+            lease = Lease(partition, transactions.name, known, transactions, fenced_wait_s=self._session_s)
             self._fenced[partition] = _Fenced(lease, producer)
         return {partition: self._fenced[partition].lease for partition in wanted}
+
+    async def take_over(self, partitions: Iterable[int]) -> None:
+        """As CellLog's. LogFault."""
+        assigned = set(partitions)
+        await self.release(self._fenced.keys() - assigned)
+        await self.fence(assigned)
 
     async def _start_producer(self, partition: int) -> Any:
         producer = AIOKafkaProducer(

@@ -63,11 +63,11 @@ class Consumer(BatchingConsumer, driver.Consumer):  # type: ignore[misc]
 
     async def _take_over(self, assigned: set[TP]) -> None:
         for topic, cells in self.transport.cell_logs.items():
-            await cells.fence(tp.partition for tp in assigned if tp.topic == topic)
+            await cells.take_over(tp.partition for tp in assigned if tp.topic == topic)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         for topic, cells in self.transport.cell_logs.items():
-            await cells.release(tp.partition for tp in revoked if tp.topic == topic)
+            await cells.quiesce(tp.partition for tp in revoked if tp.topic == topic)
         await super().on_partitions_revoked(revoked)
 
     # -- records
@@ -221,7 +221,9 @@ class Transport(driver.Transport):  # type: ignore[misc]
 
     def cell_log(self, topic: str) -> KafkaCellLog:
         """The CellLog of an input topic in the app's own consumer group: one, whose cells follow the assignment."""
-        return self.cell_logs.setdefault(topic, KafkaCellLog(self.cluster, topic, self.app.conf.id))
+        session_s = self.app.conf.broker_session_timeout
+        made = KafkaCellLog(self.cluster, topic, self.app.conf.id, session_s=session_s)
+        return self.cell_logs.setdefault(topic, made)
 
     def frame_log(self, topic: str) -> KafkaFrameLog:
         """The FrameLog of a ticks' topic: one."""

@@ -128,6 +128,11 @@ class SimCellLog:
     def lease_of(self, partition: int, committed: int | None, transactions: Transactions) -> Lease:
         return Lease(partition, transactions.name, committed, transactions)
 
+    async def take_over(self, partitions: Iterable[int]) -> None:
+        assigned = set(partitions)
+        await self.release(sorted(self._leases.keys() - assigned))
+        await self.fence(assigned)
+
     def lease(self, partition: int) -> Lease:
         lease = self._leases.get(partition)
         if lease is None:

@@ -75,6 +75,10 @@ class SimTable:
         self.unproven.discard(partition)
         self.trimmed.discard(partition)
 
+    def position(self, partition: int) -> int | None:
+        offset = self.on_disk(partition).offset
+        return None if offset < 0 else offset
+
     def entry(self, partition: int, key: bytes) -> bytes | None:
         return self.on_disk(partition).entries.get(key)
 

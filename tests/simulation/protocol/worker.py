@@ -145,23 +145,22 @@ class Engine(Process):
     async def _revoked(self, assignment: Assignment) -> None:
         topics = PLAIN_TOPICS
         ticks = [0] if assignment.has_ticks else []
-        await self.logs[topics.market_updates].release(ticks)
-        await self.logs[topics.journal].release(assignment.cells)
-        await self.logs[topics.events].release(assignment.cells)
-        self.cells.drop(assignment.cells)
-        self.gateway.abandon(assignment.cells)
+        await self.logs[topics.market_updates].quiesce(ticks)
+        await self.logs[topics.journal].quiesce(assignment.cells)
+        await self.logs[topics.events].quiesce(assignment.cells)
         if ticks:
             self.framer.drop()
             self.candles.drop()
-        self.history.drop(assignment.cells)
         self.assignment = None
 
     async def _assigned(self, assignment: Assignment) -> None:
         topics = PLAIN_TOPICS
         ticks = [0] if assignment.has_ticks else []
-        await self.logs[topics.market_updates].fence(ticks)
-        await self.logs[topics.journal].fence(assignment.cells)
-        await self.logs[topics.events].fence(assignment.cells)
+        await self.logs[topics.market_updates].take_over(ticks)
+        await self.logs[topics.journal].take_over(assignment.cells)
+        await self.logs[topics.events].take_over(assignment.cells)
+        self.gateway.abandon(self.cells.take_leases())
+        self.history.drop_lost()
         self.assignment = assignment
         self.app.consumer_generation_id = assignment.generation
         self.app.assigned = [TP(topic, one) for topic in (topics.journal, topics.events) for one in assignment.cells]
@@ -202,7 +201,7 @@ class Engine(Process):
             records, position = await self.connection.ask("recovery", lambda at=position, n=read: log.read(at, n))
             if not self._has(assignment):
                 return
-            for record in records:
+            for record in (one for one in records if one.offset > table.on_disk(tp.partition).offset):
                 table.write(tp.partition, {record.key: record.value}, record.offset)
 
     # -- records come
