@@ -29,6 +29,7 @@ from exness_streams.engine.commits import TableCommits
 from exness_streams.engine.event_counts import counts_of
 from exness_streams.engine.event_sink import EventSink
 from exness_streams.engine.frame_times import FrameTimes
+from exness_streams.engine.journal_faults import JournalFault, LaterJournal, TableLacks, check_bounds
 from exness_streams.engine.losses import (
     RESTORE,
     is_empty,
@@ -40,7 +41,7 @@ from exness_streams.engine.losses import (
 from exness_streams.engine.owned_cell import OwnedCell, Progress
 from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, PLAIN_TOPICS, Topics, headers_of, public_record
-from exness_streams.transport.faults import CellReleased, LogFault, Misconfigured
+from exness_streams.transport.faults import CellReleased, LogFault
 from exness_streams.transport.interfaces import LogRecord
 from exness_streams.transport.leases import CellLog, Lease
 from exness_streams.transport.table import CellTable
@@ -49,25 +50,6 @@ log = logging.getLogger(__name__)
 
 SLICE_RECORDS_MAX = 500
 """Records folded in one go and one transaction: a few milliseconds, after which others get the event loop."""
-
-
-class JournalFault(LogFault):
-    """A cell can't go on from the journal it finds. str() is one line: what is wrong, and the way out."""
-
-
-class LaterJournal(JournalFault, Misconfigured):
-    """The journal goes on in a way that only a later release knows: this one would meet it at each start."""
-
-
-class TableLacks(JournalFault):
-    """Entries are lost. A table that was kept, beside its log, is built anew; else the log itself lacks them.
-
-    lacks: goes on after "the table ...".
-    """
-
-    def __init__(self, message: str, lacks: str) -> None:
-        super().__init__(message)
-        self.lacks = lacks
 
 
 class ReadRecord(Protocol):
@@ -164,7 +146,7 @@ class CellHost:
         """
         if self._is_kept(partition):
             kept = self._cells[partition]
-            self._check_bounds(partition, kept.lease.committed or 0, kept.cell.next_offset, journal_start, journal_end)
+            check_bounds(partition, kept.lease.committed or 0, kept.cell.next_offset, journal_start, journal_end)
             return
         if partition in self._cells:
             self.drop([partition])  # who followed it would miss what was folded in between
@@ -173,7 +155,7 @@ class CellHost:
         next_offset = committed if committed is not None else 0
         empty = is_empty(self.table, partition, (codec.ROW_PREFIX, codec.QUOTE_PREFIX, codec.ACCESS_PREFIX))
         self._check_whole(partition, lost_by_offset(self.table, partition, committed, empty=empty))
-        self._check_bounds(partition, next_offset, next_offset, journal_start, journal_end)
+        check_bounds(partition, next_offset, next_offset, journal_start, journal_end)
         if committed is None and not empty:
             raise JournalFault(
                 f"the group's offset of partition {partition} of the journal is gone, and its table does not say where "
@@ -193,18 +175,6 @@ class CellHost:
         self._commits.begin(lease)
         self._cells[partition] = OwnedCell(cell, lease, journal_end, next_offset)
         self._catching_up = True
-
-    def _check_bounds(self, partition: int, committed: int, folded: int, journal_start: int, journal_end: int) -> None:
-        if folded > journal_end:
-            raise JournalFault(
-                f"partition {partition} of the journal ends at {journal_end}, but accounts were built from it up to "
-                f"{folded}: the journal was recreated or cut. {RESTORE}"
-            )
-        if committed < journal_start:
-            raise JournalFault(
-                f"partition {partition} of the journal begins at {journal_start}, but the next record needed is "
-                f"{committed}: {journal_start - committed} records are gone. {RESTORE}"
-            )
 
     def _check_outcomes(self, partition: int) -> None:
         """Each row says how many outcomes are remembered for it: they are counted when a table was built anew."""

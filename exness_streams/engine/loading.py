@@ -18,8 +18,9 @@ import msgspec
 from exness_streams.audit.checkpoints import put_aside_ahead
 from exness_streams.domain import rules
 from exness_streams.engine.candles import CandleHost
-from exness_streams.engine.cells import CellHost, TableLacks
+from exness_streams.engine.cells import CellHost
 from exness_streams.engine.history import HistoryFault, HistoryHost
+from exness_streams.engine.journal_faults import TableLacks
 from exness_streams.engine.losses import RESTORE
 from exness_streams.engine.raising import append_changes
 from exness_streams.transport.faults import CellReleased, LogFault, TableDamaged

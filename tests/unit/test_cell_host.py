@@ -16,8 +16,9 @@ from exness_streams.domain.cell import Reply
 from exness_streams.domain.commands import ClosePosition, IdempotencyKey
 from exness_streams.domain.frames import PriceFrame
 from exness_streams.domain.instruments import Limits
-from exness_streams.engine.cells import CellHost, LaterJournal
+from exness_streams.engine.cells import CellHost
 from exness_streams.engine.frame_times import FrameTimes
+from exness_streams.engine.journal_faults import LaterJournal
 from exness_streams.processes.exit_codes import exit_code_of
 from exness_streams.transport.faults import CellReleased, LogFault
 from exness_streams.transport.interfaces import LogRecord

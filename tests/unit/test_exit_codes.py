@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from platform_process import run_cli
 
-from exness_streams.engine.cells import LaterJournal
+from exness_streams.engine.journal_faults import LaterJournal
 from exness_streams.market_data.source import OtherSource
 from exness_streams.processes.exit_codes import exit_code_of
 from exness_streams.transport.embedded.log import EmbeddedLog

@@ -14,8 +14,8 @@ from exness_streams.domain import codec
 from exness_streams.domain.codec import META_KEY
 from exness_streams.engine import cells as cells_module
 from exness_streams.engine import history as history_module
-from exness_streams.engine.cells import JournalFault
 from exness_streams.engine.history import HistoryHost, NotOwned
+from exness_streams.engine.journal_faults import JournalFault
 from exness_streams.transport.faults import CellReleased, LogFenced
 from exness_streams.transport.interfaces import LogRecord
 from exness_streams.transport.leases import Lease

@@ -12,8 +12,9 @@ from log_table import LogTable
 
 from exness_streams.domain import codec
 from exness_streams.domain.codec import META_KEY, Meta, decode_meta
-from exness_streams.engine.cells import CellHost, JournalFault
+from exness_streams.engine.cells import CellHost
 from exness_streams.engine.commits import TableCommits
+from exness_streams.engine.journal_faults import JournalFault
 from exness_streams.engine.losses import check_kept
 from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.transport.faults import LogFault

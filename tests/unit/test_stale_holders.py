@@ -17,9 +17,9 @@ from cell_worker import BATCHES, CHANGELOG, SLICE, Log, Read, Worker, deposit, q
 from exness_streams.domain import codec
 from exness_streams.engine import cells as cells_module
 from exness_streams.engine import history as history_module
-from exness_streams.engine.cells import JournalFault
 from exness_streams.engine.commits import TableCommits
 from exness_streams.engine.history import HistoryHost
+from exness_streams.engine.journal_faults import JournalFault
 from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.transport.faults import CellReleased
 from exness_streams.transport.interfaces import LogRecord

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from exness_streams.domain.commands import Command
 from exness_streams.engine.candles import CandleHost
-from exness_streams.engine.cells import CellHost, JournalFault, TableLacks
+from exness_streams.engine.cells import CellHost
 from exness_streams.engine.frame_times import FrameTimes
 from exness_streams.engine.framer import Framer
 from exness_streams.engine.gateway import Gateway, NotWritten, OutcomeUnknown
 from exness_streams.engine.history import HistoryHost
+from exness_streams.engine.journal_faults import JournalFault, TableLacks
 from exness_streams.engine.loading import Loading
 from exness_streams.messages import PLAIN_TOPICS
 from exness_streams.transport.faults import LogFault

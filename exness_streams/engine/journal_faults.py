@@ -1,0 +1,39 @@
+"""Why a cell can't go on from the journal, or from the table, that it finds."""
+
+from __future__ import annotations
+
+from exness_streams.engine.losses import RESTORE
+from exness_streams.transport.faults import LogFault, Misconfigured
+
+
+class JournalFault(LogFault):
+    """A cell can't go on from the journal it finds. str() is one line: what is wrong, and the way out."""
+
+
+class LaterJournal(JournalFault, Misconfigured):
+    """The journal goes on in a way that only a later release knows: this one would meet it at each start."""
+
+
+class TableLacks(JournalFault):
+    """Entries are lost. A table that was kept, beside its log, is built anew; else the log itself lacks them.
+
+    lacks: goes on after "the table ...".
+    """
+
+    def __init__(self, message: str, lacks: str) -> None:
+        super().__init__(message)
+        self.lacks = lacks
+
+
+def check_bounds(partition: int, committed: int, folded: int, journal_start: int, journal_end: int) -> None:
+    """JournalFault when the journal, from its start to its end, does not continue what a cell has folded."""
+    if folded > journal_end:
+        raise JournalFault(
+            f"partition {partition} of the journal ends at {journal_end}, but accounts were built from it up to "
+            f"{folded}: the journal was recreated or cut. {RESTORE}"
+        )
+    if committed < journal_start:
+        raise JournalFault(
+            f"partition {partition} of the journal begins at {journal_start}, but the next record needed is "
+            f"{committed}: {journal_start - committed} records are gone. {RESTORE}"
+        )
