@@ -75,12 +75,14 @@ class FrameCutter:
                     continue
                 yield from self._end_raw(received_ms)
                 add = self._builder.add
+            if self.end < raw_end:
+                yield from self._fill(min(offset, raw_end), received_ms)
             if not add(message.symbol, quote, sequence_max, day, offset=offset, received_ms=received_ms):
                 yield from self._cut(offset, received_ms)
                 add(message.symbol, quote, sequence_max, day, offset=offset, received_ms=received_ms)
             self._source = message.source or self._source
             if offset < raw_end:
-                yield from self._cut(offset + 1, received_ms)
+                yield from self._fill(offset + 1, received_ms)
             self._received_ms = received_ms
 
     def cut(self, end: int, *, is_behind: bool) -> Iterator[Frame]:
@@ -88,13 +90,18 @@ class FrameCutter:
 
         is_behind: more of them wait, so that it is not later for a cell than the last of these was received.
         """
-        yield from self._cut(end, self._received_ms if is_behind else self._clock_ms())
+        time_ms = self._received_ms if is_behind else self._clock_ms()
+        if self._raw is None and self.end < self._raw_end:
+            yield from self._fill(min(end, self._raw_end), time_ms)
+        if self._raw is not None or self.end >= self._raw_end:
+            yield from self._cut(end, time_ms)
 
     def beat(self, end: int) -> Frame:
         """A frame that tells the time, and that there is no tick before `end` but those that were framed."""
         time_ms = self._clock_ms()
         if self._raw is None:
-            frame: Frame | None = self._staircase(end, time_ms, always=True)
+            alone = self.end < self._raw_end
+            frame: Frame | None = self._staircase(min(end, self.end + 1) if alone else end, time_ms, always=True)
         else:
             frame = self._raw_frame(end, time_ms)
             if frame is None:  # a raw frame is of some ticks
@@ -108,6 +115,13 @@ class FrameCutter:
         frame = self._staircase(end, time_ms) if self._raw is None else self._raw_frame(end, time_ms)
         if frame is not None:
             yield frame
+
+    def _fill(self, end: int, time_ms: int) -> Iterator[Frame]:
+        """Without raw frames, a frame for each offset, its tick or none: another's may have ended at any of them."""
+        while self.end < end:
+            frame = self._staircase(self.end + 1, time_ms, always=True)
+            if frame is not None:
+                yield frame
 
     def _end_raw(self, time_ms: int) -> Iterator[Frame]:
         """Up to the promise, not to its last tick: beyond that, too, another's frame may have ended."""

@@ -49,6 +49,7 @@ class World:
 
     def __init__(self, seed: int, *, is_atomic: bool) -> None:
         self.draw = random.Random(seed)
+        self.rules = seed % 2 * 2  # 2: raw frames; 0: nobody knows whether all cells read them
         self.is_atomic = is_atomic
         self.ticks: list[Tick] = []
         self.start = self.end = 0
@@ -97,7 +98,13 @@ class Worker:
         self.now_ms = NOW_MS
         # No wall clock: the framer's time goes on with its steps.
         self.framer = Framer(
-            self, CELLS, 0, self, seen=lambda: Seen(rules=2), clock_ms=self.clock_ms, monotonic_s=self.monotonic_s
+            self,
+            CELLS,
+            0,
+            self,
+            seen=lambda: Seen(rules=self.world.rules),
+            clock_ms=self.clock_ms,
+            monotonic_s=self.monotonic_s,
         )
         self.work: Coroutine[Any, Any, None] | None = None
         world.owner = self

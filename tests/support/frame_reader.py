@@ -30,7 +30,7 @@ class FrameReader:
         ticks = _ticks(frame)
         if begins > self.ends and not frame.gap:
             self.dropped.append(f"{begins} after {self.ends}")
-        elif begins < self.ends and isinstance(frame, PriceFrame) and len(ticks) > 1:
+        elif begins < self.ends and isinstance(frame, PriceFrame):
             self.dropped.append(f"{self.ends} in {begins} to {ends}")
         else:
             self.taken += [price for offset, price in ticks if offset >= self.ends[1]]
