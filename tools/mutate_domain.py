@@ -42,7 +42,7 @@ OWN_TESTS = {
     "commands": ["codec"],
     "events": ["codec", "positions"],
     "expiries": ["orders"],
-    "frames": ["frame_builder", "property/frames"],
+    "frames": ["frame_builder", "framer", "future_ticks", "property/frames"],
     "hosts": ["settings", "rates", "requests"],
     "money": ["money", "property/double_rounding"],
     "outcomes": ["codec", "positions"],
