@@ -147,6 +147,7 @@ class CellHost:
         if self._is_kept(partition):
             kept = self._cells[partition]
             check_bounds(partition, kept.lease.committed or 0, kept.cell.next_offset, journal_start, journal_end)
+            kept.ready_at, self._catching_up = journal_end, True
             return
         if partition in self._cells:
             self.drop([partition])  # who followed it would miss what was folded in between

@@ -32,13 +32,13 @@ class OwnedCell:
     """A cell, and what goes with it while it is here.
 
     lease: commits it. floor: what was committed when the lease was taken. ready_at: end of its journal when it was
-    loaded. uncommitted: events that clients were told, and that no transaction has taken yet. busy: one
-    batch at a time, whoever brings it. rules: as they were saved last.
+    loaded, or kept; None: it came back, and nobody has looked yet. uncommitted: events that clients were told, and that
+    no transaction has taken yet. busy: one batch at a time, whoever brings it. rules: as they were saved last.
     """
 
     cell: Cell
     lease: Lease
-    ready_at: int
+    ready_at: int | None
     floor: int
     committed_at_s: float = 0.0
     loaded_at_s: float = field(default_factory=time.monotonic)
@@ -51,8 +51,8 @@ class OwnedCell:
 
     @property
     def lag(self) -> int:
-        """Records that were in the journal when the cell was loaded and are not folded yet."""
-        return max(0, self.ready_at - self.cell.next_offset)
+        """Records that were in the journal when the cell was loaded and are not folded yet. 1 while nobody knows."""
+        return 1 if self.ready_at is None else max(0, self.ready_at - self.cell.next_offset)
 
     @property
     def is_due(self) -> bool:
@@ -69,8 +69,12 @@ class OwnedCell:
     @property
     def progress(self) -> Progress:
         """How far it has come."""
-        return Progress(self.lease.committed or 0, self.cell.next_offset, self.ready_at)
+        end = self.cell.next_offset if self.ready_at is None else self.ready_at
+        return Progress(self.lease.committed or 0, self.cell.next_offset, end)
 
     def goes_on_with(self, lease: Lease) -> None:
-        """The partition came back, and nobody has committed meanwhile."""
-        self.lease, self.floor = lease, lease.committed or 0
+        """The partition came back, and nobody has committed meanwhile.
+
+        An owner in between may have told clients of what it did not commit: it is folded here before any is told more.
+        """
+        self.lease, self.floor, self.ready_at = lease, lease.committed or 0, None

@@ -119,6 +119,24 @@ async def test_a_table_that_another_wrote_at_the_same_offset_is_read_anew() -> N
     assert worker.told.dropped_cells == [0]
 
 
+async def test_a_kept_cell_tells_nothing_before_it_has_what_an_owner_in_between_may_have_told() -> None:
+    """The other one folded, answered, and died before its commit: the offset is as it was, the journal is longer."""
+    batch, worker = BATCHES["deposits from the first"], Worker(Log())
+    await worker.host.fold(0, batch[:10])
+    worker.host.load(0, journal_start=0, journal_end=10)
+    assert worker.host.is_caught_up(0)
+    cell = worker.host.cell(0)
+    await worker.log.quiesce([0])
+    await worker.log.take_over([0])
+    worker.host.take_leases()
+    assert not worker.host.is_caught_up(0), "nobody has looked where the journal ends"
+    worker.host.load(0, journal_start=0, journal_end=20)
+    assert worker.host.cell(0) is cell
+    assert not worker.host.is_caught_up(0)
+    await worker.host.fold(0, batch[10:])
+    assert worker.host.is_caught_up(0)
+
+
 async def test_storms_of_rebalances_keep_the_cell() -> None:
     batch, worker = BATCHES["deposits in between"], Worker(Log())
     cell, folding = worker.host.cell(0), []
