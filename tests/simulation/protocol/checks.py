@@ -47,7 +47,7 @@ class Replayed:
         self._births: dict[int, int] = {}
         self.commands = self.late_frames = 0
         for offset, record in enumerate(self.records):
-            if not isinstance(record, PriceFrame | codec.RulesChanged):
+            if not isinstance(record, PriceFrame | RawFrame | codec.RulesChanged):
                 self._births[offset] = self.commands
                 self.commands += 1
             folded = self.cell.fold(offset, record)
@@ -177,7 +177,7 @@ def _check_ticks(world: World, replayed: Replayed) -> None:
     )
     ours, theirs = effects[at : at + 1], replayed.effects[at : at + 1]
     told_of = f"cell {replayed.partition} differs from the naive rules, tick by tick: {theirs} and not {ours}"
-    if replayed.late_frames:
+    if replayed.late_frames and replayed.cell.rules < rules.FRAMES_BY_OFFSET:
         # A frame of a former owner of the ticks, half of which the cell had seen: under the first rules this stays so.
         world.known_fault(f"{replayed.late_frames} late frames hide a trigger: {told_of}")
     else:
@@ -186,45 +186,114 @@ def _check_ticks(world: World, replayed: Replayed) -> None:
 
 def _naive_effects(world: World, replayed: Replayed) -> Iterator[Effect | str]:
     reference = Reference(Fraction(STARTING_BALANCE), LIMITS.open_max, Fraction(LIMITS.exposure_max))
-    seen = Counter[str]()
+    seen = Seen(world)
     known: set[tuple[str, str]] = set()
-    births = epoch = now_ms = 0
+    births = epoch = 0
     active = rules.FIRST
     for record in replayed.records:
         if isinstance(record, codec.RulesChanged):
             active = record.rules
             continue
+        if isinstance(record, PriceFrame | RawFrame) and active >= rules.FRAMES_BY_OFFSET and record.epoch:
+            yield from _numbered(reference, seen, record)
+            continue
         if active < rules.TIME_BY_FRAMES:
             yield from reference.expire(record.time_ms)
-        elif isinstance(record, PriceFrame):  # no command moves time, and time never goes back
-            now_ms = max(now_ms, record.time_ms)
-            yield from reference.expire(now_ms)
         if isinstance(record, PriceFrame):
             # By the first rules a cell takes what a former framer sends when its successor has begun.
             told_epoch = getattr(record, "epoch", 0)  # frames of before there were epochs have none
             is_former, epoch = told_epoch < epoch, max(epoch, told_epoch)
-            replayed.late_frames += any(_is_late(world, one, seen[one.symbol], is_former) for one in record.symbols)
-            yield from reference.frame(tick_of(one.symbol, one.quote) for one in _ticks_of(world, record, seen))
+            counts = seen.counts
+            replayed.late_frames += any(_is_late(world, one, counts[one.symbol], is_former) for one in record.symbols)
+            yield from reference.frame(tick_of(one.symbol, one.quote) for one in _ticks_of(world, record, counts))
             continue
         birth, births = births, births + 1
         key = None if record.idempotency is None else (record.account_id, record.idempotency.key)
         if key in known:
             continue
-        with _as_of(world, reference, seen, record.time_ms):
+        with _as_of(reference, seen, record.time_ms):
             told_of: list[Effect | str] = list(effects_of(replayed, reference, record, birth))  # type: ignore[arg-type]
         if key is not None and not _is_transient(told_of):
             known.add(key)
         yield from told_of
 
 
+class Seen:
+    """Which ticks a cell has seen, and how far its time has come.
+
+    counts: of each symbol. end, epoch: of the numbered frames so far. received: of each symbol's newest tick, when
+    frames say it.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.ticks_of = world.market.ticks_of
+        self.counts = Counter[str]()
+        self.received: dict[str, int] = {}
+        self.end, self.epoch, self.now_ms = -1, 0, 0
+
+    def up_to(self, symbol: str, offset: int) -> list[Told]:
+        """The ticks of a symbol up to one, that were not seen before."""
+        first, ticks = self.counts[symbol], self.ticks_of[symbol]
+        while self.counts[symbol] < len(ticks) and ticks[self.counts[symbol]].offset <= offset:
+            self.counts[symbol] += 1
+        return ticks[first : self.counts[symbol]]
+
+    def newest_ms(self, symbol: str) -> int:
+        """From when a command's age of a symbol's quote counts."""
+        return self.received.get(symbol, self.ticks_of[symbol][self.counts[symbol] - 1].quote.time_ms)
+
+    def moves_to(self, time_ms: int) -> int:
+        """Time goes on, and never back."""
+        self.now_ms = max(self.now_ms, time_ms)
+        return self.now_ms
+
+
+def _numbered(reference: Reference, seen: Seen, frame: PriceFrame | RawFrame) -> Iterator[Effect]:
+    """A frame that says which ticks it is of; ones of a former framer count for nothing."""
+    if frame.epoch < seen.epoch:
+        return
+    seen.epoch = frame.epoch
+    if frame.to_offset > seen.end:
+        received = _receipts(frame)
+        if isinstance(frame, RawFrame):
+            for told in frame.ticks:
+                at = received[frame.from_offset + told.offset]
+                for tick in seen.up_to(told.symbol, frame.from_offset + told.offset):
+                    seen.received[told.symbol] = at
+                    now = seen.moves_to(at)
+                    yield from reference.received([(tick_of(tick.symbol, tick.quote), now)], now)
+        else:
+            yield from reference.received(_in_order(seen, frame, received), max(seen.now_ms, frame.time_ms))
+        seen.end = frame.to_offset
+    yield from reference.expire(seen.moves_to(frame.time_ms))
+
+
+def _in_order(seen: Seen, frame: PriceFrame, received: dict[int, int]) -> Iterator[tuple[Tick, int]]:
+    """Ticks with the time of their receipt. One that is told of none moves no trigger, so that it may be any time."""
+    ticks: list[Told] = []
+    for one in frame.symbols:
+        ticks += seen.up_to(one.symbol, frame.from_offset + one.offset)
+        seen.received[one.symbol] = frame.time_ms - one.before_ms
+    for tick in sorted(ticks):
+        yield tick_of(tick.symbol, tick.quote), seen.moves_to(received.get(tick.offset, 0))
+
+
+def _receipts(frame: PriceFrame | RawFrame) -> dict[int, int]:
+    """When ticks were received, by their offset, as far as a frame tells."""
+    if isinstance(frame, RawFrame):
+        return {frame.from_offset + tick.offset: frame.time_ms - tick.before_ms for tick in frame.ticks}
+    steps = [
+        step for one in frame.symbols for step in (one, *one.bid_lows, *one.bid_highs, *one.ask_lows, *one.ask_highs)
+    ]
+    return {frame.from_offset + step.offset: frame.time_ms - step.before_ms for step in steps}
+
+
 @contextmanager
-def _as_of(world: World, reference: Reference, seen: Counter[str], time_ms: int) -> Iterator[None]:
+def _as_of(reference: Reference, seen: Seen, time_ms: int) -> Iterator[None]:
     """A command that was long on its way finds quotes that are of the future for it: they fill nothing."""
     market = reference.market
     newer = [
-        symbol
-        for symbol, count in seen.items()
-        if count and world.market.ticks_of[symbol][count - 1].quote.time_ms - time_ms > AHEAD_MS_MAX
+        symbol for symbol, count in seen.counts.items() if count and seen.newest_ms(symbol) - time_ms > AHEAD_MS_MAX
     ]
     known = {symbol: market[symbol] for symbol in newer}
     market.update((symbol, Tick(symbol, None, None, tick.last)) for symbol, tick in known.items())

@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from exness_streams.domain import cell, codec
+from exness_streams.domain import cell, codec, rules
+from exness_streams.domain.frame_fold import FrameFold
 from exness_streams.engine import cells, framer, framer_state, gateway
 from exness_streams.engine.owned_cell import OwnedCell
 from exness_streams.transport import leases
@@ -16,6 +17,7 @@ from exness_streams.transport.interfaces import LogRecord
 from exness_streams.transport.leases import Lease
 from protocol import worker
 from protocol.logs import GROUP, SimCellLog, Transactions
+from protocol.loop import process
 from protocol.world import live
 
 Patch = tuple[Any, str, Any]
@@ -125,6 +127,34 @@ def epoch_not_raised() -> list[Patch]:
     return [(framer, "take_over", take_over)]
 
 
+def epoch_not_compared() -> list[Patch]:
+    """A cell takes what a former framer sends when it has heard of its successor."""
+    whole = FrameFold.fold
+
+    def fold(self: FrameFold, folding: Any, frame: Any, active: int) -> Any:
+        return whole(self, folding, msgspec.structs.replace(frame, epoch=max(frame.epoch, self.epoch)), active)
+
+    return [(FrameFold, "fold", fold)]
+
+
+def rules_by_code() -> list[Patch]:
+    """One worker's release folds by the rules it knows best, whatever the journal says."""
+    change, load = rules.after_change, cell.Cell.load
+
+    def is_old() -> bool:
+        here = process.get()
+        return here is not None and here.name.startswith("w1")
+
+    def after_change(partition: int, current: int, wanted: int) -> int:
+        return rules.FIRST if is_old() else change(partition, current, wanted)
+
+    def load_cell(self: cell.Cell, *args: Any, **kwargs: Any) -> None:
+        load(self, *args, **kwargs)
+        self.rules = rules.FIRST if is_old() else self.rules
+
+    return [(rules, "after_change", after_change), (cell.Cell, "load", load_cell)]
+
+
 def key_remembered_before_the_fold() -> list[Patch]:
     """A key is kept in the table at once, and what the request did only with the commit."""
     whole = cells.CellHost._fold_slice
@@ -160,6 +190,8 @@ FAULTS: dict[str, Callable[[], list[Patch]]] = {
     "promise not awaited": promise_not_awaited,
     "raw range skipped": raw_range_skipped,
     "epoch not raised at a takeover": epoch_not_raised,
+    "epoch not compared": epoch_not_compared,
+    "rules by code instead of by log": rules_by_code,
     "key remembered before the fold": key_remembered_before_the_fold,
     "a lost acknowledgement taken for a failure": lost_acknowledgement_is_a_failure,
 }

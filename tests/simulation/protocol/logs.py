@@ -108,6 +108,13 @@ class SimCellLog:
         self.connection = connection
         self.topic = topic
         self._leases: dict[int, Lease] = {}
+        self._epochs: dict[int, int] = {}
+
+    @property
+    def is_fenced(self) -> bool:
+        """Whether somebody has fenced a partition since, for which this process still has a lease."""
+        broker = self.connection.broker
+        return any(broker.epoch_of(f"{self.topic}-{one}") != self._epochs.get(one) for one in self._leases)
 
     async def fence(self, partitions: Iterable[int]) -> Mapping[int, Lease]:
         wanted = sorted(set(partitions))
@@ -123,6 +130,7 @@ class SimCellLog:
             committed = await self.connection.ask(name, lambda: broker.offsets.get((GROUP, self.topic, partition)))
         except Unreachable as error:
             raise LogFault(f"the brokers can't be reached: {error}") from error
+        self._epochs[partition] = epoch
         return self.lease_of(partition, committed, Transactions(self.connection, self.topic, partition, epoch))
 
     def lease_of(self, partition: int, committed: int | None, transactions: Transactions) -> Lease:

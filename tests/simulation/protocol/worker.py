@@ -15,6 +15,7 @@ from exness_streams.engine.candles import CandleHost
 from exness_streams.engine.cells import CellHost
 from exness_streams.engine.frame_times import FrameTimes
 from exness_streams.engine.framer import Framer
+from exness_streams.engine.framer_state import seen_by
 from exness_streams.engine.gateway import Gateway, NotWritten, OutcomeUnknown
 from exness_streams.engine.history import HistoryHost
 from exness_streams.engine.journal_faults import JournalFault, TableLacks
@@ -80,6 +81,7 @@ class Engine(Process):
             world.catalogue,
             clock_ms=lambda: int(clock.time() * 1000),
             monotonic_s=clock.monotonic,
+            seen=lambda: seen_by(self.cells.all_cells(), world.cells),
         )
         self.app = SimApp(self.connection, self.fail)
         self._loading = Loading(self.app, self.cells, self.history, self.candles, Path("nowhere"))
@@ -101,7 +103,11 @@ class Engine(Process):
 
     @property
     def is_stale(self) -> bool:
-        """Whether it has partitions of a generation that is over. It may find that others have gone on with them."""
+        """Whether others may have gone on with its partitions: they are of a generation that is over, or were fenced
+        since, by a worker that stood still in the middle of its takeover.
+        """
+        if any(log.is_fenced for log in self.logs.values()):
+            return True
         return self.assignment is not None and self.assignment.generation != self.world.group.generation
 
     async def fail(self, error: BaseException) -> None:
