@@ -13,6 +13,8 @@ import urllib.request
 from pathlib import Path
 
 GIVE_UP_S = 60.0
+COMMAND_S_MAX = 180.0
+"""An audit of eight cells over TLS makes some fifty connections, and the machine may be busy."""
 POLL_S = 0.02
 
 UNLIMITED = {f"EXNESS_{name}": "" for name in ("RATE_LIMIT", "ADDRESS_RATE_LIMIT", "NEW_ACCOUNTS_LIMIT")}
@@ -35,7 +37,7 @@ def run_cli(*arguments: str, **variables: str) -> subprocess.CompletedProcess[st
         env=environment(**variables),
         capture_output=True,
         text=True,
-        timeout=GIVE_UP_S,
+        timeout=COMMAND_S_MAX,
         check=False,
     )
 
