@@ -35,7 +35,7 @@ TIMEOUT_S = 120.0
 OWN_TESTS = {
     "access_rows": ["identity", "meta"],
     "account": ["account", "funding", "positions"],
-    "candles": ["property/candles", "complete_candles", "candle_host", "past_candles", "framer"],
+    "candles": ["candle_spans", "complete_candles", "property/candles", "candle_host", "past_candles", "framer"],
     "account_history": ["account_history", "property/trade_sums", "history_host"],
     "cell": ["cell", "identity", "meta", "rules"],
     "codec": ["codec", "meta"],
