@@ -112,13 +112,7 @@ class CandleHost:
             return
         if not ticks_start <= meta.next_offset <= ticks_end:
             return
-        log.warning(
-            "the committed offset of partition %d of the ticks was %s, but candles stand at %d: going on from there",
-            partition,
-            "gone" if lease.committed is None else lease.committed,
-            meta.next_offset,
-        )
-        await self._commits.commit(lease, {META_KEY: encode(meta)}, [], meta.next_offset)
+        await self._commits.mend_offset(lease, lease.name, meta)
 
     def load(self, partition: int, *, ticks_start: int, ticks_end: int) -> None:
         """Go on from what was committed. Candles are a view: those that are lost are lost, which is said."""

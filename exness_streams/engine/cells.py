@@ -127,17 +127,8 @@ class CellHost:
         if self._is_kept(partition):
             return
         lease, meta = self._cell_log.lease(partition), meta_of(self.table, partition)
-        committed = lease.committed
-        if meta is None or meta.next_offset <= (committed or 0):
-            return
-        log.warning(
-            "the committed offset of partition %d of %s was %s, but its table stands at %d: going on from there",
-            partition,
-            self._topics.journal,
-            "gone" if committed is None else committed,
-            meta.next_offset,
-        )
-        await self._commits.commit(lease, {codec.META_KEY: codec.encode(meta)}, [], meta.next_offset)
+        if meta is not None and meta.next_offset > (lease.committed or 0):
+            await self._commits.mend_offset(lease, f"partition {partition} of {self._topics.journal}", meta)
 
     def load(self, partition: int, *, journal_start: int, journal_end: int) -> None:
         """Take a cell over from its committed entries.

@@ -5,15 +5,19 @@ The protocol: docs/architecture.md, The path of an order.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 
+from exness_streams.domain.codec import META_KEY, Meta, encode_meta
 from exness_streams.engine.losses import RESTORE
 from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.transport.faults import LogFault
 from exness_streams.transport.interfaces import LogRecord
 from exness_streams.transport.leases import Lease
 from exness_streams.transport.table import CellTable
+
+log = logging.getLogger(__name__)
 
 
 class TableCommits:
@@ -38,6 +42,16 @@ class TableCommits:
         return former.committed == lease.committed and (
             partition in self._stands_at and self._stands_at[partition] == self._table.position(partition)
         )
+
+    async def mend_offset(self, lease: Lease, where: str, meta: Meta) -> None:
+        """Commit the offset that a table stands at, since the group's is lost or older. where: the input. LogFault."""
+        log.warning(
+            "the committed offset of %s was %s, but its table stands at %d: going on from there",
+            where,
+            "gone" if lease.committed is None else lease.committed,
+            meta.next_offset,
+        )
+        await self.commit(lease, {META_KEY: encode_meta(meta)}, [], meta.next_offset)
 
     async def commit(
         self,

@@ -111,14 +111,7 @@ class HistoryHost:
         if lost is not None:
             await self._begin_anew(lease, committed or 0, events_start, lost)
         elif meta is not None and meta.next_offset > (committed or 0):
-            log.warning(
-                "the committed offset of partition %d of %s was %s, but its histories stand at %d: going on from there",
-                partition,
-                self._topic,
-                "gone" if committed is None else committed,
-                meta.next_offset,
-            )
-            await self._commits.commit(lease, {META_KEY: codec.encode(meta)}, [], meta.next_offset)
+            await self._commits.mend_offset(lease, f"partition {partition} of {self._topic}", meta)
         self.table.prove(partition)
 
     def _lost(self, partition: int, committed: int | None) -> str | None:

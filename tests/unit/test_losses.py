@@ -202,6 +202,19 @@ async def test_an_offset_that_is_lost_or_older_is_taken_from_the_table(
     )
 
 
+async def test_a_table_of_later_rules_is_mended_in_their_layout() -> None:
+    """A release that knows no rules could read the other one, and would fold on by the first."""
+    log = Log()
+    host, table = await loaded(log, journal_end=0)
+    values = [codec.encode(codec.RulesChanged(1, 2)), *VALUES]
+    await host.fold(0, [Record(offset, value) for offset, value in enumerate(values)])
+    entries = dict(table.entries)
+    log.next_offset = None
+    host, table = await loaded(log, journal_end=len(values))
+    assert log.next_offset == len(values)
+    assert table.entries == entries
+
+
 async def test_a_journal_made_anew_is_refused_with_and_without_an_offset() -> None:
     for offset in (END, None):
         log, _ = await folded()
