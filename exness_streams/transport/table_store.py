@@ -45,10 +45,27 @@ class TableStore(RocksStore):  # type: ignore[misc]  # faust is untyped here
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._identities: dict[int, tuple[int, int]] = {}
+        self._is_closed = False
+
+    async def stop(self) -> None:
+        """Close the files, for good: Faust leaves them to the collector, and opens them again for whoever asks late."""
+        self._is_closed = True
+        for partition in list(self._dbs):
+            self._close(partition)
+        gc.collect()
+
+    def revoke_partitions(self, table: Any, tps: set[TP]) -> None:
+        """Faust's, which leaves their handles to the collector, too."""
+        for tp in tps:
+            if tp.topic in table.changelog_topic.topics:
+                self._close(tp.partition)
+        super().revoke_partitions(table, tps)
 
     def _open_for_partition(self, partition: int) -> Any:
         """An open handle. TableFault, or RocksDB's own exception while another process has the files."""
         path: Path = self.partition_path(partition)
+        if self._is_closed:
+            raise TableFault(f"the table {path} is closed: this worker is stopping")
         try:
             known = seen_from_outside(path)
         except OSError as error:
@@ -186,12 +203,14 @@ class TableStore(RocksStore):  # type: ignore[misc]  # faust is untyped here
 
     def close_partition(self, partition: int) -> None:
         """Let go of the files: RocksDB locks them by their path, wherever they are renamed to."""
+        self._close(partition)
+        gc.collect()  # iterators hold it, too
+
+    def _close(self, partition: int) -> None:
         handle = self._dbs.pop(partition, None)
         if handle is not None:
             with suppress(Exception):  # of damaged files: what could not be written is in the log
                 handle.close()
-            del handle
-        gc.collect()  # iterators hold it, too
 
     def damaged(self, partition: int, error: Exception) -> TableFault:
         """What an exception of RocksDB means, while the table is in use. Damage is marked for the next start."""

@@ -191,7 +191,6 @@ def test_damage_found_later_ends_the_process_and_the_next_start_cures_it(
         until(lambda: platform.failed is not None)
         platform.stop()
     assert len(str(fault.value).splitlines()) == 1
-    handle.close()  # the traceback that was logged holds it
     again = started(data_dir)
     try:
         until(lambda: len(again.get("/api/v1/trades").json["trades"]) == 1)

@@ -252,10 +252,23 @@ async def test_only_a_locked_one_is_tried_again(path: Path, tmp_path: Path, monk
     (table.data.partition_path(0) / "CURRENT").write_text("garbage")
     with pytest.raises(TableFault, match="can't be opened"):
         await table.data._try_open_db_for_partition(0)
+    table = table_in(locked, None)
     monkeypatch.setattr("faust.stores.rocksdb.RocksDBOptions.open", refuse)
     with pytest.raises(Exception, match="While lock file"):
         await table.data._try_open_db_for_partition(0, max_retries=3, retry_delay=0.0)
     assert len(opened) == 4
+
+
+async def test_a_store_that_was_stopped_holds_no_lock_whoever_holds_its_handle(path: Path, tmp_path: Path) -> None:
+    """A logged traceback, say; and nobody who asks late opens it again."""
+    table = table_in(tmp_path, None)
+    handle = table.data._db_for_partition(0)
+    await table.data.stop()
+    again = table_in(tmp_path, None)
+    assert again.data._db_for_partition(0) is not handle
+    with pytest.raises(TableFault, match="is closed: this worker is stopping"):
+        table.data._db_for_partition(0)
+    again.data.close_partition(0)
 
 
 def test_a_handle_that_nobody_uses_any_more_holds_no_lock(path: Path, tmp_path: Path) -> None:
