@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from decimal import Decimal
+from pathlib import Path
 
 import msgspec
 
@@ -50,6 +55,17 @@ def table_of(figures: Sequence[Figure]) -> str:
     lines = ["| figure | measured | unit | aim | |", "|---|---:|---|---:|---|"]
     lines += [f"| {f.name} | {shown(f.value)} | {f.unit} | {f.aim} | {f.verdict} |" for f in figures]
     return "\n".join(lines)
+
+
+def circumstances() -> str:
+    """What a figure has to stand with: commit, date, machine and how busy it was, in one line."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
+    return (
+        f"commit {found or 'unknown'}, {time.strftime('%d %B %Y %H:%M')}, {os.cpu_count()} cores, {platform.system()}, "
+        f"{platform.python_implementation()} {platform.python_version()}; load over 1, 5 and 15 minutes: {load}"
+    )
 
 
 def report(figures: Sequence[Figure]) -> None:

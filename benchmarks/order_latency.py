@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, median
 from typing import NamedTuple
@@ -29,12 +29,16 @@ CLIENT_PROCESSES = 2
 
 
 class Outcome(NamedTuple):
-    """What one load saw. server_cpus, client_cpus: cores in use, the client's of its busiest process."""
+    """What one load saw. server_cpus, client_cpus: cores in use, the client's of its busiest process.
+
+    counted: by how much each counter that the load was given rose meanwhile.
+    """
 
     latencies_ms: list[float]
     per_s: float
     server_cpus: float
     client_cpus: float
+    counted: Mapping[str, float]
 
     def percentile_ms(self, percent: float) -> float:
         """The latency that `percent` of the requests did not exceed."""
@@ -42,36 +46,51 @@ class Outcome(NamedTuple):
         return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
 
 
-def load(platforms: Sequence[RunningPlatform], clients: int, processes: int, mode: str, name: str) -> Outcome:
+def _nothing() -> Mapping[str, float]:
+    return {}
+
+
+def load(
+    platforms: Sequence[RunningPlatform],
+    clients: int,
+    processes: int,
+    mode: str,
+    name: str,
+    duration_s: float = DURATION_S,
+    counters: Callable[[], Mapping[str, float]] = _nothing,
+) -> Outcome:
     """Run clients for a while, spread over processes and these over the platforms, and gather what they measured."""
     begin_s = time.time() + WARM_UP_S
     script = str(Path(__file__).with_name("order_client.py"))
     running = []
     for number in range(processes):
         share = clients * (number + 1) // processes - clients * number // processes
-        arguments = [platforms[number % len(platforms)].port, share, begin_s, DURATION_S, f"{name}-{number}", mode]
+        arguments = [platforms[number % len(platforms)].port, share, begin_s, duration_s, f"{name}-{number}", mode]
         command = [sys.executable, script, *map(str, arguments)]
         running.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
     time.sleep(max(0.0, begin_s - time.time()))
-    cpu_before_s = sum(platform.cpu_s() for platform in platforms)
-    time.sleep(max(0.0, begin_s + DURATION_S - time.time()))
-    server_cpus = (sum(platform.cpu_s() for platform in platforms) - cpu_before_s) / DURATION_S
+    before, cpu_before_s = counters(), sum(platform.cpu_s() for platform in platforms)
+    time.sleep(max(0.0, begin_s + duration_s - time.time()))
+    server_cpus = (sum(platform.cpu_s() for platform in platforms) - cpu_before_s) / duration_s
+    after = counters()
     printed = [process.communicate(timeout=60)[0] for process in running]
     if any(process.returncode for process in running):
         raise RuntimeError("a client failed; what it said is above")
     found = [json.loads(text) for text in printed]
     latencies_ms = [latency for part in found for latency in part["latencies_ms"]]
-    client_cpus = max(part["cpu_s"] for part in found) / DURATION_S
-    return Outcome(latencies_ms, len(latencies_ms) / DURATION_S, server_cpus, client_cpus)
+    client_cpus = max(part["cpu_s"] for part in found) / duration_s
+    counted = {counter: after[counter] - value for counter, value in before.items()}
+    return Outcome(latencies_ms, len(latencies_ms) / duration_s, server_cpus, client_cpus, counted)
 
 
 def merged(rounds: Sequence[Outcome]) -> Outcome:
-    """Several rounds of one load as one: all latencies, mean rates."""
+    """Several rounds of one load as one: all latencies, mean rates, sums of what was counted."""
     return Outcome(
         [latency for outcome in rounds for latency in outcome.latencies_ms],
         fmean(outcome.per_s for outcome in rounds),
         fmean(outcome.server_cpus for outcome in rounds),
         fmean(outcome.client_cpus for outcome in rounds),
+        {counter: sum(outcome.counted[counter] for outcome in rounds) for counter in rounds[0].counted},
     )
 
 
