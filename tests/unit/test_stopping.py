@@ -15,6 +15,8 @@ from exness_streams.processes.stopping import EXIT_FORCED, SAME_WISH_S, Stopping
 from exness_streams.transport.faults import LogFault
 
 GIVE_UP_S = 30.0
+NEVER_S = 86_400.0
+"""A limit whose timer fires in no later test."""
 
 
 class Exit:
@@ -43,7 +45,7 @@ def test_a_stop_that_hangs_is_cut_off_with_a_line(capfd: pytest.CaptureFixture[s
 @pytest.mark.parametrize("after_s", [SAME_WISH_S + 0.01, 2.0, 3_600.0])
 def test_a_second_signal_ends_at_once(capfd: pytest.CaptureFixture[str], after_s: float) -> None:
     ended, now_s = Exit(), 100.0
-    stopping = Stopping(grace_s=GIVE_UP_S, exit=ended, clock_s=lambda: now_s)
+    stopping = Stopping(grace_s=NEVER_S, exit=ended, clock_s=lambda: now_s)
     stopping.signalled("SIGTERM")
     assert not ended.codes
     now_s += after_s
@@ -55,7 +57,7 @@ def test_a_second_signal_ends_at_once(capfd: pytest.CaptureFixture[str], after_s
 @pytest.mark.parametrize("names", [("SIGTERM", "SIGTERM"), ("SIGINT", "SIGTERM"), ("SIGINT", "SIGINT", "SIGINT")])
 def test_signals_that_come_together_are_one_wish(capfd: pytest.CaptureFixture[str], names: tuple[str, ...]) -> None:
     ended, now_s, told = Exit(), 100.0, []
-    stopping = Stopping(grace_s=GIVE_UP_S, exit=ended, clock_s=lambda: now_s)
+    stopping = Stopping(grace_s=NEVER_S, exit=ended, clock_s=lambda: now_s)
     stopping.when_asked(lambda: told.append(now_s))
     for name in names:
         stopping.signalled(name)
@@ -67,7 +69,7 @@ def test_signals_that_come_together_are_one_wish(capfd: pytest.CaptureFixture[st
 
 def test_also_one_that_is_asked_too_late_is_told() -> None:
     told: list[str] = []
-    stopping = Stopping(grace_s=GIVE_UP_S, exit=Exit())
+    stopping = Stopping(grace_s=NEVER_S, exit=Exit())
     stopping.when_asked(lambda: told.append("early"))
     stopping.signalled("SIGTERM")
     stopping.when_asked(lambda: told.append("late"))
@@ -75,7 +77,7 @@ def test_also_one_that_is_asked_too_late_is_told() -> None:
 
 
 async def test_the_event_of_a_loop_is_set_from_the_thread_that_takes_signals() -> None:
-    stopping = Stopping(grace_s=GIVE_UP_S, exit=Exit())
+    stopping = Stopping(grace_s=NEVER_S, exit=Exit())
     asked = stopping.event()
     threading.Thread(target=stopping.signalled, args=["SIGTERM"]).start()
     await asyncio.wait_for(asked.wait(), GIVE_UP_S)
