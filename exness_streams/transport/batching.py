@@ -20,9 +20,11 @@ from faust.types import TP, ConsumerMessage
 SINGLES_AT_ONCE = 200
 """Single records given out before the sources are looked at again: some 20 ms of Faust's time."""
 
-
 AHEAD_BYTES_MAX = 1 << 20
 """Of a partition's records that were fetched and not given out: with so many it is not fetched any further."""
+
+AHEAD_BYTES_LOW = AHEAD_BYTES_MAX // 2
+"""With so few it is fetched again: a fetch that is under way for others must end first."""
 
 
 class Wakeup:
@@ -90,9 +92,10 @@ class BatchingConsumer(Consumer):  # type: ignore[misc]
     """A mixin to go before the driver's Consumer.
 
     At most one batch of a partition is in flight: the next is given out once that Message is acknowledged, and is
-    whatever has arrived meanwhile. A driver that `reads_ahead` fetches it meanwhile, too. (aiokafka has one consumer
-    for all partitions, and holds back every fetch from a broker, for up to 100 ms, while one partition has records
-    that nobody took: a frame's pace or a cell's transaction would make all other cells wait.)
+    whatever has arrived meanwhile. A driver that `reads_ahead` fetches it meanwhile, too, changelogs as well, up to a
+    mark, and has what is beyond it not fetched at all. (aiokafka has one consumer for all partitions, and holds back
+    every fetch from a broker, for up to 100 ms, while one partition has records that nobody took: a frame's pace or a
+    cell's transaction would make all other cells wait.)
 
     Source partitions are held back until recovery has sought them and let the flow go on. (Faust resumes them before
     it seeks, and clears its queues after: what is read in between is read twice, or lost.)
@@ -112,7 +115,8 @@ class BatchingConsumer(Consumer):  # type: ignore[misc]
         # Weak: Faust waits for messages taken and not acknowledged, until the garbage collector has them.
         self._in_flight: dict[TP, weakref.ref[BatchMessage]] = {}
         self._waiting: dict[TP, list[Any]] = {}  # records that were fetched and not given out yet
-        self._ahead_bytes: dict[TP, int] = {}  # how large those of batched partitions are
+        self._ahead_bytes: dict[TP, int] = {}  # how large those are
+        self._full: set[TP] = set()
         self._seeks: Counter[TP] = Counter()
         self._sought = False
         self._sources_released = False
@@ -124,9 +128,16 @@ class BatchingConsumer(Consumer):  # type: ignore[misc]
         return tp.topic in getattr(self.app, "batched_topics", ())
 
     def _fetchable(self, active: set[TP]) -> set[TP]:
-        """The active partitions that are not held back and have no batch in flight, or not too much read ahead."""
+        """The active partitions that are not held back and have no batch in flight, or not too much read ahead.
+
+        All that the driver may fetch: what it is not asked for must not lie in wait there.
+        """
         if self.reads_ahead:
-            busy = {tp for tp in self._waiting if self._ahead_bytes.get(tp, AHEAD_BYTES_MAX) >= AHEAD_BYTES_MAX}
+            self._full = busy = {
+                tp
+                for tp, size in self._ahead_bytes.items()
+                if size >= (AHEAD_BYTES_LOW if tp in self._full else AHEAD_BYTES_MAX)
+            }
         else:
             busy = self._in_flight.keys() | self._waiting.keys()
         return {tp for tp in active if tp not in busy and (self._sources_released or self._is_changelog_tp(tp))}
@@ -196,27 +207,36 @@ class BatchingConsumer(Consumer):  # type: ignore[misc]
     def _in_turn(self, records: Mapping[TP, list[Any]], active: set[TP] | None) -> Any:
         """Batches first, since they cost least; then single records, from each partition in turn."""
         fresh = {tp: found for tp, found in records.items() if found}
-        for tp in [tp for tp in fresh if self._is_batched(tp) and (tp in self._in_flight or tp in self._waiting)]:
+        for tp in [tp for tp in fresh if tp in self._in_flight or tp in self._waiting]:
             self._keep(tp, fresh.pop(tp))
         found_now = {**self._givable(active), **fresh}
         batches = {tp: found for tp, found in found_now.items() if self._is_batched(tp)}
         for tp in batches:
-            self._waiting.pop(tp, None)
-            self._ahead_bytes.pop(tp, None)
+            self._give_all(tp)
         yield from batches.items()
         singles = {tp: found for tp, found in found_now.items() if tp not in batches}
         share = max(1, SINGLES_AT_ONCE // max(1, len(singles)))
-        for tp, found in singles.items():
-            self._waiting.pop(tp, None)
-            if len(found) > share:
-                self._waiting[tp] = found[share:]
-        yield from self.scheduler.iterate({tp: found[:share] for tp, found in singles.items()})
+        yield from self.scheduler.iterate({tp: self._share(tp, found, share) for tp, found in singles.items()})
+
+    def _share(self, tp: TP, found: list[Any], most: int) -> list[Any]:
+        """The first of the records that are to be given out; the rest waits."""
+        if len(found) <= most:
+            self._give_all(tp)
+        elif tp in self._waiting:
+            self._waiting[tp] = found[most:]
+            self._ahead_bytes[tp] -= _size(found[:most])
+        else:
+            self._keep(tp, found[most:])
+        return found[:most]
 
     def _keep(self, tp: TP, found: list[Any]) -> None:
-        """For the batch after the one in flight."""
+        """For later, behind what waits already."""
         self._waiting.setdefault(tp, []).extend(found)
-        size = sum(len(record.value or b"") for record in found)
-        self._ahead_bytes[tp] = self._ahead_bytes.get(tp, 0) + size
+        self._ahead_bytes[tp] = self._ahead_bytes.get(tp, 0) + _size(found)
+
+    def _give_all(self, tp: TP) -> None:
+        self._waiting.pop(tp, None)
+        self._ahead_bytes.pop(tp, None)
 
     def _deliver(self, tp: TP, found: Any) -> ConsumerMessage:
         """The Message for a batched partition's records, or for another one's single record."""
@@ -248,8 +268,7 @@ class BatchingConsumer(Consumer):  # type: ignore[misc]
         """After a seek or a revocation: what was fetched before it no longer counts. None: all partitions."""
         for tp in [*self._in_flight, *self._waiting] if tps is None else tps:
             self._in_flight.pop(tp, None)
-            self._waiting.pop(tp, None)
-            self._ahead_bytes.pop(tp, None)
+            self._give_all(tp)
         for tp in self.assignment() if tps is None else tps:
             self._seeks[tp] += 1
         self.wakeup.set()
@@ -312,3 +331,7 @@ class BatchingConsumer(Consumer):  # type: ignore[misc]
         self._clean_unacked_messages()
         if self._unacked_messages:
             await super()._wait_for_ack(timeout)
+
+
+def _size(records: list[Any]) -> int:
+    return sum(len(record.value or b"") for record in records)

@@ -15,6 +15,16 @@ from exness_streams.transport.batching import BatchingConsumer, Wakeup
 JOURNAL, CHANGELOG = TP("journal", 0), TP("changelog", 0)
 
 
+class Numbered(int):
+    """A record that is known by its number."""
+
+    value = b"x"
+
+
+def numbered(count: int) -> list[Numbered]:
+    return [Numbered(n) for n in range(count)]
+
+
 class StandingBy(BatchingConsumer):
     """The steps of the batching consumer itself, on a driver whose fetch brings three records of a changelog."""
 
@@ -29,12 +39,13 @@ class StandingBy(BatchingConsumer):
             batched_topics={JOURNAL.topic},
             client_only=False,
         )
-        self.fetches: list[Mapping[TP, list[int]]] = [{CHANGELOG: [0, 1, 2]}]
+        self.fetches: list[Mapping[TP, Any]] = [{CHANGELOG: numbered(3)}]
         self.scheduler = DefaultSchedulingStrategy()
         self.wakeup = Wakeup()
         self._in_flight: dict[TP, Any] = {}
         self._waiting: dict[TP, list[int]] = {}
         self._ahead_bytes: dict[TP, int] = {}
+        self._full: set[TP] = set()
         self._sources_released = False
         self._seeks: Counter[TP] = Counter()
         self._read_offset: dict[TP, int] = {}

@@ -10,7 +10,7 @@ import pytest
 from faust.types import TP
 from standing_by import CHANGELOG, JOURNAL, StandingBy
 
-from exness_streams.transport.batching import AHEAD_BYTES_MAX, BatchMessage
+from exness_streams.transport.batching import AHEAD_BYTES_LOW, AHEAD_BYTES_MAX, SINGLES_AT_ONCE, BatchMessage
 
 OTHER = TP(JOURNAL.topic, 1)
 BOTH = {JOURNAL, OTHER}
@@ -147,3 +147,44 @@ async def test_an_acknowledgement_wakes_the_reader_only_for_what_waits() -> None
 
 def test_a_changelog_is_not_batched() -> None:
     assert not Reading(reads_ahead=True)._is_batched(CHANGELOG)
+
+
+class StandingByAhead(Reading):
+    """A source, and a changelog whose records are given out one by one."""
+
+    def __init__(self) -> None:
+        super().__init__(reads_ahead=True)
+        self.active = {JOURNAL, CHANGELOG}
+
+    def assignment(self) -> set[TP]:
+        return self.active
+
+    def _deliver(self, tp: TP, found: Any) -> Any:
+        return SimpleNamespace(tp=tp, value=found if isinstance(found, list) else [found])
+
+
+async def test_a_standbys_changelog_is_read_ahead_and_does_not_lie_in_wait_in_the_driver() -> None:
+    consumer = StandingByAhead()
+    consumer.fetches = [{CHANGELOG: records(*range(3 * SINGLES_AT_ONCE))}, {CHANGELOG: records(700)}]
+    seen = []
+    for _ in range(4):
+        seen += [offset for tp, offsets in await consumer.turn() if tp == CHANGELOG for offset in offsets]
+    assert seen == [*range(3 * SINGLES_AT_ONCE), 700]
+    assert consumer.asked == [{JOURNAL, CHANGELOG}] * 4
+    assert not consumer._ahead_bytes
+
+
+async def test_a_changelog_at_its_mark_is_fetched_again_before_all_is_given_out() -> None:
+    """A fetch under way for others ends first."""
+    consumer = StandingByAhead()
+    size = AHEAD_BYTES_MAX // (4 * SINGLES_AT_ONCE)
+    consumer.fetches = [{CHANGELOG: [Read(n, b"x" * size) for n in range(6 * SINGLES_AT_ONCE)]}]
+    held = []
+    for _ in range(6):
+        await consumer.turn()
+        held.append((CHANGELOG not in consumer.asked[-1], consumer._ahead_bytes.get(CHANGELOG, 0)))
+    waited = [size * SINGLES_AT_ONCE * left for left in (5, 4, 3, 2, 1, 0)]
+    assert [ahead for _, ahead in held] == waited
+    full = [False, True, True, True, False, False]
+    assert [is_held for is_held, _ in held] == full
+    assert waited[2] > AHEAD_BYTES_LOW >= waited[3]

@@ -10,7 +10,7 @@ import faust
 import pytest
 from faust.types import TP
 from mode.utils.queues import FlowControlEvent
-from standing_by import CHANGELOG, JOURNAL, StandingBy
+from standing_by import CHANGELOG, JOURNAL, StandingBy, numbered
 
 from exness_streams.transport.batching import SINGLES_AT_ONCE
 from exness_streams.transport.recovery import ChangelogQueue, Recovery
@@ -55,7 +55,7 @@ async def all_of(consumer: StandingBy) -> list[tuple[TP, Any]]:
 
 async def test_a_long_changelog_of_a_standby_does_not_hold_the_sources_up() -> None:
     consumer = StandingBy()  # whose sources are released a moment after the changelog was fetched
-    changelog = list(range(SINGLES_AT_ONCE * 2 + 50))
+    changelog = numbered(SINGLES_AT_ONCE * 2 + 50)
     consumer.fetches = [{CHANGELOG: changelog}, {JOURNAL: [7, 8]}]
     first = await all_of(consumer)
     consumer._sources_released = True
@@ -71,7 +71,7 @@ async def test_a_long_changelog_of_a_standby_does_not_hold_the_sources_up() -> N
 async def test_what_waits_is_forgotten_when_its_partition_is_sought_anew() -> None:
     consumer = StandingBy()
     consumer._sources_released = True
-    consumer.fetches = [{CHANGELOG: list(range(SINGLES_AT_ONCE + 1))}, {CHANGELOG: [40]}]
+    consumer.fetches = [{CHANGELOG: numbered(SINGLES_AT_ONCE + 1)}, {CHANGELOG: [40]}]
     await all_of(consumer)
     await consumer.perform_seek()  # of the sources: the changelog goes on
     assert consumer._waiting

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Set
 from contextlib import suppress
 from typing import Any
 
@@ -24,12 +24,12 @@ from exness_streams.transport.kafka.aiokafka_mends import (
     tell_confirmations,
     tell_group_errors,
 )
+from exness_streams.transport.kafka.fetching import Fetching
 from exness_streams.transport.kafka.session import session_refused
 from exness_streams.transport.kafka.topics import CONNECT_S_MAX
 
 FETCH_WAIT_MS_MAX = 100
-"""How long a broker holds a fetch that finds nothing. A partition that is ready meanwhile waits for its end."""
-
+"""How long a broker holds a fetch that finds nothing. A partition that is wanted again meanwhile waits for its end."""
 
 LEAVE_S_MAX = 8.0
 """How long the consumer may take to leave its group; a rebalance that is under way must end first."""
@@ -95,6 +95,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fa
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._asked: set[asyncio.Future[Any]] = set()
         self._has_ended = False
+        self._fetching = Fetching()
         super().__init__(*args, **kwargs)
 
     async def on_start(self) -> None:
@@ -205,16 +206,22 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fa
         read_committed(consumer, FETCH_WAIT_MS_MAX)
         return consumer
 
-    async def fetch(self, active: set[TP] | None, timeout_s: float, end: FetchEnd) -> Mapping[Any, list[Any]]:
-        """Records by partition; nothing when `end` was set first."""
+    async def fetch(self, wanted: set[TP], timeout_s: float, end: FetchEnd) -> Mapping[Any, list[Any]]:
+        """Records of the wanted partitions; nothing when `end` was set first."""
         consumer = self._ensure_consumer()
-        records: Mapping[Any, list[Any]] = await self.call_thread(self._fetch_until, consumer, active, timeout_s, end)
+        records: Mapping[Any, list[Any]] = await self.call_thread(self._fetch_until, consumer, wanted, timeout_s, end)
         return records
 
-    async def _fetch_until(self, consumer: Any, active: Any, timeout_s: float, end: FetchEnd) -> Mapping[Any, Any]:
-        fetch = asyncio.ensure_future(
-            self._fetch_records(consumer, active, timeout=timeout_s, max_records=poll_records_max(consumer))
-        )
+    async def _fetch_until(
+        self, consumer: Any, wanted: set[TP], timeout_s: float, end: FetchEnd
+    ) -> Mapping[Any, list[Any]]:
+        async def take(partitions: Set[TP] | None, wait_s: float) -> Mapping[Any, list[Any]]:
+            most = poll_records_max(consumer)
+            found: Mapping[Any, list[Any]]
+            found = await self._fetch_records(consumer, partitions, timeout=wait_s, max_records=most)
+            return found
+
+        fetch = asyncio.ensure_future(self._fetching.take(consumer, wanted, timeout_s, take))
         ended = asyncio.ensure_future(end.wait())
         try:
             await asyncio.wait({fetch, ended}, return_when=asyncio.FIRST_COMPLETED)

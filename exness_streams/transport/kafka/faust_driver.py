@@ -72,7 +72,7 @@ class Consumer(BatchingConsumer, driver.Consumer):  # type: ignore[misc]
 
     # -- records
 
-    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> dict[TP, list[Any]]:
+    async def _getmany(self, active_partitions: set[TP], timeout: float) -> dict[TP, list[Any]]:
         end = FetchEnd(self._thread.thread_loop)
         self.wakeup.fetch = end
         try:

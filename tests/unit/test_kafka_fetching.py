@@ -1,0 +1,217 @@
+"""What of a worker's partitions is fetched and taken: aiokafka's own fetcher, and brokers that a test fills."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Set
+from typing import Any, NamedTuple
+
+import pytest
+from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.consumer.subscription_state import SubscriptionState
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.structs import TopicPartition
+
+from exness_streams.transport.kafka.fetching import Fetching
+
+GIVE_UP_S = 30.0
+HOUR_S = 3_600.0
+POLL_RECORDS = 5
+NODE = 1
+
+JOURNAL, EVENTS, TICKS, CHANGELOG = ALL = tuple(
+    TopicPartition(topic, 0) for topic in ("journal", "events", "ticks", "changelog")
+)
+"""Of one broker."""
+
+
+class Answer(NamedTuple):
+    API_VERSION: int
+    topics: list[Any]
+
+
+class Brokers:
+    """One broker. A fetch that finds nothing is held until something is written."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._metadata_max_age_ms = 1_000_000
+        self.cluster = self
+        self.written: dict[TopicPartition, list[bytes]] = {tp: [] for tp in ALL}
+        self._more = asyncio.Event()
+        self.asked: list[set[TopicPartition]] = []
+
+    def leader_for_partition(self, tp: TopicPartition) -> int:
+        return NODE
+
+    def write(self, tp: TopicPartition, count: int = 1) -> None:
+        self.written[tp] += [b"%d" % n for n in range(len(self.written[tp]), len(self.written[tp]) + count)]
+        self._more.set()
+
+    async def send(self, node: int, request: Any) -> Answer:
+        wanted = {TopicPartition(topic, n): at for topic, several in request.topics for n, at, _ in several}
+        self.asked.append(set(wanted))
+        while not any(len(self.written[tp]) > at for tp, at in wanted.items()):
+            self._more.clear()
+            await self._more.wait()
+        return Answer(4, [(tp.topic, [self._found(tp, at)]) for tp, at in wanted.items()])
+
+    def _found(self, tp: TopicPartition, at: int) -> tuple[Any, ...]:
+        end, encoded = len(self.written[tp]), b""
+        if end > at:
+            builder = DefaultRecordBatchBuilder(
+                magic=2, compression_type=0, is_transactional=0, producer_id=-1, producer_epoch=-1, base_sequence=0,
+                batch_size=1 << 20,
+            )  # fmt: skip
+            for n, value in enumerate(self.written[tp][at:]):
+                builder.append(n, timestamp=1, key=b"k", value=value, headers=[])
+            whole = bytearray(builder.build())
+            whole[:8] = at.to_bytes(8, "big")  # its base offset, which is in no checksum
+            encoded = bytes(whole)
+        return tp.partition, 0, end, end, None, encoded
+
+
+class Consumer:
+    """As much of aiokafka's consumer as is asked, with its own subscription and fetcher."""
+
+    _max_poll_records = POLL_RECORDS
+
+    def __init__(self, brokers: Brokers) -> None:
+        self._subscription = SubscriptionState()
+        self._subscription.subscribe({tp.topic for tp in ALL})
+        # Nobody is let go by waiting: what holds a broker's fetches back does so for an hour.
+        self._fetcher = Fetcher(brokers, self._subscription, prefetch_backoff=HOUR_S, fetcher_timeout=HOUR_S)
+        self.fetching = Fetching()
+        self.deal_out(dict.fromkeys(ALL, 0))
+
+    def deal_out(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """A rebalance; where each partition is read from."""
+        self._subscription.begin_reassignment()
+        self._subscription.assign_from_subscribed(set(offsets))
+        for tp, offset in offsets.items():
+            self._subscription.subscription.assignment.state_value(tp).reset_to(offset)
+
+    def assignment(self) -> Set[TopicPartition]:
+        found: Set[TopicPartition] = self._subscription.assigned_partitions()
+        return found
+
+    def pause(self, *tps: TopicPartition) -> None:
+        for tp in tps:
+            self._subscription.pause(tp)
+
+    def resume(self, *tps: TopicPartition) -> None:
+        for tp in tps:
+            self._subscription.resume(tp)
+
+    async def take(self, *wanted: TopicPartition, timeout_s: float = GIVE_UP_S) -> dict[str, list[int]]:
+        """What one fetch brings, by topic: the offsets."""
+
+        async def take(partitions: Set[Any] | None, wait_s: float) -> Mapping[Any, list[Any]]:
+            found: Mapping[Any, list[Any]]
+            found = await self._fetcher.fetched_records(partitions, timeout=wait_s, max_records=POLL_RECORDS)
+            return found
+
+        found = await self.fetching.take(self, set(wanted), timeout_s, take)  # type: ignore[arg-type]
+        return {tp.topic: [record.offset for record in records] for tp, records in found.items()}
+
+
+@pytest.fixture
+async def brokers() -> AsyncIterator[Brokers]:
+    yield Brokers()
+
+
+@pytest.fixture
+async def consumer(brokers: Brokers) -> AsyncIterator[Consumer]:
+    made = Consumer(brokers)
+    yield made
+    await made._fetcher.close()
+
+
+NOT_WANTED = [{EVENTS}, {TICKS}, {CHANGELOG}, {EVENTS, TICKS, CHANGELOG}]
+
+
+@pytest.mark.parametrize("full", NOT_WANTED)
+async def test_an_orders_record_comes_although_other_partitions_are_full(
+    brokers: Brokers, consumer: Consumer, full: set[TopicPartition]
+) -> None:
+    """Theirs were fetched with it, or before, and nobody takes them."""
+    for tp in full:
+        brokers.write(tp, 3)
+    brokers.write(JOURNAL)
+    wanted = set(ALL) - full
+    assert await consumer.take(*wanted) == {"journal": [0]}
+    for n in range(1, 4):
+        for tp in full:
+            brokers.write(tp)
+        brokers.write(JOURNAL)
+        assert await asyncio.wait_for(consumer.take(*wanted), GIVE_UP_S) == {"journal": [n]}
+
+
+@pytest.mark.parametrize("full", NOT_WANTED)
+async def test_what_was_left_is_fetched_when_it_is_wanted_again(
+    brokers: Brokers, consumer: Consumer, full: set[TopicPartition]
+) -> None:
+    for tp in full:
+        brokers.write(tp, 3)
+    taken = 0
+    while taken < 3 * len(full):
+        taken += sum(map(len, (await consumer.take(*ALL)).values()))
+    for tp in full:
+        brokers.write(tp, 2)
+    await consumer.take(*(set(ALL) - full), timeout_s=0.001)
+    brokers.write(JOURNAL)  # which ends the fetch under way
+    seen: dict[str, list[int]] = {}
+    while sum(map(len, seen.values())) < 2 * len(full) + 1:
+        for topic, offsets in (await asyncio.wait_for(consumer.take(*ALL), GIVE_UP_S)).items():
+            seen.setdefault(topic, []).extend(offsets)
+    for tp in full:
+        assert seen[tp.topic][-2:] == [3, 4]
+
+
+async def test_it_is_held_back_after_a_rebalance_too(brokers: Brokers, consumer: Consumer) -> None:
+    """aiokafka's own pause is over then."""
+    brokers.write(EVENTS, 3)
+    brokers.write(JOURNAL)
+    assert await consumer.take(JOURNAL) == {"journal": [0]}
+    consumer.deal_out({JOURNAL: 1, EVENTS: 0})
+    brokers.write(JOURNAL)
+    assert await asyncio.wait_for(consumer.take(JOURNAL), GIVE_UP_S) == {"journal": [1]}
+    brokers.write(JOURNAL)
+    assert await asyncio.wait_for(consumer.take(JOURNAL), GIVE_UP_S) == {"journal": [2]}
+
+
+async def test_a_large_fetch_of_one_partition_leaves_the_others_their_turn(
+    brokers: Brokers, consumer: Consumer
+) -> None:
+    """They came in one answer. Nor do the others keep that one from its turn."""
+    brokers.write(TICKS, 4 * POLL_RECORDS)
+    brokers.write(CHANGELOG, 2 * POLL_RECORDS)
+    brokers.write(JOURNAL)
+    seen: dict[str, list[int]] = {}
+    turns = []
+    while sum(map(len, seen.values())) < 6 * POLL_RECORDS + 1:
+        turns.append(await asyncio.wait_for(consumer.take(*ALL), GIVE_UP_S))
+        for topic, offsets in turns[-1].items():
+            seen.setdefault(topic, []).extend(offsets)
+    assert any("journal" in turn for turn in turns[:3]), turns
+    assert seen["ticks"] == list(range(4 * POLL_RECORDS))
+    assert seen["changelog"] == list(range(2 * POLL_RECORDS))
+
+
+async def test_small_fetches_do_not_keep_a_large_one_waiting(brokers: Brokers, consumer: Consumer) -> None:
+    brokers.write(TICKS, 3 * POLL_RECORDS)
+    ticks = 0
+    for _ in range(6):
+        brokers.write(JOURNAL)
+        ticks += len((await asyncio.wait_for(consumer.take(*ALL), GIVE_UP_S)).get("ticks", []))
+    assert ticks == 3 * POLL_RECORDS
+
+
+async def test_nothing_is_asked_twice(brokers: Brokers, consumer: Consumer) -> None:
+    """What stands already costs nothing: it is looked at before each fetch."""
+    said = []
+    consumer.pause = lambda *tps: said.append(tps)  # type: ignore[method-assign]
+    for _ in range(3):
+        brokers.write(JOURNAL)
+        await consumer.take(JOURNAL)
+    assert len(said) == 1
