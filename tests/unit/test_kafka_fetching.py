@@ -16,7 +16,6 @@ from exness_streams.transport.kafka.fetching import Fetching
 
 GIVE_UP_S = 30.0
 HOUR_S = 3_600.0
-POLL_RECORDS = 5
 NODE = 1
 
 JOURNAL, EVENTS, TICKS, CHANGELOG = ALL = tuple(
@@ -74,8 +73,6 @@ class Brokers:
 class Consumer:
     """As much of aiokafka's consumer as is asked, with its own subscription and fetcher."""
 
-    _max_poll_records = POLL_RECORDS
-
     def __init__(self, brokers: Brokers) -> None:
         self._subscription = SubscriptionState()
         self._subscription.subscribe({tp.topic for tp in ALL})
@@ -104,14 +101,9 @@ class Consumer:
             self._subscription.resume(tp)
 
     async def take(self, *wanted: TopicPartition, timeout_s: float = GIVE_UP_S) -> dict[str, list[int]]:
-        """What one fetch brings, by topic: the offsets."""
-
-        async def take(partitions: Set[Any] | None, wait_s: float) -> Mapping[Any, list[Any]]:
-            found: Mapping[Any, list[Any]]
-            found = await self._fetcher.fetched_records(partitions, timeout=wait_s, max_records=POLL_RECORDS)
-            return found
-
-        found = await self.fetching.take(self, set(wanted), timeout_s, take)  # type: ignore[arg-type]
+        """What one fetch brings, by topic: the offsets. As ConsumerThread does it."""
+        self.fetching.hold_back(self, set(wanted))  # type: ignore[arg-type]
+        found = await self._fetcher.fetched_records(None, timeout=timeout_s)
         return {tp.topic: [record.offset for record in records] for tp, records in found.items()}
 
 
@@ -178,33 +170,6 @@ async def test_it_is_held_back_after_a_rebalance_too(brokers: Brokers, consumer:
     assert await asyncio.wait_for(consumer.take(JOURNAL), GIVE_UP_S) == {"journal": [1]}
     brokers.write(JOURNAL)
     assert await asyncio.wait_for(consumer.take(JOURNAL), GIVE_UP_S) == {"journal": [2]}
-
-
-async def test_a_large_fetch_of_one_partition_leaves_the_others_their_turn(
-    brokers: Brokers, consumer: Consumer
-) -> None:
-    """They came in one answer. Nor do the others keep that one from its turn."""
-    brokers.write(TICKS, 4 * POLL_RECORDS)
-    brokers.write(CHANGELOG, 2 * POLL_RECORDS)
-    brokers.write(JOURNAL)
-    seen: dict[str, list[int]] = {}
-    turns = []
-    while sum(map(len, seen.values())) < 6 * POLL_RECORDS + 1:
-        turns.append(await asyncio.wait_for(consumer.take(*ALL), GIVE_UP_S))
-        for topic, offsets in turns[-1].items():
-            seen.setdefault(topic, []).extend(offsets)
-    assert any("journal" in turn for turn in turns[:3]), turns
-    assert seen["ticks"] == list(range(4 * POLL_RECORDS))
-    assert seen["changelog"] == list(range(2 * POLL_RECORDS))
-
-
-async def test_small_fetches_do_not_keep_a_large_one_waiting(brokers: Brokers, consumer: Consumer) -> None:
-    brokers.write(TICKS, 3 * POLL_RECORDS)
-    ticks = 0
-    for _ in range(6):
-        brokers.write(JOURNAL)
-        ticks += len((await asyncio.wait_for(consumer.take(*ALL), GIVE_UP_S)).get("ticks", []))
-    assert ticks == 3 * POLL_RECORDS
 
 
 async def test_nothing_is_asked_twice(brokers: Brokers, consumer: Consumer) -> None:

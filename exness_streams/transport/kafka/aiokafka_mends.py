@@ -191,9 +191,9 @@ def read_committed(consumer: Any, fetch_wait_ms: int) -> None:
     consumer._fetch_max_wait_ms = fetch_wait_ms
 
 
-def poll_records_max(consumer: Any) -> int:
-    """How many records one poll may give."""
-    records: int = consumer._max_poll_records
+def poll_records_max(consumer: Any) -> int | None:
+    """How many records one poll may give; None: all that was fetched."""
+    records: int | None = consumer._max_poll_records
     return records
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Set
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -215,13 +215,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fa
     async def _fetch_until(
         self, consumer: Any, wanted: set[TP], timeout_s: float, end: FetchEnd
     ) -> Mapping[Any, list[Any]]:
-        async def take(partitions: Set[TP] | None, wait_s: float) -> Mapping[Any, list[Any]]:
-            most = poll_records_max(consumer)
-            found: Mapping[Any, list[Any]]
-            found = await self._fetch_records(consumer, partitions, timeout=wait_s, max_records=most)
-            return found
-
-        fetch = asyncio.ensure_future(self._fetching.take(consumer, wanted, timeout_s, take))
+        self._fetching.hold_back(consumer, wanted)
+        # Of all partitions: those that are held back have to be looked at, too.
+        fetch = asyncio.ensure_future(
+            self._fetch_records(consumer, None, timeout=timeout_s, max_records=poll_records_max(consumer))
+        )
         ended = asyncio.ensure_future(end.wait())
         try:
             await asyncio.wait({fetch, ended}, return_when=asyncio.FIRST_COMPLETED)
