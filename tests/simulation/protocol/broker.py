@@ -3,7 +3,6 @@ committed, a transactional id's newest epoch alone may write."""
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -39,7 +38,8 @@ class PartitionLog:
         self.start = 0
         self.end = 0
         self.records: list[Stored] = []
-        self.waiters: list[asyncio.Future[None]] = []
+        self.waiters: list[Callable[[], object]] = []
+        self.watched: list[tuple[int, Callable[[], object]]] = []
 
     def append(self, key: bytes | None, value: bytes | None, txn: Transaction | None, *, marker: bool = False) -> int:
         offset = self.end
@@ -47,13 +47,24 @@ class PartitionLog:
         self.end += 1
         if txn is None or marker:
             self.wake()
+        if self.watched:
+            self._tell()
         return offset
 
     def wake(self) -> None:
         waiters, self.waiters = self.waiters, []
         for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+            waiter()
+
+    def watch(self, end: int, reached: Callable[[], object]) -> None:
+        """reached is called once, when the log has this end."""
+        self.watched.append((end, reached))
+
+    def _tell(self) -> None:
+        due = [reached for end, reached in self.watched if end <= self.end]
+        self.watched = [one for one in self.watched if one[0] > self.end]
+        for reached in due:
+            reached()
 
     def read(self, offset: int, limit: int) -> tuple[list[Stored], int]:
         """Committed records from an offset on, and where to read next."""

@@ -33,7 +33,7 @@ STARTING_BALANCE = Decimal(10_000)
 LIMITS = Limits(open_max=8, exposure_max=Decimal(100_000))
 AGELESS_MS = 10**15
 TRIES_MAX = 8
-PATIENCE_S = 15.0
+PATIENCE_S = (1.0, 4.0, 15.0)
 
 
 class Attempt(NamedTuple):
@@ -75,7 +75,7 @@ class Client:
         return told
 
     async def _try(self, command: Command) -> Reply | None:
-        status, told = await self._world.request(self.partition, command, PATIENCE_S)
+        status, told = await self._world.request(self.partition, command, self._rng.choice(PATIENCE_S))
         reply = told if isinstance(told, Reply) else None
         self.attempts.append(Attempt(command, self.partition, status, reply))
         self._world.note(f"{self.account_id} {_words(command)}: {status} {'' if reply is None else _result(reply)}")

@@ -198,9 +198,9 @@ FAULTS: dict[str, Callable[[], list[Patch]]] = {
 
 
 @contextmanager
-def put_in(name: str) -> Iterator[None]:
-    """The program with a fault."""
-    patches = FAULTS[name]()
+def put_in(name: str | None) -> Iterator[None]:
+    """The program with a fault; with none when there is no name."""
+    patches = [] if name is None else FAULTS[name]()
     before = [(owner, attribute, owner.__dict__[attribute]) for owner, attribute, _ in patches]
     for owner, attribute, value in patches:
         setattr(owner, attribute, value)
@@ -213,9 +213,8 @@ def put_in(name: str) -> Iterator[None]:
 
 def first_found(name: str, seeds_max: int, first: int = 0) -> tuple[int, str] | None:
     """(how many lives it took, what was found), None when nothing was."""
-    with put_in(name):
-        for number in range(seeds_max):
-            outcome = live(first + number)
-            if outcome.violations:
-                return number + 1, outcome.violations[0]
+    for number in range(seeds_max):
+        outcome = live(first + number, fault=name)
+        if outcome.violations:
+            return number + 1, outcome.violations[0]
     return None

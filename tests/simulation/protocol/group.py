@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from typing import NamedTuple
 
-from protocol.network import Network
+from protocol.network import Awaited, Network
 
 SESSION_S = 1.0
 JOIN_S_MAX = 1.5
@@ -25,7 +25,7 @@ class Assignment(NamedTuple):
 class _Member:
     def __init__(self, now_s: float) -> None:
         self.heard_s = now_s
-        self.joining: asyncio.Future[Assignment] | None = None
+        self.joining: Awaited | None = None
 
 
 class Group:
@@ -51,10 +51,11 @@ class Group:
         """How often a partition goes to another member than before, for no reason."""
         self._network.later(LOOK_S, self._look)
 
-    def join(self, name: str) -> asyncio.Future[Assignment]:
+    def join(self, name: str) -> Awaited:
+        """An Assignment comes."""
         member = self._members.setdefault(name, _Member(self._loop.time()))
         member.heard_s = self._loop.time()
-        joining = member.joining = self._loop.create_future()
+        joining = member.joining = Awaited()
         self._prepare()
         self._complete()
         return joining
@@ -134,6 +135,6 @@ class Group:
             member = self._members[name]
             joining, member.joining, member.heard_s = member.joining, None, self._loop.time()
             told.append(f"{name}: {','.join(map(str, cells)) or '-'}{' ticks' if assignment.has_ticks else ''}")
-            if joining is not None and not joining.done():
-                joining.set_result(assignment)
+            if joining is not None:
+                joining.comes(assignment)
         self._note(f"generation {self.generation}: {'; '.join(told)}")

@@ -33,8 +33,8 @@ class Connection:
         self.link = link
         self.owner = owner
 
-    async def ask(self, channel: str, action: Callable[[], Any], timeout_s: float = ANSWER_S_MAX) -> Any:
-        return await self.network.send(self.owner, self.link, channel, action, timeout_s)
+    def ask(self, channel: str, action: Callable[[], Any], timeout_s: float = ANSWER_S_MAX) -> asyncio.Future[Any]:
+        return self.network.send(self.owner, self.link, channel, action, timeout_s)
 
 
 class Transactions:

@@ -101,19 +101,18 @@ class Nemesis:
         if world.group.is_member(engine.name):
             world.network.later(0.05, self._look_whether_replaced, machine, engine)
         else:
-            until = self._written() + self._rng.randint(0, 30)
-            self._go_on_in_the_middle(machine, engine, until, world.loop.time() + 2.0)
+            self._go_on_in_the_middle(machine, engine)
 
-    def _go_on_in_the_middle(self, machine: Machine, engine: Engine, until: int, end_s: float) -> None:
+    def _go_on_in_the_middle(self, machine: Machine, engine: Engine) -> None:
         """Once the successors have written so many records, or write none."""
-        if engine.is_held and machine.engine is engine:
-            if self._written() >= until or self._world.loop.time() > end_s:
-                self._go_on(machine)
-            else:
-                self._world.network.later(0.003, self._go_on_in_the_middle, machine, engine, until, end_s)
 
-    def _written(self) -> int:
-        return self._world.broker.logs[JOURNAL_TOPIC, 0].end
+        def go_on() -> None:
+            if machine.engine is engine:
+                self._go_on(machine)
+
+        journal = self._world.broker.logs[JOURNAL_TOPIC, 0]
+        journal.watch(journal.end + self._rng.randint(1, 30), go_on)
+        self._world.network.later(2.0, go_on)
 
     def _go_on(self, machine: Machine) -> None:
         engine = machine.engine

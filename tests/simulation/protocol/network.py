@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from contextvars import Context
 from typing import Any, TypeVar
 
 from protocol.loop import Process, VirtualLoop
@@ -20,6 +19,25 @@ RETRY_S = 0.25
 
 class Unreachable(Exception):
     """No answer came in time. arrived: whether the request did, which the asker can't know."""
+
+
+class Awaited:
+    """What an action answers with later, perhaps before anybody has asked for it."""
+
+    def __init__(self) -> None:
+        self._take: Callable[[Any], None] | None = None
+        self._come: list[Any] = []
+
+    def comes(self, result: Any) -> None:
+        if self._take is None:
+            self._come.append(result)
+        else:
+            self._take(result)
+
+    def then(self, take: Callable[[Any], None]) -> None:
+        self._take = take
+        for result in self._come:
+            take(result)
 
 
 class Link:
@@ -39,76 +57,86 @@ class Link:
 
 
 class Network:
+    """later(delay_s, callback, *args): in the world's own context, no process is asked."""
+
     def __init__(self, loop: VirtualLoop, rng: random.Random) -> None:
-        self._loop = loop
-        self._rng = rng
-        self._world = Context()
+        self.loop = loop
+        self.rng = rng
+        self.later = loop.later
         self.lost = self.repeated = 0
 
     def delay(self, link: Link) -> float:
         """Mostly quick; sometimes as slow as the link is."""
-        rng = self._rng
-        if rng.random() < 0.2:
+        random = self.rng.random
+        if random() < 0.2:
             return 0.0
-        return rng.random() * (link.slow_s if rng.random() < 0.3 else min(link.slow_s, 0.002))
-
-    def later(self, delay_s: float, callback: Callable[..., None], *args: Any) -> None:
-        """In the world's own context: no process is asked."""
-        self._loop.call_later(delay_s, callback, *args, context=self._world.copy())
+        return random() * (link.slow_s if random() < 0.3 else min(link.slow_s, 0.002))
 
     def send(
-        self,
-        sender: Process,
-        link: Link,
-        channel: str,
-        action: Callable[[], Any],
-        timeout_s: float,
+        self, sender: Process, link: Link, channel: str, action: Callable[[], Any], timeout_s: float
     ) -> asyncio.Future[Any]:
         """The answer: action's result or exception, once it has come back; Unreachable after timeout_s.
 
-        action may return a future: then the answer leaves when that is done.
+        action may return what is Awaited: then the answer leaves when that comes.
         """
-        answer: asyncio.Future[Any] = self._loop.create_future()
-        deadline = self._loop.time() + timeout_s
-        at = link.in_order(channel, self._loop.time() + self.delay(link))
+        return _Request(self, sender, link, channel, action, timeout_s).answer
 
-        def arrive() -> None:
-            if link.is_cut:
-                if self._loop.time() < deadline:
-                    self.later(RETRY_S, arrive)
-                return
-            try:
-                done: Any = action()
-            except Exception as error:
-                done = error
-            if isinstance(done, asyncio.Future):
-                done.add_done_callback(lambda future: leave(future.exception() or future.result()), context=self._world)
-            else:
-                leave(done)
 
-        def leave(result: Any) -> None:
-            if link.lose and self._rng.random() < link.lose:
-                self.lost += 1
-                return
-            self.later(self.delay(link), back, result)
-            if link.repeat and self._rng.random() < link.repeat:
-                self.repeated += 1
-                self.later(self.delay(link) * 2, back, result)
+class _Request:
+    __slots__ = ("_action", "_deadline_s", "_link", "_network", "_sender", "_timeout_s", "_timer", "answer")
 
-        def back(result: Any) -> None:
-            if link.is_cut and self._loop.time() < deadline:
-                self.later(RETRY_S, back, result)
-            elif not answer.done() and not sender.is_dead:
-                if isinstance(result, Exception):
-                    answer.set_exception(result)
-                else:
-                    answer.set_result(result)
+    def __init__(
+        self, network: Network, sender: Process, link: Link, channel: str, action: Callable[[], Any], timeout_s: float
+    ) -> None:
+        now_s = network.loop.now
+        self._network = network
+        self._sender = sender
+        self._link = link
+        self._action = action
+        self._timeout_s = timeout_s
+        self._deadline_s = now_s + timeout_s
+        self.answer: asyncio.Future[Any] = asyncio.Future(loop=network.loop)
+        at = link.in_order(channel, now_s + network.delay(link))
+        network.later(at - now_s, self._arrive)
+        self._timer = network.later(timeout_s, self._give_up)
 
-        def give_up() -> None:
-            if not answer.done() and not sender.is_dead:
-                answer.set_exception(Unreachable(f"no answer within {timeout_s:g} s"))
+    def _arrive(self) -> None:
+        network = self._network
+        if self._link.is_cut:
+            if network.loop.now < self._deadline_s:
+                network.later(RETRY_S, self._arrive)
+            return
+        try:
+            done: Any = self._action()
+        except Exception as error:
+            done = error
+        if isinstance(done, Awaited):
+            done.then(self._leave)
+        else:
+            self._leave(done)
 
-        self.later(at - self._loop.time(), arrive)
-        timer = self._loop.call_later(timeout_s, give_up, context=self._world.copy())
-        answer.add_done_callback(lambda _: timer.cancel(), context=self._world)
-        return answer
+    def _leave(self, result: Any) -> None:
+        network, link = self._network, self._link
+        if link.lose and network.rng.random() < link.lose:
+            network.lost += 1
+            return
+        network.later(network.delay(link), self._back, result)
+        if link.repeat and network.rng.random() < link.repeat:
+            network.repeated += 1
+            network.later(network.delay(link) * 2, self._back, result)
+
+    def _back(self, result: Any) -> None:
+        if self.answer.done() or self._sender.is_dead:
+            return
+        if self._link.is_cut and self._network.loop.now < self._deadline_s:
+            self._network.later(RETRY_S, self._back, result)
+            return
+        self._timer.cancel()
+        if isinstance(result, Exception):
+            self.answer.set_exception(result)
+        else:
+            self.answer.set_result(result)
+
+    def _give_up(self) -> None:
+        if not self.answer.done() and not self._sender.is_dead:
+            self.answer.set_exception(Unreachable(f"no answer within {self._timeout_s:g} s"))

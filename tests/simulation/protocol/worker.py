@@ -28,7 +28,7 @@ from protocol.clocks import Clock
 from protocol.group import Assignment
 from protocol.logs import GROUP, Connection, SimCellLog, SimFrameLog, journal_of
 from protocol.loop import Process
-from protocol.network import Link, Unreachable
+from protocol.network import Awaited, Link, Unreachable
 from protocol.table import Disk, SimTable
 
 if TYPE_CHECKING:
@@ -231,15 +231,22 @@ class Engine(Process):
     def _fetched(self, tp: TP, position: int) -> Any:
         """Records, or what becomes of waiting for them."""
         log = self.world.broker.logs[tp]
-        limit = self.world.rng.randint(1, self.world.knobs.batch)
+        limit = 1 + int(self.world.rng.random() * self.world.knobs.batch)
         found, after = log.read(position, limit)
         if found or after > position:
             return found, after
-        answer: asyncio.Future[Any] = self.world.loop.create_future()
-        waiter: asyncio.Future[None] = self.world.loop.create_future()
-        log.waiters.append(waiter)
-        waiter.add_done_callback(lambda _: answer.done() or answer.set_result(log.read(position, limit)))
-        self.world.network.later(FETCH_S_MAX, lambda: waiter.done() or waiter.set_result(None))
+        later, answer = self.world.network.later, Awaited()
+
+        def read() -> None:
+            log.waiters.remove(wake)
+            answer.comes(log.read(position, limit))
+
+        def wake() -> None:
+            timer.cancel()
+            later(0.0, lambda: answer.comes(log.read(position, limit)))
+
+        log.waiters.append(wake)
+        timer = later(FETCH_S_MAX, read)
         return answer
 
     async def _frame(self, partition: int, batch: list[Stored]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import traceback
 import warnings
 from collections import Counter
 from contextvars import Context, copy_context
@@ -27,6 +28,8 @@ from protocol.worker import Engine
 
 QUIET_S_MAX = 180.0
 RESTART_S = 0.7
+HEALED_PATIENCE_S = 2.0
+"""How long clients still wait for what they asked before all was healed: an answer that was lost never comes."""
 
 
 class Knobs(NamedTuple):
@@ -95,6 +98,7 @@ class World:
         self.machines: list[Machine] = []
         self.clients: list[Client] = []
         self.engines: list[Engine] = []
+        self._asked: list[asyncio.Future[tuple[str, Any]]] = []
         self.group: Group
 
     # -- told by others
@@ -164,10 +168,11 @@ class World:
         machine = names[0] if names and self.rng.random() < 0.97 else self.rng.choice(self.machines)
         answer: asyncio.Future[tuple[str, Any]] = self.loop.create_future()
         self.network.later(self.rng.random() * 0.003, self._arrive, machine, partition, command, answer)
-        try:
-            return await asyncio.wait_for(answer, patience_s)
-        except asyncio.TimeoutError:
-            return "unknown", None
+        timer = self.network.later(patience_s, _give_up, answer)
+        self._asked = [one for one in self._asked if not one.done()] + [answer]
+        told = await answer
+        timer.cancel()
+        return told
 
     def _arrive(self, machine: Machine, partition: int, command: Command, answer: asyncio.Future[Any]) -> None:
         engine = machine.engine
@@ -213,6 +218,8 @@ class World:
         self.note("it is over: all is healed")
         nemesis.heal()
         self.is_healed = True
+        for asked in self._asked:
+            self.network.later(HEALED_PATIENCE_S, _give_up, asked)
         await asyncio.wait_for(asyncio.gather(*work), QUIET_S_MAX)
         await self._settle()
 
@@ -271,6 +278,9 @@ class World:
                     check(self)
             except asyncio.TimeoutError:
                 self.violation("clients never learn what became of their requests")
+            except Exception as error:
+                *_, where = traceback.extract_tb(error.__traceback__)
+                self.violation(f"the life ends by {error!r} in {where.name}, line {where.lineno} of {where.filename}")
             finally:
                 self.violations += self.loop.faults
                 self._is_buried = True
@@ -292,11 +302,19 @@ class World:
         }
 
 
+def _give_up(answer: asyncio.Future[tuple[str, Any]]) -> None:
+    if not answer.done():
+        answer.set_result(("unknown", None))
+
+
 def _is_quote(key: bytes) -> bool:
     """Quotes alone wait for the next commit."""
     return key.startswith(codec.QUOTE_PREFIX)
 
 
-def live(seed: int, *, nemesis: bool = True) -> Outcome:
-    """One life."""
-    return World(seed, nemesis=nemesis).live()
+def live(seed: int, *, nemesis: bool = True, fault: str | None = None) -> Outcome:
+    """One life. fault: put in by hand."""
+    from protocol.faults import put_in
+
+    with put_in(fault):
+        return World(seed, nemesis=nemesis).live()
