@@ -39,7 +39,7 @@ class Topics(NamedTuple):
 PLAIN_TOPICS = Topics()
 
 
-class MarketDataMessage(msgspec.Struct, frozen=True, omit_defaults=True):
+class MarketDataMessage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One market update of one symbol, on `backpack-market-updates` (key: the symbol, UTF-8).
 
     symbol: as the exchange spells it, case and dots kept ("SOL_USDC", "AAPL.US_USDC_PERP").

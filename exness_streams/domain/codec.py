@@ -75,7 +75,7 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
     ticks_restarts: int = 0
 
 
-class _StoredQuote(Quote, frozen=True, array_like=True, forbid_unknown_fields=False):
+class _StoredQuote(Quote, frozen=True, array_like=True, forbid_unknown_fields=False, gc=False):
     """As an entry: one of a later layout may say more, and one of the first rules says no receipt."""
 
     received_ms: int | None = None

@@ -45,6 +45,8 @@ class ExpiryIndex:
 
     def due(self, time_ms: int) -> list[tuple[str, str]]:
         """(account id, order id) of the orders that are over by `time_ms`, soonest first."""
+        if not self._expiries or self._expiries[0].expires_ms > time_ms:
+            return []
         due = self._expiries.irange(maximum=_Expiry(time_ms + 1, (0, ""), "", ""), inclusive=(True, False))
         return [(expiry.account_id, expiry.order_id) for expiry in due]
 

@@ -110,7 +110,8 @@ class FrameFold:
     def _note(self, frame: PriceFrame | RawFrame) -> None:
         self.source = frame.source or self.source
         self.settings = frame.settings or self.settings
-        self.days.update((day.symbol, day) for day in frame.days)
+        for day in frame.days:
+            self.days[day.symbol] = day
 
     # By sequence
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from exness_streams.domain.money import canonical
+from exness_streams.domain.money import ZERO, canonical
 from exness_streams.domain.quotes import Quote, follows
 
 DAY_REFRESH_MS = 10_000
@@ -28,7 +28,7 @@ REFRESH_MS = 1_000
 """A market that stands still is framed again after this long, so that its quote does not look old."""
 
 
-class Step(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Step(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """One new extreme of a staircase and its tick.
 
     sequence: 0 in a frame that is numbered by offsets alone. offset: from the frame's `from`. before_ms: how long
@@ -125,7 +125,8 @@ class RangeKeeper:
         if offset < self._end:
             return None
         self._end = offset + 1
-        self._time_ms = max(self._time_ms, received_ms)
+        if received_ms > self._time_ms:
+            self._time_ms = received_ms
         return self._time_ms
 
     def skip_to(self, offset: int) -> None:
@@ -152,12 +153,26 @@ class RangeKeeper:
 class _Batch:
     """The ticks of one symbol since the last cut. Steps have the offset and the time of receipt themselves."""
 
-    __slots__ = ("ask_highs", "ask_lows", "bid_highs", "bid_lows", "last", "moved", "offset", "received_ms")
+    __slots__ = (
+        "ask_high",
+        "ask_highs",
+        "ask_low",
+        "ask_lows",
+        "bid_high",
+        "bid_highs",
+        "bid_low",
+        "bid_lows",
+        "last",
+        "moved",
+        "offset",
+        "received_ms",
+    )
 
     def __init__(self) -> None:
         self.last: Quote | None = None
         self.moved = False
         self.offset = self.received_ms = 0
+        self.bid_low = self.bid_high = self.ask_low = self.ask_high = ZERO  # until the first step
         self.bid_lows: list[Step] = []
         self.bid_highs: list[Step] = []
         self.ask_lows: list[Step] = []
@@ -166,14 +181,18 @@ class _Batch:
     def add(self, quote: Quote, offset: int, received_ms: int) -> None:
         bid, ask, sequence = quote.bid, quote.ask, quote.sequence
         if bid is not None:
-            if not self.bid_lows or bid < self.bid_lows[-1].price:
+            if bid < self.bid_low or not self.bid_lows:
+                self.bid_low = bid
                 self.bid_lows.append(Step(sequence, bid, offset, received_ms))
-            if not self.bid_highs or bid > self.bid_highs[-1].price:
+            if bid > self.bid_high or not self.bid_highs:
+                self.bid_high = bid
                 self.bid_highs.append(Step(sequence, bid, offset, received_ms))
         if ask is not None:
-            if not self.ask_lows or ask < self.ask_lows[-1].price:
+            if ask < self.ask_low or not self.ask_lows:
+                self.ask_low = ask
                 self.ask_lows.append(Step(sequence, ask, offset, received_ms))
-            if not self.ask_highs or ask > self.ask_highs[-1].price:
+            if ask > self.ask_high or not self.ask_highs:
+                self.ask_high = ask
                 self.ask_highs.append(Step(sequence, ask, offset, received_ms))
         self.last, self.offset, self.received_ms = quote, offset, received_ms
 

@@ -27,7 +27,6 @@ _WITH_COMMA = re.compile(r"\s*[-+]?[0-9.'\s]*,[0-9.,'\s]*")
 ZERO = Decimal(0)
 ONE = Decimal(1)
 HUNDRED = Decimal(100)
-_TEN = Decimal(10)
 
 MONEY_PLACES = 8
 _MONEY_STEP = Decimal(1).scaleb(-MONEY_PLACES)
@@ -52,6 +51,7 @@ _CONTEXT = Context(
 
 # Room for every digit there is, for what must not round.
 _EXACT = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX, traps=[InvalidOperation, Inexact])
+_shortest, _exactly, _half_even = _EXACT.normalize, _EXACT.quantize, _CONTEXT.quantize
 
 
 def money_arithmetic() -> AbstractContextManager[Context]:
@@ -68,16 +68,14 @@ def canonical(amount: Decimal) -> Decimal:
         return ZERO
     if not amount.is_finite():
         raise ValueError(f"{amount} is not a number")
-    shortest = amount.normalize(_EXACT)
-    # Its exponent is positive when ten divides it; to ask for the exponent itself costs as much as all the rest.
-    if shortest.adjusted() > 0 and not shortest.remainder_near(_TEN, _EXACT):
-        return shortest.quantize(ONE, context=_EXACT)
-    return shortest
+    shortest = _shortest(amount)
+    # A plus is written where the exponent is positive; to ask for the exponent itself costs as much as all the rest.
+    return _exactly(shortest, ONE) if "+" in str(shortest) else shortest
 
 
 def to_money(amount: Decimal) -> Decimal:
     """An amount of USD: 8 places, half-even."""
-    return canonical(amount.quantize(_MONEY_STEP, ROUND_HALF_EVEN, _CONTEXT))
+    return canonical(_half_even(amount, _MONEY_STEP))
 
 
 def to_quantity(amount: Decimal) -> Decimal:

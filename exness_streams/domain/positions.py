@@ -156,7 +156,7 @@ def _closing_quantity(position: Position, command: ClosePosition) -> Decimal | R
 
 
 def _share(amount: Decimal, quantity: Decimal, whole: Decimal) -> Decimal:
-    return to_money(amount * quantity / whole)
+    return to_money(amount if quantity == whole else amount * quantity / whole)
 
 
 def fill_close(

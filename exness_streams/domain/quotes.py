@@ -32,7 +32,7 @@ def follows(sequence: int, known: int, sequence_max: int) -> bool:
     return sequence > known or known > sequence_max >= sequence
 
 
-class Quote(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Quote(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """The newest market update of a symbol that a cell has seen.
 
     sequence: strictly increasing per symbol. time_ms: event time. price: last trade; bid, ask: None when that
@@ -74,7 +74,7 @@ class Quote(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
         return -AHEAD_MS_MAX <= time_ms - self.aged_from_ms <= age_ms_max
 
 
-class ReceivedQuote(Quote, frozen=True, array_like=True, forbid_unknown_fields=True):
+class ReceivedQuote(Quote, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """A quote of a numbered frame. received_ms: when its tick came, by the clock of the ticks' owner.
 
     Its age counts from then: whoever made the tick has another clock.

@@ -26,6 +26,7 @@ SOURCES = frozenset({None, "backpack", "simulated"})
 _TRAPS = [InvalidOperation, Overflow, Underflow, Rounded]
 _PRICE = Context(prec=32, Emin=-64, Emax=64, traps=_TRAPS)
 _VOLUME = Context(prec=48, Emin=-64, Emax=64, traps=_TRAPS)
+_as_price, _as_volume = _PRICE.plus, _VOLUME.plus
 
 
 class TickFault(str, Enum):
@@ -109,19 +110,23 @@ def sane(tick: Tick) -> TickFault | None:
 def is_price(price: Decimal) -> bool:
     """Whether a price can be traded on."""
     try:  # a NaN can't be compared, and more digits than _PRICE has are trapped
-        return PRICE_MIN <= _PRICE.plus(price) <= AMOUNT_MAX
+        return PRICE_MIN <= _as_price(price) <= AMOUNT_MAX
     except DecimalException:
         return False
 
 
 def _is_day(tick: Tick) -> bool:
-    volume = tick.quote_volume24h
-    prices = tick.open24h, tick.high24h, tick.low24h
-    return (volume is None or _is_volume(volume)) and all(price is None or is_price(price) for price in prices)
+    first, high, low, volume = tick.open24h, tick.high24h, tick.low24h, tick.quote_volume24h
+    return (
+        (volume is None or _is_volume(volume))
+        and (first is None or is_price(first))
+        and (high is None or is_price(high))
+        and (low is None or is_price(low))
+    )
 
 
 def _is_volume(volume: Decimal) -> bool:
     try:
-        return ZERO <= _VOLUME.plus(volume) <= VOLUME_MAX
+        return ZERO <= _as_volume(volume) <= VOLUME_MAX
     except DecimalException:
         return False

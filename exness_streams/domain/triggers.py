@@ -116,31 +116,36 @@ class TriggerIndex:
     """
 
     def __init__(self) -> None:
-        self._lists: dict[tuple[str, Crossing], SortedList] = {}
+        self._of_symbol: dict[str, dict[Crossing, SortedList]] = {}
 
     def __len__(self) -> int:
-        return sum(map(len, self._lists.values()))
+        return sum(len(triggers) for lists in self._of_symbol.values() for triggers in lists.values())
 
     def load(self, items: Iterable[tuple[str, Item]]) -> None:
         """Build the index from (account id, position or order) pairs, faster than adding them one by one."""
-        found: dict[tuple[str, Crossing], list[Trigger]] = {}
+        found: dict[str, dict[Crossing, list[Trigger]]] = {}
         for account_id, item in items:
+            lists = found.setdefault(item.symbol, {})
             for crossing, trigger in triggers_of(account_id, item):
-                found.setdefault((item.symbol, crossing), []).append(trigger)
-        self._lists = {name: SortedList(triggers) for name, triggers in found.items()}
+                lists.setdefault(crossing, []).append(trigger)
+        self._of_symbol = {
+            symbol: {crossing: SortedList(triggers) for crossing, triggers in lists.items()}
+            for symbol, lists in found.items()
+        }
 
     def add(self, account_id: str, item: Item) -> None:
         """Watch the triggers of a position or an order."""
+        lists = self._of_symbol.setdefault(item.symbol, {})
         for crossing, trigger in triggers_of(account_id, item):
-            triggers = self._lists.get((item.symbol, crossing))
+            triggers = lists.get(crossing)
             if triggers is None:
-                triggers = self._lists[item.symbol, crossing] = SortedList()
+                triggers = lists[crossing] = SortedList()
             triggers.add(trigger)
 
     def remove(self, account_id: str, item: Item) -> None:
         """Forget the triggers of a position or an order. ValueError when they are not there."""
         for crossing, trigger in triggers_of(account_id, item):
-            self._lists[item.symbol, crossing].remove(trigger)
+            self._of_symbol[item.symbol][crossing].remove(trigger)
 
     def fired_by(self, frame: SymbolFrame, after_sequence: int) -> list[Fired]:
         """What a frame's ticks later than `after_sequence` set off: the first trigger of each item, in order."""
@@ -151,12 +156,24 @@ class TriggerIndex:
         return self._fired(frame, -1, by_offset=True)
 
     def _fired(self, frame: SymbolFrame, after_sequence: int, *, by_offset: bool) -> list[Fired]:
+        lists = self._of_symbol.get(frame.symbol)
+        if lists is None:
+            return []
+        last = frame.last
         first: dict[str, Fired] = {}
-        for crossing, steps in _staircases(frame):
-            triggers = self._lists.get((frame.symbol, crossing))
-            if not triggers:
+        for crossing, steps, price in (
+            (BID_FALLS, frame.bid_lows, last.bid),
+            (BID_RISES, frame.bid_highs, last.bid),
+            (ASK_FALLS, frame.ask_lows, last.ask),
+            (ASK_RISES, frame.ask_highs, last.ask),
+        ):
+            triggers = lists.get(crossing)
+            if not triggers or not _is_any_reached(triggers, crossing, steps, price):
                 continue
-            later = steps if by_offset else [step for step in steps if step.sequence > after_sequence]
+            told = list(steps)
+            if price is not None:
+                told.append(Step(last.sequence, price, frame.offset, frame.before_ms))
+            later = told if by_offset else [step for step in told if step.sequence > after_sequence]
             if not later:
                 continue
             for fired in _crossed(triggers, crossing, later, by_offset=by_offset):
@@ -166,19 +183,13 @@ class TriggerIndex:
         return sorted(first.values())
 
 
-def _staircases(frame: SymbolFrame) -> Iterator[tuple[Crossing, list[Step]]]:
-    last = frame.last
-    for crossing, steps in (
-        (BID_FALLS, frame.bid_lows),
-        (BID_RISES, frame.bid_highs),
-        (ASK_FALLS, frame.ask_lows),
-        (ASK_RISES, frame.ask_highs),
-    ):
-        price = last.bid if crossing.watches_bid else last.ask
-        if price is None:
-            yield crossing, list(steps)
-        else:
-            yield crossing, [*steps, Step(last.sequence, price, frame.offset, frame.before_ms)]
+def _is_any_reached(triggers: SortedList, crossing: Crossing, steps: Sequence[Step], price: Decimal | None) -> bool:
+    """Whether a step or the last price reaches the nearest trigger: most frames reach none, and this is all they do."""
+    if crossing.fires_below:
+        nearest = triggers[-1].price
+        return (price is not None and price <= nearest) or any(step.price <= nearest for step in steps)
+    nearest = triggers[0].price
+    return (price is not None and price >= nearest) or any(step.price >= nearest for step in steps)
 
 
 def _crossed(triggers: SortedList, crossing: Crossing, steps: Sequence[Step], *, by_offset: bool) -> Iterator[Fired]:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 from exness_streams.domain.candles import CandleFold
 from exness_streams.domain.frames import FrameBuilder, PriceFrame
-from exness_streams.domain.quotes import sequence_bound
+from exness_streams.domain.quotes import bounded_ms, sequence_bound
 from exness_streams.domain.raw_frames import RawFrame, RawFrameBuilder
 from exness_streams.domain.rules import FRAMES_BY_OFFSET
 from exness_streams.engine.framer_state import Takeover
-from exness_streams.engine.tick_reading import OffsetTickRecord, TickReader
+from exness_streams.engine.tick_reading import OffsetTickRecord, TickReader, day_of, receipt_of
 
 Frame = PriceFrame | RawFrame
 
@@ -53,34 +53,35 @@ class FrameCutter:
         """The frames that end among these ticks; what comes after the last of them ends with `cut`."""
         self._now_ms = now_ms = self._clock_ms()
         sequence_max = sequence_bound(now_ms)
-        read, quote_of, keep = self._reader.read, self._reader.quote, fold.add
+        read, quote_of, keep, receipt = self._reader.read, self._reader.quote, fold.add, receipt_of(batch)
         framed_end, raw_end, add = self.end, self._raw_end, self._builder.add
         for record in batch:
-            tick = read(record, now_ms)
+            tick = read(record)
             if tick is None:
                 continue
-            message, time_ms = tick
-            keep(message.symbol, message.sequence, time_ms, message.price, now_ms)
-            offset = record.offset
+            symbol, time_ms, offset = tick.symbol, bounded_ms(tick.timestamp, now_ms), record.offset
+            keep(symbol, tick.sequence, time_ms, tick.price, now_ms)
             if offset < framed_end:
                 continue  # read again for the candles alone
-            quote, day, received_ms = quote_of(record, tick), tick.day, received(record, now_ms)
+            quote, day, received_ms = quote_of(record, tick, time_ms), day_of(tick), receipt(record)
+            if received_ms is None or not 0 < received_ms < now_ms:
+                received_ms = now_ms  # none of the future
             self.ticks += 1
             if self._raw is not None:
                 if offset < raw_end:
                     if self._raw.is_full:
                         yield from self._cut(offset, received_ms)
-                    self._raw.add(message.symbol, quote, day, offset=offset, received_ms=received_ms)
-                    self._source = message.source or self._source
+                    self._raw.add(symbol, quote, day, offset=offset, received_ms=received_ms)
+                    self._source = tick.source or self._source
                     continue
                 yield from self._end_raw(received_ms)
                 add = self._builder.add
             if self.end < raw_end:
                 yield from self._fill(min(offset, raw_end), received_ms)
-            if not add(message.symbol, quote, sequence_max, day, offset=offset, received_ms=received_ms):
+            if not add(symbol, quote, sequence_max, day, offset=offset, received_ms=received_ms):
                 yield from self._cut(offset, received_ms)
-                add(message.symbol, quote, sequence_max, day, offset=offset, received_ms=received_ms)
-            self._source = message.source or self._source
+                add(symbol, quote, sequence_max, day, offset=offset, received_ms=received_ms)
+            self._source = tick.source or self._source
             if offset < raw_end:
                 yield from self._fill(offset + 1, received_ms)
             self._received_ms = received_ms
@@ -142,11 +143,3 @@ class FrameCutter:
         if frame is not None:
             self.end = frame.to_offset
         return frame
-
-
-def received(record: OffsetTickRecord, now_ms: int) -> int:
-    """When the platform received a tick: when its market data service wrote it, by the log. Never of the future."""
-    time_ms: int | None = getattr(record, "timestamp_ms", None)
-    if time_ms is None:
-        time_ms = getattr(record, "timestamp", None)
-    return now_ms if time_ms is None or not 0 < time_ms < now_ms else time_ms

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any, Protocol
 
 from exness_streams.domain.frames import DayFigures
 from exness_streams.domain.instruments import Catalogue, mark_up
 from exness_streams.domain.money import canonical
-from exness_streams.domain.quotes import Quote, bounded_ms
+from exness_streams.domain.quotes import Quote
 from exness_streams.domain.ticks import TickFault
 from exness_streams.market_data.ticks import TickRecord, read_tick
 from exness_streams.messages import MarketDataMessage
@@ -24,21 +26,21 @@ class OffsetTickRecord(TickRecord, Protocol):
     def offset(self) -> int: ...
 
 
-class ReadTick(NamedTuple):
-    """A tick of an instrument on offer. time_ms: its event's, none of the future."""
+def day_of(tick: MarketDataMessage) -> DayFigures | None:
+    """What a tick tells of 24 hours; most tell nothing."""
+    first, high, low, volume = tick.open24h, tick.high24h, tick.low24h, tick.quote_volume24h
+    if first is None and high is None and low is None and volume is None:
+        return None
+    figures = (first, high, low, tick.volume, volume)
+    return DayFigures(tick.symbol, *(None if figure is None else canonical(figure) for figure in figures))
 
-    message: MarketDataMessage
-    time_ms: int
 
-    @property
-    def day(self) -> DayFigures | None:
-        """What it tells of 24 hours; most tell nothing."""
-        tick = self.message
-        prices = tick.open24h, tick.high24h, tick.low24h
-        if tick.quote_volume24h is None and prices == (None, None, None):
-            return None
-        figures = (*prices, tick.volume, tick.quote_volume24h)
-        return DayFigures(tick.symbol, *(None if figure is None else canonical(figure) for figure in figures))
+def receipt_of(batch: Sequence[OffsetTickRecord]) -> Callable[[Any], int | None]:
+    """Reads when the log took a record of this batch, ms since the epoch: each log has its own name for that."""
+    for name in ("timestamp_ms", "timestamp"):
+        if batch and hasattr(batch[0], name):
+            return attrgetter(name)
+    return lambda _: None
 
 
 class TickReader:
@@ -54,22 +56,21 @@ class TickReader:
         self._counters = counters
         self.faults: Counter[TickFault] = Counter()
 
-    def read(self, record: OffsetTickRecord, now_ms: int) -> ReadTick | None:
-        """None: it is no tick of ours."""
+    def read(self, record: OffsetTickRecord) -> MarketDataMessage | None:
+        """None: it is no tick of an instrument on offer."""
         tick, fault = read_tick(record)
         if tick is not None and self._symbols is not None and tick.symbol not in self._symbols:
             tick, fault = None, TickFault.UNKNOWN_SYMBOL
         if fault is not None:
             self._note(record, fault, ignored=tick is None)
-        return None if tick is None else ReadTick(tick, bounded_ms(tick.timestamp, now_ms))
+        return tick
 
-    def quote(self, record: OffsetTickRecord, tick: ReadTick) -> Quote:
-        """What the house gives."""
-        message, time_ms = tick
-        if time_ms != message.timestamp:
+    def quote(self, record: OffsetTickRecord, tick: MarketDataMessage, time_ms: int) -> Quote:
+        """What the house gives. time_ms: the tick's, none of the future."""
+        if time_ms != tick.timestamp:
             self._note_ahead(record)
-        quote = Quote(message.sequence, time_ms, message.price, message.bid, message.ask, message.volume)
-        rate = self._spread_rates.get(message.symbol)
+        quote = Quote(tick.sequence, time_ms, tick.price, tick.bid, tick.ask, tick.volume)
+        rate = self._spread_rates.get(tick.symbol)
         return quote if rate is None else mark_up(quote, rate)
 
     def _note(self, record: OffsetTickRecord, fault: TickFault, *, ignored: bool) -> None:

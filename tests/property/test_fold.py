@@ -29,7 +29,12 @@ echo_lists = st.lists(st.integers(0, 4), min_size=1, max_size=4)
 
 
 def index_lists(index: TriggerIndex) -> dict[object, list[object]]:
-    return {name: sorted(triggers) for name, triggers in index._lists.items() if triggers}
+    return {
+        (symbol, crossing): sorted(triggers)
+        for symbol, lists in index._of_symbol.items()
+        for crossing, triggers in lists.items()
+        if triggers
+    }
 
 
 @pytest.mark.long
