@@ -29,7 +29,14 @@ from exness_streams.engine.commits import TableCommits
 from exness_streams.engine.event_counts import counts_of
 from exness_streams.engine.event_sink import EventSink
 from exness_streams.engine.frame_times import FrameTimes
-from exness_streams.engine.journal_faults import JournalFault, LaterJournal, TableLacks, check_bounds
+from exness_streams.engine.journal_faults import (
+    JournalFault,
+    JournalGap,
+    LaterJournal,
+    TableLacks,
+    check_bounds,
+    check_next,
+)
 from exness_streams.engine.losses import (
     RESTORE,
     is_empty,
@@ -267,6 +274,10 @@ class CellHost:
         """Triggers in all indexes."""
         return sum(len(owned.cell.triggers) for owned in self._cells.values())
 
+    def lease(self, partition: int) -> Lease:
+        """The newest of a partition. CellReleased."""
+        return self._cell_log.lease(partition)
+
     def holds_lease(self, partition: int) -> bool:
         """Whether a cell is here under a lease that is held: not while partitions are dealt out anew."""
         return partition in self._cells and self._cells[partition].lease.is_held
@@ -286,7 +297,14 @@ class CellHost:
             for first in range(0, len(batch), SLICE_RECORDS_MAX):
                 if not self._goes_on(owned, lease):
                     return
-                self._fold_slice(owned, batch[first : first + SLICE_RECORDS_MAX])
+                try:
+                    self._fold_slice(owned, batch[first : first + SLICE_RECORDS_MAX])
+                except JournalGap:
+                    # Reading begins at what is committed by now: by whom?
+                    if await lease.is_lost():
+                        return
+                    self.drop([partition])
+                    raise
                 if owned.is_due:
                     try:
                         await self._commit(owned, lease)
@@ -315,6 +333,7 @@ class CellHost:
                 self._refuse_earlier(owned, record.offset)
             if record.offset < cell.next_offset:
                 continue  # delivered before
+            check_next(cell.partition, cell.next_offset, record.offset)
             folded = self._fold_record(cell, record)
             events += folded.events
             if folded.ended is not None:

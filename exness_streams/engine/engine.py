@@ -54,6 +54,12 @@ class EngineApp(faust.App):  # type: ignore[misc]
     rules_known = rules.NEWEST
     """Told to the workers' group: which rules of the journal this worker can go on by."""
 
+    @property
+    def rejoins(self) -> int:
+        """Told, too: how often this worker has asked the group to deal out anew."""
+        rejoining = getattr(self.transport, "rejoining", None)  # a log that is one process's has none
+        return 0 if rejoining is None else int(rejoining.count)
+
     metrics = WorkMetrics()
     before_stop: Callable[[float], Awaitable[None]] | None = None
 

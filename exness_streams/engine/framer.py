@@ -228,10 +228,11 @@ class Framer:
         fold, framed_end = self._lease.fold, self._frame_log.framed_end(found.partition)
         taken = take_over(found, framed_end, self._seen(), now_ms)
         state = taken.state
-        self._say(found, taken)
-        # Before anything is appended: whoever wakes up with an epoch below writes for nobody.
+        # Before anything is appended: whoever wakes up with an epoch below writes for nobody. And before anything is
+        # said: to a framer that is late, what the next one has done looks like ticks that are gone.
         if not await self._lease.keep(fold, state) or self._holder is not holder:
             return None
+        self._say(found, taken)
         cutter = FrameCutter(self._reader, self._clock_ms, taken, self._settings)
         session = self._session = _Session(
             found.partition,

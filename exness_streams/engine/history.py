@@ -57,6 +57,10 @@ class HistoryFault(Exception):
     """Histories can't go on from the events there are. str() is one line: what is wrong, and the way out."""
 
 
+class HistoryGap(HistoryFault):
+    """An event is missing: it is lost, or another has committed it."""
+
+
 class NotOwned(LookupError):
     """The partition is another worker's, or not loaded yet."""
 
@@ -195,6 +199,10 @@ class HistoryHost:
             return False
         return True
 
+    def lease(self, partition: int) -> Lease:
+        """The newest of a partition. CellReleased."""
+        return self._cell_log.lease(partition)
+
     def _counted(self, partition: int) -> Meta:
         """What a table without a Meta would say, apart from its offset."""
         heads = [
@@ -243,7 +251,12 @@ class HistoryHost:
                 await owned.room.wait(LOOK_S)
             if not self._goes_on(owned):
                 return
-            self._fold_slice(owned, batch[first : first + SLICE_EVENTS_MAX])
+            try:
+                self._fold_slice(owned, batch[first : first + SLICE_EVENTS_MAX])
+            except HistoryGap:
+                if await owned.lease.is_lost():  # as for cells
+                    return
+                raise
             self._commit_soon(owned)
             await asyncio.sleep(0)
 
@@ -316,7 +329,7 @@ class HistoryHost:
             part.accounts += head.sequence == 0
             part.taken += folded.sequence - head.sequence
         except EventGap as gap:
-            raise HistoryFault(f"{where}: {gap}; those between are lost. Restore the log from a backup") from gap
+            raise HistoryGap(f"{where}: {gap}; those between are lost. Restore the log from a backup") from gap
         except (ValueError, msgspec.MsgspecError) as error:
             raise HistoryFault(f"{where} can't be read as an event: {error}") from error
 

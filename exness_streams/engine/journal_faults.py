@@ -10,6 +10,10 @@ class JournalFault(LogFault):
     """A cell can't go on from the journal it finds. str() is one line: what is wrong, and the way out."""
 
 
+class JournalGap(JournalFault):
+    """A record came that is not the next one: records are lost, or another has committed those between."""
+
+
 class LaterJournal(JournalFault, Misconfigured):
     """The journal goes on in a way that only a later release knows: this one would meet it at each start."""
 
@@ -23,6 +27,15 @@ class TableLacks(JournalFault):
     def __init__(self, message: str, lacks: str) -> None:
         super().__init__(message)
         self.lacks = lacks
+
+
+def check_next(partition: int, expected: int, offset: int) -> None:
+    """JournalGap when a record is not the next one, and none that was folded."""
+    if offset > expected:
+        raise JournalGap(
+            f"partition {partition}: expected record {expected} of the journal, got {offset}: those between are gone. "
+            f"{RESTORE}"
+        )
 
 
 def check_bounds(partition: int, committed: int, folded: int, journal_start: int, journal_end: int) -> None:

@@ -20,7 +20,7 @@ from exness_streams.domain import rules
 from exness_streams.engine.candles import CandleHost
 from exness_streams.engine.cells import CellHost
 from exness_streams.engine.history import HistoryFault, HistoryHost
-from exness_streams.engine.journal_faults import TableLacks
+from exness_streams.engine.journal_faults import JournalFault, TableLacks
 from exness_streams.engine.losses import RESTORE
 from exness_streams.engine.raising import append_changes
 from exness_streams.transport.faults import CellReleased, LogFault, TableDamaged
@@ -61,8 +61,7 @@ class Loading:
         app = self._app
         generation = app.consumer_generation_id
         try:
-            while (misfit := await self._try(generation)) is not None:
-                await build_anew(app, *misfit)
+            await self._load_whole(generation)
         except CellReleased:
             # The next rebalance has begun. Recovery would go on as if this one were over: it is held until that
             # one's recovery begins.
@@ -73,6 +72,24 @@ class Loading:
         except Exception as error:
             log.exception("the cells could not be loaded")
             await app.crash(error)
+
+    async def _load_whole(self, generation: int) -> None:
+        """CellReleased when what does not fit is what another has committed since the fence. LogFault, HistoryFault."""
+        try:
+            while (misfit := await self._try(generation)) is not None:
+                await build_anew(self._app, *misfit)
+        except (JournalFault, HistoryFault) as fault:
+            if await self._is_lost():
+                raise CellReleased(f"partitions are another worker's: {fault}") from fault
+            raise
+
+    async def _is_lost(self) -> bool:
+        names = self._app.named_topics
+        hosts: dict[str, CellHost | HistoryHost] = {names.journal: self._cells, names.events: self._history}
+        for tp in sorted(self._app.assignor.assigned_actives()):
+            if tp.topic in hosts and await hosts[tp.topic].lease(tp.partition).is_lost():
+                return True
+        return False
 
     async def _try(self, generation: int) -> tuple[CellTable, int, str] | None:
         """Which table does not fit, and why; None when all is loaded. No exception: it would hold the table open."""

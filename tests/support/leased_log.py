@@ -9,14 +9,30 @@ from functools import partial
 from exness_streams.transport.faults import CellReleased
 from exness_streams.transport.interfaces import LogRecord
 from exness_streams.transport.leases import Lease
+from exness_streams.transport.rejoining import Rejoining
+
+
+class Asked:
+    """What the log knows of one partition."""
+
+    def __init__(self, log: LeasedLog, partition: int, rejoining: Rejoining) -> None:
+        self._log, self._partition = log, partition
+        self.asks_again_in_s, self.ask_again = rejoining.asks_again_in_s, rejoining.ask_again
+
+    async def committed(self) -> int | None:
+        return self._log.committed(self._partition)
 
 
 class LeasedLog:
-    """As a CellLog. A partition that nobody has fenced yet is fenced when it is asked for."""
+    """As a CellLog. A partition that nobody has fenced yet is fenced when it is asked for.
+
+    rejoining: what asks the group; None, as for a log that has no group.
+    """
 
     def __init__(self) -> None:
         self.leases: dict[int, Lease] = {}
         self.released: set[int] = set()
+        self.rejoining: Rejoining | None = None
 
     async def commit(self, partition: int, records: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
         """One transaction, whoever asks."""
@@ -33,7 +49,9 @@ class LeasedLog:
         if former is not None:
             former.end()
         name, transact = f"partition {partition} of the log", partial(self.commit, partition)
-        lease = self.leases[partition] = Lease(partition, name, self.committed(partition), transact)
+        ownership = None if self.rejoining is None else Asked(self, partition, self.rejoining)
+        committed = self.committed(partition)
+        lease = self.leases[partition] = Lease(partition, name, committed, transact, ownership=ownership)
         return lease
 
     async def fence(self, partitions: Iterable[int]) -> Mapping[int, Lease]:

@@ -26,6 +26,7 @@ NEEDED = (
     Private("aiokafka.consumer.group_coordinator:GroupCoordinator", "_push_error_to_user"),
     Private("aiokafka.consumer.group_coordinator:GroupCoordinator", "coordinator_id"),
     Private("aiokafka.consumer.group_coordinator:GroupCoordinator", "_send_req"),
+    Private("aiokafka.consumer.group_coordinator:GroupCoordinator", "request_rejoin"),
     Private("aiokafka.consumer.fetcher:Fetcher", "_fetch_task"),
     Private("aiokafka:AIOKafkaProducer", "_txn_manager"),
     Private("aiokafka.producer.transaction_manager:TransactionManager", "is_fatal_error"),
@@ -133,6 +134,11 @@ def leave_when_stopped(consumer: Any) -> None:
     until their session is over, which is longer than a rebalance takes.
     """
     consumer._coordinator._group_instance_id = None
+
+
+def ask_group_anew(consumer: Any) -> None:
+    """Have a started consumer join its group again, in its own thread: all partitions are dealt out anew."""
+    consumer._coordinator.request_rejoin()
 
 
 def own_tasks(consumer: Any) -> list[asyncio.Future[Any]]:

@@ -15,7 +15,8 @@ from exness_streams.transport.kafka.members import told_of_member
 class NamedAssignor(PartitionAssignor):  # type: ignore[misc]  # faust is untyped here
     """Says whose assignment it was given. Faust only asserts that it is its own, and its consumer then stands still.
 
-    It also tells the group which rules of the journal this member knows, where the app says so (members.py).
+    It also tells the group which rules of the journal this member knows, where the app says so (members.py), and how
+    often it asked for another deal: brokers answer a member that tells what it told before with what it has.
     """
 
     def metadata(self, topics: set[str]) -> Any:
@@ -24,7 +25,10 @@ class NamedAssignor(PartitionAssignor):  # type: ignore[misc]  # faust is untype
         known = getattr(self.app, "rules_known", 0)
         if not known:
             return told
-        return ConsumerProtocolMemberMetadata(told.version, list(topics), told_of_member(told.user_data, known))
+        rejoins = getattr(self.app, "rejoins", 0)
+        return ConsumerProtocolMemberMetadata(
+            told.version, list(topics), told_of_member(told.user_data, known, rejoins)
+        )
 
     def on_assignment(self, assignment: Any) -> None:
         """LogFault when it is another process's: brokers tell members apart by their names."""

@@ -29,6 +29,7 @@ from exness_streams.transport.kafka.batches import BATCH_BYTES_MAX, delivered, e
 from exness_streams.transport.kafka.offsets import committed_offsets
 from exness_streams.transport.kafka.topics import CONNECT_S_MAX, KafkaCluster
 from exness_streams.transport.leases import Lease
+from exness_streams.transport.rejoining import Rejoining
 
 TRANSACTION_TIMEOUT_MS = 10_000
 COMMIT_S_MAX = 30.0
@@ -102,6 +103,18 @@ class _Transactions:
         return LogFault(f"{self.name} could not be committed to Kafka: {words}", written=written)
 
 
+class _Ownership:
+    """Of one partition, by the group."""
+
+    def __init__(self, cluster: KafkaCluster, tp: TopicPartition, group: str, rejoining: Rejoining) -> None:
+        self._cluster, self._tp, self._group = cluster, tp, group
+        self.asks_again_in_s, self.ask_again = rejoining.asks_again_in_s, rejoining.ask_again
+
+    async def committed(self) -> int | None:
+        topic, partition = self._tp
+        return (await committed_offsets(self._cluster, self._group, topic, [partition])).get(partition)
+
+
 class _Fenced(NamedTuple):
     lease: Lease
     producer: Any
@@ -110,12 +123,20 @@ class _Fenced(NamedTuple):
 class KafkaCellLog:
     """CellLog on Kafka, for an input topic and a consumer group (which is also the app's id)."""
 
-    def __init__(self, cluster: KafkaCluster, topic: str, group: str, *, session_s: float = 0.0) -> None:
-        """session_s: the group's session time-out: so late a member that was cut off hears of a rebalance."""
+    def __init__(
+        self,
+        cluster: KafkaCluster,
+        topic: str,
+        group: str,
+        *,
+        heard_s: float = 0.0,
+        rejoining: Rejoining | None = None,
+    ) -> None:
+        """heard_s: so late a member hears of a rebalance. rejoining: None for who is no member."""
         self._cluster = cluster
         self.topic = topic
         self._group = group
-        self._session_s = session_s
+        self._heard_s, self._rejoining = heard_s, rejoining
         self._fenced: dict[int, _Fenced] = {}
 
     async def fence(self, partitions: Iterable[int]) -> Mapping[int, Lease]:
@@ -134,11 +155,15 @@ class KafkaCellLog:
             await asyncio.gather(*(_stop(one) for one in started if not isinstance(one, BaseException)))
             raise
         for partition, producer in zip(wanted, producers, strict=True):
-            transactions = _Transactions(producer, TopicPartition(self.topic, partition), self._group)
-            known = committed.get(partition)
-            lease = Lease(partition, transactions.name, known, transactions, fenced_wait_s=self._session_s)
-            self._fenced[partition] = _Fenced(lease, producer)
+            self._fenced[partition] = _Fenced(self._lease_of(partition, committed.get(partition), producer), producer)
         return {partition: self._fenced[partition].lease for partition in wanted}
+
+    def _lease_of(self, partition: int, committed: int | None, producer: Any) -> Lease:
+        tp = TopicPartition(self.topic, partition)
+        transactions, rejoining = _Transactions(producer, tp, self._group), self._rejoining
+        ownership = None if rejoining is None else _Ownership(self._cluster, tp, self._group, rejoining)
+        name = transactions.name
+        return Lease(partition, name, committed, transactions, fenced_wait_s=self._heard_s, ownership=ownership)
 
     async def take_over(self, partitions: Iterable[int]) -> None:
         """As CellLog's. LogFault."""

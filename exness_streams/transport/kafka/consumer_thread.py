@@ -15,6 +15,7 @@ from faust.types import TP
 from exness_streams.transport.batching import Wakeup
 from exness_streams.transport.faults import LogFault
 from exness_streams.transport.kafka.aiokafka_mends import (
+    ask_group_anew,
     close_connections,
     leave_when_stopped,
     own_tasks,
@@ -231,6 +232,16 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fa
         finally:
             ended.cancel()
             fetch.cancel()
+
+    def rejoin(self) -> None:
+        """Have the group deal its partitions out anew. From any thread."""
+
+        def ask() -> None:
+            if self._consumer is not None:
+                ask_group_anew(self._consumer)
+
+        with suppress(RuntimeError):  # the thread has ended, which is told
+            self.thread_loop.call_soon_threadsafe(ask)
 
     async def seek_on_thread(self, tp: TP, offset: int) -> None:
         """aiokafka's own seek is for its own thread only."""

@@ -23,8 +23,14 @@ from exness_streams.transport.kafka.commits import KafkaCellLog, KafkaFrameLog
 from exness_streams.transport.kafka.consumer_thread import ConsumerThread, FetchEnd, FetchWakeup
 from exness_streams.transport.kafka.offsets import data_ends
 from exness_streams.transport.kafka.topics import CONNECT_S_MAX, KafkaCluster, KafkaTopic, declare_topics
+from exness_streams.transport.recovery import HEARTBEATS
+from exness_streams.transport.rejoining import Rejoining
 
 __all__ = ["Consumer", "KafkaCellLog", "KafkaFrameLog", "Producer", "Transport"]
+
+
+HEARD_HEARTBEATS = 3
+"""A member that is heard of has heard of a rebalance by its next heartbeat; that one may be late."""
 
 
 class Consumer(BatchingConsumer, driver.Consumer):  # type: ignore[misc]
@@ -37,6 +43,7 @@ class Consumer(BatchingConsumer, driver.Consumer):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.wakeup: FetchWakeup = FetchWakeup()
+        self.transport.rejoining.rejoin = lambda: self._thread.rejoin()
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -48,6 +55,7 @@ class Consumer(BatchingConsumer, driver.Consumer):  # type: ignore[misc]
         await self.wait_for_stopped(self._on_assigned(assigned, generation_id))
 
     async def _on_assigned(self, assigned: set[TP], generation_id: int) -> None:
+        self.transport.rejoining.dealt_out()
         try:
             await self._take_over(assigned)
         except LogFault as fault:
@@ -201,6 +209,7 @@ class Transport(driver.Transport):  # type: ignore[misc]
         self.cell_logs: dict[str, KafkaCellLog] = {}
         self.frame_logs: dict[str, KafkaFrameLog] = {}
         self._partitions: dict[str, int] = {}
+        self.rejoining = Rejoining()
 
     @cached_property
     def cluster(self) -> KafkaCluster:
@@ -221,8 +230,8 @@ class Transport(driver.Transport):  # type: ignore[misc]
 
     def cell_log(self, topic: str) -> KafkaCellLog:
         """The CellLog of an input topic in the app's own consumer group: one, whose cells follow the assignment."""
-        session_s = self.app.conf.broker_session_timeout
-        made = KafkaCellLog(self.cluster, topic, self.app.conf.id, session_s=session_s)
+        heard_s = HEARD_HEARTBEATS * self.app.conf.broker_session_timeout / HEARTBEATS
+        made = KafkaCellLog(self.cluster, topic, self.app.conf.id, heard_s=heard_s, rejoining=self.rejoining)
         return self.cell_logs.setdefault(topic, made)
 
     def frame_log(self, topic: str) -> KafkaFrameLog:

@@ -17,6 +17,8 @@ from exness_streams.transport.kafka.topics import KafkaCluster
 RULES_FIELD = "rules_known"
 """Of what an assignor tells the group of its member, beside Faust's own; a release before there were rules has none."""
 
+REJOINS_FIELD = "rejoins"
+
 POLL_S = 0.2
 
 
@@ -27,9 +29,13 @@ class GroupMember(NamedTuple):
     rules_known: int
 
 
-def told_of_member(user_data: bytes, rules_known: int) -> bytes:
-    """What Faust tells of a member, and the rules that it knows. Faust, of any release, passes over what it lacks."""
-    return json.dumps({**json.loads(user_data), RULES_FIELD: rules_known}).encode()
+def told_of_member(user_data: bytes, rules_known: int, rejoins: int = 0) -> bytes:
+    """What Faust tells of a member, and the rules that it knows. Faust, of any release, passes over what it lacks.
+
+    rejoins: how often it asked for another deal, since it started.
+    """
+    told = {**json.loads(user_data), RULES_FIELD: rules_known}
+    return json.dumps({**told, REJOINS_FIELD: rejoins} if rejoins else told).encode()
 
 
 async def group_members(cluster: KafkaCluster, group: str) -> list[GroupMember]:

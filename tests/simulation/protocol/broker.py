@@ -142,10 +142,6 @@ class Broker:
             self.note(f"an open transaction of {name} is rolled back")
         return epoch
 
-    def epoch_of(self, name: str) -> int:
-        """The newest one."""
-        return self._epochs.get(name, 0)
-
     def _check(self, name: str, epoch: int | None) -> None:
         if epoch is not None and self._epochs.get(name) != epoch:
             raise Fenced(name)

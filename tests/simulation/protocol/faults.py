@@ -73,7 +73,11 @@ def gap_check_off() -> list[Patch]:
                 return found, after
         return fetched(self, tp, position)
 
-    return [(cell.Cell, "fold", fold), (worker.Engine, "_fetched", fetch)]
+    return [
+        (cell.Cell, "fold", fold),
+        (cells, "check_next", lambda *_: None),
+        (worker.Engine, "_fetched", fetch),
+    ]
 
 
 def lease_check_off() -> list[Patch]:

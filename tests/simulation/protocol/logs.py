@@ -12,6 +12,7 @@ from async_timeout import timeout
 from exness_streams.transport.faults import CellReleased, LogFault, LogFenced
 from exness_streams.transport.interfaces import LogRecord
 from exness_streams.transport.leases import Lease
+from exness_streams.transport.rejoining import Rejoining
 from protocol.broker import Broker, Fenced
 from protocol.loop import Process
 from protocol.network import Link, Network, Unreachable
@@ -22,6 +23,7 @@ COMMIT_S_MAX = 30.0
 RELEASE_S_MAX = 3.0
 ANSWER_S_MAX = 8.0
 APPEND_S_MAX = 5.0
+HEARD_S = 0.5
 
 
 class Connection:
@@ -101,20 +103,29 @@ class Transactions:
         return LogFault(f"{self.name} could not be committed: {error}", written=written)
 
 
+class Ownership:
+    """Of one partition, by the group."""
+
+    def __init__(self, log: SimCellLog, partition: int, rejoining: Rejoining) -> None:
+        self._log, self._partition = log, partition
+        self.asks_again_in_s, self.ask_again = rejoining.asks_again_in_s, rejoining.ask_again
+
+    async def committed(self) -> int | None:
+        try:
+            committed: int | None = await self._log.ask_committed(self._partition)
+        except Unreachable as error:
+            raise LogFault(f"the brokers can't be reached: {error}") from error
+        return committed
+
+
 class SimCellLog:
     """CellLog of one process and one input topic."""
 
-    def __init__(self, connection: Connection, topic: str) -> None:
+    def __init__(self, connection: Connection, topic: str, rejoining: Rejoining) -> None:
         self.connection = connection
         self.topic = topic
+        self._rejoining = rejoining
         self._leases: dict[int, Lease] = {}
-        self._epochs: dict[int, int] = {}
-
-    @property
-    def is_fenced(self) -> bool:
-        """Whether somebody has fenced a partition since, for which this process still has a lease."""
-        broker = self.connection.broker
-        return any(broker.epoch_of(f"{self.topic}-{one}") != self._epochs.get(one) for one in self._leases)
 
     async def fence(self, partitions: Iterable[int]) -> Mapping[int, Lease]:
         wanted = sorted(set(partitions))
@@ -127,14 +138,19 @@ class SimCellLog:
         broker, name = self.connection.broker, f"{self.topic}-{partition}"
         try:
             epoch = await self.connection.ask(name, lambda: broker.start_producer(name))
-            committed = await self.connection.ask(name, lambda: broker.offsets.get((GROUP, self.topic, partition)))
+            committed = await self.ask_committed(partition)
         except Unreachable as error:
             raise LogFault(f"the brokers can't be reached: {error}") from error
-        self._epochs[partition] = epoch
         return self.lease_of(partition, committed, Transactions(self.connection, self.topic, partition, epoch))
 
+    async def ask_committed(self, partition: int) -> Any:
+        place, offsets = (GROUP, self.topic, partition), self.connection.broker.offsets
+        return await self.connection.ask(f"{self.topic}-{partition}", lambda: offsets.get(place))
+
     def lease_of(self, partition: int, committed: int | None, transactions: Transactions) -> Lease:
-        return Lease(partition, transactions.name, committed, transactions)
+        ownership = Ownership(self, partition, self._rejoining)
+        name = transactions.name
+        return Lease(partition, name, committed, transactions, fenced_wait_s=HEARD_S, ownership=ownership)
 
     async def take_over(self, partitions: Iterable[int]) -> None:
         assigned = set(partitions)

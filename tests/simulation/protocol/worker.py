@@ -18,10 +18,11 @@ from exness_streams.engine.framer import Framer
 from exness_streams.engine.framer_state import seen_by
 from exness_streams.engine.gateway import Gateway, NotWritten, OutcomeUnknown
 from exness_streams.engine.history import HistoryHost
-from exness_streams.engine.journal_faults import JournalFault, TableLacks
+from exness_streams.engine.journal_faults import JournalFault
 from exness_streams.engine.loading import Loading
 from exness_streams.messages import PLAIN_TOPICS
-from exness_streams.transport.faults import LogFault
+from exness_streams.transport.faults import LogFault, LogFenced
+from exness_streams.transport.rejoining import Rejoining
 from protocol.app import TP, SimApp
 from protocol.broker import Stored
 from protocol.clocks import Clock
@@ -55,7 +56,10 @@ class Engine(Process):
         self.tasks: list[asyncio.Task[Any]] = []
         self._framing = asyncio.Lock()
         topics = PLAIN_TOPICS
-        logs = {topic: SimCellLog(self.connection, topic) for topic in topics}
+        self.rejoining = Rejoining(clock.monotonic)
+        self.rejoining.rejoin = self._rejoin
+        self._is_rejoining = False
+        logs = {topic: SimCellLog(self.connection, topic, self.rejoining) for topic in topics}
         self.logs = logs
         self.frame_log = SimFrameLog(self.connection, topics.market_updates)
         self.gateway = Gateway(journal_of(self.connection, topics.journal), clock_s=clock.monotonic)
@@ -101,21 +105,16 @@ class Engine(Process):
         except Exception as error:
             await self.fail(error)
 
-    @property
-    def is_stale(self) -> bool:
-        """Whether others may have gone on with its partitions: they are of a generation that is over, or were fenced
-        since, by a worker that stood still in the middle of its takeover.
-        """
-        if any(log.is_fenced for log in self.logs.values()):
-            return True
-        return self.assignment is not None and self.assignment.generation != self.world.group.generation
+    def _rejoin(self) -> None:
+        self._is_rejoining = True
+        self.world.counted["rejoins"] += 1
+        self.world.note(f"{self.name} asks the group anew")
 
     async def fail(self, error: BaseException) -> None:
         """What the log does to a worker ends it, and it is started again. Whatever else ends it is a defect."""
         if self.is_dead:
             return
-        passes = not isinstance(error, JournalFault) or (self.is_stale and not isinstance(error, TableLacks))
-        expected = isinstance(error, (LogFault, Unreachable)) and passes
+        expected = isinstance(error, (LogFault, Unreachable)) and not isinstance(error, JournalFault | LogFenced)
         if not expected:
             self.world.violation(f"{self.name} ends by {type(error).__name__}: {error}")
         self.world.note(f"{self.name} ends: {type(error).__name__} {error}")
@@ -137,7 +136,7 @@ class Engine(Process):
         """Until it is heard that partitions are given out anew. A worker that hears nothing goes on."""
         group = self.world.group
         is_member = True
-        while is_member:
+        while is_member and not self._is_rejoining:
             await asyncio.sleep(HEARTBEAT_S)
             heard = await self._ask_group(lambda: group.heartbeat(self.name, assignment.generation), 1.0)
             is_member = heard is not False
@@ -163,6 +162,8 @@ class Engine(Process):
     async def _assigned(self, assignment: Assignment) -> None:
         topics = PLAIN_TOPICS
         ticks = [0] if assignment.has_ticks else []
+        self._is_rejoining = False
+        self.rejoining.dealt_out()
         await self.logs[topics.market_updates].take_over(ticks)
         await self.logs[topics.journal].take_over(assignment.cells)
         await self.logs[topics.events].take_over(assignment.cells)
