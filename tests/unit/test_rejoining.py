@@ -1,4 +1,4 @@
-"""A partition that the log refuses, or another has committed: the group says whose it is, and no damage is told."""
+"""A partition that the log refuses, or another has committed: its group says whose it is; no damage is told."""
 
 from __future__ import annotations
 
