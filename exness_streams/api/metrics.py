@@ -264,7 +264,7 @@ class EngineCollector(Collector):
             "exness_frames_ignored", "Frames whose ticks a cell did not take, by reason", labels=["reason"]
         )
         for reason in IgnoredFrame:
-            ignored.add_metric([reason.value], self._engine.cells.frames_ignored[reason])
+            ignored.add_metric([reason.value], self._engine.cells.frame_drops.counts[reason])
         yield ignored
         age = GaugeMetricFamily("exness_quote_age_seconds", "Age of the newest quote in the cells", labels=["symbol"])
         for symbol, quote in list(self._engine.cells.quotes.items()):

@@ -6,7 +6,6 @@ One transaction in flight per cell (docs/architecture.md, The path of an order):
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -18,7 +17,7 @@ from exness_streams.domain import codec
 from exness_streams.domain.account import AccountRow
 from exness_streams.domain.cell import Cell, Folded, Reply
 from exness_streams.domain.events import Event
-from exness_streams.domain.frame_fold import IgnoredFrame, is_of_owner
+from exness_streams.domain.frame_fold import is_of_owner
 from exness_streams.domain.frames import DayFigures, PriceFrame
 from exness_streams.domain.identity import AccessRow
 from exness_streams.domain.plain_numbers import encoders
@@ -28,6 +27,7 @@ from exness_streams.domain.rules import UnknownRules
 from exness_streams.engine.commits import TableCommits
 from exness_streams.engine.event_counts import counts_of
 from exness_streams.engine.event_sink import EventSink
+from exness_streams.engine.frame_drops import FrameDrops
 from exness_streams.engine.frame_times import FrameTimes
 from exness_streams.engine.journal_faults import (
     JournalFault,
@@ -52,8 +52,6 @@ from exness_streams.transport.faults import CellReleased, LogFault
 from exness_streams.transport.interfaces import LogRecord
 from exness_streams.transport.leases import CellLog, Lease
 from exness_streams.transport.table import CellTable
-
-log = logging.getLogger(__name__)
 
 SLICE_RECORDS_MAX = 500
 """Records folded in one go and one transaction: a few milliseconds, after which others get the event loop."""
@@ -83,7 +81,7 @@ class CellHost:
     ) -> None:
         self._metrics = metrics = metrics or WorkMetrics()
         self.frame_times = FrameTimes()
-        self.frames_ignored: Counter[IgnoredFrame] = Counter()
+        self.frame_drops = FrameDrops()
         self.on_frame: Callable[[PriceFrame | RawFrame], None] = lambda frame: None
         self.table = table
         self._cell_log = cell_log
@@ -219,6 +217,7 @@ class CellHost:
         for partition in partitions:
             self._cells.pop(partition, None)
             self.frame_times.forget([partition])
+            self.frame_drops.forget([partition])
             self._event_sink.dropped(partition)
 
     @property
@@ -344,17 +343,6 @@ class CellHost:
         self._count(batch)
         self._event_sink.folded(cell.partition, events)
 
-    def _note_ignored(self, partition: int, offset: int, ignored: IgnoredFrame) -> None:
-        if ignored in (IgnoredFrame.STRADDLE, IgnoredFrame.GAP) and not self.frames_ignored[ignored]:
-            log.error(
-                "record %d of partition %d of the journal is a frame that hides or leaves out ticks (%s) and is "
-                "dropped; further ones are only counted: this is a defect of the framer, please report it",
-                offset,
-                partition,
-                ignored.value,
-            )
-        self.frames_ignored[ignored] += 1
-
     def _refuse_earlier(self, owned: OwnedCell, offset: int) -> None:
         """Reading begins at what was committed. What comes from before that is no repetition: it is another journal."""
         partition = owned.cell.partition
@@ -371,7 +359,9 @@ class CellHost:
             decoded = codec.decode_record(record.value)
             folded = cell.fold(record.offset, decoded)
             if folded.ignored is not None:
-                self._note_ignored(cell.partition, record.offset, folded.ignored)
+                self.frame_drops.dropped(cell.partition, record.offset, folded.ignored)
+            elif isinstance(decoded, PriceFrame | RawFrame):
+                self.frame_drops.took(cell.partition)
             if isinstance(decoded, PriceFrame | RawFrame) and is_of_owner(decoded, folded.ignored):
                 self.frame_times.came(cell.partition)
                 if not self._catching_up:  # older frames tell of settings that were
