@@ -266,6 +266,12 @@ class EngineCollector(Collector):
         for reason in IgnoredFrame:
             ignored.add_metric([reason.value], self._engine.cells.frame_drops.counts[reason])
         yield ignored
+        deaf = GaugeMetricFamily(
+            "exness_cell_deaf_seconds", "For how long a cell has dropped all frames, 0 when not", labels=["partition"]
+        )
+        for partition in self._engine.cells.partitions:
+            deaf.add_metric([str(partition)], self._engine.cells.frame_drops.deaf_s(partition))
+        yield deaf
         age = GaugeMetricFamily("exness_quote_age_seconds", "Age of the newest quote in the cells", labels=["symbol"])
         for symbol, quote in list(self._engine.cells.quotes.items()):
             age.add_metric([symbol], time.time() - quote.aged_from_ms / 1000)
