@@ -85,31 +85,43 @@ async def publish(brokers: str, topic: str, ticks: Iterator[tuple[bytes, bytes]]
         await producer.stop()
 
 
-def until_framed(worker: Worker, before: int) -> tuple[float, int]:
-    """(ticks a second from the first one seen framed beyond `before` to the last of TICKS, frames of all of them)."""
+class Framed(NamedTuple):
+    """Ticks a second, and the worker's CPU for each, from the first one seen framed to the last; frames of all."""
+
+    per_s: float
+    cpu_us: float
+    frames: int
+
+
+def until_framed(worker: Worker, before: int, count: int) -> Framed:
+    """Returns once `count` ticks beyond `before` are framed."""
     give_up_s, frames_before = time.monotonic() + TIMEOUT_S, worker.framed()[1]
-    first_s, first = 0.0, 0
+    first_s, first, cpu_s = 0.0, 0, 0.0
     while True:
         (ticks, frames), now_s = worker.framed(), time.monotonic()
         if not first_s and ticks > before:
-            first_s, first = now_s, ticks
-        if ticks >= before + TICKS:
-            return (ticks - first) / max(now_s - first_s, 0.02), frames - frames_before
+            first_s, first, cpu_s = now_s, ticks, worker.cpu_s()
+        if ticks >= before + count:
+            seen = max(ticks - first, 1)
+            per_s = (ticks - first) / max(now_s - first_s, 0.02)
+            return Framed(per_s, (worker.cpu_s() - cpu_s) / seen * 1e6, frames - frames_before)
         if now_s > give_up_s:
-            raise TimeoutError(f"{ticks - before} of {TICKS} ticks are framed: {worker.log_path.read_text()[-500:]}")
+            raise TimeoutError(f"{ticks - before} of {count} ticks are framed: {worker.log_path.read_text()[-500:]}")
         time.sleep(0.02)
 
 
 class Measured(NamedTuple):
-    """One round: ticks a second, and frames of TICKS ticks, while a worker runs and after a restart."""
+    """One round, while a worker runs and after a restart: ticks a second, frames of all ticks, CPU for a tick."""
 
     running: float
     running_frames: int
     waiting: float
     waiting_frames: int
+    running_cpu_us: float
+    waiting_cpu_us: float
 
 
-def follow(directory: Path, brokers: str, prefix: str, code: Path | None) -> Measured:
+def follow(directory: Path, brokers: str, prefix: str, code: Path | None, count: int = TICKS) -> Measured:
     """One round on topics of its own."""
     ticks, topic = walk(random.Random(1)), prefix + MARKET_UPDATES_TOPIC
     with Worker(directory / f"{prefix}1", brokers, prefix, code) as worker:
@@ -117,15 +129,15 @@ def follow(directory: Path, brokers: str, prefix: str, code: Path | None) -> Mea
         time.sleep(REST_S / 4)
         before = worker.framed()[0]
         worker.process.send_signal(signal.SIGSTOP)  # else this measures how fast ticks are written
-        asyncio.run(publish(brokers, topic, ticks, TICKS))
+        asyncio.run(publish(brokers, topic, ticks, count))
         worker.process.send_signal(signal.SIGCONT)
-        running, running_frames = until_framed(worker, before)
+        running = until_framed(worker, before, count)
         time.sleep(REST_S)
         worker.end()
-    asyncio.run(publish(brokers, topic, ticks, TICKS))
+    asyncio.run(publish(brokers, topic, ticks, count))
     with Worker(directory / f"{prefix}2", brokers, prefix, code) as worker:
-        waiting, waiting_frames = until_framed(worker, 0)
-    return Measured(running, running_frames, waiting, waiting_frames)
+        waiting = until_framed(worker, 0, count)
+    return Measured(running.per_s, running.frames, waiting.per_s, waiting.frames, running.cpu_us, waiting.cpu_us)
 
 
 def measure() -> list[Figure]:
