@@ -284,7 +284,7 @@ class EngineCollector(Collector):
             "1 while deciding settings are not those of the worker that makes the frames",
             bool(engine.settings_fault()),
         )
-        is_ready = engine.is_ready and engine.freshness.is_fresh()
+        is_ready = engine.is_ready and engine.freshness.is_fresh() and not engine.conditions.is_unready
         yield gauge("exness_ready", "1 when requests can be served", is_ready)
         yield gauge(
             "exness_cells_owned", "Partitions of the journal that this worker owns", len(engine.cells.partitions)

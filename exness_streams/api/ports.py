@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from exness_streams.domain.frames import DayFigures
 from exness_streams.domain.identity import AccessCommand
 from exness_streams.domain.instruments import Limits
 from exness_streams.domain.quotes import Quote
+from exness_streams.engine.cell_conditions import CellCondition
 from exness_streams.transport.faults import LogFault
 
 
@@ -147,6 +148,13 @@ class Health(Feed, Protocol):
     @property
     def settings_fault(self) -> Callable[[], str]:
         """Why this worker's settings are not those of the others; empty when they are, as far as it knows."""
+
+
+class Conditions(Protocol):
+    """How the cells of a worker are."""
+
+    def look(self) -> Sequence[CellCondition]:
+        """Every one that is assigned to it, by partition."""
 
 
 class FoldingCells(Quotes, Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from functools import partial
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from faust.types import TP
 
 from exness_streams.engine.candles import CandleHost
+from exness_streams.engine.cell_conditions import LOOK_S
 from exness_streams.engine.engine import Engine, EngineApp
 from exness_streams.engine.framer import Framer
 from exness_streams.engine.history import HistoryHost
@@ -61,6 +63,13 @@ def add_agents(engine: Engine) -> None:
     _add_history_agent(app, engine.history, events)
     if table.lineage is not None:
         app.task(partial(watch_tables, app, (table, engine.candles.table, engine.history.table)))
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def watch_conditions() -> None:
+        while not app.should_stop:
+            engine.conditions.look()  # for since when
+            await asyncio.sleep(LOOK_S)
+
     app.task(StallWatch(lambda: standings(engine), engine.settings.stalled_after_s).run)
 
 

@@ -14,10 +14,11 @@ from exness_streams.domain import rules
 from exness_streams.domain.instruments import Catalogue
 from exness_streams.engine.candle_reader import CandleReader
 from exness_streams.engine.candles import CandleHost
+from exness_streams.engine.cell_conditions import CellConditions
 from exness_streams.engine.cells import CellHost
 from exness_streams.engine.framer import Framer
 from exness_streams.engine.fresh_cells import FreshCells
-from exness_streams.engine.gateway import Gateway
+from exness_streams.engine.gateway import Gateway, Overloaded
 from exness_streams.engine.history import HistoryHost
 from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.messages import PLAIN_TOPICS, Topics
@@ -112,6 +113,22 @@ class Engine:
         """Whether what this worker owns is certainly its own."""
         freshness: Freshness = self.app.transport.freshness
         return freshness
+
+    @cached_property
+    def conditions(self) -> CellConditions:
+        """How each of its cells is."""
+        return CellConditions(self.cells, self.assigned_cells, self._behind)
+
+    def assigned_cells(self) -> list[int]:
+        """The partitions of the journal that are this worker's, loaded or not."""
+        return [tp.partition for tp in self.app.assignor.assigned_actives() if tp.topic == self.topics.journal]
+
+    def _behind(self, partition: int) -> str:
+        try:
+            self.gateway.check_room(partition)
+        except Overloaded as behind:
+            return str(behind)
+        return ""
 
     @cached_property
     def fresh_cells(self) -> FreshCells:

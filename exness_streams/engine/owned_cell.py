@@ -20,11 +20,15 @@ EMPTY_COMMIT_S = 10.0
 
 
 class Progress(NamedTuple):
-    """Offsets of a cell's journal: next to commit, next to fold, and its end when the cell was loaded."""
+    """Offsets of a cell's journal: next to commit, next to fold, and its end when the cell was loaded.
+
+    first: what was next to commit then.
+    """
 
     committed: int
     next_offset: int
     journal_end: int
+    first: int = 0
 
 
 @dataclass(eq=False)
@@ -70,7 +74,7 @@ class OwnedCell:
     def progress(self) -> Progress:
         """How far it has come."""
         end = self.cell.next_offset if self.ready_at is None else self.ready_at
-        return Progress(self.lease.committed or 0, self.cell.next_offset, end)
+        return Progress(self.lease.committed or 0, self.cell.next_offset, end, self.floor)
 
     def goes_on_with(self, lease: Lease) -> None:
         """The partition came back, and nobody has committed meanwhile.

@@ -14,6 +14,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from exness_streams.api.views.health import ReadyView, reasons_not_to_trade
 from exness_streams.domain.quotes import Quote
+from exness_streams.engine.cell_conditions import NOT_READY, CellCondition, CellState
 from exness_streams.transport.faults import LogFault
 
 NOW_MS = 1_790_000_000_000
@@ -59,6 +60,7 @@ class Worker:
     differ: str = ""
     has_quotes: bool = True
     is_fresh: bool = True
+    cells: tuple[CellCondition, ...] = ()
 
     def feed_status(self) -> dict[str, str]:
         return self.feed
@@ -78,14 +80,17 @@ class Worker:
         """Status, Retry-After and body of GET /readyz."""
         worker: Any = self
         freshness = SimpleNamespace(is_fresh=lambda: self.is_fresh)
-        view = ReadyView(None, None, worker, worker, lambda: self.is_recovered, freshness, ("SOL_USDC",), 3_600_000)
+        conditions = SimpleNamespace(look=lambda: self.cells)
+        view = ReadyView(
+            None, None, worker, worker, lambda: self.is_recovered, freshness, conditions, ("SOL_USDC",), 3_600_000
+        )
         answer = await view.get(make_mocked_request("GET", "/readyz"))
         assert isinstance(answer.body, bytes)
         return answer.status, answer.headers.get("Retry-After"), json.loads(answer.body)
 
 
 async def test_a_worker_that_serves_all_is_ready() -> None:
-    body = {"status": "ok", "reasons": [], "feed": {"status": "connected"}}
+    body = {"status": "ok", "reasons": [], "feed": {"status": "connected"}, "cells": []}
     assert await Worker().asked() == (200, None, body)
 
 
@@ -124,3 +129,22 @@ async def test_a_worker_that_cannot_serve_is_unready_whatever_else_ails_it(
 async def test_a_worker_that_serves_with_less_is_degraded_and_stays_in_use(worker: Worker, reason: str) -> None:
     status, retry_after, body = await worker.asked()
     assert (status, retry_after, body["status"], body["reasons"]) == (200, None, "degraded", [reason])
+
+
+@pytest.mark.parametrize("state", CellState)
+async def test_a_cell_that_does_not_serve_or_is_deaf_makes_it_unready_and_is_named(state: CellState) -> None:
+    well = CellCondition(0, CellState.SERVING, "", 5)
+    worker = Worker(cells=(well, CellCondition(3, state, "" if state is CellState.SERVING else "so it is", NOW_MS)))
+    status, _, body = await worker.asked()
+    assert status == (503 if state in NOT_READY else 200)
+    assert body["status"] == ("unready" if state in NOT_READY else "ok" if state is CellState.SERVING else "degraded")
+    assert body["reasons"] == ([] if state is CellState.SERVING else [f"cell 3 is {state.value}: so it is"])
+    assert body["cells"] == [
+        {"partition": 0, "state": "serving", "reason": "", "since": 5},
+        {"partition": 3, "state": state.value, "reason": worker.cells[1].reason, "since": NOW_MS},
+    ]
+
+
+async def test_what_keeps_all_cells_from_serving_is_said_first() -> None:
+    _, _, body = await Worker(is_fresh=False, cells=(CellCondition(3, CellState.DEAF, "so", 5),)).asked()
+    assert body["reasons"] == [UNCONFIRMED]

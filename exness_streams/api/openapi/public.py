@@ -47,12 +47,28 @@ class Alive(msgspec.Struct, frozen=True):
     status: Literal["ok"]
 
 
-class Ready(msgspec.Struct, frozen=True):
-    """Whether requests can be served; reasons: why not.
+class CellReady(msgspec.Struct, frozen=True):
+    """A cell of this worker: a partition of the journal with its accounts. since: of this state, ms, to the second.
 
-    degraded: they can, but the feed is away, or some instruments (named) have no usable quote.
+    recovering: its table is being read. loading: its journal is being folded, so far as reason says. quiesced:
+    partitions are being dealt out anew. behind: commands get 503, reads are answered. deaf: it drops all price frames.
+    reason: empty for one that is serving.
+    """
+
+    partition: int
+    state: Literal["serving", "recovering", "loading", "quiesced", "behind", "deaf"]
+    reason: str
+    since: int
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """Whether requests can be served; reasons: why not. unready, too, while a cell does not serve, or is deaf.
+
+    degraded: they can, but the feed is away, some instruments (named) have no usable quote, or a cell is behind.
+    cells: each that is assigned to the worker which answers; a market data process has none.
     """
 
     status: Literal["ok", "degraded", "unready"]
     reasons: list[str]
     feed: Feed
+    cells: list[CellReady]

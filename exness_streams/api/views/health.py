@@ -12,10 +12,11 @@ from aiohttp import web
 from exness_streams import __version__
 from exness_streams.api.answers import json_response
 from exness_streams.api.api_view import ApiView
-from exness_streams.api.ports import Feed, FoldingCells, Health, Quotes, TradingRules
+from exness_streams.api.ports import Conditions, Feed, FoldingCells, Health, Quotes, TradingRules
 from exness_streams.api.presenter import market_message
 from exness_streams.domain.instruments import Catalogue
 from exness_streams.domain.quotes import Quote
+from exness_streams.engine.cell_conditions import NOT_READY, CellCondition, CellState
 from exness_streams.transport.freshness import Freshness
 
 
@@ -93,16 +94,18 @@ class ReadyView(ApiView):
         cells: FoldingCells,
         is_recovered: Callable[[], bool],
         freshness: Freshness,
+        conditions: Conditions,
         symbols: Sequence[str],
         quote_age_ms_max: int,
     ) -> None:
         super().__init__(app, web_server)
         self._health, self._cells, self._is_recovered = health, cells, is_recovered
-        self._freshness = freshness
+        self._freshness, self._conditions = freshness, conditions
         self._symbols, self._quote_age_ms_max = symbols, quote_age_ms_max
 
     async def get(self, request: web.Request) -> web.Response:
-        """Status and reasons, the first of them why it is unready."""
+        """Status and reasons, the first of them why it is unready; then each cell."""
+        conditions = self._conditions.look()
         reasons = []
         if self._health.fault is not None:
             reasons.append(str(self._health.fault))
@@ -112,6 +115,8 @@ class ReadyView(ApiView):
             reasons.append(f"{self._cells.lag} journal records are still to be folded")
         elif not self._freshness.is_fresh():
             reasons.append("the brokers have not confirmed for a session timeout that this worker is in its group")
+        else:
+            reasons += [_words(one) for one in conditions if one.state in NOT_READY]
         feed = self._health.feed_status()
         is_unready = bool(reasons)
         if feed["status"] != "connected":
@@ -120,13 +125,22 @@ class ReadyView(ApiView):
             )
         now_ms = int(time.time() * 1000)
         reasons += reasons_not_to_trade(self._symbols, self._cells.quotes, now_ms, self._quote_age_ms_max)
+        reasons += [_words(one) for one in conditions if one.state is CellState.BEHIND]
         if refused := self._health.upkeep_fault():
             reasons.append(f"the daily checkpoint is refused: {refused}")
         if differ := self._health.settings_fault():
             reasons.append(differ)
         status = "unready" if is_unready else "degraded" if reasons else "ok"
-        body = {"status": status, "reasons": reasons, "feed": feed}
+        cells = [
+            {"partition": one.partition, "state": one.state.value, "reason": one.reason, "since": one.since_ms}
+            for one in conditions
+        ]
+        body = {"status": status, "reasons": reasons, "feed": feed, "cells": cells}
         return json_response(body, 503 if is_unready else 200, {"Retry-After": "1"} if is_unready else None)
+
+
+def _words(condition: CellCondition) -> str:
+    return f"cell {condition.partition} is {condition.state.value}: {condition.reason}"
 
 
 def reasons_not_to_trade(
