@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -17,6 +17,16 @@ from exness_streams.transport.kafka.topics import KafkaCluster, KafkaTopic, decl
 
 PADDING = b"x" * 300
 """About as long as a command is in the journal."""
+
+
+SETTLE_S = 1.0
+"""Brokers tell of a new topic a little before its partitions take records, and clients write warnings then."""
+
+
+async def make_topics(cluster: KafkaCluster, partitions: Mapping[str, int]) -> None:
+    """Topics by their partitions; they can be used at once."""
+    await declare_topics(cluster, [KafkaTopic(name, count) for name, count in partitions.items()])
+    await asyncio.sleep(SETTLE_S)
 
 
 class BarePath:
@@ -30,7 +40,7 @@ class BarePath:
 
     async def run(self, clients: int, warm_up_s: float, duration_s: float) -> None:
         """Each client sends its next record once it has got back the one before."""
-        await declare_topics(self._cluster, [KafkaTopic(self._topic, self._partitions)])
+        await make_topics(self._cluster, {self._topic: self._partitions})
         self._producer: Any = AIOKafkaProducer(
             **self._cluster.client_settings, enable_idempotence=True, acks="all", linger_ms=0
         )

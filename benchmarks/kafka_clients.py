@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, Protocol
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from confluent_kafka import Producer
 from figures import circumstances, shown
-from kafka_bare_path import run_on_uvloop
+from kafka_bare_path import make_topics, run_on_uvloop
 from kafka_confluent import SETTINGS, ConfluentAppender, ConfluentCellLog, ConfluentReader
 from order_latency import CLIENTS
 from running_cluster import PARTITIONS, RunningBroker
@@ -30,7 +30,7 @@ from exness_streams.transport.faults import LogFenced
 from exness_streams.transport.interfaces import LogRecord
 from exness_streams.transport.kafka.commits import KafkaCellLog
 from exness_streams.transport.kafka.consumer_thread import FETCH_WAIT_MS_MAX
-from exness_streams.transport.kafka.topics import KafkaCluster, KafkaTopic, declare_topics
+from exness_streams.transport.kafka.topics import KafkaCluster
 from exness_streams.transport.leases import Lease
 
 QUICK = "--quick" in sys.argv
@@ -379,7 +379,7 @@ async def one_turn(found: Found, name: str, nth: int, broker: RunningBroker) -> 
     for clients in (1, CLIENTS):
         prefix = f"{name}-{nth}-{clients}"
         topics = Topics(*(f"{prefix}-{kind}" for kind in Topics._fields))
-        await declare_topics(KafkaCluster((broker.address,)), [KafkaTopic(topic, PARTITIONS) for topic in topics])
+        await make_topics(KafkaCluster((broker.address,)), dict.fromkeys(topics, PARTITIONS))
         client = await CLIENTS_BY_NAME[name](broker.address)
         try:
             label = f"{clients} client{'s' if clients > 1 else ''}"
@@ -402,7 +402,7 @@ def _note(found: Found, name: str, what: str, figures: Mapping[str, float]) -> N
 
 async def measure(found: Found, broker: RunningBroker) -> None:
     """Turn after turn: A, B, C, A, B, C."""
-    await declare_topics(KafkaCluster((broker.address,)), [KafkaTopic("ticks", 1)])
+    await make_topics(KafkaCluster((broker.address,)), {"ticks": 1})
     await asyncio.get_running_loop().run_in_executor(None, fill, broker.address, "ticks")
     for nth in range(ROUNDS):
         for name in CLIENTS_BY_NAME:
