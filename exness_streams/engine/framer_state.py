@@ -122,7 +122,9 @@ def take_over(found: Found, framed_end: int | None, seen: Seen, now_ms: int) -> 
     if known.framed > found.ticks_end or has_seen_more or (is_forgotten and is_seen_beyond):
         restarts = max(known.restarts, seen.restarts) + 1
         stale_end = -1 if framed_end is None else framed_end
-        state = msgspec.structs.replace(known, framed=begin, promised=begin, restarts=restarts, stale_end=stale_end)
+        # From 0, also where its first ticks are gone already: cells begin there, and this framer or the next tells them
+        # of the gap.
+        state = msgspec.structs.replace(known, framed=0, promised=begin, restarts=restarts, stale_end=stale_end)
         return Takeover(state, begin, Missing.MADE_ANEW)
     if known.framed < begin:
         state = msgspec.structs.replace(known, promised=max(known.promised, begin))

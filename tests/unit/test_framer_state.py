@@ -46,7 +46,7 @@ NOW_MS = 1_790_000_000_000
         (Found(0, FramerState(7, 40, 90), 60, 60, 40), None, Seen(), FramerState(8, 40, 90), 60, Missing.TRIMMED),
         # Made anew: from its beginning, wherever that is, and nobody has framed any of it.
         (Found(0, FramerState(7, 40, 90), 0, 3, 40), None, Seen(), FramerState(8, 0, 0, 1), 0, Missing.MADE_ANEW),
-        (Found(0, FramerState(7, 40, 90, 1), 2, 3, 40), None, Seen(), FramerState(8, 2, 2, 2), 2, Missing.MADE_ANEW),
+        (Found(0, FramerState(7, 40, 90, 1), 2, 3, 40), None, Seen(), FramerState(8, 0, 2, 2), 2, Missing.MADE_ANEW),
         (Found(0, FramerState(7, 40, 40), 0, 3, 40), 40, Seen(), FramerState(8, 0, 0, 1, 0, 40), 0, Missing.MADE_ANEW),
         # With the topic went the group's offset: cells have seen more than there is now.
         (Found(0, FramerState(7, 2, 90), 0, 3), None, Seen(7, 0, 4), FramerState(8, 0, 0, 1), 0, Missing.MADE_ANEW),

@@ -4,7 +4,7 @@ committed, a transactional id's newest epoch alone may write."""
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from exness_streams.transport.interfaces import LogRecord
@@ -106,8 +106,11 @@ class PartitionLog:
         self.start = max(self.start, offset)
         self.records = [record for record in self.records if record.offset >= self.start]
 
-    def compact(self) -> None:
-        """Keep the newest value of each key; tombstones stay."""
+    def compact(self, read_to: int) -> None:
+        """Keep the newest value of each key; a tombstone goes once everybody has read it.
+
+        read_to: up to here (not included) all have read who have read anything.
+        """
         stable, seen, kept = self.stable_end(), set[bytes](), []
         for record in reversed(self.records):
             committed = record.txn is None or record.txn.is_committed
@@ -115,6 +118,8 @@ class PartitionLog:
                 if not committed or record.key in seen:
                     continue
                 seen.add(record.key)
+                if record.value is None and record.offset < read_to:
+                    continue
             kept.append(record)
         self.records = kept[::-1]
 
@@ -177,6 +182,22 @@ class Broker:
             part.append(None, None, txn, marker=True)
         if commit:
             self.offsets.update(txn.offsets)
+
+    def fence_all(self, names: Iterable[str]) -> None:
+        """What is under way in their names is rolled back, and nothing of it comes later."""
+        for name in list(names):
+            self.start_producer(name)
+
+    def forget_group(self) -> None:
+        """Its offsets, after a time in which every transaction was decided."""
+        self.fence_all(self._epochs)
+        self.offsets.clear()
+
+    def delete(self, tp: tuple[str, int], group: str) -> None:
+        """A topic of one partition, and a group's offset in it."""
+        self.fence_all([f"{tp[0]}-{tp[1]}"])
+        del self.logs[tp]
+        self.offsets.pop((group, *tp), None)
 
     def expire(self, name: str, txn: Transaction) -> None:
         """Roll back a transaction that took too long; its producer is fenced."""

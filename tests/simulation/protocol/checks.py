@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from frame_reader import FrameReader
 from naive_reference import Reference
@@ -28,9 +28,25 @@ from exness_streams.engine.cells import public_event
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC
 from protocol.clients import LIMITS, STARTING_BALANCE, outcome_bytes
 from protocol.market import Told
+from protocol.seen_ticks import Seen
 
 if TYPE_CHECKING:
     from protocol.world import World
+
+
+LATE_FRAME = "late frames hide a trigger"
+"""Of a former owner of the ticks, half of which the cell had seen: under the first rules this stays so."""
+
+TAKEN_AGAIN = "ticks that were seen by the first rules are taken again"
+"""A cell asks for a tick's sequence in the first numbered frame after the change of the rules, and in that one only.
+When the ticks' owner is replaced before there is one, the next begins further back, with a tick a frame."""
+
+
+class KnownFault(NamedTuple):
+    """at: from which effect on anything may follow from it."""
+
+    what: str
+    at: int
 
 
 class Replayed:
@@ -45,7 +61,8 @@ class Replayed:
         self.replies: dict[str, list[Reply]] = {}
         self.effects: list[Effect | str] = []
         self._births: dict[int, int] = {}
-        self.commands = self.late_frames = 0
+        self.commands = 0
+        self.known_fault: KnownFault | None = None
         for offset, record in enumerate(self.records):
             if not isinstance(record, PriceFrame | RawFrame | codec.RulesChanged):
                 self._births[offset] = self.commands
@@ -61,6 +78,11 @@ class Replayed:
                 self.entries.pop(key, None)
             else:
                 self.entries[key] = value
+
+    def meets(self, what: str, effects: int) -> None:
+        """A fault of the first rules, after so many effects."""
+        if self.known_fault is None:
+            self.known_fault = KnownFault(what, effects)
 
     def birth(self, name: str) -> int:
         number = name.rsplit("_", 1)[1]
@@ -94,6 +116,7 @@ def check(world: World) -> None:
             world.violation(f"the journal of {partition} can't be folded: {error}")
             return
     for one in replayed.values():
+        _count_rules(world, one)
         _check_events(world, one)
         _check_frames(world, one)
         _check_rows(world, one)
@@ -168,7 +191,9 @@ def _check_history(world: World, replayed: Replayed) -> None:
 
 def _check_ticks(world: World, replayed: Replayed) -> None:
     """Each tick by itself, in the order in which the journal took it, through the naive rules: the same effects."""
-    effects = list(_naive_effects(world, replayed))
+    effects: list[Effect | str] = []
+    for effect in _naive_effects(world, replayed, effects):
+        effects.append(effect)  # noqa: PERF402 - how many there are is asked meanwhile
     if effects == replayed.effects:
         return
     at = next(
@@ -177,14 +202,14 @@ def _check_ticks(world: World, replayed: Replayed) -> None:
     )
     ours, theirs = effects[at : at + 1], replayed.effects[at : at + 1]
     told_of = f"cell {replayed.partition} differs from the naive rules, tick by tick: {theirs} and not {ours}"
-    if replayed.late_frames and replayed.cell.rules < rules.FRAMES_BY_OFFSET:
-        # A frame of a former owner of the ticks, half of which the cell had seen: under the first rules this stays so.
-        world.known_fault(f"{replayed.late_frames} late frames hide a trigger: {told_of}")
+    if replayed.known_fault is not None and replayed.known_fault.at <= at:
+        world.known_fault(replayed.known_fault.what, told_of)
     else:
         world.violation(told_of)
 
 
-def _naive_effects(world: World, replayed: Replayed) -> Iterator[Effect | str]:
+def _naive_effects(world: World, replayed: Replayed, so_far: list[Effect | str]) -> Iterator[Effect | str]:
+    """so_far: those that were taken already."""
     reference = Reference(Fraction(STARTING_BALANCE), LIMITS.open_max, Fraction(LIMITS.exposure_max))
     seen = Seen(world)
     known: set[tuple[str, str]] = set()
@@ -195,6 +220,8 @@ def _naive_effects(world: World, replayed: Replayed) -> Iterator[Effect | str]:
             active = record.rules
             continue
         if isinstance(record, PriceFrame | RawFrame) and active >= rules.FRAMES_BY_OFFSET and record.epoch:
+            if seen.is_taken_again(record):
+                replayed.meets(TAKEN_AGAIN, len(so_far))
             yield from _numbered(reference, seen, record)
             continue
         if active < rules.TIME_BY_FRAMES:
@@ -204,7 +231,9 @@ def _naive_effects(world: World, replayed: Replayed) -> Iterator[Effect | str]:
             told_epoch = getattr(record, "epoch", 0)  # frames of before there were epochs have none
             is_former, epoch = told_epoch < epoch, max(epoch, told_epoch)
             counts = seen.counts
-            replayed.late_frames += any(_is_late(world, one, counts[one.symbol], is_former) for one in record.symbols)
+            if any(_is_late(world, one, counts[one.symbol], is_former) for one in record.symbols):
+                replayed.meets(LATE_FRAME, len(so_far))
+            seen.by_sequence(record)
             yield from reference.frame(tick_of(one.symbol, one.quote) for one in _ticks_of(world, record, counts))
             continue
         birth, births = births, births + 1
@@ -218,41 +247,14 @@ def _naive_effects(world: World, replayed: Replayed) -> Iterator[Effect | str]:
         yield from told_of
 
 
-class Seen:
-    """Which ticks a cell has seen, and how far its time has come.
-
-    counts: of each symbol. end, epoch: of the numbered frames so far. received: of each symbol's newest tick, when
-    frames say it.
-    """
-
-    def __init__(self, world: World) -> None:
-        self.ticks_of = world.market.ticks_of
-        self.counts = Counter[str]()
-        self.received: dict[str, int] = {}
-        self.end, self.epoch, self.now_ms = -1, 0, 0
-
-    def up_to(self, symbol: str, offset: int) -> list[Told]:
-        """The ticks of a symbol up to one, that were not seen before."""
-        first, ticks = self.counts[symbol], self.ticks_of[symbol]
-        while self.counts[symbol] < len(ticks) and ticks[self.counts[symbol]].offset <= offset:
-            self.counts[symbol] += 1
-        return ticks[first : self.counts[symbol]]
-
-    def newest_ms(self, symbol: str) -> int:
-        """From when a command's age of a symbol's quote counts."""
-        return self.received.get(symbol, self.ticks_of[symbol][self.counts[symbol] - 1].quote.time_ms)
-
-    def moves_to(self, time_ms: int) -> int:
-        """Time goes on, and never back."""
-        self.now_ms = max(self.now_ms, time_ms)
-        return self.now_ms
-
-
 def _numbered(reference: Reference, seen: Seen, frame: PriceFrame | RawFrame) -> Iterator[Effect]:
     """A frame that says which ticks it is of; ones of a former framer count for nothing."""
     if frame.epoch < seen.epoch:
         return
     seen.epoch = frame.epoch
+    if frame.restarts < seen.restarts:
+        return
+    seen.begins(frame)
     if frame.to_offset > seen.end:
         received = _receipts(frame)
         if isinstance(frame, RawFrame):
@@ -299,6 +301,14 @@ def _as_of(reference: Reference, seen: Seen, time_ms: int) -> Iterator[None]:
     market.update((symbol, Tick(symbol, None, None, tick.last)) for symbol, tick in known.items())
     yield
     market.update(known)
+
+
+def _count_rules(world: World, replayed: Replayed) -> None:
+    """How much of a life went by which rules."""
+    changed = [n for n, record in enumerate(replayed.records) if isinstance(record, codec.RulesChanged)]
+    if changed and changed[0] > 0:
+        world.counted["records by the first rules"] += changed[0]
+        world.counted["records by later rules, in the same journals"] += len(replayed.records) - changed[0]
 
 
 def _is_late(world: World, frame: SymbolFrame, seen: int, is_former: bool) -> bool:

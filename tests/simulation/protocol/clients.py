@@ -55,11 +55,25 @@ class Client:
         self._items: list[tuple[str, str]] = []
         self._orders: list[str] = []
         self._sent = self._keys = 0
+        self._told = 0
 
     async def run(self) -> None:
         while not self._world.is_over:
             await self.act(self._command())
             await asyncio.sleep(self._rng.choice((0.01, 0.05, 0.2, 0.6)))
+
+    async def watch(self) -> None:
+        """Read the account again and again: what is told is never older than what was told before it was asked."""
+        world, rng = self._world, self._rng
+        while not world.is_over:
+            await asyncio.sleep(rng.choice((0.02, 0.1, 0.3)))
+            known = self._told
+            status, sequence = await world.read(self.partition, self.account_id, rng.choice(PATIENCE_S))
+            if status != "answered":
+                continue
+            if sequence < known:
+                world.violation(f"a read of {self.account_id} told {sequence} events when {known} had been told before")
+            self._told = max(self._told, sequence)
 
     async def act(self, command: Command) -> Reply | None:
         """Send it until it is known what became of it, if it has a key; else once."""
@@ -97,6 +111,9 @@ class Client:
 
     def _learn(self, reply: Reply) -> None:
         outcome = reply.outcome
+        parts = outcome.results if isinstance(outcome, codec.PositionsClosed) else ()
+        told = [outcome, *(one.outcome for one in parts)]
+        self._told = max(self._told, *(getattr(one, "sequence", 0) for one in told))
         if isinstance(outcome, PositionOpened | OrderFilled):
             self._items.append((outcome.position_id, outcome.side))
         elif isinstance(outcome, OrderPlaced):

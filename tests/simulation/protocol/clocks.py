@@ -16,17 +16,29 @@ EPOCH_S = 1_780_000_000.0
 
 
 class Clock:
-    """wall = EPOCH + offset + what has passed; monotonic never jumps, both may drift (s per s)."""
+    """The wall's: EPOCH + offset + what has passed, with a drift (s per s); the monotonic one has a small rate of its
+    own and never jumps.
+    """
 
-    def __init__(self, offset_s: float = 0.0, drift: float = 0.0) -> None:
-        self.offset_s = offset_s
-        self.drift = drift
+    def __init__(self, offset_s: float = 0.0, drift: float = 0.0, rate: float = 0.0) -> None:
+        self._offset_s = offset_s
+        self._drift = drift
+        self._rate = rate
 
     def monotonic(self) -> float:
-        return _virtual() * (1 + self.drift)
+        return _virtual() * (1 + self._rate)
 
     def time(self) -> float:
-        return EPOCH_S + self.offset_s + self.monotonic()
+        return EPOCH_S + self._offset_s + _virtual() * (1 + self._drift)
+
+    def jump_to(self, offset_s: float) -> None:
+        """So far from the world's, now."""
+        self._offset_s = offset_s - _virtual() * self._drift
+
+    def drift_by(self, drift: float) -> None:
+        """From now on."""
+        self._offset_s += _virtual() * (self._drift - drift)
+        self._drift = drift
 
 
 def _virtual() -> float:

@@ -11,6 +11,7 @@ import msgspec
 from exness_streams.domain import cell, codec, rules
 from exness_streams.domain.frame_fold import FrameFold
 from exness_streams.engine import cells, framer, framer_state, gateway
+from exness_streams.engine.fresh_cells import FreshCells
 from exness_streams.engine.owned_cell import OwnedCell
 from exness_streams.transport import leases
 from exness_streams.transport.interfaces import LogRecord
@@ -186,6 +187,51 @@ def lost_acknowledgement_is_a_failure() -> list[Patch]:
     return [(gateway.Gateway, "submit", submit)]
 
 
+def read_without_fresh_fetch() -> list[Patch]:
+    """A read is answered from whatever cell is here, though the worker may have lost it unheard."""
+    return [(FreshCells, "cell", lambda self, partition: self._cells.cell(partition))]
+
+
+def read_before_all_is_folded() -> list[Patch]:
+    """A cell answers reads as soon as it is loaded, though its journal goes on."""
+    return [(cells.CellHost, "is_caught_up", lambda self, partition: self.cell(partition) is not None)]
+
+
+def restart_flag_ignored() -> list[Patch]:
+    """Cells do not hear that the ticks' topic was made anew: its offsets are below what they have seen."""
+    return [_each_frame(lambda frame: msgspec.structs.replace(frame, restarts=0))]
+
+
+def gap_flag_ignored() -> list[Patch]:
+    """Cells do not hear that ticks were trimmed, and wait for them."""
+    return [_each_frame(lambda frame: msgspec.structs.replace(frame, gap=False))]
+
+
+def _each_frame(seen_as: Callable[[Any], Any]) -> Patch:
+    whole = FrameFold.fold
+
+    def fold(self: FrameFold, folding: Any, frame: Any, active: int) -> Any:
+        return whole(self, folding, seen_as(frame), active)
+
+    return FrameFold, "fold", fold
+
+
+def expired_offset_is_none() -> list[Patch]:
+    """A cell whose offset the brokers have forgotten begins with what is left of its journal, on the rows it has."""
+    lease_of = SimCellLog.lease_of
+
+    def from_the_start(self: SimCellLog, partition: int, committed: int | None, transactions: Transactions) -> Lease:
+        return lease_of(self, partition, committed or 0, transactions)
+
+    async def mend_offset(self: cells.CellHost, partition: int) -> None:
+        return None
+
+    return [
+        (SimCellLog, "lease_of", from_the_start),
+        (cells.CellHost, "mend_offset", mend_offset),
+    ]
+
+
 FAULTS: dict[str, Callable[[], list[Patch]]] = {
     "commit before fence": commit_before_fence,
     "offset before rows": offset_before_rows,
@@ -198,6 +244,11 @@ FAULTS: dict[str, Callable[[], list[Patch]]] = {
     "rules by code instead of by log": rules_by_code,
     "key remembered before the fold": key_remembered_before_the_fold,
     "a lost acknowledgement taken for a failure": lost_acknowledgement_is_a_failure,
+    "a read without a fresh fetch": read_without_fresh_fetch,
+    "a read before all is folded": read_before_all_is_folded,
+    "restart flag ignored": restart_flag_ignored,
+    "gap flag ignored": gap_flag_ignored,
+    "an expired offset taken as 0": expired_offset_is_none,
 }
 
 

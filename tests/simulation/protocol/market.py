@@ -32,8 +32,9 @@ CATALOGUE = tuple(
 
 
 class Told(NamedTuple):
-    """A tick as the house quotes it, and where it stands in its topic."""
+    """A tick as the house quotes it, and where it stands in its topic. topic: the how manieth it is, from 0."""
 
+    topic: int
     offset: int
     symbol: str
     quote: Quote
@@ -48,6 +49,30 @@ class Market:
         self._middles = {terms.symbol: 1000 for terms in self._terms}
         self.ticks: list[Told] = []
         self.ticks_of: dict[str, list[Told]] = {terms.symbol: [] for terms in self._terms}
+        self.is_paused = False
+        self._topic = 0
+        self._trimmed: dict[int, int] = {}
+        self._topics: dict[int, int] = {}
+
+    def trimmed_to(self, offset: int) -> None:
+        """The ticks before it are gone."""
+        self._trimmed[self._topic] = offset
+
+    def trimmed(self, topic: int) -> int:
+        """Those before were, of this topic or a later one."""
+        return max((offset for number, offset in self._trimmed.items() if number >= topic), default=0)
+
+    def made_anew(self) -> None:
+        """There is another topic, which begins with some ticks; the feed goes on later."""
+        self._topic += 1
+        self.is_paused = True
+        for _ in range(self._world.rng.randint(0, 4)):
+            terms = self._world.rng.choice(self._terms)
+            self.tick(terms, self._next_middle(terms.symbol), 1)
+
+    def topic_of(self, sequence: int) -> int:
+        """Of the tick with this sequence."""
+        return self._topics[sequence]
 
     @property
     def terms(self) -> tuple[Terms, ...]:
@@ -58,7 +83,7 @@ class Market:
         for terms in self._terms:
             self.tick(terms, 1000, 1)
         while not self._world.is_over:
-            burst = rng.choice((1, 1, 2, 4, 8))
+            burst = 0 if self.is_paused else rng.choice((1, 1, 2, 4, 8))
             for _ in range(burst):
                 terms = rng.choice(self._terms)
                 self.tick(terms, self._next_middle(terms.symbol), rng.choice((0, 1, 1, 2)))
@@ -85,6 +110,7 @@ class Market:
         log = self._world.broker.logs[MARKET_UPDATES_TOPIC, 0]
         offset = log.append(terms.symbol.encode(), public_record(json_encoder.encode(message)), None)
         quote = Quote(sequence, message.timestamp, price, bid, ask)
-        told = Told(offset, terms.symbol, mark_up(quote, terms.spread_rate))
+        self._topics[sequence] = self._topic
+        told = Told(self._topic, offset, terms.symbol, mark_up(quote, terms.spread_rate))
         self.ticks.append(told)
         self.ticks_of[terms.symbol].append(told)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from exness_streams.messages import JOURNAL_TOPIC
 from protocol.clocks import Clock
+from protocol.operators import Operators
 from protocol.table import Disk
 
 if TYPE_CHECKING:
@@ -16,8 +17,15 @@ if TYPE_CHECKING:
     from protocol.world import Machine, World
 
 
-CLOCK_S_MAX = 0.9
-"""Two clocks differ by less than what a quote may be of the future: the naive rules know no age of a quote."""
+AWRY_S = (0.3, -0.3, 0.9, -0.9, 1.5, -1.5, 5.0, -5.0)
+"""Two clocks may part by more than what a quote may be of the future (2 s)."""
+
+DRIFTS = (-0.2, -0.01, 0.0, 0.01, 0.2)
+RATES = (0.0, 0.0002, -0.0002)
+
+OLD_AWRY_S = (0.3, -0.3, 0.9, -0.9)
+OLD_DRIFTS = (-0.01, 0.0, 0.01)
+"""Under the first rules a tick's own time decides, so that the framer's clock has to be about right."""
 
 
 class Nemesis:
@@ -37,15 +45,19 @@ class Nemesis:
             self._compact,
             self._lose_directory,
             self._make_a_zombie,
+            *Operators(world).ways,
         )
-        self._chosen = self._rng.sample(self._ways, self._rng.randint(1, 4))
+        self._awry_s = OLD_AWRY_S if world.begins_old else AWRY_S
+        self._chosen = self._rng.sample(self._ways, self._rng.randint(1, 5))
         self._chosen += self._rng.choice(([], [self._crash, self._hold], [self._make_a_zombie] * 2))
 
     def clock(self) -> Clock:
         """A worker's, which is never quite right."""
         if not self._world.has_nemesis:
             return Clock()
-        return Clock(self._rng.choice((0.0, 0.0, 0.3, -0.3, CLOCK_S_MAX)), self._rng.choice((0.0, 0.001, -0.001)))
+        rng = self._rng
+        offset_s = 0.0 if rng.random() < 0.5 else rng.choice(self._awry_s)
+        return Clock(offset_s, rng.choice((0.0, 0.001, -0.001)), rng.choice(RATES))
 
     async def run(self) -> None:
         rng, world = self._rng, self._world
@@ -154,16 +166,20 @@ class Nemesis:
 
     def _move_clock(self, machine: Machine) -> str:
         if self._rng.random() < 0.5:
-            machine.clock.offset_s = self._rng.uniform(-CLOCK_S_MAX, CLOCK_S_MAX)
-        else:
-            machine.clock.drift = self._rng.choice((-0.01, 0.0, 0.01))
-        self._world.note(f"the clock of {machine.name} is moved")
-        return "clocks moved"
+            offset_s = self._rng.choice(self._awry_s)
+            machine.clock.jump_to(offset_s)
+            self._world.note(f"the clock of {machine.name} jumps to {offset_s:+g} s")
+            return "clocks that jumped"
+        drift = self._rng.choice(OLD_DRIFTS if self._world.begins_old else DRIFTS)
+        machine.clock.drift_by(drift)
+        self._world.note(f"the clock of {machine.name} drifts by {drift:+g}")
+        return "clocks that drift"
 
     def _compact(self, machine: Machine) -> str:
-        for (topic, _), log in self._world.broker.logs.items():
+        for (topic, partition), log in self._world.broker.logs.items():
             if topic.endswith("-changelog"):
-                log.compact()
+                kept = [one.disk.of(topic, partition).offset + 1 for one in self._world.machines]
+                log.compact(min((end for end in kept if end), default=0))
         return "compactions"
 
     def _lose_directory(self, machine: Machine) -> str:

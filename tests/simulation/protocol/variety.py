@@ -4,12 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from exness_streams.engine import cells, framer, history, history_partition
+from exness_streams.domain import rules
+from exness_streams.domain.cell import Cell
+from exness_streams.engine import cells, framer, history, history_partition, loading
+from protocol.loop import process
 
 if TYPE_CHECKING:
     from protocol.world import World
+
+
+def _rules_known() -> int:
+    """By the release of the process that asks."""
+    return getattr(process.get(), "rules_known", rules.NEWEST)
+
+
+def _releases(world: World) -> list[tuple[Any, str, Any]]:
+    """A worker of the release before knows the first rules alone. Until the upgrade nobody writes of others."""
+    if not world.begins_old:
+        return []
+    change, load = rules.after_change, Cell.load
+
+    def after_change(partition: int, current: int, wanted: int) -> int:
+        if wanted > _rules_known():
+            raise rules.UnknownRules(partition, wanted)
+        return change(partition, current, wanted)
+
+    def load_cell(self: Cell, *args: Any) -> None:
+        load(self, *args)
+        if self.rules > _rules_known():
+            raise rules.UnknownRules(self.partition, self.rules)
+
+    async def append_changes(*_: Any) -> None:
+        return None
+
+    return [
+        (rules, "after_change", after_change),
+        (Cell, "load", load_cell),
+        (loading, "append_changes", append_changes),
+    ]
 
 
 @contextmanager
@@ -23,6 +57,7 @@ def varied(world: World) -> Iterator[None]:
         (history_partition, "SLICE_EVENTS_MAX", size),
         (history, "UNCOMMITTED_EVENTS_MAX", 10 * size),
         (framer, "BACKLOG_TICKS", 20),
+        *_releases(world),
     ]
     before = [(module, name, getattr(module, name)) for module, name, _ in changed]
     for module, name, value in changed:

@@ -6,27 +6,31 @@ Kept thin: it follows those modules, and nothing else does.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from exness_streams.domain import rules
 from exness_streams.domain.commands import Command
 from exness_streams.engine.candles import CandleHost
 from exness_streams.engine.cells import CellHost
 from exness_streams.engine.frame_times import FrameTimes
 from exness_streams.engine.framer import Framer
 from exness_streams.engine.framer_state import seen_by
+from exness_streams.engine.fresh_cells import FreshCells
 from exness_streams.engine.gateway import Gateway, NotWritten, OutcomeUnknown
 from exness_streams.engine.history import HistoryHost
-from exness_streams.engine.journal_faults import JournalFault
+from exness_streams.engine.journal_faults import JournalFault, LaterJournal
 from exness_streams.engine.loading import Loading
 from exness_streams.messages import PLAIN_TOPICS
 from exness_streams.transport.faults import LogFault, LogFenced
+from exness_streams.transport.freshness import MemberFreshness
 from exness_streams.transport.rejoining import Rejoining
 from protocol.app import TP, SimApp
 from protocol.broker import Stored
 from protocol.clocks import Clock
-from protocol.group import Assignment
+from protocol.group import SESSION_S, Assignment
 from protocol.logs import GROUP, Connection, SimCellLog, SimFrameLog, journal_of
 from protocol.loop import Process
 from protocol.network import Awaited, Link, Unreachable
@@ -45,10 +49,14 @@ def changelog(table: str) -> str:
 
 
 class Engine(Process):
-    """One process of a worker, from its start to its end."""
+    """One process of a worker, from its start to its end. rules_known: by its release."""
 
-    def __init__(self, world: World, name: str, disk: Disk, link: Link, clock: Clock) -> None:
+    def __init__(self, world: World, name: str, disk: Disk, link: Link, clock: Clock, rules_known: int) -> None:
         super().__init__(name)
+        self.rules_known = rules_known
+        self.is_leaving = False
+        self.refused: Counter[str] = Counter()
+        self.freshness = MemberFreshness(SESSION_S, clock.monotonic)
         self.world = world
         self.clock = clock
         self.connection = Connection(world.broker, world.network, link, self)
@@ -68,6 +76,7 @@ class Engine(Process):
             logs[topics.journal],
             self.gateway.on_reply,
         )
+        self.fresh_cells = FreshCells(self.cells, self.freshness, self.refused)
         self.cells.frame_times = FrameTimes(clock.monotonic)
         self.history = HistoryHost(SimTable(changelog("history"), disk), logs[topics.events])  # type: ignore[arg-type]
         symbols = [terms.symbol for terms in world.catalogue]
@@ -114,7 +123,10 @@ class Engine(Process):
         """What the log does to a worker ends it, and it is started again. Whatever else ends it is a defect."""
         if self.is_dead:
             return
-        expected = isinstance(error, (LogFault, Unreachable)) and not isinstance(error, JournalFault | LogFenced)
+        is_of_log = isinstance(error, (LogFault, Unreachable)) and not isinstance(error, JournalFault | LogFenced)
+        is_of_before = isinstance(error, LaterJournal) and self.rules_known < rules.NEWEST and self.world.rules_raised
+        self.world.counted["ends of a release before, by the rules"] += is_of_before
+        expected = is_of_log or is_of_before
         if not expected:
             self.world.violation(f"{self.name} ends by {type(error).__name__}: {error}")
         self.world.note(f"{self.name} ends: {type(error).__name__} {error}")
@@ -124,22 +136,29 @@ class Engine(Process):
 
     async def _be_member(self) -> None:
         group = self.world.group
-        while True:
+        while not self.is_leaving:
             assignment = await self._ask_group(lambda: group.join(self.name), 20.0)
             if assignment is None:
                 continue
             await self._assigned(assignment)
             await self._stay(assignment)
             await self._revoked(assignment)
+        for log in self.logs.values():
+            await log.take_over([])
+        await self._ask_group(lambda: group.leave(self.name), 1.0)
+        self.world.left(self)
 
     async def _stay(self, assignment: Assignment) -> None:
         """Until it is heard that partitions are given out anew. A worker that hears nothing goes on."""
         group = self.world.group
         is_member = True
-        while is_member and not self._is_rejoining:
+        while is_member and not self._is_rejoining and not self.is_leaving:
             await asyncio.sleep(HEARTBEAT_S)
+            asked_s = self.freshness.clock_s()
             heard = await self._ask_group(lambda: group.heartbeat(self.name, assignment.generation), 1.0)
             is_member = heard is not False
+            if heard:
+                self.freshness.confirmed(asked_s)
 
     async def _ask_group(self, action: Callable[[], Any], timeout_s: float) -> Any:
         """None: no answer; it is asked again."""
@@ -254,7 +273,20 @@ class Engine(Process):
         async with self._framing:
             await self.framer.frame(partition, batch)
 
+    @property
+    def is_with_ticks(self) -> bool:
+        """Whether it reads ticks, or is about to."""
+        return self.candles.is_owned or (self.assignment is not None and self.assignment.has_ticks)
+
     # -- clients
+
+    def read(self, partition: int, account_id: str) -> tuple[str, Any]:
+        """As the API reads: ("answered", how many events the account has had), or refused."""
+        cell = self.fresh_cells.cell(partition)
+        if cell is None or not self.cells.is_caught_up(partition):
+            return "refused", "the account is moving to another worker"
+        row = cell.account(account_id)
+        return "answered", 0 if row is None else row.sequence
 
     async def answer(self, partition: int, command: Command) -> tuple[str, Any]:
         """What a client is told: ("answered", reply), ("refused", why): nothing happens; ("unknown", why)."""

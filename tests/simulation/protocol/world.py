@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from exness_streams.domain import codec
+from exness_streams.domain import codec, rules
 from exness_streams.domain.commands import Command
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 from protocol.broker import Broker
@@ -28,6 +28,10 @@ from protocol.worker import Engine
 
 QUIET_S_MAX = 180.0
 RESTART_S = 0.7
+STOP_S_MAX = 5.0
+OLD_SHARE = 0.25
+"""So many lives begin by the first rules, with workers that know no others, and are upgraded in the middle."""
+
 HEALED_PATIENCE_S = 2.0
 """How long clients still wait for what they asked before all was healed: an answer that was lost never comes."""
 
@@ -53,6 +57,7 @@ class Machine:
         self.link = Link()
         self.is_cut_from_clients = False
         self.engine: Engine | None = None
+        self.rules_known = rules.NEWEST
         self.context: Context | None = None
         self.starts = 0
 
@@ -83,6 +88,9 @@ class World:
             slice_max=rng.choice((1, 3, 10, 500)),
         )
         self.has_nemesis = nemesis
+        self.begins_old = nemesis and rng.random() < OLD_SHARE
+        self.rules_raised = False
+        self.closed_until_s = 0.0
         self.cells = self.knobs.cells
         self.violations: list[str] = []
         self.known: list[str] = []
@@ -114,15 +122,35 @@ class World:
         self.violations.append(line)
         self.note(f"VIOLATION: {line}")
 
-    def known_fault(self, line: str) -> None:
-        self.known.append(line)
-        self.counted["known faults met"] += 1
-        self.note(f"KNOWN FAULT: {line}")
+    def known_fault(self, kind: str, line: str) -> None:
+        self.known.append(f"{kind}: {line}")
+        self.counted[f"known faults met: {kind}"] += 1
+        self.note(f"KNOWN FAULT: {kind}: {line}")
 
     def ended(self, engine: Engine) -> None:
         """A process is over; its machine starts another one."""
         engine.is_dead = True
         self.counted["ends by a fault"] += 1
+        self._start_again(engine)
+
+    def stop(self, machine: Machine) -> None:
+        """In good order (SIGTERM); a worker that takes too long is killed."""
+        engine = machine.engine
+        if engine is None or engine.is_dead or engine.is_leaving:
+            return
+        engine.is_leaving = True
+        self.note(f"{engine.name} is told to stop")
+        self.network.later(STOP_S_MAX, self._kill_late, machine, engine)
+
+    def _kill_late(self, machine: Machine, engine: Engine) -> None:
+        if machine.engine is engine:
+            self.kill(machine, "too late to leave")
+
+    def left(self, engine: Engine) -> None:
+        """It has stopped in good order."""
+        engine.is_dead = True
+        self.note(f"{engine.name} has left")
+        self.counted["ends in good order"] += 1
         self._start_again(engine)
 
     def _crashed(self, killed: Process, place: str) -> None:
@@ -145,6 +173,9 @@ class World:
     def start(self, machine: Machine) -> None:
         if machine.engine is not None and not machine.engine.is_dead:
             return
+        if self.closed_until_s > self.loop.time():
+            self.network.later(self.closed_until_s - self.loop.time(), self.start, machine)
+            return
         machine.starts += 1
         context = copy_context()
         name = f"{machine.name}.{machine.starts}"
@@ -155,7 +186,7 @@ class World:
         context.run(engine.start)
 
     def _new_engine(self, name: str, machine: Machine) -> Engine:
-        engine = Engine(self, name, machine.disk, machine.link, machine.clock)
+        engine = Engine(self, name, machine.disk, machine.link, machine.clock, machine.rules_known)
         process.set(engine)
         return engine
 
@@ -163,18 +194,25 @@ class World:
 
     async def request(self, partition: int, command: Command, patience_s: float) -> tuple[str, Any]:
         """From a client to the worker that seems to have its account, and back. ("unknown", None) in silence."""
+        return await self._ask(partition, command, patience_s, astray=0.03)
+
+    async def read(self, partition: int, account_id: str, patience_s: float) -> tuple[str, Any]:
+        """("answered", an account's events so far), by whichever worker says so."""
+        return await self._ask(partition, account_id, patience_s, astray=0.6)
+
+    async def _ask(self, partition: int, asked: Command | str, patience_s: float, astray: float) -> tuple[str, Any]:
         owner = self.group.owner(partition)
         names = [one for one in self.machines if one.engine is not None and one.engine.name == owner]
-        machine = names[0] if names and self.rng.random() < 0.97 else self.rng.choice(self.machines)
+        machine = names[0] if names and self.rng.random() >= astray else self.rng.choice(self.machines)
         answer: asyncio.Future[tuple[str, Any]] = self.loop.create_future()
-        self.network.later(self.rng.random() * 0.003, self._arrive, machine, partition, command, answer)
+        self.network.later(self.rng.random() * 0.003, self._arrive, machine, partition, asked, answer)
         timer = self.network.later(patience_s, _give_up, answer)
         self._asked = [one for one in self._asked if not one.done()] + [answer]
         told = await answer
         timer.cancel()
         return told
 
-    def _arrive(self, machine: Machine, partition: int, command: Command, answer: asyncio.Future[Any]) -> None:
+    def _arrive(self, machine: Machine, partition: int, asked: Command | str, answer: asyncio.Future[Any]) -> None:
         engine = machine.engine
         if machine.is_cut_from_clients:
             return
@@ -183,13 +221,17 @@ class World:
                 answer.set_result(("refused", "nobody is there"))
             return
         assert machine.context is not None
-        machine.context.copy().run(self.loop.create_task, self._serve(engine, machine, partition, command, answer))
+        machine.context.copy().run(self.loop.create_task, self._serve(engine, machine, partition, asked, answer))
 
     async def _serve(
-        self, engine: Engine, machine: Machine, partition: int, command: Command, answer: asyncio.Future[Any]
+        self, engine: Engine, machine: Machine, partition: int, asked: Command | str, answer: asyncio.Future[Any]
     ) -> None:
-        stamped = msgspec.structs.replace(command, time_ms=int(engine.clock.time() * 1000))
-        told = await engine.answer(partition, stamped)
+        if isinstance(asked, str):
+            told = engine.read(partition, asked)
+            self.counted[f"reads {told[0]}"] += 1
+        else:
+            stamped = msgspec.structs.replace(asked, time_ms=int(engine.clock.time() * 1000))
+            told = await engine.answer(partition, stamped)
 
         def back() -> None:
             if not answer.done() and not machine.is_cut_from_clients:
@@ -201,6 +243,7 @@ class World:
 
     async def _live(self) -> None:
         from protocol.nemesis import Nemesis
+        from protocol.operators import Operators
 
         rng = self.rng
         self.group = Group(self.loop, self.network, rng, self.cells, self.note)
@@ -208,9 +251,13 @@ class World:
         self.machines = [Machine(f"w{number}", nemesis.clock()) for number in range(self.knobs.workers)]
         self.clients = [Client(self, f"acc{number}", number % self.cells) for number in range(self.knobs.accounts)]
         for machine in self.machines:
+            machine.rules_known = rules.FIRST if self.begins_old else rules.NEWEST
             self.start(machine)
         work = [asyncio.create_task(self.market.run())]
-        work += [asyncio.create_task(client.run()) for client in self.clients]
+        for client in self.clients:
+            work += [asyncio.create_task(client.run()), asyncio.create_task(client.watch())]
+        if self.begins_old:
+            work.append(asyncio.create_task(Operators(self).upgrade()))
         if self.has_nemesis:
             work.append(asyncio.create_task(nemesis.run()))
         await asyncio.sleep(self.knobs.life_s)
@@ -225,12 +272,17 @@ class World:
 
     async def _settle(self) -> None:
         """The market moves once more, each account is asked once more, and all comes to rest."""
+        end = self.loop.time() + QUIET_S_MAX
+        while self.market.is_paused:
+            if self.loop.time() > end:
+                self.violation("nobody frames the ticks of the topic that was made anew")
+                return
+            await asyncio.sleep(0.1)
         for terms in self.market.terms:
             self.market.tick(terms, 1001, 1)
             self.market.tick(terms, 1003, 1)
         for client in self.clients:
             await client.act(client.last_word())
-        end = self.loop.time() + QUIET_S_MAX
         while (why := self.unsettled()) is not None:
             if self.loop.time() > end:
                 self.violation(f"it does not come to rest: {why}")
@@ -296,6 +348,7 @@ class World:
             "answered": sum(one.status == "answered" for one in attempts),
             "unknown": sum(one.status == "unknown" for one in attempts),
             "ticks": len(self.market.ticks),
+            "reads refused, for its membership may be over": sum(one.refused["stale"] for one in self.engines),
             "rebalances": self.group.rebalances,
             "answers lost": self.network.lost,
             "answers repeated": self.network.repeated,

@@ -1,0 +1,154 @@
+"""What operators and time do to a cluster: releases change, workers are stopped in good order, all of them are away for
+longer than the brokers remember, ticks are trimmed by age, and their topic is made anew."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from exness_streams.domain import rules
+from exness_streams.engine.framer_state import FRAMER_KEY, decode_framer_state
+from exness_streams.engine.raising import changes
+from exness_streams.messages import JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
+from protocol.broker import PartitionLog
+from protocol.logs import GROUP
+
+if TYPE_CHECKING:
+    from protocol.world import Machine, World
+
+TICKS = (MARKET_UPDATES_TOPIC, 0)
+AWAY_S = 2.5
+MADE_ANEW_AT_LEAST = 40
+"""A topic that held fewer ticks may outgrow what was framed of it before anybody looks."""
+
+
+class Operators:
+    """ways: what they may do in this life. A life that begins by the first rules is one of an upgrade."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._rng: random.Random = world.rng
+        self.ways: list[Callable[[Machine], str]] = [self._stop, self._be_away]
+        if not world.begins_old:
+            self.ways += [self._trim_ticks, self._make_ticks_anew]
+
+    def _stop(self, machine: Machine) -> str:
+        self._world.stop(machine)
+        return "orderly stops"
+
+    def _be_away(self, machine: Machine) -> str:
+        """Everybody: some in good order, some not."""
+        world = self._world
+        if world.closed_until_s > world.loop.time():
+            return "absences, once more"
+        world.closed_until_s = world.loop.time() + AWAY_S
+        world.note("everybody goes away")
+        for one in world.machines:
+            (world.stop if self._rng.random() < 0.5 else world.kill)(one)
+        world.network.later(AWAY_S - 0.2, self._forget_offsets)
+        return "absences with all offsets expired"
+
+    def _forget_offsets(self) -> None:
+        """Whoever is still there stands still, or was too slow to leave: it is none of the group by then."""
+        world = self._world
+        for machine in world.machines:
+            world.kill(machine, "too late to leave")
+        world.broker.forget_group()
+        world.note("the brokers forget the group's offsets")
+
+    # -- ticks
+
+    def _trim_ticks(self, machine: Machine) -> str:
+        """By age: those that were read, or some that nobody has read since the ticks' owner is gone."""
+        world, log = self._world, self._world.broker.logs[TICKS]
+        committed = world.broker.offsets.get((GROUP, *TICKS), log.start)
+        if self._rng.random() < 0.3 or committed > log.end:
+            self._trim(min(committed, log.end))
+            return "ticks trimmed that were framed"
+        self._end_of_readers("when its ticks are trimmed")
+        world.network.later(0.3, lambda: self._trim(self._rng.randint(min(committed, log.end), log.end)))
+        return "ticks trimmed that nobody has framed"
+
+    def _trim(self, offset: int) -> None:
+        log, world = self._world.broker.logs[TICKS], self._world
+        log.trim(min(offset, log.end))
+        world.market.trimmed_to(log.start)
+        world.note(f"ticks before {log.start} are trimmed")
+
+    def _end_of_readers(self, why: str) -> None:
+        world = self._world
+        for one in world.machines:
+            engine = one.engine
+            is_owner = engine is not None and engine.name == world.group.owner("ticks")
+            if engine is not None and (is_owner or engine.is_with_ticks):
+                world.kill(one, why)
+
+    def _make_ticks_anew(self, machine: Machine) -> str:
+        """The feed is stopped, the topic deleted and made anew; its offsets in the group go with it."""
+        world, broker = self._world, self._world.broker
+        committed = broker.offsets.get((GROUP, *TICKS), 0)
+        if broker.logs[TICKS].end < MADE_ANEW_AT_LEAST or committed < MADE_ANEW_AT_LEAST or world.market.is_paused:
+            return "too few ticks to make their topic anew"
+        self._end_of_readers("when the ticks' topic is deleted")
+        broker.delete(TICKS, GROUP)
+        broker.logs[TICKS] = PartitionLog()
+        world.market.made_anew()
+        world.note("the ticks' topic is made anew")
+        world.network.later(0.1, self._look_whether_framed, self._restarts())
+        return "ticks' topics made anew"
+
+    def _look_whether_framed(self, restarts: int) -> None:
+        """The feed goes on once a framer has committed that the topic is another one."""
+        if self._restarts() > restarts:
+            self._world.market.is_paused = False
+        else:
+            self._world.network.later(0.1, self._look_whether_framed, restarts)
+
+    def _restarts(self) -> int:
+        records = self._world.broker.logs[f"{GROUP}-candles-changelog", 0].records
+        for record in reversed(records):
+            is_decided = record.txn is not None and record.txn.is_committed
+            if is_decided and record.key == FRAMER_KEY and record.value is not None:
+                return decode_framer_state(record.value).restarts
+        return 0
+
+    # -- a rolling upgrade
+
+    async def upgrade(self) -> None:
+        """Workers change their release one by one while all goes on; then the rules, in some partitions at first."""
+        world, rng = self._world, self._rng
+        await asyncio.sleep(rng.random() * 0.3 * world.knobs.life_s)
+        for machine in rng.sample(world.machines, len(world.machines)):
+            machine.rules_known = rules.NEWEST
+            (world.stop if rng.random() < 0.7 else world.kill)(machine)
+            await asyncio.sleep(rng.choice((0.1, 0.5)))
+        # The command refuses until then.
+        while any(one.engine is not None and one.engine.rules_known < rules.NEWEST for one in world.machines):  # noqa: ASYNC110 - operators look again
+            await asyncio.sleep(0.1)
+        world.counted["rolling upgrades"] += 1
+        for partition in rng.sample(range(world.cells), world.cells):
+            for _ in range(rng.choice((1, 1, 2))):  # an operator's command that is run twice
+                self._raise(partition)
+            await asyncio.sleep(rng.choice((0.0, 0.0, 0.3, 1.0)))
+        if rng.random() < 0.2:
+            await self._go_back()
+
+    def _raise(self, partition: int) -> None:
+        world = self._world
+        world.rules_raised = True
+        world.note(f"the rules of {partition} are raised")
+        for value in changes(rules.FIRST, rules.NEWEST):
+            world.broker.logs[JOURNAL_TOPIC, partition].append(None, value, None)
+        world.counted["rules changed in the middle"] += 1
+
+    async def _go_back(self) -> None:
+        """A worker of the release before comes back: it has to stop, and say why."""
+        machine: Any = self._rng.choice(self._world.machines)
+        machine.rules_known = rules.FIRST
+        self._world.kill(machine, "and the release before is started")
+        await asyncio.sleep(1.5)
+        machine.rules_known = rules.NEWEST
+        if machine.engine is not None and machine.engine.rules_known < rules.NEWEST:
+            self._world.stop(machine)
