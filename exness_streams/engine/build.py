@@ -11,15 +11,17 @@ from typing import Any
 
 import aiohttp
 
+from exness_streams.domain.codec import META_KEY
 from exness_streams.engine.agents import add_agents
 from exness_streams.engine.candle_reader import CandleReader
 from exness_streams.engine.candles import CandleHost
 from exness_streams.engine.cells import CellHost
 from exness_streams.engine.engine import APP_ID, Engine, EngineApp
-from exness_streams.engine.framer import Framer
+from exness_streams.engine.framer import Framer, nothing_known
 from exness_streams.engine.framer_state import seen_by
 from exness_streams.engine.gateway import Gateway
 from exness_streams.engine.history import HistoryHost
+from exness_streams.engine.known_rules import KnownRules
 from exness_streams.engine.losses import check_kept
 from exness_streams.engine.settings_watch import SettingsWatch
 from exness_streams.engine.work_metrics import EngineMetrics
@@ -112,6 +114,12 @@ def _framer(
     topics, partitions, digest = settings.topics, settings.partitions, deciding_digest(settings)
     watch = SettingsWatch(digest)
     cells.on_frame = watch.take
+    changelog = cells.table.changelog_name
+
+    async def metas() -> dict[int, bytes | None]:
+        found: dict[int, bytes | None] = await app.transport.newest_of_key(changelog, partitions, META_KEY)
+        return found
+
     framer = Framer(
         app.transport.frame_log(topics.market_updates),
         partitions,
@@ -122,6 +130,7 @@ def _framer(
         metrics=metrics.candles,
         settings=digest,
         seen=lambda: seen_by(cells.all_cells(), partitions),
+        rules=KnownRules(metas, partitions).look if isinstance(settings, KafkaSettings) else nothing_known,
     )
     return framer, watch
 

@@ -29,15 +29,14 @@ class FrameCutter:
         state = self._state = taken.state
         self.end = state.framed
         self.ticks = 0
-        self._raw_end = state.promised
+        self._first, self._raw_end = taken.first, state.promised
         self._now_ms = self._received_ms = clock_ms()
         self._source: str | None = None
         self._by_offset = state.rules >= FRAMES_BY_OFFSET
         self._raw: RawFrameBuilder | None = None
         self._builder = self._staircases()
         if self._by_offset and taken.first < self._raw_end:
-            self._raw = RawFrameBuilder(self.end, epoch=state.epoch, restarts=state.restarts)
-            self._raw.skip_to(taken.first)
+            self._begin_raw()
         else:
             self._builder.skip_to(taken.first)
 
@@ -48,6 +47,14 @@ class FrameCutter:
     def go_by_offset(self) -> None:
         """The rules have come with which cells take ticks by their offsets. To be called after a cut."""
         self._by_offset = self._builder.by_offset = True
+        if self._raw is None and self.end < self._raw_end:  # each offset before has a frame of its own: none is begun
+            self._begin_raw()
+
+    def _begin_raw(self) -> None:
+        state = self._state
+        self._raw = RawFrameBuilder(self.end, epoch=state.epoch, restarts=state.restarts)
+        if self._first > self.end:
+            self._raw.skip_to(self._first)
 
     def frames(self, batch: Sequence[OffsetTickRecord], fold: CandleFold) -> Iterator[Frame]:
         """The frames that end among these ticks; what comes after the last of them ends with `cut`."""

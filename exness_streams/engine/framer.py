@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -79,6 +79,11 @@ def nothing_seen() -> Seen:
     return Seen()
 
 
+async def nothing_known() -> int:
+    """No more than the cells here have seen."""
+    return 0
+
+
 class _Session:
     """One framer's, from its takeover on.
 
@@ -110,7 +115,8 @@ class Framer:
     """Turns batches of ticks into frames; one for each partition of the ticks' topic.
 
     catalogue: whose spread rates the quotes are marked up with. lease: of the ticks' partition.
-    seen: what the cells near here have seen. settings: the digest of those that decide.
+    seen: what the cells near here have seen. rules: by which every cell goes at least, whoever owns it, 0: not known.
+    settings: the digest of those that decide.
     clock_ms: ms since the epoch; no tick's time is taken to be later. It is read here, before the journal, since what
     folds the journal may not look at a clock.
     """
@@ -126,6 +132,7 @@ class Framer:
         topics: Topics = PLAIN_TOPICS,
         metrics: WorkMetrics | None = None,
         seen: Callable[[], Seen] = nothing_seen,
+        rules: Callable[[], Awaitable[int]] = nothing_known,
         settings: str | None = None,
         clock_ms: Callable[[], int] = epoch_ms,
         monotonic_s: Callable[[], float] = time.monotonic,
@@ -135,7 +142,7 @@ class Framer:
         self._lease = lease
         self._cells = range(cells)
         self._pace_s = pace_ms / 1000
-        self._seen, self._settings = seen, settings
+        self._seen, self._rules, self._settings = seen, rules, settings
         self._clock_ms, self._monotonic_s = clock_ms, monotonic_s
         self._session: _Session | None = None
         self._holder = object()
@@ -172,15 +179,20 @@ class Framer:
             session = await self._open(holder)
             if session is None:
                 return
-            self._look_at_rules(session)
-            if self._monotonic_s() - session.written_s < BEAT_S:
+            await self._look_at_rules(session)
+            if self._session is not session or self._monotonic_s() - session.written_s < BEAT_S:
                 return
             if await self._write(session, [session.cutter.beat(session.position)]) and self._session is session:
                 self._lease.framed(session.fold, session.state.framed, session.state)
                 await self._promise_less(session)
 
-    def _look_at_rules(self, session: _Session) -> None:
-        rules = self._seen().rules
+    async def _known_rules(self, before: int) -> int:
+        """They only go up: those by which raw frames are read are all that is asked for."""
+        known = max(before, self._seen().rules)
+        return known if known >= FRAMES_BY_OFFSET else max(known, await self._rules())
+
+    async def _look_at_rules(self, session: _Session) -> None:
+        rules = await self._known_rules(session.state.rules)
         if rules > session.state.rules:
             session.state = msgspec.structs.replace(session.state, rules=rules)
             if rules >= FRAMES_BY_OFFSET:
@@ -226,7 +238,8 @@ class Framer:
 
     async def _begin(self, holder: object, found: Found, position: int, now_ms: int, now_s: float) -> _Session | None:
         fold, framed_end = self._lease.fold, self._frame_log.framed_end(found.partition)
-        taken = take_over(found, framed_end, self._seen(), now_ms)
+        rules = await self._known_rules(0 if found.state is None else found.state.rules)
+        taken = take_over(found, framed_end, self._seen()._replace(rules=rules), now_ms)
         state = taken.state
         # Before anything is appended: whoever wakes up with an epoch below writes for nobody. And before anything is
         # said: to a framer that is late, what the next one has done looks like ticks that are gone.

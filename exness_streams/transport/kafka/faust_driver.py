@@ -21,7 +21,7 @@ from exness_streams.transport.freshness import MemberFreshness
 from exness_streams.transport.kafka.aiokafka_mends import assignment_of, has_fatal_error
 from exness_streams.transport.kafka.commits import KafkaCellLog, KafkaFrameLog
 from exness_streams.transport.kafka.consumer_thread import ConsumerThread, FetchEnd, FetchWakeup
-from exness_streams.transport.kafka.offsets import data_ends
+from exness_streams.transport.kafka.offsets import data_ends, newest_of_key
 from exness_streams.transport.kafka.topics import CONNECT_S_MAX, KafkaCluster, KafkaTopic, declare_topics
 from exness_streams.transport.recovery import HEARTBEATS
 from exness_streams.transport.rejoining import Rejoining
@@ -237,6 +237,11 @@ class Transport(driver.Transport):  # type: ignore[misc]
     def frame_log(self, topic: str) -> KafkaFrameLog:
         """The FrameLog of a ticks' topic: one."""
         return self.frame_logs.setdefault(topic, KafkaFrameLog(self.cluster))
+
+    async def newest_of_key(self, topic: str, partitions: int, key: bytes) -> dict[int, bytes | None]:
+        """The newest committed value of a key that is written again and again, in each partition. LogFault."""
+        found = await newest_of_key(self.cluster, [TP(topic, partition) for partition in range(partitions)], key)
+        return {tp.partition: value for tp, value in found.items()}
 
     def partitions(self, topic: str) -> int:
         """A declared topic's number of partitions. LogFault for another topic."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exness_streams.domain import rules
+from exness_streams.domain.codec import META_KEY
 from exness_streams.domain.commands import Command
 from exness_streams.engine.candles import CandleHost
 from exness_streams.engine.cells import CellHost
@@ -22,6 +23,7 @@ from exness_streams.engine.fresh_cells import FreshCells
 from exness_streams.engine.gateway import Gateway, NotWritten, OutcomeUnknown
 from exness_streams.engine.history import HistoryHost
 from exness_streams.engine.journal_faults import JournalFault, LaterJournal
+from exness_streams.engine.known_rules import KnownRules
 from exness_streams.engine.loading import Loading
 from exness_streams.messages import PLAIN_TOPICS
 from exness_streams.transport.faults import LogFault, LogFenced
@@ -95,6 +97,7 @@ class Engine(Process):
             clock_ms=lambda: int(clock.time() * 1000),
             monotonic_s=clock.monotonic,
             seen=lambda: seen_by(self.cells.all_cells(), world.cells),
+            rules=KnownRules(self._metas, world.cells, clock_s=clock.monotonic).look,
         )
         self.app = SimApp(self.connection, self.fail)
         self._loading = Loading(self.app, self.cells, self.history, self.candles, Path("nowhere"))
@@ -113,6 +116,25 @@ class Engine(Process):
             await work
         except Exception as error:
             await self.fail(error)
+
+    async def _metas(self) -> dict[int, bytes | None]:
+        """Those of all cells, as committed in their changelog."""
+        logs = self.world.broker.logs
+
+        def read() -> dict[int, bytes | None]:
+            found: dict[int, bytes | None] = {}
+            for partition in range(self.world.cells):
+                records, _ = logs[changelog("accounts"), partition].read(0, 1_000_000)
+                for record in records:
+                    if record.key == META_KEY:
+                        found[partition] = record.value
+            return found
+
+        try:
+            metas: dict[int, bytes | None] = await self.connection.ask("metas", read)
+        except Unreachable as error:
+            raise LogFault(f"the brokers can't be reached: {error}") from error
+        return metas
 
     def _rejoin(self) -> None:
         self._is_rejoining = True
