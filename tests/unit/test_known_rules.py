@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import NamedTuple
 
 import pytest
 from frame_reader import FrameReader
 from kept_frames import KeptFrames, KeptTicks
-from test_framer import tick
 
 from exness_streams.domain.codec import Meta, encode
 from exness_streams.domain.frames import PriceFrame
@@ -16,6 +16,7 @@ from exness_streams.domain.rules import FRAMES_BY_OFFSET
 from exness_streams.engine.framer import Framer
 from exness_streams.engine.framer_state import FramerState
 from exness_streams.engine.known_rules import AGAIN_S, KnownRules
+from exness_streams.messages import MarketDataMessage, json_encoder
 from exness_streams.transport.faults import LogFault
 
 TICKS_PER_RAW_FRAME = 500
@@ -86,6 +87,17 @@ async def test_a_log_that_cannot_tell_is_said_once_and_asked_again(caplog: pytes
 PROMISED = 4_000
 
 
+class Tick(NamedTuple):
+    offset: int
+    value: bytes | None
+
+
+def rising(offset: int) -> Tick:
+    price = Decimal(150 + offset)
+    message = MarketDataMessage("SOL_USDC", price, 1_000 + offset, offset + 1, None, price, price + 1)
+    return Tick(offset, json_encoder.encode(message))
+
+
 def frames_and_ticks(kept: KeptFrames) -> tuple[int, int]:
     """How many frames there are; a reader that takes each frame has had each tick once, and dropped nothing."""
     reader = FrameReader()
@@ -104,7 +116,7 @@ async def test_a_framer_without_cells_takes_raw_ranges_when_all_cells_read_them(
     for _ in range(workers):
         kept, ticks = KeptFrames(), KeptTicks(state)
         framer = Framer(kept, 1, 0, ticks, rules=log.known().look)
-        await framer.frame(0, [tick(n, str(150 + n), price=str(150 + n)) for n in range(PROMISED)])
+        await framer.frame(0, [rising(n) for n in range(PROMISED)])
         frames, taken = frames_and_ticks(kept)
         assert taken == PROMISED
         assert frames <= PROMISED // TICKS_PER_RAW_FRAME + 1
@@ -118,7 +130,7 @@ async def test_a_framer_without_cells_takes_raw_ranges_when_all_cells_read_them(
 async def test_while_a_cell_may_not_read_them_each_tick_has_a_frame(rules: tuple[int | None, ...]) -> None:
     kept = KeptFrames()
     framer = Framer(kept, 1, 0, KeptTicks(FramerState(1, 0, 50)), rules=Log(*rules).known().look)
-    await framer.frame(0, [tick(n, str(150 + n), price=str(150 + n)) for n in range(50)])
+    await framer.frame(0, [rising(n) for n in range(50)])
     assert frames_and_ticks(kept) == (50, 50)
     assert all(isinstance(frame, PriceFrame) for frame in kept.records())
 
@@ -130,7 +142,7 @@ async def test_rules_that_come_in_the_middle_of_the_promise_make_the_rest_of_it_
         kept, 1, 0, KeptTicks(FramerState(1, 0, PROMISED)), rules=log.known().look,
         monotonic_s=lambda: now_s[0], clock_ms=lambda: 1_000_000 + int(now_s[0] * 1000),
     )  # fmt: skip
-    ticks = [tick(n, str(150 + n), price=str(150 + n)) for n in range(PROMISED + 100)]
+    ticks = [rising(n) for n in range(PROMISED + 100)]
     await framer.frame(0, ticks[:100])
     log.rules = [2, 2, 2]
     log.now_s += AGAIN_S
