@@ -211,7 +211,7 @@ class Cell:
         return Folded(folding.events, reply, ended, ignored)
 
     def committed(self) -> None:
-        """The pending entries are in the log and in the store now."""
+        """The pending entries are where `fetch` reads them now, and will be in the log and in the store."""
         self.pending.clear()
         self._rows.clear()
 

@@ -54,6 +54,13 @@ def add_agents(engine: Engine) -> None:
             await cells.fold(event.message.partition, event.value)
             await manual.ack(event)
 
+    @app.task  # type: ignore[untyped-decorator]
+    async def watch_cells() -> None:
+        try:
+            await cells.run()
+        except Exception as error:
+            await app.crash(error)
+
     async def take_leases(_: Any, assigned: set[TP], **__: Any) -> None:
         engine.gateway.abandon(cells.take_leases())
 

@@ -92,7 +92,8 @@ def build_engine(settings: Settings, metrics: EngineMetrics | None = None) -> En
 
     async def before_stop(answer_s_max: float) -> None:
         await gateway.close(answer_s_max)
-        await asyncio.gather(history.close(), candles.close())  # Faust stops the tables before the agents
+        # Faust stops the tables before the agents.
+        await asyncio.gather(cells.close(), history.close(), candles.close())
 
     app.before_stop = before_stop
     for kept in (table, candles.table, history.table):

@@ -1,14 +1,14 @@
 """The cells of this process: loaded when their partitions are assigned, folded batch by batch, committed.
 
-One transaction in flight per cell (docs/architecture.md, The path of an order): answers, then the log, then RocksDB.
+Clients are answered at the fold; the log and RocksDB follow (committer.py; docs/architecture.md, The path of an order).
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -16,16 +16,15 @@ import msgspec
 from exness_streams.domain import codec
 from exness_streams.domain.account import AccountRow
 from exness_streams.domain.cell import Cell, Folded, Reply
-from exness_streams.domain.events import Event
 from exness_streams.domain.frame_fold import is_of_owner
 from exness_streams.domain.frames import DayFigures, PriceFrame
 from exness_streams.domain.identity import AccessRow
-from exness_streams.domain.plain_numbers import encoders
 from exness_streams.domain.quotes import Quote
 from exness_streams.domain.raw_frames import RawFrame
 from exness_streams.domain.rules import UnknownRules
+from exness_streams.engine.ahead import Ahead, Bounds
 from exness_streams.engine.commits import TableCommits
-from exness_streams.engine.event_counts import counts_of
+from exness_streams.engine.committer import Committer
 from exness_streams.engine.event_sink import EventSink
 from exness_streams.engine.frame_drops import FrameDrops
 from exness_streams.engine.frame_times import FrameTimes
@@ -47,14 +46,13 @@ from exness_streams.engine.losses import (
 )
 from exness_streams.engine.owned_cell import OwnedCell, Progress
 from exness_streams.engine.work_metrics import WorkMetrics
-from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, PLAIN_TOPICS, Topics, headers_of, public_record
-from exness_streams.transport.faults import CellReleased, LogFault
-from exness_streams.transport.interfaces import LogRecord
+from exness_streams.messages import JOURNAL_TOPIC, PLAIN_TOPICS, Topics
+from exness_streams.transport.faults import CellReleased
 from exness_streams.transport.leases import CellLog, Lease
 from exness_streams.transport.table import CellTable
 
 SLICE_RECORDS_MAX = 500
-"""Records folded in one go and one transaction: a few milliseconds, after which others get the event loop."""
+"""Records folded in one go: a few milliseconds, after which others get the event loop."""
 
 
 class ReadRecord(Protocol):
@@ -78,7 +76,9 @@ class CellHost:
         *,
         topics: Topics = PLAIN_TOPICS,
         metrics: WorkMetrics | None = None,
+        bounds: Bounds | None = None,
     ) -> None:
+        """bounds: on what is folded ahead of its transactions."""
         self._metrics = metrics = metrics or WorkMetrics()
         self.frame_times = FrameTimes()
         self.frame_drops = FrameDrops()
@@ -86,12 +86,16 @@ class CellHost:
         self.table = table
         self._cell_log = cell_log
         self._commits = TableCommits(table, metrics)
+        self.committer = Committer(
+            self._commits, topics.events, bounds or Bounds(), lambda owned, lease: self._goes_on(owned, lease)
+        )
+        self.counters = self.committer.counters
         self._on_reply = on_reply
         self._topics = topics
         self._cells: dict[int, OwnedCell] = {}
         self._catching_up = False
         self._event_sink = EventSink()
-        self.counters: Counter[str] = Counter()
+        self._is_closing = False
         self.ready = asyncio.Event()
         self.priced = asyncio.Event()
 
@@ -144,6 +148,7 @@ class CellHost:
             kept = self._cells[partition]
             check_bounds(partition, kept.lease.committed or 0, kept.cell.next_offset, journal_start, journal_end)
             kept.ready_at, self._catching_up = journal_end, True
+            self.committer.soon(kept)
             return
         if partition in self._cells:
             self.drop([partition])  # who followed it would miss what was folded in between
@@ -159,7 +164,8 @@ class CellHost:
                 f"it stands, since it was last written by 0.1.0. Restore the offset, or the brokers' topic of offsets, "
                 "from a backup (docs/operations.md, Lost state): another offset would execute requests again"
             )
-        cell = Cell(partition, lambda key: self.table.entry(partition, key))
+        ahead = Ahead(self.committer.room, partial(self.table.entry, partition))
+        cell = Cell(partition, ahead.entry)
         try:
             known = meta_of(self.table, partition)
             cell.load(next_offset, self._rows(partition), self._quotes(partition), self._access(partition), known)
@@ -170,7 +176,7 @@ class CellHost:
         self._check_whole(partition, lost_by_count(known, cell.meta))
         self._check_outcomes(partition)
         self._commits.begin(lease)
-        self._cells[partition] = OwnedCell(cell, lease, journal_end, next_offset)
+        self._cells[partition] = OwnedCell(cell, lease, ahead, journal_end, next_offset)
         self._catching_up = True
 
     def _check_outcomes(self, partition: int) -> None:
@@ -215,7 +221,9 @@ class CellHost:
     def drop(self, partitions: Iterable[int]) -> None:
         """Forget cells that are another's now. What is under way for them ends without effect."""
         for partition in partitions:
-            self._cells.pop(partition, None)
+            dropped = self._cells.pop(partition, None)
+            if dropped is not None:
+                dropped.ahead.give_up()
             self.frame_times.forget([partition])
             self.frame_drops.forget([partition])
             self._event_sink.dropped(partition)
@@ -281,11 +289,31 @@ class CellHost:
         """Whether a cell is here under a lease that is held: not while partitions are dealt out anew."""
         return partition in self._cells and self._cells[partition].lease.is_held
 
-    async def fold(self, partition: int, batch: Sequence[ReadRecord]) -> None:
-        """Fold a batch of the journal, answer, and commit. JournalFault at a gap, LogFault when the log fails.
+    async def run(self) -> None:
+        """Watch the transactions. Ends only by raising what ended one: LogFault, or a defect."""
+        await self.committer.run()
 
-        Records that the cell has folded are passed over. Each wait may end in a world where the cell is another's, or
-        is loaded anew from what was committed: then the rest of the batch is folded by whoever has it now.
+    async def settle(self) -> None:
+        """Return once all that is due is committed, or nobody here commits it."""
+        await self.committer.settle(list(self._cells.values()))
+
+    async def close(self) -> None:
+        """Fold no more, and commit what was folded."""
+        self._is_closing = True
+        await self.committer.close(self._cells.values())
+
+    def ahead_of(self, partition: int) -> tuple[int, int]:
+        """(records, bytes) of a cell that are folded and not committed; 0 when it is not owned here."""
+        owned = self._cells.get(partition)
+        return (0, 0) if owned is None else (owned.ahead.records, owned.ahead.size)
+
+    async def fold(self, partition: int, batch: Sequence[ReadRecord]) -> None:
+        """Fold a batch of the journal and answer; the transactions follow. JournalFault at a gap. What ends a
+        transaction, run() raises.
+
+        Waits while too much runs ahead of the transactions. Records that the cell has folded are passed over. Each wait
+        may end in a world where the cell is another's, or is loaded anew from what was committed: then the rest of the
+        batch is folded by whoever has it now.
         """
         owned = self._cells.get(partition)
         if owned is None:
@@ -294,7 +322,9 @@ class CellHost:
         self._metrics.batch(JOURNAL_TOPIC, len(batch))
         async with owned.busy:
             for first in range(0, len(batch), SLICE_RECORDS_MAX):
-                if not self._goes_on(owned, lease):
+                if first:
+                    await asyncio.sleep(0)
+                if not await self.committer.wait_for_room(owned, lease) or self._is_closing:
                     return
                 try:
                     self._fold_slice(owned, batch[first : first + SLICE_RECORDS_MAX])
@@ -304,16 +334,7 @@ class CellHost:
                         return
                     self.drop([partition])
                     raise
-                if owned.is_due:
-                    try:
-                        await self._commit(owned, lease)
-                    except LogFault as fault:
-                        # Its next owner folds the batch again, to the same effect.
-                        if isinstance(fault, CellReleased) or not self._goes_on(owned, lease):
-                            return
-                        raise
-                elif first + SLICE_RECORDS_MAX < len(batch):
-                    await asyncio.sleep(0)
+                self.committer.soon(owned)
 
     def _goes_on(self, owned: OwnedCell, lease: Lease) -> bool:
         return lease.is_held and owned.lease is lease and self._cells.get(lease.partition) is owned
@@ -327,6 +348,7 @@ class CellHost:
 
     def _fold_slice(self, owned: OwnedCell, batch: Sequence[ReadRecord]) -> None:
         cell, events = owned.cell, []
+        begun = cell.next_offset
         for record in batch:
             if record.offset < owned.floor:
                 self._refuse_earlier(owned, record.offset)
@@ -339,7 +361,8 @@ class CellHost:
                 self._event_sink.ended(folded.ended)
             if folded.reply is not None:
                 self._on_reply(folded.reply)
-        owned.uncommitted += events
+        if owned.is_due(events):
+            owned.hand_over(cell.next_offset - begun, events)
         self._count(batch)
         self._event_sink.folded(cell.partition, events)
 
@@ -374,24 +397,3 @@ class CellHost:
                 fault = f"record {record.offset} of partition {cell.partition} of the journal can't be folded: {error}"
                 raise (LaterJournal if later else JournalFault)(fault) from error
             raise
-
-    async def _commit(self, owned: OwnedCell, lease: Lease) -> None:
-        cell, events = owned.cell, owned.uncommitted
-        told = [public_event(event, self._topics.events) for event in events]
-        meta = cell.meta
-        entries = {**cell.pending, codec.META_KEY: codec.encode_meta(meta)}
-        await self._commits.commit(lease, entries, told, cell.next_offset)
-        if lease.is_over:
-            return  # whoever is loaded next finds it in its table
-        cell.committed()
-        owned.uncommitted = []
-        owned.committed_at_s, owned.rules = time.monotonic(), meta.rules
-        # Only now: what was folded and not committed is folded again, here or elsewhere.
-        for event in events:
-            self.counters.update(counts_of(event))
-
-
-def public_event(event: Event, topic: str = EVENTS_TOPIC) -> LogRecord:
-    """An event as a record of its topic."""
-    key, value = event.account_id.encode(), public_record(encoders["number"].encode(event))
-    return LogRecord(topic, key, value, headers=headers_of(type(event)))

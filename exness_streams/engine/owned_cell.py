@@ -10,6 +10,7 @@ from typing import NamedTuple
 from exness_streams.domain import codec
 from exness_streams.domain.cell import Cell
 from exness_streams.domain.events import Event
+from exness_streams.engine.ahead import Ahead, Part
 from exness_streams.transport.leases import Lease
 
 IDLE_COMMIT_S = 1.0
@@ -36,18 +37,20 @@ class OwnedCell:
     """A cell, and what goes with it while it is here.
 
     lease: commits it. floor: what was committed when the lease was taken. ready_at: end of its journal when it was
-    loaded, or kept; None: it came back, and nobody has looked yet. uncommitted: events that clients were told, and that
-    no transaction has taken yet. busy: one batch at a time, whoever brings it. rules: as they were saved last.
+    loaded, or kept; None: it came back, and nobody has looked yet. ahead: what was folded and is not in the table yet.
+    busy: one batch at a time, whoever brings it. committing: what commits it, while something waits. rules,
+    handed_at_s: as they were handed over last.
     """
 
     cell: Cell
     lease: Lease
+    ahead: Ahead
     ready_at: int | None
     floor: int
-    committed_at_s: float = 0.0
+    handed_at_s: float = 0.0
     loaded_at_s: float = field(default_factory=time.monotonic)
-    uncommitted: list[Event] = field(default_factory=list)
     busy: asyncio.Lock = field(default_factory=asyncio.Lock)
+    committing: asyncio.Task[None] | None = None
     rules: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -58,17 +61,30 @@ class OwnedCell:
         """Records that were in the journal when the cell was loaded and are not folded yet. 1 while nobody knows."""
         return 1 if self.ready_at is None else max(0, self.ready_at - self.cell.next_offset)
 
-    @property
-    def is_due(self) -> bool:
-        """Whether what is pending wants its transaction now, as a change of rules does."""
-        if self.rules != self.cell.rules:
+    def is_due(self, events: list[Event]) -> bool:
+        """Whether what is pending, with these events, wants its transaction now, as a change of rules does."""
+        if events or self.rules != self.cell.rules:
             return True
-        if self.uncommitted or any(not key.startswith(codec.QUOTE_PREFIX) for key in self.cell.pending):
+        if any(not key.startswith(codec.QUOTE_PREFIX) for key in self.cell.pending):
             return True
         now_s = time.monotonic()
         if not self.cell.pending:
-            return now_s - max(self.loaded_at_s, self.committed_at_s) >= EMPTY_COMMIT_S
-        return now_s - self.committed_at_s >= IDLE_COMMIT_S
+            return now_s - max(self.loaded_at_s, self.handed_at_s) >= EMPTY_COMMIT_S
+        return now_s - self.handed_at_s >= IDLE_COMMIT_S
+
+    def hand_over(self, records: int, events: list[Event]) -> None:
+        """What is pending runs ahead, until its transaction. records: how many of the journal it came of."""
+        cell = self.cell
+        part = Part(dict(cell.pending), events, cell.meta, records)
+        self.ahead.add(part)
+        cell.committed()
+        self.handed_at_s, self.rules = time.monotonic(), part.meta.rules
+
+    def hand_over_rest(self) -> None:
+        """As hand_over, of what was not due: quotes, and how far the journal was read."""
+        newest = self.ahead.parts[-1].meta.next_offset if self.ahead.parts else self.lease.committed or 0
+        if self.cell.next_offset > newest:
+            self.hand_over(0, [])
 
     @property
     def progress(self) -> Progress:

@@ -43,6 +43,8 @@ def standings(engine: Engine) -> Iterator[Standing]:
         is_waiting = engine.app.consumer.is_waiting(TP(topic, partition))
         if topic == engine.topics.events:
             is_waiting |= engine.history.uncommitted(partition) > 0  # they were taken, and wait for the log
+        elif topic == engine.topics.journal:
+            is_waiting |= engine.cells.ahead_of(partition)[0] > 0
         yield Standing(topic, partition, moved, behind, is_waiting)
 
 

@@ -107,6 +107,10 @@ class Lease:
                 self.committed = next_offset
             return written
 
+    async def left(self) -> None:
+        """Return once it was quiesced or ended."""
+        await self._left.wait()
+
     async def is_lost(self) -> bool:
         """Whether another has committed since, so that what does not fit what was loaded here is no damage of the log.
 

@@ -108,6 +108,11 @@ class Worker:
         self.table.recover(self.log.changelog)
         self.host.load(0, journal_start=0, journal_end=1_000)
 
+    async def fold(self, batch: Sequence[Read]) -> None:
+        """A batch came; returns once what is due of it is committed."""
+        await self.host.fold(0, batch)
+        await self.host.settle()
+
     @property
     def cash(self) -> Decimal:
         row = codec.decode_row(self.table.entries[codec.row_key("ann")])

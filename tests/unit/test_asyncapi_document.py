@@ -29,7 +29,7 @@ from trading_samples import (
 
 from exness_streams.api.asyncapi.document import EVENTS, ON_TOPICS, asyncapi_document
 from exness_streams.domain.events import Event
-from exness_streams.engine.cells import public_event
+from exness_streams.engine.committer import public_event
 from exness_streams.messages import MarketDataMessage, Topics, headers_of, json_encoder, public_record
 
 DOCUMENT = asyncapi_document()

@@ -81,8 +81,13 @@ async def test_a_batch_of_a_cell_that_was_given_up_is_left_to_its_next_owner() -
 
 
 async def test_any_other_fault_ends_the_worker() -> None:
+    replies: list[Reply] = []
+    cells = host(LogFault("no commit"), replies)
+    await cells.fold(0, BATCH)
     with pytest.raises(LogFault, match="no commit"):
-        await host(LogFault("no commit"), []).fold(0, BATCH)
+        await cells.run()
+    await cells.fold(0, [JournalRecord(1, BATCH[0].value)])
+    assert [reply.command_id for reply in replies] == ["c1"], "nothing is folded after it"
 
 
 @pytest.mark.parametrize(
@@ -173,4 +178,5 @@ async def test_frames_that_only_tell_the_time_let_the_journal_behind_the_cell_go
     cells.load(0, journal_start=0, journal_end=0)
     for offset in range(2):
         await cells.fold(0, [JournalRecord(offset, codec.encode(PriceFrame(1, ())))])
+        await cells.settle()
     assert committed == offsets

@@ -56,7 +56,7 @@ async def test_a_cell_that_comes_back_goes_on_as_if_nothing_had_been(name: str, 
     assert worker.told.dropped_cells == []
     again = batch[worker.log.offset or 0 :]
     await old
-    await worker.host.fold(0, again)
+    await worker.fold(again)
     deposits = deposits_in(batch)
     assert worker.cash == deposits
     for events in (worker.log.events, worker.told.events):
@@ -64,7 +64,7 @@ async def test_a_cell_that_comes_back_goes_on_as_if_nothing_had_been(name: str, 
     assert [reply.command_id for reply in worker.replies] == [
         f"c{read.offset}" for read in batch if read.value != quiet(0).value
     ]
-    assert not worker.host._cells[0].uncommitted
+    assert worker.host.ahead_of(0) == (0, 0)
 
 
 @pytest.mark.parametrize("name", BATCHES)
@@ -79,7 +79,7 @@ async def test_a_cell_that_was_elsewhere_meanwhile_is_loaded_anew(name: str, bef
     await log.quiesce([0])
     other = Worker(log, LogTable(CHANGELOG))
     first = log.offset or 0
-    await other.host.fold(0, batch[first : first + taken])
+    await other.fold(batch[first : first + taken])
     has_committed = (log.offset or 0) != first
     await log.quiesce([0])
     await worker.is_dealt(0)
@@ -87,7 +87,7 @@ async def test_a_cell_that_was_elsewhere_meanwhile_is_loaded_anew(name: str, bef
     await old
     rest = batch[log.offset or 0 :]
     if rest:
-        await worker.host.fold(0, rest)
+        await worker.fold(rest)
     deposits = deposits_in(batch)
     assert worker.cash == deposits
     assert [event.sequence for event in log.events] == list(range(1, deposits + 1))
@@ -111,7 +111,7 @@ async def test_a_cell_that_goes_to_another_worker_is_forgotten(before: int) -> N
 
 async def test_a_table_that_another_wrote_at_the_same_offset_is_read_anew() -> None:
     worker = Worker(Log())
-    await worker.host.fold(0, [deposit(0)])
+    await worker.fold([deposit(0)])
     await worker.log.quiesce([0])
     meta = worker.log.table.entries[META_KEY]
     worker.log.changelog.append(LogRecord(CHANGELOG, META_KEY, meta))
@@ -122,7 +122,7 @@ async def test_a_table_that_another_wrote_at_the_same_offset_is_read_anew() -> N
 async def test_a_kept_cell_tells_nothing_before_it_has_what_an_owner_in_between_may_have_told() -> None:
     """The other one folded, answered, and died before its commit: the offset is as it was, the journal is longer."""
     batch, worker = BATCHES["deposits from the first"], Worker(Log())
-    await worker.host.fold(0, batch[:10])
+    await worker.fold(batch[:10])
     worker.host.load(0, journal_start=0, journal_end=10)
     assert worker.host.is_caught_up(0)
     cell = worker.host.cell(0)
@@ -133,7 +133,7 @@ async def test_a_kept_cell_tells_nothing_before_it_has_what_an_owner_in_between_
     worker.host.load(0, journal_start=0, journal_end=20)
     assert worker.host.cell(0) is cell
     assert not worker.host.is_caught_up(0)
-    await worker.host.fold(0, batch[10:])
+    await worker.fold(batch[10:])
     assert worker.host.is_caught_up(0)
 
 
@@ -145,7 +145,7 @@ async def test_storms_of_rebalances_keep_the_cell() -> None:
         await turns(storm % 4)
         await worker.log.quiesce([0])
         await worker.is_dealt(0)
-    await asyncio.gather(*folding, worker.host.fold(0, batch[worker.log.offset or 0 :]))
+    await asyncio.gather(*folding, worker.fold(batch[worker.log.offset or 0 :]))
     assert worker.host.cell(0) is cell
     assert worker.cash == deposits_in(batch)
     assert [event.sequence for event in worker.told.events] == list(range(1, deposits_in(batch) + 1))
@@ -155,11 +155,11 @@ async def test_storms_of_rebalances_keep_the_cell() -> None:
 async def test_records_from_before_what_was_committed_are_of_another_journal(offset: int) -> None:
     """They would be passed over without a word, and those who wait for them get no answer."""
     worker = Worker(Log())
-    await worker.host.fold(0, [deposit(n) for n in range(8)])
+    await worker.fold([deposit(n) for n in range(8)])
     await worker.log.quiesce([0])
     await worker.is_dealt(0)
     with pytest.raises(JournalFault, match=rf"record {offset} .* all before 8 were committed") as fault:
-        await worker.host.fold(0, [deposit(offset)])
+        await worker.fold([deposit(offset)])
     assert "\n" not in str(fault.value)
     assert worker.host.cell(0) is None
 
@@ -167,7 +167,7 @@ async def test_records_from_before_what_was_committed_are_of_another_journal(off
 async def test_a_kept_cell_notices_that_the_journal_ends_before_it_or_begins_after_it() -> None:
     for start, end, words in ((0, 7, "ends at 7"), (9, 20, "begins at 9")):
         worker = Worker(Log())
-        await worker.host.fold(0, [deposit(n) for n in range(8)])
+        await worker.fold([deposit(n) for n in range(8)])
         await worker.log.quiesce([0])
         await worker.log.take_over([0])
         worker.host.take_leases()

@@ -69,8 +69,9 @@ async def folded(cuts: Sequence[int] = (1, 2, 4, 6, 7)) -> tuple[Log, dict[bytes
     host, table = await loaded(log, journal_end=0)
     for first, end in zip((0, *cuts), cuts, strict=False):
         await host.fold(0, [Record(offset, VALUES[offset]) for offset in range(first, end)])
-        if host._cells[0].cell.pending:
-            await host._commit(host._cells[0], log.lease(0))  # quotes alone wait
+        host._cells[0].hand_over_rest()  # quotes alone wait
+        host.committer.soon(host._cells[0])
+        await host.settle()
     return log, table.entries
 
 
@@ -208,6 +209,7 @@ async def test_a_table_of_later_rules_is_mended_in_their_layout() -> None:
     host, table = await loaded(log, journal_end=0)
     values = [codec.encode(codec.RulesChanged(1, 2)), *VALUES]
     await host.fold(0, [Record(offset, value) for offset, value in enumerate(values)])
+    await host.settle()
     entries = dict(table.entries)
     log.next_offset = None
     host, table = await loaded(log, journal_end=len(values))
@@ -239,6 +241,7 @@ async def test_a_cell_that_has_only_seen_prices_has_lost_nothing() -> None:
     log = Log()
     host, table = await loaded(log, journal_end=0)
     await host.fold(0, [Record(0, VALUES[0])])
+    await host.settle()
     assert log.next_offset == 1
     for entries in (log.changelog, [record for record in log.changelog if record.key != META_KEY]):
         log.changelog = entries
@@ -252,6 +255,7 @@ async def test_a_cell_whose_commands_were_all_refused_commits_nothing() -> None:
     host, _ = await loaded(log, journal_end=0)
     refusal = codec.encode(samples.open_command(margin=1))  # there is no price
     await host.fold(0, [Record(0, refusal)])
+    await host.settle()
     assert log.next_offset is None
     host, _ = await loaded(log, journal_end=1)
     assert host.progress(0).next_offset == 0
@@ -271,8 +275,10 @@ async def test_a_table_of_0_1_0_is_taken_and_says_where_it_stands_from_then_on()
     host, table = await loaded(log)
     assert META_KEY not in table.entries
     await host.fold(0, [Record(END, VALUES[3])])  # a repeat: nothing changes
+    await host.settle()
     assert META_KEY not in table.entries
     await host.fold(0, [Record(END + 1, VALUES[6])])
+    await host.settle()
     assert decode_meta(table.entries[META_KEY]) == Meta(0, END + 2, accounts=2, taken=6 + END + 2)
 
 

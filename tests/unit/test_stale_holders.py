@@ -46,7 +46,7 @@ async def test_a_partition_that_leaves_and_comes_back_during_a_batch_counts_each
     worker.host.drop([0])
     worker.load()
     again = batch[worker.log.offset or 0 :]
-    await asyncio.gather(old, worker.host.fold(0, again) if again else asyncio.sleep(0))
+    await asyncio.gather(old, worker.fold(again) if again else asyncio.sleep(0))
     deposits = sum(read.value == deposit(read.offset).value for read in batch)
     assert worker.cash == deposits
     assert [event.sequence for event in worker.log.events] == list(range(1, deposits + 1))
@@ -71,29 +71,29 @@ async def test_a_cell_that_was_dropped_tells_nobody_anything(turns: int) -> None
 
 async def test_records_that_are_delivered_twice_have_their_effect_once() -> None:
     worker = Worker(Log())
-    await worker.host.fold(0, [deposit(n) for n in range(8)])
+    await worker.fold([deposit(n) for n in range(8)])
     replies = len(worker.replies)
-    await worker.host.fold(0, [deposit(n) for n in range(4)])
+    await worker.fold([deposit(n) for n in range(4)])
     assert (worker.cash, worker.log.offset, len(worker.replies)) == (8, 8, replies)
-    await worker.host.fold(0, [deposit(n) for n in range(6, 12)])
+    await worker.fold([deposit(n) for n in range(6, 12)])
     assert (worker.cash, worker.log.offset, len(worker.replies)) == (12, 12, 12)
 
 
 async def test_a_gap_is_said_in_one_line() -> None:
     worker = Worker(Log())
     with pytest.raises(JournalFault, match="expected record 0 of the journal, got 1"):
-        await worker.host.fold(0, [deposit(1)])
+        await worker.fold([deposit(1)])
 
 
 async def test_a_row_from_a_later_record_is_a_fault_and_nobody_goes_on_with_that_cell() -> None:
     """Two holders of one cell have written: the earlier record must not be applied on top."""
     worker = Worker(Log())
-    await worker.host.fold(0, [deposit(0)])
+    await worker.fold([deposit(0)])
     row = codec.decode_row(worker.log.table.entries[codec.row_key("ann")])
     ahead = msgspec.structs.replace(row, applied_offset=7)
     worker.log.table.entries[codec.row_key("ann")] = codec.encode(ahead)
     with pytest.raises(JournalFault, match=r"account ann .*record 7.*record 1") as fault:
-        await worker.host.fold(0, [deposit(1)])
+        await worker.fold([deposit(1)])
     assert "\n" not in str(fault.value)
     assert worker.log.offset == 1
     assert worker.host.cell(0) is None, "half changed"

@@ -24,7 +24,7 @@ from exness_streams.domain.quotes import AHEAD_MS_MAX
 from exness_streams.domain.raw_frames import RawFrame
 from exness_streams.domain.rejections import Rejection
 from exness_streams.domain.state_hash import state_hash
-from exness_streams.engine.cells import public_event
+from exness_streams.engine.committer import public_event
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC
 from protocol.clients import LIMITS, STARTING_BALANCE, outcome_bytes
 from protocol.market import Told

@@ -168,7 +168,8 @@ def key_remembered_before_the_fold() -> list[Patch]:
         whole(self, owned, batch)
         folding = owned.cell
         kept = self.table.on_disk(folding.partition)  # type: ignore[attr-defined]
-        early = {key: value for key, value in folding.pending.items() if key.startswith(codec.OUTCOME_PREFIX)}
+        folded = [item for part in owned.ahead.parts for item in part.entries.items()]
+        early = {key: value for key, value in folded if key.startswith(codec.OUTCOME_PREFIX)}
         kept.put(early, kept.offset)
 
     return [(cells.CellHost, "_fold_slice", fold_slice)]

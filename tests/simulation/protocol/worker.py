@@ -105,7 +105,7 @@ class Engine(Process):
     # -- its life
 
     def start(self) -> None:
-        for work in (self._be_member(), self.candles.run(), self.framer.run(), self.history.run()):
+        for work in (self._be_member(), self.cells.run(), self.candles.run(), self.framer.run(), self.history.run()):
             self.spawn(work)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
