@@ -233,6 +233,9 @@ class EngineCollector(Collector):
         yield events
         yield gauge("exness_triggers_standing", "Triggers that wait for their price", cells.triggers_standing)
         yield counter("exness_journal_records", "Journal records folded", cells.counters["records"])
+        ahead = cells.committer.room
+        yield gauge("exness_ahead_records", "Journal records folded and not committed yet", ahead.records)
+        yield gauge("exness_ahead_bytes", "What is held of them in memory", ahead.size)
 
     def _lags(self) -> Iterator[Metric]:
         lag = GaugeMetricFamily("exness_journal_lag_records", "Journal records not committed yet", labels=["partition"])

@@ -27,19 +27,15 @@ ENTRY_BYTES = 128
 """What an entry takes beside its key and its value."""
 
 
-class Bound(NamedTuple):
-    """How much may run ahead: journal records, and bytes of what came of them."""
-
-    records: int
-    size: int
-
-
 class Bounds(NamedTuple):
-    """Of one cell, and of all cells of a worker. One slice of records is folded while there is room, whatever its size:
-    a bound may be passed by that much."""
+    """How much may run ahead: journal records of a cell, bytes of what came of them, bytes of all cells of a worker.
 
-    cell: Bound = Bound(10_000, 8 << 20)
-    worker: Bound = Bound(50_000, 32 << 20)
+    While there is room one slice of records is folded, whatever comes of it: a bound is passed by that much at most.
+    """
+
+    records: int = 10_000
+    size: int = 8 << 20
+    worker_size: int = 32 << 20
 
 
 @dataclass
@@ -75,12 +71,12 @@ class Room:
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
         self.records = self.size = 0
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._waiting: dict[asyncio.Future[None], None] = {}  # in their order
 
     @property
     def is_full(self) -> bool:
         """Whether the worker's bound is reached."""
-        return self.records >= self.bounds.worker.records or self.size >= self.bounds.worker.size
+        return self.size >= self.bounds.worker_size
 
     def take(self, part: Part) -> None:
         """A part runs ahead."""
@@ -102,11 +98,11 @@ class Room:
         """Return at the next `wake`, or when the lease is not held any more."""
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         left = asyncio.ensure_future(lease.left())
-        self._waiting.add(woken)
+        self._waiting[woken] = None
         try:
             await asyncio.wait({woken, left}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._waiting.discard(woken)
+            self._waiting.pop(woken, None)
             left.cancel()
 
 
@@ -133,8 +129,8 @@ class Ahead:
     def is_full(self) -> bool:
         """Whether nothing more may be folded now. A cell of which nothing waits may go on, however full the others are:
         nobody knows when they go on."""
-        bound = self._room.bounds.cell
-        if self.records >= bound.records or self.size >= bound.size:
+        bounds = self._room.bounds
+        if self.records >= bounds.records or self.size >= bounds.size:
             return True
         return self.records > 0 and self._room.is_full
 

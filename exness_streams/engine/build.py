@@ -13,6 +13,7 @@ import aiohttp
 
 from exness_streams.domain.codec import META_KEY
 from exness_streams.engine.agents import add_agents
+from exness_streams.engine.ahead import Bounds
 from exness_streams.engine.candle_reader import CandleReader
 from exness_streams.engine.candles import CandleHost
 from exness_streams.engine.cells import CellHost
@@ -82,7 +83,10 @@ def build_engine(settings: Settings, metrics: EngineMetrics | None = None) -> En
 
     gateway = Gateway(append)
     logs = {topic: app.transport.cell_log(topic) for topic in topics}
-    cells = CellHost(table, logs[topics.journal], gateway.on_reply, topics=topics, metrics=metrics.accounts)
+    bounds = Bounds(settings.ahead_records, settings.ahead_mb << 20, settings.ahead_worker_mb << 20)
+    cells = CellHost(
+        table, logs[topics.journal], gateway.on_reply, topics=topics, metrics=metrics.accounts, bounds=bounds
+    )
     catalogue = settings.catalogue()
     symbols = [terms.symbol for terms in catalogue]
     kept_candles, kept_history = _small_table(app, "candles", 1), _small_table(app, "history", settings.partitions)

@@ -110,6 +110,9 @@ class Settings(AccessSettings):
     )
     frame_pace_ms: int = Field(20, ge=0, le=10_000, description="a whole number from 0 to 10000")
     stalled_after_s: float = Field(30.0, ge=1, le=3_600, description="a number of seconds from 1 to 3600")
+    ahead_records: int = Field(10_000, ge=1_000, le=1_000_000, description="a whole number from 1000 to 1000000")
+    ahead_mb: int = Field(8, ge=1, le=1_024, description="a whole number from 1 to 1024")
+    ahead_worker_mb: int = Field(32, ge=1, le=16_384, description="a whole number from 1 to 16384")
     journal_retention_hours: int = Field(24, ge=0, le=24 * 3650, description="a whole number from 0 to 87600")
 
     @field_validator("instruments", "allowed_hosts", mode="before")

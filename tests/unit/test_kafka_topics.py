@@ -14,9 +14,17 @@ CLUSTER = KafkaCluster(("one:9092", "two:9092"))
 SECURED = KafkaCluster(("one:9092",), credentials=object())
 
 
-def refused(cluster: KafkaCluster, wanted: KafkaTopic, partitions: int = 8, copies: int = 1, policy: str = "") -> str:
+def refused(
+    cluster: KafkaCluster,
+    wanted: KafkaTopic,
+    partitions: int = 8,
+    copies: int = 1,
+    policy: str = "",
+    size: int = 1_048_588,
+) -> str:
+    settings = {"cleanup.policy": policy or wanted.cleanup_policy, "max.message.bytes": str(size)}
     with pytest.raises(Misconfigured) as caught:
-        _check(cluster, wanted, [copies] * partitions, policy or wanted.cleanup_policy)
+        _check(cluster, wanted, [copies] * partitions, settings)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -53,6 +61,15 @@ def test_another_cleanup_policy() -> None:
         "--alter", "--entity-type", "topics", "--entity-name", "trading-journal",
         "--add-config", "cleanup.policy=delete",
     ]  # fmt: skip
+
+
+def test_messages_that_would_be_too_small_for_a_large_account() -> None:
+    """Else its transaction would fail after its client was told, at each start anew."""
+    said = refused(CLUSTER, KafkaTopic("exness-streams-accounts-changelog", 8, compact=True), size=999_999)
+    assert "max.message.bytes 999999" in said
+    assert command_in(said)[-1] == "max.message.bytes=1048588"
+    fits = {"cleanup.policy": "delete", "max.message.bytes": "1000000"}
+    _check(CLUSTER, KafkaTopic("trading-events", 8), [1] * 8, fits)
 
 
 def test_other_copies() -> None:

@@ -20,6 +20,10 @@ from exness_streams.transport.faults import LogFault, Misconfigured
 CONNECT_S_MAX = 15.0
 METADATA_S_MAX = 15.0
 
+MESSAGE_BYTES_MIN = 1_000_000
+"""What a topic has to take in one message: the largest record is some 900 KB, the outcome of a request that closes
+1,000 positions (tests/unit/test_largest_records.py). Clients have been told by the time it is written."""
+
 
 class KafkaUnreachable(LogFault):
     """No broker answers."""
@@ -99,7 +103,8 @@ async def declare_topics(cluster: KafkaCluster, wanted: Sequence[KafkaTopic]) ->
     """Make the topics that are missing, and check the others; returns once brokers know all of them.
 
     An existing topic's retention is the operator's to change. Another number of partitions, replication or
-    cleanup policy is Misconfigured; a topic that the brokers refuse to make is a LogFault. KafkaUnreachable.
+    cleanup policy, or too small a message, is Misconfigured; a topic that the brokers refuse to make is a LogFault.
+    KafkaUnreachable.
     """
     async with cluster.admin() as admin:
         try:
@@ -107,11 +112,11 @@ async def declare_topics(cluster: KafkaCluster, wanted: Sequence[KafkaTopic]) ->
             missing = [topic for topic in wanted if topic.name not in existing]
             await _create(admin, missing)
             found = await _until_known(admin, wanted) if missing else existing
-            policies = await _cleanup_policies(admin, [topic.name for topic in wanted])
+            told = await _settings(admin, [topic.name for topic in wanted])
         except (KafkaError, OSError) as error:
             raise LogFault(f"Kafka's topics can't be declared: {error}") from error
     for topic in wanted:
-        _check(cluster, topic, found[topic.name], policies[topic.name])
+        _check(cluster, topic, found[topic.name], told[topic.name])
 
 
 async def _describe(admin: Any) -> dict[str, list[int]]:
@@ -150,20 +155,22 @@ async def _until_known(admin: Any, wanted: Sequence[KafkaTopic]) -> dict[str, li
         waited_s += 0.05
 
 
-async def _cleanup_policies(admin: Any, names: Sequence[str]) -> Mapping[str, str]:
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name, {"cleanup.policy": None}) for name in names]
-    policies: dict[str, str] = {}
+async def _settings(admin: Any, names: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+    """Of each topic, those that are checked."""
+    checked = dict.fromkeys(("cleanup.policy", "max.message.bytes"))
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name, checked) for name in names]
+    found: dict[str, dict[str, str]] = {}
     for response in await admin.describe_configs(resources):
         for code, reason, _, name, entries, *_ in response.resources:
             if code:
                 raise LogFault(
-                    f"Kafka did not return the cleanup.policy of topic {name}: {reason or for_code(code).__name__}"
+                    f"Kafka did not return the settings of topic {name}: {reason or for_code(code).__name__}"
                 )
-            policies[name] = next(value for key, value, *_ in entries if key == "cleanup.policy")
-    return policies
+            found[name] = {key: value for key, value, *_ in entries}
+    return found
 
 
-def _check(cluster: KafkaCluster, wanted: KafkaTopic, replication: Sequence[int], policy: str) -> None:
+def _check(cluster: KafkaCluster, wanted: KafkaTopic, replication: Sequence[int], settings: Mapping[str, str]) -> None:
     if len(replication) != wanted.partitions:
         raise Misconfigured(_other_partitions(cluster, wanted, len(replication)))
     differing = next((count for count in replication if count != wanted.replication_factor), None)
@@ -172,13 +179,24 @@ def _check(cluster: KafkaCluster, wanted: KafkaTopic, replication: Sequence[int]
             f"topic {wanted.name} has replication factor {differing}, not {wanted.replication_factor}: set "
             f"EXNESS_REPLICATION_FACTOR={differing}, or give the topic other replicas (kafka-reassign-partitions.sh)"
         )
+    policy = settings["cleanup.policy"]
     if policy != wanted.cleanup_policy:
-        alter = f"--alter --entity-type topics --entity-name {wanted.name}"
-        correct = cluster.tool("kafka-configs.sh", f"{alter} --add-config cleanup.policy={wanted.cleanup_policy}")
         raise Misconfigured(
             f"topic {wanted.name} has cleanup.policy {policy}, not {wanted.cleanup_policy}, so records that are needed "
-            f"will be deleted. Correct it and start again: {correct}"
+            "will be deleted. Correct it and start again: "
+            f"{_altered(cluster, wanted, f'cleanup.policy={wanted.cleanup_policy}')}"
         )
+    size = int(settings["max.message.bytes"])
+    if size < MESSAGE_BYTES_MIN:
+        raise Misconfigured(
+            f"topic {wanted.name} has max.message.bytes {size}, below {MESSAGE_BYTES_MIN}, so large accounts could not "
+            f"be saved. Correct it and start again: {_altered(cluster, wanted, 'max.message.bytes=1048588')}"
+        )
+
+
+def _altered(cluster: KafkaCluster, topic: KafkaTopic, setting: str) -> str:
+    alter = f"--alter --entity-type topics --entity-name {topic.name}"
+    return cluster.tool("kafka-configs.sh", f"{alter} --add-config {setting}")
 
 
 def _other_partitions(cluster: KafkaCluster, wanted: KafkaTopic, found: int) -> str:

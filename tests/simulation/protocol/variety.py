@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from exness_streams.domain import rules
 from exness_streams.domain.cell import Cell
-from exness_streams.engine import cells, framer, history, history_partition, loading
+from exness_streams.engine import ahead, cells, framer, history, history_partition, loading
 from protocol.loop import process
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def varied(world: World) -> Iterator[None]:
     size = world.knobs.slice_max
     changed = [
         (cells, "SLICE_RECORDS_MAX", size),
+        (ahead, "PART_RECORDS_MAX", size),
         (framer, "SLICE_TICKS_MAX", size),
         (history, "SLICE_EVENTS_MAX", size),
         (history_partition, "SLICE_EVENTS_MAX", size),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from exness_streams.domain import rules
 from exness_streams.domain.codec import META_KEY
 from exness_streams.domain.commands import Command
+from exness_streams.engine.ahead import Bounds
 from exness_streams.engine.candles import CandleHost
 from exness_streams.engine.cells import CellHost
 from exness_streams.engine.frame_times import FrameTimes
@@ -77,6 +78,7 @@ class Engine(Process):
             SimTable(changelog("accounts"), disk),  # type: ignore[arg-type]
             logs[topics.journal],
             self.gateway.on_reply,
+            bounds=Bounds(world.knobs.slice_max, 1 << 16, 1 << 14),
         )
         self.fresh_cells = FreshCells(self.cells, self.freshness, self.refused)
         self.cells.frame_times = FrameTimes(clock.monotonic)

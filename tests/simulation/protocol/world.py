@@ -300,6 +300,8 @@ class World:
             journal_end = self.broker.logs[JOURNAL_TOPIC, partition].end
             if cell is None or cell.next_offset < journal_end or any(not _is_quote(key) for key in cell.pending):
                 return f"cell {partition} is not committed up to {journal_end}"
+            if owner.cells.ahead_of(partition)[0]:
+                return f"what cell {partition} has folded is not committed"
             if {symbol: quote.sequence for symbol, quote in cell.quotes.items()} != newest:
                 return f"cell {partition} has not seen the newest ticks"
             events = self.broker.logs[EVENTS_TOPIC, partition]
