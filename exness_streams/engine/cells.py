@@ -361,7 +361,7 @@ class CellHost:
                 self._event_sink.ended(folded.ended)
             if folded.reply is not None:
                 self._on_reply(folded.reply)
-        if owned.is_due(events):
+        if cell.next_offset > begun and owned.is_due(events):
             owned.hand_over(cell.next_offset - begun, events)
         self._count(batch)
         self._event_sink.folded(cell.partition, events)

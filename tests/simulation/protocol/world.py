@@ -296,6 +296,8 @@ class World:
             owner = self.owner(partition)
             if owner is None:
                 return f"cell {partition} is nobody's"
+            if owner.is_stale:
+                return f"the owner of {partition} was fenced by one that finished its takeover late"
             cell = owner.cells.cell(partition)
             journal_end = self.broker.logs[JOURNAL_TOPIC, partition].end
             if cell is None or cell.next_offset < journal_end or any(not _is_quote(key) for key in cell.pending):
