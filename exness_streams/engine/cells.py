@@ -6,7 +6,6 @@ Clients are answered at the fold; the log and RocksDB follow (committer.py; docs
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Protocol
@@ -16,6 +15,7 @@ import msgspec
 from exness_streams.domain import codec
 from exness_streams.domain.account import AccountRow
 from exness_streams.domain.cell import Cell, Folded, Reply
+from exness_streams.domain.events import Event
 from exness_streams.domain.frame_fold import is_of_owner
 from exness_streams.domain.frames import DayFigures, PriceFrame
 from exness_streams.domain.identity import AccessRow
@@ -339,8 +339,8 @@ class CellHost:
     def _goes_on(self, owned: OwnedCell, lease: Lease) -> bool:
         return lease.is_held and owned.lease is lease and self._cells.get(lease.partition) is owned
 
-    def _count(self, batch: Sequence[ReadRecord]) -> None:
-        self.counters["records"] += len(batch)
+    def _count(self, records: int) -> None:
+        self.counters["records"] += records
         if self._catching_up:
             self._look_whether_caught_up()
         elif not self.priced.is_set() and self.ready.is_set() and self.quotes:
@@ -349,22 +349,28 @@ class CellHost:
     def _fold_slice(self, owned: OwnedCell, batch: Sequence[ReadRecord]) -> None:
         cell, events = owned.cell, []
         begun = cell.next_offset
-        for record in batch:
-            if record.offset < owned.floor:
-                self._refuse_earlier(owned, record.offset)
-            if record.offset < cell.next_offset:
-                continue  # delivered before
-            check_next(cell.partition, cell.next_offset, record.offset)
-            folded = self._fold_record(cell, record)
-            events += folded.events
-            if folded.ended is not None:
-                self._event_sink.ended(folded.ended)
-            if folded.reply is not None:
-                self._on_reply(folded.reply)
-        if cell.next_offset > begun and owned.is_due(events):
-            owned.hand_over(cell.next_offset - begun, events)
-        self._count(batch)
-        self._event_sink.folded(cell.partition, events)
+        try:
+            for record in batch:
+                if record.offset < owned.floor:
+                    self._refuse_earlier(owned, record.offset)
+                if record.offset < cell.next_offset:
+                    continue  # delivered before
+                check_next(cell.partition, cell.next_offset, record.offset)
+                folded = self._fold_record(cell, record)
+                events += folded.events
+                if folded.ended is not None:
+                    self._event_sink.ended(folded.ended)
+                if folded.reply is not None:
+                    self._on_reply(folded.reply)
+        finally:  # what comes before a gap was told, and a cell that another has not committed for is kept
+            if self._cells.get(cell.partition) is owned:
+                self._told(owned, cell.next_offset - begun, events)
+
+    def _told(self, owned: OwnedCell, records: int, events: list[Event]) -> None:
+        if records and owned.is_due(events):
+            owned.hand_over(records, events)
+        self._count(records)
+        self._event_sink.folded(owned.cell.partition, events)
 
     def _refuse_earlier(self, owned: OwnedCell, offset: int) -> None:
         """Reading begins at what was committed. What comes from before that is no repetition: it is another journal."""

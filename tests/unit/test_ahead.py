@@ -223,6 +223,26 @@ async def test_a_cell_that_came_back_commits_nothing_before_it_was_looked_at() -
     assert (log.begun, log.offset, worker.cash) == (begun + 1, 1, 1)
 
 
+async def test_what_comes_before_a_gap_in_a_batch_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The partition is being dealt out anew, so the gap is no fault; and the cell is kept, for nobody has committed."""
+    log = HeldLog()
+    log.gate.set()
+    worker = Worker(log)
+    lease = log.lease(0)
+
+    async def is_lost() -> bool:
+        await lease.quiesce()
+        return True
+
+    monkeypatch.setattr(lease, "is_lost", is_lost)
+    await worker.host.fold(0, [deposit(0), deposit(2)])
+    await worker.is_dealt(0)
+    await worker.fold([deposit(0), deposit(1), deposit(2)])
+    assert [event.sequence for event in log.events] == [1, 2, 3]
+    assert [event.sequence for event in worker.told.events] == [1, 2, 3]
+    assert [reply.command_id for reply in worker.replies] == ["c0", "c1", "c2"]
+
+
 async def test_a_stop_commits_all_that_was_folded_quotes_and_the_time_included() -> None:
     log = HeldLog()
     worker = Worker(log)

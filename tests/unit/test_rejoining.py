@@ -225,7 +225,7 @@ class RefusingLog(CellsLog):
 async def test_an_offset_is_said_to_be_mended_once_it_is(caplog: pytest.LogCaptureFixture) -> None:
     """To a late worker the offset that it has read is older than what the next owner has put into the table."""
     log, group = CellsLog(), Group()
-    await Worker(log).host.fold(0, [deposit(0), deposit(1)])
+    await Worker(log).fold([deposit(0), deposit(1)])
     late = RefusingLog()
     late.rejoining = group.rejoining
     late.changelog, late.table = log.changelog, log.table
