@@ -35,6 +35,7 @@ from exness_streams.engine.journal_faults import (
     TableLacks,
     check_bounds,
     check_next,
+    earlier,
 )
 from exness_streams.engine.losses import (
     RESTORE,
@@ -352,7 +353,8 @@ class CellHost:
         try:
             for record in batch:
                 if record.offset < owned.floor:
-                    self._refuse_earlier(owned, record.offset)
+                    self.drop([cell.partition])
+                    raise earlier(cell.partition, owned.floor, record.offset)
                 if record.offset < cell.next_offset:
                     continue  # delivered before
                 check_next(cell.partition, cell.next_offset, record.offset)
@@ -371,15 +373,6 @@ class CellHost:
             owned.hand_over(records, events)
         self._count(records)
         self._event_sink.folded(owned.cell.partition, events)
-
-    def _refuse_earlier(self, owned: OwnedCell, offset: int) -> None:
-        """Reading begins at what was committed. What comes from before that is no repetition: it is another journal."""
-        partition = owned.cell.partition
-        self.drop([partition])
-        raise JournalFault(
-            f"record {offset} of partition {partition} of the journal came, but all before {owned.floor} were "
-            f"committed: the journal was recreated. {RESTORE}"
-        )
 
     def _fold_record(self, cell: Cell, record: ReadRecord) -> Folded:
         try:

@@ -50,3 +50,11 @@ def check_bounds(partition: int, committed: int, folded: int, journal_start: int
             f"partition {partition} of the journal begins at {journal_start}, but the next record needed is "
             f"{committed}: {journal_start - committed} records are gone. {RESTORE}"
         )
+
+
+def earlier(partition: int, committed: int, offset: int) -> JournalFault:
+    """Reading begins at what was committed. What comes from before that is no repetition: it is another journal."""
+    return JournalFault(
+        f"record {offset} of partition {partition} of the journal came, but all before {committed} were committed: the "
+        f"journal was recreated. {RESTORE}"
+    )

@@ -296,14 +296,15 @@ class World:
             owner = self.owner(partition)
             if owner is None:
                 return f"cell {partition} is nobody's"
-            if owner.is_stale:
-                return f"the owner of {partition} was fenced by one that finished its takeover late"
             cell = owner.cells.cell(partition)
             journal_end = self.broker.logs[JOURNAL_TOPIC, partition].end
             if cell is None or cell.next_offset < journal_end or any(not _is_quote(key) for key in cell.pending):
                 return f"cell {partition} is not committed up to {journal_end}"
             if owner.cells.ahead_of(partition)[0]:
                 return f"what cell {partition} has folded is not committed"
+            table = owner.cells.table
+            if self.broker.logs[table.changelog_name, partition].data_end() - 1 > (table.position(partition) or 0):
+                return f"the owner of {partition} lacks what one has committed that finished its takeover late"
             if {symbol: quote.sequence for symbol, quote in cell.quotes.items()} != newest:
                 return f"cell {partition} has not seen the newest ticks"
             events = self.broker.logs[EVENTS_TOPIC, partition]
