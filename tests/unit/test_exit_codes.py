@@ -38,11 +38,18 @@ def test_code_of_what_failed(failed: BaseException, code: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("partitions", "replication", "policy"), [(4, [1] * 8, "delete"), (8, [3] * 8, "delete"), (8, [1] * 8, "compact")]
+    ("partitions", "replication", "policy", "size"),
+    [
+        (4, [1] * 8, "delete", 1_048_588),
+        (8, [3] * 8, "delete", 1_048_588),
+        (8, [1] * 8, "compact", 1_048_588),
+        (8, [1] * 8, "delete", 65_536),
+    ],
 )
-def test_a_topic_that_is_another(partitions: int, replication: list[int], policy: str) -> None:
+def test_a_topic_that_is_another(partitions: int, replication: list[int], policy: str, size: int) -> None:
+    settings = {"cleanup.policy": policy, "max.message.bytes": str(size)}
     with pytest.raises(Misconfigured):
-        _check(KafkaCluster(("localhost:9092",)), KafkaTopic("journal", partitions), replication, policy)
+        _check(KafkaCluster(("localhost:9092",)), KafkaTopic("journal", partitions), replication, settings)
 
 
 @pytest.mark.parametrize(
