@@ -36,6 +36,10 @@ class Accounts:
         """None while it is another worker's."""
         return self._cells.cell(partition)
 
+    def serving_cell(self, partition: int) -> Cell | None:
+        """None while it is another worker's, or has not folded yet what a former owner may have told clients of."""
+        return None if self._owner.unready_of(partition) else self.cell(partition)
+
     def row_of(self, cell: Cell, account_id: str) -> AccountRow:
         """An account's row, or the one that it would begin with."""
         return cell.account(account_id) or new_account(account_id, self._starting_balance)

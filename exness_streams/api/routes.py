@@ -37,6 +37,7 @@ from exness_streams.api.views.orders import CancelView, PlaceView
 from exness_streams.api.views.page import FILES_PATH, Page, Root
 from exness_streams.api.views.sign_in import AskForLinkView, LogoutView, MeView, SignIn, VerifyView
 from exness_streams.api.views.trading import CloseAllView, CloseView, ModifyView, OpenView, StateView
+from exness_streams.engine.event_sink import EventSinks
 from exness_streams.identity.secret_keys import secret_keys
 from exness_streams.transport.web_server import limit
 
@@ -68,7 +69,7 @@ def add_routes(engine: Engine, metrics: WorkerMetrics) -> None:
     registry.register(ConnectionCollector(connections))
     readers_max = readers_for(connections.total_max)
     hub = StreamHub(engine.cells, engine, engine.app, engine.freshness, readers_max=readers_max)
-    engine.cells.tell(hub)
+    engine.cells.tell(EventSinks(engine.history, hub))
     registry.register(StreamCollector(hub))
     level = engine.settings.margin_call_level
     states = EncodedStates(accounts, level)

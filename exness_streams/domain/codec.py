@@ -100,6 +100,18 @@ decode_row = _row_decoder.decode
 decode_access_row = _access_decoder.decode
 decode_keyed_outcome = _outcome_decoder.decode
 
+_EVENT_ID, _EVENT_ID_WITHIN = b'"eventId":"', 100
+
+
+def event_id_of(value: bytes) -> str | None:
+    """The id of an encoded event, without decoding the rest; None when it does not stand where we write it."""
+    first = value.find(_EVENT_ID, 0, _EVENT_ID_WITHIN)
+    if first < 0:
+        return None
+    first += len(_EVENT_ID)
+    end = value.find(b'"', first, first + _EVENT_ID_WITHIN)
+    return None if end < 0 else value[first:end].decode(errors="replace")
+
 
 def decode_record(value: bytes) -> JournalRecord:
     """A journal record. msgspec.DecodeError when it is none: the journal is ours alone, so that is a fault.

@@ -93,6 +93,7 @@ def build_engine(settings: Settings, metrics: EngineMetrics | None = None) -> En
     candles = CandleHost(kept_candles, logs[topics.market_updates], symbols, metrics=metrics.candles)
     framer, watch = _framer(settings, app, cells, candles, metrics)
     history = HistoryHost(kept_history, logs[topics.events], topic=topics.events, metrics=metrics.history)
+    cells.tell(history)
 
     async def before_stop(answer_s_max: float) -> None:
         await gateway.close(answer_s_max)

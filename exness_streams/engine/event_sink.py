@@ -1,4 +1,4 @@
-"""The listener that hears at once what the cells of this process have folded: the live stream (api/stream/hub.py)."""
+"""Who hears at once what the cells of this process have folded: histories, and the live stream (api/stream/hub.py)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from exness_streams.domain.identity import Ended
 
 
 class EventSink:
-    """This one does nothing; the live stream has one that does. Called within the fold: never waits."""
+    """This one does nothing. Called within the fold: never waits."""
 
     def folded(self, partition: int, events: Sequence[Event]) -> None:
         """Records were folded: their events, and perhaps newer quotes. `Cell.account` shows the rows afterwards."""
@@ -19,3 +19,22 @@ class EventSink:
 
     def dropped(self, partition: int) -> None:
         """The cell is another worker's from now on, or is loaded anew."""
+
+
+class EventSinks(EventSink):
+    """Several of them, told one after the other."""
+
+    def __init__(self, *sinks: EventSink) -> None:
+        self._sinks = sinks
+
+    def folded(self, partition: int, events: Sequence[Event]) -> None:
+        for sink in self._sinks:
+            sink.folded(partition, events)
+
+    def ended(self, ended: Ended) -> None:
+        for sink in self._sinks:
+            sink.ended(ended)
+
+    def dropped(self, partition: int) -> None:
+        for sink in self._sinks:
+            sink.dropped(partition)

@@ -3,19 +3,19 @@
 The commit protocol is the cells': changed entries and the input's offset in one transaction, then RocksDB. Events
 repeat nothing and skip nothing within an account, so its sequence proves that none was taken twice or lost.
 
-Events are folded as they come and committed at a pace. (Were they left unread for the pace, the consumer would hold
-back what else it fetches from the same broker, orders above all.) What is folded and not committed is in memory only:
-readers do not see it, and whoever takes the partition over folds it again.
+Events are folded as they come, are there to be read at once, and are committed at a pace (history_committer.py). What
+the cells of this process tell is shown before the topic has it (told_events.py). Whoever takes the partition over
+folds it all again, to the same effect.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from typing import Protocol
 
@@ -23,31 +23,25 @@ import msgspec
 from async_timeout import timeout
 
 from exness_streams.domain import account_history, codec
-from exness_streams.domain.account_history import BalancePoint, EventGap, HistoryHead, Trade
+from exness_streams.domain.account_history import BalancePoint, EntryKey, EventGap, HistoryHead, Trade
 from exness_streams.domain.codec import META_KEY, Meta
+from exness_streams.domain.events import Event
+from exness_streams.engine.ahead import Bounds
 from exness_streams.engine.commits import TableCommits
+from exness_streams.engine.event_sink import EventSink
+from exness_streams.engine.history_committer import BOUNDS, PACE_S, HistoryCommitter
 from exness_streams.engine.history_partition import SLICE_EVENTS_MAX, HistoryPartition, Slice
 from exness_streams.engine.losses import RESTORE, is_empty, lost_by_count, lost_by_offset, meta_of
 from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.messages import EVENTS_TOPIC
-from exness_streams.transport.faults import CellReleased, LogFault
+from exness_streams.transport.faults import CellReleased
 from exness_streams.transport.leases import CellLog, Lease
 from exness_streams.transport.table import CellTable
 
 log = logging.getLogger(__name__)
 
-UNCOMMITTED_EVENTS_MAX = 10 * SLICE_EVENTS_MAX
-"""Events of a partition that may be folded and not committed; with so many, the next wait."""
-
-PACE_S = 0.05
-"""Time between the transactions of a partition while nobody waits: orders need the log more."""
-
-LOOK_S = 1.0
 REMOVED_AT_ONCE = 1_000
 """Entries of one transaction, when histories begin anew."""
-
-CLOSE_S_MAX = 3.0
-"""How long a stop waits for the transactions under way."""
 
 READ_MAX = 200
 """Entries read in one go."""
@@ -76,8 +70,8 @@ class ReadRecord(Protocol):
     value: bytes | None
 
 
-class HistoryHost:
-    """The histories of the accounts that this process owns."""
+class HistoryHost(EventSink):
+    """The histories of the accounts that this process owns. Hears what its cells tell."""
 
     def __init__(
         self,
@@ -87,16 +81,15 @@ class HistoryHost:
         topic: str = EVENTS_TOPIC,
         metrics: WorkMetrics | None = None,
         pace_s: float = PACE_S,
+        bounds: Bounds = BOUNDS,
     ) -> None:
         metrics = metrics or WorkMetrics()
         self.table = table
         self._topic = topic
         self._cell_log = cell_log
         self._commits = TableCommits(table, metrics)
-        self._pace_s = pace_s
         self._partitions: dict[int, HistoryPartition] = {}
-        self._fault: Exception | None = None
-        self._failed = asyncio.Event()
+        self._committer = HistoryCommitter(self._commits, self._is_here, pace_s=pace_s, bounds=bounds)
         self._metrics = metrics
 
     # -- partitions
@@ -176,17 +169,26 @@ class HistoryHost:
         meta = msgspec.structs.replace(meta, next_offset=next_offset)
         self.drop([partition])
         self._commits.begin(lease)
-        self._partitions[partition] = HistoryPartition(meta, lease, events_end, may_begin_late=events_start > 0)
+        self._partitions[partition] = HistoryPartition(
+            meta,
+            lease,
+            events_end,
+            self._committer.room,
+            partial(self.table.entry, partition),
+            may_begin_late=events_start > 0,
+        )
 
     def _is_kept(self, partition: int) -> bool:
         """Whether the partition came back, and nobody has committed meanwhile: what is folded ahead holds."""
         owned = self._partitions.get(partition)
         return owned is not None and self._commits.goes_on(owned.lease, self._cell_log.lease(partition))
 
+    def _is_here(self, owned: HistoryPartition) -> bool:
+        return owned.lease.is_held and self._partitions.get(owned.number) is owned
+
     def _go_on(self, owned: HistoryPartition, lease: Lease) -> None:
         owned.lease = lease
-        owned.wanted.set()
-        self._commit_soon(owned)
+        self._committer.soon(owned)
 
     def drop_lost(self) -> None:
         """Partitions were dealt out anew, and are fenced: forget those that are another's now."""
@@ -218,12 +220,9 @@ class HistoryHost:
                 dropped.give_up()
 
     async def close(self) -> None:
-        """Give all up once the transactions under way are over: a table that is touched later opens anew."""
-        owned = list(self._partitions.values())
+        """Commit what was folded, and give all up: a table that is touched later opens anew."""
+        await self._committer.close(self._partitions.values())
         self.drop(list(self._partitions))
-        with suppress(asyncio.TimeoutError):
-            async with timeout(CLOSE_S_MAX):
-                await asyncio.gather(*(one.busy.acquire() for one in owned))
 
     def progress(self) -> Iterator[tuple[int, int, int]]:
         """(partition, offset of the next event, end of the topic when it was loaded) of each one owned here."""
@@ -233,9 +232,15 @@ class HistoryHost:
     def uncommitted(self, partition: int) -> int:
         """Events that are folded and not committed; 0 when the partition is not owned here."""
         owned = self._partitions.get(partition)
-        return 0 if owned is None else owned.uncommitted
+        return 0 if owned is None else owned.ahead.records
 
     # -- events in
+
+    def folded(self, partition: int, events: Sequence[Event]) -> None:
+        """EventSink's: readers see these at once. While histories are built anew there is nothing to show them with."""
+        owned = self._partitions.get(partition)
+        if owned is not None and owned.is_whole:
+            owned.told.tell(events)
 
     async def fold(self, partition: int, batch: Sequence[ReadRecord]) -> None:
         """Take a batch of events, to be committed soon. Waits only while too many are not committed yet.
@@ -247,9 +252,7 @@ class HistoryHost:
             return  # revoked while the batch waited: its next owner takes it
         self._metrics.batch(EVENTS_TOPIC, len(batch))
         for first in range(0, len(batch), SLICE_EVENTS_MAX):
-            while owned.uncommitted >= UNCOMMITTED_EVENTS_MAX and self._goes_on(owned):
-                await owned.room.wait(LOOK_S)
-            if not self._goes_on(owned):
+            if not await self._committer.wait_for_room(owned):
                 return
             try:
                 self._fold_slice(owned, batch[first : first + SLICE_EVENTS_MAX])
@@ -257,73 +260,28 @@ class HistoryHost:
                 if await owned.lease.is_lost():  # as for cells
                     return
                 raise
-            self._commit_soon(owned)
+            self._committer.soon(owned)
             await asyncio.sleep(0)
 
-    def _commit_soon(self, owned: HistoryPartition) -> None:
-        if owned.slices and owned.committing is None:
-            owned.committing = asyncio.create_task(self._commit_folded(owned))
-
     async def run(self) -> None:
-        """Watch the commits, which have no other caller. Ends only by raising what ended one: LogFault, or a defect."""
-        await self._failed.wait()
-        raise self._fault or LogFault("histories can't be committed")
-
-    def _goes_on(self, owned: HistoryPartition) -> bool:
-        return self._fault is None and owned.lease.is_held and self._partitions.get(owned.number) is owned
-
-    async def _commit_folded(self, owned: HistoryPartition) -> None:
-        """Commit until nothing is left. One transaction at a time."""
-        try:
-            while owned.slices and self._goes_on(owned):
-                pause_s = owned.committed_at_s + self._pace_s - time.monotonic()
-                if pause_s > 0 and not owned.is_full and not owned.waiting:
-                    await owned.wanted.wait(pause_s)
-                    if not self._goes_on(owned):
-                        return  # close() may hold the lock for good
-                async with owned.busy:
-                    if self._goes_on(owned) and not await self._commit(owned):
-                        return
-        except Exception as error:
-            self._fail(error)
-        finally:
-            owned.committing = None
-            owned.room.set()
-
-    async def _commit(self, owned: HistoryPartition) -> bool:
-        """False when nobody here may commit any more."""
-        lease, part = owned.lease, owned.slices.popleft()
-        try:
-            await self._commits.commit(lease, part.entries, [], part.next_offset)
-        except LogFault as fault:
-            owned.slices.appendleft(part)
-            # As for cells: whoever has the next lease takes the events again, or goes on with these.
-            if not isinstance(fault, CellReleased) and owned.lease is lease and self._goes_on(owned):
-                raise
-            return owned.lease is not lease
-        if not lease.is_over:
-            owned.committed(part)
-        return True
-
-    def _fail(self, fault: Exception) -> None:
-        self._fault = self._fault or fault
-        self._failed.set()
+        """Watch the commits. Ends only by raising what ended one: LogFault, or a defect."""
+        await self._committer.run()
 
     def _fold_slice(self, owned: HistoryPartition, batch: Sequence[ReadRecord]) -> None:
-        part = Slice(len(batch), max(owned.folded, batch[-1].offset + 1))
+        part = Slice()
         for record in batch:
             if record.offset >= owned.folded:
                 self._fold_event(owned, record, part)
-        owned.add(part)
+        owned.add(part, len(batch), max(owned.folded, batch[-1].offset + 1))
 
     def _fold_event(self, owned: HistoryPartition, record: ReadRecord, part: Slice) -> None:
         where = f"record {record.offset} of partition {owned.number} of {self._topic}"
         try:
             if record.value is None:
                 raise ValueError("it has no value")
-            event = codec.decode_event(record.value)
+            event = self._event(owned, record.value)
             account_id = event.account_id
-            head = part.heads.get(account_id) or owned.heads.get(account_id) or self._head(owned.number, account_id)
+            head = part.heads.get(account_id) or owned.head(account_id)
             folded = account_history.fold_event(head, event, part.entries, may_begin_late=owned.may_begin_late)
             part.heads[account_id] = folded
             part.accounts += head.sequence == 0
@@ -333,6 +291,12 @@ class HistoryHost:
         except (ValueError, msgspec.MsgspecError) as error:
             raise HistoryFault(f"{where} can't be read as an event: {error}") from error
 
+    def _event(self, owned: HistoryPartition, value: bytes) -> Event:
+        """What a cell here has told is at hand already."""
+        event_id = codec.event_id_of(value)
+        known = None if event_id is None else owned.told.known(event_id)
+        return codec.decode_event(value) if known is None else known
+
     # -- histories out
 
     async def wait_for(self, partition: int, account_id: str, sequence: int, timeout_s: float) -> bool:
@@ -341,35 +305,37 @@ class HistoryHost:
         NotOwned when the partition is not owned here.
         """
         owned = self._owned(partition)
-        if self._head(partition, account_id).sequence >= sequence:
-            return True
-        reached: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        waiter = sequence, reached
-        owned.waiting[account_id].append(waiter)
-        owned.wanted.set()
-        try:
+        with suppress(asyncio.TimeoutError):
             async with timeout(timeout_s):
-                return await reached
-        except asyncio.TimeoutError:
-            return False
-        finally:
-            with suppress(ValueError):
-                owned.waiting[account_id].remove(waiter)
-            if not owned.waiting[account_id]:
-                del owned.waiting[account_id]
+                while not await self._has_come(owned, account_id, sequence):
+                    if self._partitions.get(partition) is not owned:
+                        return False  # it was given up, perhaps while there was nothing to be woken from
+                    await owned.moved(account_id)
+                return True
+        return False
+
+    async def _has_come(self, owned: HistoryPartition, account_id: str, sequence: int) -> bool:
+        """Whether what the topic has brought, and what was told beyond that, reaches a sequence."""
+        reached = -1
+        while reached < sequence:
+            before, reached = reached, owned.told.fold(account_id, owned.head(account_id)).sequence
+            if reached == before:
+                return False
+            if reached < sequence:
+                await asyncio.sleep(0)
+        return True
 
     def head(self, partition: int, account_id: str) -> HistoryHead:
         """How far an account's history has come. NotOwned when the partition is not owned here."""
-        return self._head(self._owned(partition).number, account_id)
+        owned = self._owned(partition)
+        return owned.told.head(account_id, owned.head(account_id))
 
     def trades(self, partition: int, account_id: str, first: int, end: int) -> list[tuple[int, Trade]]:
         """The trades numbered first <= number < end, newest first; those removed meanwhile are missing.
 
         Ask for READ_MAX at most: it blocks. NotOwned when the partition is not owned here.
         """
-        found = self._entries(
-            partition, (account_history.trade_key(account_id, number) for number in range(first, end))
-        )
+        found = self._entries(partition, account_id, account_history.trade_key, range(first, end))
         return [
             (number, account_history.decode_trade(value))
             for number, value in zip(range(end - 1, first - 1, -1), reversed(found), strict=True)
@@ -378,9 +344,7 @@ class HistoryHost:
 
     def points(self, partition: int, account_id: str, first: int, end: int) -> list[BalancePoint]:
         """The balance points numbered first <= number < end, oldest first, as `trades`."""
-        found = self._entries(
-            partition, (account_history.point_key(account_id, number) for number in range(first, end))
-        )
+        found = self._entries(partition, account_id, account_history.point_key, range(first, end))
         return [account_history.decode_point(value) for value in found if value is not None]
 
     def _owned(self, partition: int) -> HistoryPartition:
@@ -391,10 +355,6 @@ class HistoryHost:
             raise NotWhole(f"histories of partition {partition} are being built anew")
         return owned
 
-    def _entries(self, partition: int, keys: Iterable[bytes]) -> list[bytes | None]:
-        number = self._owned(partition).number
-        return [self.table.entry(number, key) for key in keys]
-
-    def _head(self, partition: int, account_id: str) -> HistoryHead:
-        stored = self.table.entry(partition, account_history.head_key(account_id))
-        return HistoryHead() if stored is None else account_history.decode_head(stored)
+    def _entries(self, partition: int, account_id: str, key_of: EntryKey, numbers: range) -> list[bytes | None]:
+        owned = self._owned(partition)
+        return [owned.entry(account_id, key_of(account_id, number)) for number in numbers]

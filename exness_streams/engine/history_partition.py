@@ -1,116 +1,143 @@
-"""The histories of one partition: what is committed, what is folded beyond that, and who waits for it."""
+"""The histories of one partition: what is committed, what is folded and told beyond that, and who waits for it."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-import time
-from collections import defaultdict, deque
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 
-from exness_streams.domain import codec
+import msgspec
+
+from exness_streams.domain import account_history
 from exness_streams.domain.account_history import HistoryHead
-from exness_streams.domain.codec import META_KEY, Meta
+from exness_streams.domain.codec import Meta
+from exness_streams.engine.ahead import Ahead, Part, Room
+from exness_streams.engine.told_events import ToldEvents
 from exness_streams.transport.batching import Wakeup
 from exness_streams.transport.leases import Lease
 
 SLICE_EVENTS_MAX = 200
-"""Events of one transaction: a few milliseconds' work, after which others get the event loop."""
+"""Events folded in one go: a few milliseconds' work, after which others get the event loop."""
+
+HEADS_KEPT = 10_000
+"""Decoded heads of accounts that are kept at hand."""
 
 
 class Slice:
-    """What one transaction takes: entries to write, and how far its accounts come by them.
+    """What a slice of events changes: entries, heads, and how many more accounts and events taken there are (Meta)."""
 
-    accounts, taken: how many more of them there are, as in Meta.
-    """
-
-    def __init__(self, events: int, next_offset: int) -> None:
-        self.events = events
-        self.next_offset = next_offset
+    def __init__(self) -> None:
         self.entries: dict[bytes, bytes | None] = {}
         self.heads: dict[str, HistoryHead] = {}
         self.accounts = self.taken = 0
-
-    def join(self, later: Slice) -> None:
-        """Take what follows this one."""
-        self.events += later.events
-        self.next_offset = later.next_offset
-        self.entries.update(later.entries)
-        self.heads.update(later.heads)
 
 
 class HistoryPartition:
     """Histories of one partition's accounts. may_begin_late: the topic's beginning is gone.
 
-    next_offset: as committed. folded: of the next event to fold. heads: of accounts that have uncommitted events.
-    accounts, taken, rebuilt_to: as in the table's Meta, of what is folded.
+    next_offset: as committed. meta: of what is folded. ahead: what of that is not committed. told: what cells here have
+    told beyond that.
     """
 
-    def __init__(self, meta: Meta, lease: Lease, events_end: int, *, may_begin_late: bool) -> None:
+    def __init__(
+        self,
+        meta: Meta,
+        lease: Lease,
+        events_end: int,
+        room: Room,
+        stored: Callable[[bytes], bytes | None],
+        *,
+        may_begin_late: bool,
+    ) -> None:
+        """stored: reads an entry of the table."""
         self.number = meta.partition
         self.lease = lease
-        self.next_offset = self.folded = meta.next_offset
-        self.accounts = meta.accounts
-        self.taken = meta.taken
-        self.rebuilt_to = meta.rebuilt_to
+        self.meta = meta
+        self.next_offset = meta.next_offset
         self.events_end = events_end
         self.may_begin_late = may_begin_late
+        self.ahead = Ahead(room, stored)
+        self.told = ToldEvents()
         self.committed_at_s = -math.inf
-        self.slices: deque[Slice] = deque()
-        self.uncommitted = 0
-        self.heads: dict[str, HistoryHead] = {}
         self.committing: asyncio.Task[None] | None = None
-        self.wanted, self.room = Wakeup(), Wakeup()
-        self.busy = asyncio.Lock()
-        self.waiting: defaultdict[str, list[tuple[int, asyncio.Future[bool]]]] = defaultdict(list)
+        self.wanted = Wakeup()
+        self._heads: dict[str, HistoryHead] = {}
+        self._waiting: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
+
+    @property
+    def folded(self) -> int:
+        """The offset of the next event to fold."""
+        return self.meta.next_offset
 
     @property
     def is_whole(self) -> bool:
         """Whether it holds all that was in it before it was lost."""
-        return self.next_offset >= self.rebuilt_to
-
-    def add(self, part: Slice) -> None:
-        """What was folded waits for its transaction."""
-        self.folded = part.next_offset
-        self.accounts += part.accounts
-        self.taken += part.taken
-        rebuilt_to = self.rebuilt_to if self.folded < self.rebuilt_to else 0
-        meta = Meta(self.number, self.folded, self.accounts, self.taken, rebuilt_to)
-        part.entries[META_KEY] = codec.encode(meta)
-        self.heads.update(part.heads)
-        self.uncommitted += part.events
-        if self.slices and self.slices[-1].events + part.events <= SLICE_EVENTS_MAX:
-            self.slices[-1].join(part)
-        else:
-            self.slices.append(part)
-        if self.is_full:
-            self.wanted.set()
+        return self.folded >= self.meta.rebuilt_to
 
     @property
     def is_full(self) -> bool:
-        """Whether a whole transaction's events wait: then nothing is won by waiting for more."""
-        return len(self.slices) > 1 or bool(self.slices and self.slices[0].events >= SLICE_EVENTS_MAX)
+        """Whether a whole slice waits for its transaction: then nothing is won by waiting for more."""
+        return self.ahead.records >= SLICE_EVENTS_MAX
 
-    def committed(self, part: Slice) -> None:
-        """A transaction is over, and its entries are in the table."""
-        self.next_offset, self.committed_at_s = part.next_offset, time.monotonic()
-        self.uncommitted -= part.events
-        self.room.set()
+    # -- events
+
+    def head(self, account_id: str) -> HistoryHead:
+        """How far the topic has brought an account's history."""
+        head = self._heads.get(account_id)
+        if head is None:
+            stored = self.ahead.entry(account_history.head_key(account_id))
+            if stored is None:
+                return HistoryHead()
+            head = self._heads[account_id] = account_history.decode_head(stored)
+        return head
+
+    def entry(self, account_id: str, key: bytes) -> bytes | None:
+        """An entry of an account as its readers see it."""
+        told = self.told.entries(account_id)
+        return told[key] if key in told else self.ahead.entry(key)
+
+    def add(self, part: Slice, records: int, next_offset: int) -> None:
+        """What was folded waits for its transaction, and is there to be read."""
+        meta = self.meta
+        self.meta = msgspec.structs.replace(
+            meta,
+            next_offset=next_offset,
+            accounts=meta.accounts + part.accounts,
+            taken=meta.taken + part.taken,
+            rebuilt_to=meta.rebuilt_to if next_offset < meta.rebuilt_to else 0,
+        )
+        self.ahead.add(Part(part.entries, [], self.meta, records))
+        if len(self._heads) > HEADS_KEPT:
+            self._heads.clear()
+        self._heads.update(part.heads)
         for account_id, head in part.heads.items():
-            if self.heads.get(account_id) is head:
-                del self.heads[account_id]
-            self.tell(account_id, head.sequence)
-
-    def tell(self, account_id: str, sequence: int) -> None:
-        """An account's history has come up to a sequence."""
-        for awaited, reached in self.waiting.get(account_id, ()):
-            if awaited <= sequence and not reached.done():
-                reached.set_result(True)
+            self.told.brought(account_id, head.sequence)
+            self._wake(self._waiting.get(account_id, ()))
+        if self.is_full:
+            self.wanted.set()
 
     def give_up(self) -> None:
         """Its readers have waited for nothing: it is another worker's now."""
-        for waiters in self.waiting.values():
-            for _, reached in waiters:
-                if not reached.done():
-                    reached.set_result(False)
+        self.ahead.give_up()
         self.wanted.set()
-        self.room.set()
+        for waiting in list(self._waiting.values()):
+            self._wake(waiting)
+
+    # -- readers
+
+    async def moved(self, account_id: str) -> None:
+        """Return when the topic has brought more of an account, or the partition is given up."""
+        moved: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[account_id].add(moved)
+        try:
+            await moved
+        finally:
+            self._waiting[account_id].discard(moved)
+            if not self._waiting[account_id]:
+                del self._waiting[account_id]
+
+    def _wake(self, waiting: Iterable[asyncio.Future[None]]) -> None:
+        for moved in waiting:
+            if not moved.done():
+                moved.set_result(None)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from platform_harness import CLOSE, OPEN, PlatformThread, Reply, until
 
+from exness_streams.api.views import history as history_views
 from exness_streams.engine.engine import APP_ID
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC
 
@@ -91,6 +92,37 @@ def test_a_client_that_has_just_closed_sees_its_trade(platform: PlatformThread) 
         assert len(answer["trades"]) == number
         assert answer["trades"][0]["positionId"] == position_id
         assert answer["sequence"] == platform.state("prompt")["sequence"] == 2 * number
+
+
+def test_a_trade_is_shown_although_neither_the_topic_nor_the_history_has_it(
+    platform: PlatformThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing waits: the cell has told it."""
+    assert platform.platform is not None
+    history = platform.platform.engine.history
+    held: list[tuple[int, Any]] = []
+    fold = history.fold
+
+    async def hold(partition: int, batch: Any) -> None:
+        held.append((partition, batch))
+
+    monkeypatch.setattr(history, "fold", hold)
+    monkeypatch.setattr(history_views, "CATCH_UP_S", 0.0)
+    expected = []
+    for _ in range(3):
+        expected.insert(0, trade(platform, "held"))
+        assert [one["positionId"] for one in pages(platform, "held", limit=1)] == expected
+        state = platform.get("/api/v1/state", "held").json
+        shown = page(platform, "held")
+        assert shown["sequence"] == state["sequence"]
+        points = platform.get(EQUITY, "held").json["points"]
+        assert points[-1]["balance"] == state["account"]["balance"]
+        assert len(rows(as_csv(platform, "held"))) == len(expected)
+    until(lambda: len({partition for partition, _ in held}) > 0)
+    monkeypatch.setattr(history, "fold", fold)
+    for partition, batch in held:
+        platform.run(fold(partition, batch))
+    assert [one["positionId"] for one in pages(platform, "held", limit=2)] == expected
 
 
 def test_a_trade_tells_how_it_went(platform: PlatformThread) -> None:
@@ -284,6 +316,7 @@ def test_a_data_directory_from_before_builds_its_history(tmp_path: Path) -> None
     try:
         made = {account: [trade(platform, account) for _ in range(3)][::-1] for account in ("ann", "bob", "cyd")}
         before = [page(platform, account) for account in made]
+        until(lambda: all(offset == end for offset, end in platform.call(_stored, platform)))
     finally:
         platform.stop()
     shutil.rmtree(platform.settings.tables_dir)
@@ -294,6 +327,14 @@ def test_a_data_directory_from_before_builds_its_history(tmp_path: Path) -> None
         assert ids(before[0]["trades"]) == made["ann"]
     finally:
         later.stop()
+
+
+def _stored(platform: PlatformThread) -> list[tuple[int, int]]:
+    """How far histories are in their table, and the end of the events, by partition."""
+    assert platform.platform is not None
+    engine = platform.platform.engine
+    log = engine.app.transport.log
+    return [(offset, log.end((EVENTS_TOPIC, number))) for number, offset, _ in engine.history.progress()]
 
 
 def _forget_histories(file: Path) -> None:

@@ -47,7 +47,7 @@ def url_of(platform: PlatformThread) -> str:
 
 def hub_of(platform: PlatformThread) -> StreamHub:
     assert platform.platform is not None
-    hub = platform.platform.engine.cells._event_sink
+    hub = platform.platform.engine.cells._event_sink._sinks[-1]  # type: ignore[attr-defined]
     assert isinstance(hub, StreamHub)
     return hub
 

@@ -35,7 +35,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlatformThrea
 
 def hub_of(platform: PlatformThread) -> StreamHub:
     assert platform.platform is not None
-    hub = platform.platform.engine.cells._event_sink
+    hub = platform.platform.engine.cells._event_sink._sinks[-1]  # type: ignore[attr-defined]
     assert isinstance(hub, StreamHub)
     return hub
 

@@ -89,6 +89,7 @@ async def test_workers_in_turn_keep_one_history(harness: KafkaHarness) -> None:
             assert await second.terminate() == 0, second.said()
             await _until_owned_by(session, first, closed)
             await check(session, first.url, closed)
+            await _until_stored(harness)  # what is shown may be on its way there
         assert await first.terminate() == 0, first.said()
         for engine in (first, second):
             assert "Traceback" not in engine.said(), engine.said()
@@ -104,6 +105,15 @@ async def _until_owned_by(session: aiohttp.ClientSession, engine: EngineProcess,
     for account in closed:
         with suppress(aiohttp.ClientError):
             await get(session, engine.url, "/api/v1/trades", account, **{"X-Exness-Forwarded": "1"})
+
+
+async def _until_stored(harness: KafkaHarness) -> None:
+    for partition in range(PARTITIONS):
+        end = (await harness.read(EVENTS_TOPIC, partition))[-1].offset + 1
+        for _ in range(int(GIVE_UP_S * 10)):
+            if await harness.committed(APP_ID, EVENTS_TOPIC, partition) == end:
+                break
+            await asyncio.sleep(0.1)
 
 
 async def _check_changelog(harness: KafkaHarness, closed: dict[str, list[str]]) -> None:

@@ -12,7 +12,9 @@ from log_table import LogTable
 
 from exness_streams.domain.codec import encode
 from exness_streams.domain.events import Event
+from exness_streams.engine.ahead import Bounds
 from exness_streams.engine.history import HistoryHost
+from exness_streams.engine.history_committer import BOUNDS
 from exness_streams.transport.faults import LogFault
 from exness_streams.transport.interfaces import LogRecord
 
@@ -59,11 +61,11 @@ class Log(LeasedLog):
         return self.next_offset
 
 
-def worker(log: Log, *, start: int = 0, end: int = 1_000, pace_s: float = 0.0) -> HistoryHost:
+def worker(log: Log, *, start: int = 0, end: int = 1_000, pace_s: float = 0.0, bounds: Bounds = BOUNDS) -> HistoryHost:
     """A process that has just taken partition 0 over."""
     table: Any = LogTable(CHANGELOG, log.changelog)
     log.fence_now(0)
-    host = HistoryHost(table, log, pace_s=pace_s)
+    host = HistoryHost(table, log, pace_s=pace_s, bounds=bounds)
     host.load(0, events_start=start, events_end=end)
     return host
 
@@ -79,3 +81,10 @@ async def take(host: HistoryHost, events: Sequence[Read]) -> None:
             watching.result()
     finally:
         watching.cancel()
+
+
+async def hurry(host: HistoryHost) -> None:
+    """End the pace, and see all committed that is folded."""
+    while host.uncommitted(0):
+        host._partitions[0].wanted.set()
+        await turns(1)

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 from account_events import closed, deposited
 from event_loop import turns
-from history_log import CHANGELOG, Log, Read, batch, take, worker
+from history_log import CHANGELOG, Log, Read, batch, hurry, take, worker
 from log_table import LogTable
 
 from exness_streams.domain import account_history
 from exness_streams.domain.codec import META_KEY, Meta, decode_meta
 from exness_streams.domain.events import Event
-from exness_streams.engine.history import UNCOMMITTED_EVENTS_MAX, HistoryFault, HistoryHost, NotOwned, NotWhole
+from exness_streams.engine.ahead import Bounds
+from exness_streams.engine.history import HistoryFault, HistoryHost, NotOwned, NotWhole
+from exness_streams.engine.history_committer import BOUNDS
 from exness_streams.engine.history_partition import SLICE_EVENTS_MAX
 from exness_streams.messages import EVENTS_TOPIC
 from exness_streams.transport.faults import CellReleased, LogFault, LogFenced
 from exness_streams.transport.interfaces import LogRecord
 
 GIVE_UP_S = 30.0
+MOST = BOUNDS.records
 
 
 def of(account_id: str, *sequences: int) -> list[Event]:
@@ -49,7 +52,7 @@ async def test_a_large_batch_is_cut() -> None:
     log = Log()
     host = worker(log)
     await take(host, batch(*(closed(n, str(n)) for n in range(1, 1_001))))
-    assert len(log.transactions) == 5
+    assert 2 <= len(log.transactions) <= 5
     assert host.head(0, "demo").trades.end == 1_000
     assert list(host.progress()) == [(0, 1_000, 1_000)]
 
@@ -62,7 +65,6 @@ async def test_a_crash_after_the_transaction_loses_and_doubles_nothing() -> None
     log.fails = LogFault("the process died", written=None)
     with pytest.raises(LogFault):
         await take(host, batch(closed(2), offset=1))
-    assert trade_ids(host) == ["0-1-0"]
     log.fails = None
     later = worker(log)
     await take(later, batch(closed(3), offset=2))
@@ -75,7 +77,7 @@ async def test_a_crash_before_the_transaction_has_the_batch_taken_again() -> Non
     log.fails = LogFenced("taken over", written=False)
     with pytest.raises(LogFenced):
         await take(host, batch(closed(1)))
-    assert trade_ids(host) == []
+    assert table_of(host).entries == {}
     log.fails = None
     later = worker(log)
     await take(later, batch(closed(1), closed(2)))
@@ -165,22 +167,41 @@ async def test_a_partition_given_up_is_its_next_owners() -> None:
         await host.wait_for(0, "demo", 1, GIVE_UP_S)
 
 
-async def test_events_are_taken_at_once_and_committed_at_the_pace() -> None:
+async def test_events_are_taken_and_shown_at_once_and_committed_at_the_pace() -> None:
     """A batch left unread would hold back all that the consumer fetches."""
     log = Log()
     host = worker(log, pace_s=3_600.0)
     await take(host, batch(closed(1)))
     for n in range(2, 50):
         await asyncio.wait_for(host.fold(0, batch(closed(n), offset=n - 1)), GIVE_UP_S)
+        assert trade_ids(host)[0] == f"0-{n}-0"
     await turns()
     assert len(log.transactions) == 1
     assert host.uncommitted(0) == 48
-    assert trade_ids(host) == ["0-1-0"], "nobody reads what is not committed"
     assert next(host.progress())[1] == 1
     assert await host.wait_for(0, "demo", 49, GIVE_UP_S) is True
-    assert len(log.transactions) == 2
+    assert len(log.transactions) == 1, "nobody waits for a transaction"
     assert len(trade_ids(host)) == 49
-    assert host.uncommitted(0) == host.uncommitted(7) == 0
+    assert [str(point.balance) for point in host.points(0, "demo", 0, 1)] == ["10000"]
+    assert host.uncommitted(7) == 0
+
+
+@pytest.mark.parametrize("before_the_fact", [True, False])
+async def test_what_is_in_its_transaction_is_shown(before_the_fact: bool) -> None:
+    """While it is under way, after it, and when nobody knows what became of it."""
+    log = Log()
+    host = worker(log)
+    log.proceed.clear()
+    await host.fold(0, batch(closed(1), closed(2)))
+    await log.begun.wait()
+    await host.fold(0, batch(closed(3), offset=2))
+    expected = ["0-3-0", "0-2-0", "0-1-0"]
+    assert trade_ids(host) == expected
+    log.fails = LogFault("cut off", written=False if before_the_fact else None)
+    log.proceed.set()
+    with pytest.raises(LogFault):
+        await asyncio.wait_for(host.run(), GIVE_UP_S)
+    assert trade_ids(host) == expected
 
 
 async def test_while_a_transaction_is_under_way_events_go_on_being_taken() -> None:
@@ -199,32 +220,64 @@ async def test_what_is_not_committed_is_bounded() -> None:
     log = Log()
     host = worker(log)
     log.proceed.clear()
-    taking = asyncio.ensure_future(host.fold(0, batch(*(closed(n) for n in range(1, 2 * UNCOMMITTED_EVENTS_MAX + 1)))))
+    taking = asyncio.ensure_future(host.fold(0, batch(*(closed(n) for n in range(1, 2 * MOST + 1)))))
     await log.begun.wait()
     await turns(2_000)
     assert not taking.done()
     assert log.transactions == []
     log.proceed.set()
     await asyncio.wait_for(taking, GIVE_UP_S)
-    assert await host.wait_for(0, "demo", 2 * UNCOMMITTED_EVENTS_MAX, GIVE_UP_S)
-    assert len(log.transactions) == 2 * UNCOMMITTED_EVENTS_MAX // SLICE_EVENTS_MAX
+    assert await host.wait_for(0, "demo", 2 * MOST, GIVE_UP_S)
+    assert host.uncommitted(0) <= MOST
 
 
-@pytest.mark.parametrize("given_up", [True, False])
-async def test_who_waits_for_room_is_let_go(given_up: bool) -> None:
+LARGE = "9" * 2_000
+BOUND_BY = {
+    "records": Bounds(100, 1 << 30, 1 << 30),
+    "bytes": Bounds(1 << 30, 100_000, 1 << 30),
+    "the worker's bytes": Bounds(1 << 30, 1 << 30, 100_000),
+}
+LET_GO: dict[str, Callable[[Log, HistoryHost], None]] = {
+    "given up": lambda log, host: host.drop([0]),
+    "revoked": lambda log, host: log.lease(0).end(),
+    "failed": lambda log, host: (setattr(log, "fails", LogFault("no", written=False)), log.proceed.set())[0],
+    "committed": lambda log, host: log.proceed.set(),
+}
+
+
+@pytest.mark.parametrize("bounds", BOUND_BY.values(), ids=BOUND_BY)
+@pytest.mark.parametrize("way", LET_GO)
+async def test_who_waits_for_room_is_let_go(bounds: Bounds, way: str) -> None:
+    """However it ends, at once: nobody polls."""
+    log = Log()
+    host = worker(log, bounds=bounds)
+    log.proceed.clear()
+    taking = asyncio.ensure_future(host.fold(0, batch(*(closed(n, asset=LARGE) for n in range(1, 1_001)))))
+    await log.begun.wait()
+    await turns(2_000)
+    assert not taking.done()
+    assert host.uncommitted(0) == SLICE_EVENTS_MAX
+    LET_GO[way](log, host)
+    await turns(5_000)
+    assert taking.done()
+    await taking
+    assert bool(log.transactions) is (way == "committed")
+    log.proceed.set()
+    await host.close()
+
+
+async def test_a_stop_lets_who_waits_for_room_go() -> None:
     log = Log()
     host = worker(log)
     log.proceed.clear()
-    taking = asyncio.ensure_future(host.fold(0, batch(*(closed(n) for n in range(1, 3 * UNCOMMITTED_EVENTS_MAX)))))
+    taking = asyncio.ensure_future(host.fold(0, batch(*(closed(n) for n in range(1, 3 * MOST)))))
     await log.begun.wait()
     await turns(2_000)
-    if given_up:
-        host.drop([0])
-    else:
-        log.fails = LogFault("no", written=False)
-        log.proceed.set()
-    await asyncio.wait_for(taking, GIVE_UP_S)
-    assert log.transactions == []
+    closing = asyncio.ensure_future(host.close())
+    await turns()
+    assert taking.done()
+    log.proceed.set()
+    await asyncio.wait_for(closing, GIVE_UP_S)
 
 
 async def test_a_batch_that_cannot_be_taken_whole_is_not_taken_in_part() -> None:
@@ -234,7 +287,7 @@ async def test_a_batch_that_cannot_be_taken_whole_is_not_taken_in_part() -> None
     await host.fold(0, batch(closed(2), offset=1))
     with pytest.raises(HistoryFault):
         await host.fold(0, batch(closed(3), closed(5), offset=2))
-    assert await host.wait_for(0, "demo", 2, GIVE_UP_S)
+    await hurry(host)
     assert (log.next_offset, trade_ids(host)) == (2, ["0-2-0", "0-1-0"])
 
 
@@ -273,23 +326,24 @@ async def test_a_partition_that_comes_back_is_folded_from_what_was_committed() -
     assert (log.next_offset, len(log.transactions)) == (4, 2)
 
 
-async def test_a_stop_lets_the_transaction_under_way_end_and_begins_none() -> None:
+async def test_a_stop_commits_what_was_folded_and_folds_no_more() -> None:
     log = Log()
-    host = worker(log)
+    host = worker(log, pace_s=3_600.0)
+    await take(host, batch(closed(1)))
+    await host.fold(0, batch(closed(2), offset=1))
     log.proceed.clear()
-    await host.fold(0, batch(*(closed(n) for n in range(1, 401))))
-    await log.begun.wait()
+    log.begun.clear()
     closing = asyncio.ensure_future(host.close())
-    await turns()
+    await log.begun.wait()
+    await host.fold(0, batch(closed(3), offset=2))
     assert not closing.done()
     log.proceed.set()
     await asyncio.wait_for(closing, GIVE_UP_S)
-    table: Any = host.table
-    assert account_history.decode_head(table.entries[account_history.head_key("demo")]).sequence == 200, (
-        "what was committed is in it"
-    )
+    head = account_history.decode_head(table_of(host).entries[account_history.head_key("demo")])
+    assert (head.sequence, log.next_offset) == (2, 2)
     await turns()
-    assert len(log.transactions) == 1
+    assert len(log.transactions) == 2
+    assert list(host.progress()) == []
 
 
 async def test_a_reader_waits_for_its_account_only() -> None:

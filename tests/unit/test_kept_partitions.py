@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from account_events import deposited
 from cell_worker import BATCHES, CHANGELOG, SLICE, Log, Read, Worker, deposit, quiet
+from history_log import hurry
 from log_table import LogTable
 
 from exness_streams.domain import codec
@@ -214,6 +215,7 @@ async def test_a_history_that_comes_back_takes_each_event_once(before: int, else
     await old
     if log.offset != 20:
         await host.fold(0, EVENTS[log.offset or 0 :])
+    await hurry(host)
     assert await host.wait_for(0, "demo", 20, 5.0)
     head = host.head(0, "demo")
     assert (head.sequence, head.points.end, log.offset) == (20, 20, 20)

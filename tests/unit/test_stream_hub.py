@@ -216,6 +216,22 @@ async def test_a_stale_worker_keeps_its_guests_and_tells_no_account_that_nothing
     await until(lambda: newest(guest, "SOL_USDC") == 1)
 
 
+def sequences(transport: FakeTransport) -> list[int]:
+    return [event["sequence"] for event in transport.of_type("Deposited")]
+
+
+async def test_each_event_comes_once_and_in_order_whatever_is_folded_again(world: World) -> None:
+    """A cell that came back folds again what a batch brings again; a snapshot holds what was told by then."""
+    early, late = world.reader(), world.reader()
+    world.hub.folded(0, [deposited(1), deposited(2)])
+    world.hub.folded(0, [deposited(1), deposited(2), deposited(3)])
+    world.hub.snapshot(late[0], SNAPSHOT, 5)
+    world.hub.folded(0, [deposited(4), deposited(5), deposited(6)])
+    assert sequences(early[1]) == [1, 2, 3, 4, 5, 6]
+    assert sequences(late[1]) == [1, 2, 3, 6]
+    assert early[0].sequence == late[0].sequence == 6
+
+
 async def test_only_the_readers_of_a_dropped_cell_go(world: World) -> None:
     (_, stays), (_, goes) = world.reader("a", 0), world.reader("b", 1)
     world.hub.dropped(1)

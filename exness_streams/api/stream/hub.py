@@ -231,8 +231,11 @@ class StreamHub(EventSink):
         self._moved.set()
 
     def _tell(self, readers: Iterable[Reader], event: Event) -> None:
+        """To each reader once, and never back: what is folded again, or is in the reader's snapshot, was told."""
         frames: dict[Form, bytes] = {}
         for reader in readers:
+            if event.sequence <= reader.sequence:
+                continue
             frame = frames.get(reader.form)
             if frame is None:
                 frame = frames[reader.form] = encoded(event, reader.form)

@@ -147,7 +147,8 @@ class StreamViews:
     def _begin(self, reader: Reader, bill: Bill) -> None:
         """Everything up to the first event, in one step of the event loop."""
         reader.say(ConnectionMessage(message="Connected to Exness Streams", heartbeat_ms=HEARTBEAT_MS))
-        cell = self._accounts.cell(reader.partition)
+        # Looked at again: the partition may have gone, and come back, while the connection was made.
+        cell = None if reader.partition == NO_PARTITION else self._accounts.serving_cell(reader.partition)
         if full := self.hub.make_room_for(reader.account_id, reader.address):
             self.hub.dismiss(reader, TRY_AGAIN_LATER, full)
         elif reader.partition == NO_PARTITION and not self._worker.should_stop:

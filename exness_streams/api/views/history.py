@@ -1,7 +1,7 @@
 """What an account has done: its closed trades, page by page or all as CSV, and the course of its balance.
 
-Histories are built from `trading-events` and so come a moment after the state; a first page waits for what its
-account has already done.
+Histories show at once what this process has told. What a former owner of the account has told comes from
+`trading-events` a moment after the state: a page waits for what its account has already done, or its cursor tells of.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from exness_streams.api.number_form import PARAMETER
 from exness_streams.api.ports import Histories, Stopping
 from exness_streams.api.requests import limit_of, only_known
 from exness_streams.api.views import csv_trades
-from exness_streams.domain.account_history import HistoryHead, Trade
+from exness_streams.domain.account_history import HistoryHead, Numbers, Trade
 from exness_streams.domain.events import CloseReason
 from exness_streams.domain.instruments import base_of
 from exness_streams.engine.history import READ_MAX, NotOwned, NotWhole
@@ -41,7 +41,7 @@ COST_OF_PIECE = 2
 """So many requests is looking through READ_MAX trades for those that a filter asks for."""
 
 CATCH_UP_S = 1.0
-"""How long a first page waits for events that are still on their way. After that it shows what is there."""
+"""How long a page waits for events that are still on their way. After that it shows what is there."""
 
 REASONS: tuple[str, ...] = get_args(CloseReason)
 
@@ -95,7 +95,7 @@ class TradesView(ApiView):
             return await self._trades_as_csv(request, account_id)
         query = read_query(request, TRADES_DEFAULT, "limit", "cursor", "symbol", "reason")
         try:
-            history = await _history_of(self._accounts, self._histories, account_id, query)
+            history = await _history_of(self._accounts, self._histories, account_id, query, _trades)
             page, cursor = await _page(history, query, bill_of(request))
             self._accounts.cell_of(account_id)  # still: there was a wait, and this worker may have stood still in it
         except NotOwned as error:
@@ -113,7 +113,7 @@ class TradesView(ApiView):
             "Vary": "Accept",
         }
         try:
-            history = await _history_of(self._accounts, self._histories, account_id, query)
+            history = await _history_of(self._accounts, self._histories, account_id, query, _trades)
         except NotOwned as error:
             raise _not_now(error) from None
         if request.method == "HEAD":
@@ -150,7 +150,7 @@ class EquityView(ApiView):
     async def get(self, request: web.Request) -> web.Response:
         query = read_query(request, POINTS_DEFAULT, "limit", "cursor")
         try:
-            history = await _history_of(self._accounts, self._histories, account_of(request), query)
+            history = await _history_of(self._accounts, self._histories, account_of(request), query, _points)
             end = _end(history.head.points.end, query)
             first = max(history.head.points_from, end - query.limit)
             found = history.host.points(history.partition, history.account_id, first, end)
@@ -164,14 +164,25 @@ class EquityView(ApiView):
         return json_response(message)
 
 
-async def _history_of(accounts: Accounts, histories: Histories, account_id: str, query: Query) -> _History:
-    """The account's history; for a first page, with all that the account's row has seen. 503, or NotOwned."""
+async def _history_of(
+    accounts: Accounts, histories: Histories, account_id: str, query: Query, numbers: Callable[[HistoryHead], Numbers]
+) -> _History:
+    """The account's history. With all that the account's row has seen, for a first page, and for one of whose entries
+    (numbers) some are not here yet: another worker has shown them. 503, or NotOwned."""
     cell = accounts.cell_of(account_id)
-    if query.before is None:
+    if query.before is None or query.before > numbers(histories.head(cell.partition, account_id)).end:
         row = cell.account(account_id)
         await histories.wait_for(cell.partition, account_id, 0 if row is None else row.sequence, CATCH_UP_S)
         accounts.cell_of(account_id)
     return _History(histories, cell.partition, account_id, histories.head(cell.partition, account_id))
+
+
+def _trades(head: HistoryHead) -> Numbers:
+    return head.trades
+
+
+def _points(head: HistoryHead) -> Numbers:
+    return head.points
 
 
 async def _page(history: _History, query: Query, bill: Bill) -> tuple[list[Trade], str | None]:

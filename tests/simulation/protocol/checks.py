@@ -14,10 +14,10 @@ from naive_rules import Effect, Tick
 from naive_view import check_row, close_all_text, effects_of, fraction, item_of, tick_of, told
 
 from exness_streams.domain import account_history, codec, rules
-from exness_streams.domain.account_history import HistoryHead
+from exness_streams.domain.account_history import HistoryHead, Trade
 from exness_streams.domain.cell import Cell, Reply
 from exness_streams.domain.codec import PositionsClosed
-from exness_streams.domain.events import Event
+from exness_streams.domain.events import Event, PositionClosed
 from exness_streams.domain.frames import PriceFrame, SymbolFrame
 from exness_streams.domain.outcomes import is_transient
 from exness_streams.domain.quotes import AHEAD_MS_MAX
@@ -178,9 +178,19 @@ def _check_rows(world: World, replayed: Replayed) -> None:
 def _check_history(world: World, replayed: Replayed) -> None:
     entries: dict[bytes, bytes | None] = {}
     heads: dict[str, HistoryHead] = {}
+    course: dict[tuple[str, int], HistoryHead] = {}
+    trades: dict[tuple[str, int], Trade] = {}
     for event in replayed.events:
         head = heads.get(event.account_id, HistoryHead())
-        heads[event.account_id] = account_history.fold_event(head, event, entries, may_begin_late=False)
+        heads[event.account_id] = folded = account_history.fold_event(head, event, entries, may_begin_late=False)
+        course[event.account_id, folded.sequence] = folded
+        if folded.trades.end > head.trades.end and isinstance(event, PositionClosed):
+            trades[event.account_id, head.trades.end] = account_history.trade_of(event)
+    for shown in world.shown:
+        if shown.partition == replayed.partition and shown.head.sequence:
+            told = [(number, trades.get((shown.account_id, number))) for number, _ in shown.trades]
+            if course.get((shown.account_id, shown.head.sequence)) != shown.head or told != shown.trades:
+                world.violation(f"{shown.account_id} was shown a history that is not that of its events")
     owner = world.owner(replayed.partition)
     assert owner is not None
     kept = owner.history.table.on_disk(replayed.partition).entries  # type: ignore[attr-defined]

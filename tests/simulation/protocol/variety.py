@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from exness_streams.domain import rules
 from exness_streams.domain.cell import Cell
-from exness_streams.engine import ahead, cells, framer, history, history_partition, loading
+from exness_streams.engine import ahead, cells, framer, history, history_partition, loading, told_events
 from protocol.loop import process
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ def varied(world: World) -> Iterator[None]:
         (framer, "SLICE_TICKS_MAX", size),
         (history, "SLICE_EVENTS_MAX", size),
         (history_partition, "SLICE_EVENTS_MAX", size),
-        (history, "UNCOMMITTED_EVENTS_MAX", 10 * size),
+        (told_events, "FOLD_MAX", size),
+        (told_events, "TOLD_MAX", 10 * size),
         (framer, "BACKLOG_TICKS", 20),
         *_releases(world),
     ]

@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from exness_streams.domain import rules
+from exness_streams.domain.account_history import HistoryHead, Trade
 from exness_streams.domain.codec import META_KEY
 from exness_streams.domain.commands import Command
 from exness_streams.engine.ahead import Bounds
@@ -22,7 +24,7 @@ from exness_streams.engine.framer import Framer
 from exness_streams.engine.framer_state import seen_by
 from exness_streams.engine.fresh_cells import FreshCells
 from exness_streams.engine.gateway import Gateway, NotWritten, OutcomeUnknown
-from exness_streams.engine.history import HistoryHost
+from exness_streams.engine.history import HistoryHost, NotOwned
 from exness_streams.engine.journal_faults import JournalFault, LaterJournal
 from exness_streams.engine.known_rules import KnownRules
 from exness_streams.engine.loading import Loading
@@ -49,6 +51,15 @@ TABLES = ("accounts", "history")
 
 def changelog(table: str) -> str:
     return f"{GROUP}-{table}-changelog"
+
+
+class Shown(NamedTuple):
+    """What a worker showed of an account's history: its head, and the newest trades with their numbers."""
+
+    partition: int
+    account_id: str
+    head: HistoryHead
+    trades: list[tuple[int, Trade]]
 
 
 class Engine(Process):
@@ -82,7 +93,12 @@ class Engine(Process):
         )
         self.fresh_cells = FreshCells(self.cells, self.freshness, self.refused)
         self.cells.frame_times = FrameTimes(clock.monotonic)
-        self.history = HistoryHost(SimTable(changelog("history"), disk), logs[topics.events])  # type: ignore[arg-type]
+        self.history = HistoryHost(
+            SimTable(changelog("history"), disk),  # type: ignore[arg-type]
+            logs[topics.events],
+            bounds=Bounds(10 * world.knobs.slice_max, 1 << 16, 1 << 14),
+        )
+        self.cells.tell(self.history)
         symbols = [terms.symbol for terms in world.catalogue]
         self.candles = CandleHost(
             SimTable(changelog("candles"), disk),  # type: ignore[arg-type]
@@ -317,8 +333,23 @@ class Engine(Process):
         if self.cells.cell(partition) is None:
             return "refused", "the account is moving to another worker"
         try:
-            return "answered", await self.gateway.submit(partition, command)
+            reply = await self.gateway.submit(partition, command)
+            await self._look_at_history(partition, command.account_id)
+            return "answered", reply
         except NotWritten as fault:
             return "refused", str(fault)
         except OutcomeUnknown as fault:
             return "unknown", str(fault)
+
+    async def _look_at_history(self, partition: int, account_id: str) -> None:
+        """As a client does who was just answered. Nothing waits for the topic."""
+        cell = self.cells.cell(partition)
+        row = None if cell is None else cell.account(account_id)
+        with suppress(NotOwned):
+            has_come = await self.history.wait_for(partition, account_id, 0 if row is None else row.sequence, 0.0)
+            head = self.history.head(partition, account_id)
+            newest = self.history.trades(
+                partition, account_id, max(head.trades_from, head.trades.end - 3), head.trades.end
+            )
+            self.world.shown.append(Shown(partition, account_id, head, newest))
+            self.world.counted["histories at once" if has_come else "histories later"] += 1

@@ -24,7 +24,7 @@ from protocol.loop import Process, VirtualLoop, process
 from protocol.market import Market
 from protocol.network import Link, Network
 from protocol.table import Disk
-from protocol.worker import Engine
+from protocol.worker import Engine, Shown
 
 QUIET_S_MAX = 180.0
 RESTART_S = 0.7
@@ -107,6 +107,7 @@ class World:
         self.clients: list[Client] = []
         self.engines: list[Engine] = []
         self._asked: list[asyncio.Future[tuple[str, Any]]] = []
+        self.shown: list[Shown] = []
         self.group: Group
 
     # -- told by others
