@@ -16,11 +16,19 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.protocol.admin import DeleteGroupsRequest
 from engine_process import OPEN, ORDER, PARTITIONS, Client, EngineProcess, prices
+from faust.types import TP
+from frame_reader import FrameReader
 from kafka_harness import KafkaHarness
+from platform_process import run_cli
 
+from exness_streams.domain.codec import META_KEY, decode_meta, decode_record
+from exness_streams.domain.frames import PriceFrame
+from exness_streams.domain.raw_frames import RawFrame
+from exness_streams.domain.rules import FRAMES_BY_OFFSET
 from exness_streams.engine.engine import APP_ID
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 from exness_streams.transport.interfaces import LogRecord
+from exness_streams.transport.kafka.offsets import newest_of_key
 
 ACCOUNTS, HISTORY, CANDLES = (f"{APP_ID}-{table}-changelog" for table in ("accounts", "history", "candles"))
 NAMES = [f"a{number}" for number in range(6)]
@@ -184,14 +192,16 @@ async def shop(harness: KafkaHarness) -> AsyncIterator[tuple[Shop, dict[str, Sta
 Found = tuple[Shop, dict[str, State]]
 
 
-async def serves_what_was_there(shop: Shop, known: dict[str, State]) -> str:
-    """All that it said while it did."""
+async def serves_what_was_there(shop: Shop, known: dict[str, State], shown: list[dict[int, Any]] | None = None) -> str:
+    """All that it said while it did. shown: gets its candles."""
     async with shop.running() as (engine, session):
         assert await states(engine, session) == known
         for name in NAMES:
             repeated, _ = await keyed_deposit(engine, session, name)
             assert repeated == 200
         assert await states(engine, session) == known, "an answered request was executed again"
+        if shown is not None:
+            shown.append(await candles(engine, session))
         return engine.said()
 
 
@@ -306,6 +316,66 @@ async def test_lost_group_offsets_are_taken_from_the_tables(shop: Found) -> None
     one.lose_directory()
     said = await serves_what_was_there(one, known)
     assert said.count("of trading-journal was 0, but its table stands at") == PARTITIONS
+
+
+async def every_tick_came_once(harness: KafkaHarness, ticks: int) -> None:
+    """To every cell, in the frames of however many framers."""
+    for partition in range(PARTITIONS):
+        reader = FrameReader()
+        for record in await harness.read(JOURNAL_TOPIC, partition):
+            if isinstance(frame := decode_record(record.value), PriceFrame | RawFrame):
+                reader.fold(frame)
+        assert not reader.dropped
+        assert reader.ends >= (0, ticks)
+
+
+async def candles(engine: EngineProcess, session: aiohttp.ClientSession) -> dict[int, Any]:
+    """Minutes of SOL, by their beginning."""
+    query = {"symbol": "SOL", "limit": "1000"}
+    async with session.get(engine.url + "/api/v1/candles", params=query, headers={"X-Account": "a0"}) as response:
+        answer = json.loads(await response.read())
+    assert response.status == 200, answer
+    return {candle["time"]: candle for candle in answer["candles"]}
+
+
+async def test_offsets_that_expired_with_nobody_there_are_taken_from_the_tables_by_rules_2(
+    shop: Found, harness: KafkaHarness
+) -> None:
+    """`offsets.retention` passed: the group is gone, with all that it had committed; ticks came all the same."""
+    one, known = shop
+    inputs = [(topic, n) for topic in (JOURNAL_TOPIC, EVENTS_TOPIC) for n in range(PARTITIONS)]
+    inputs.append((MARKET_UPDATES_TOPIC, 0))
+    before = {at: await harness.committed(APP_ID, *at) for at in inputs}
+    metas = await newest_of_key(harness.cluster, [TP(ACCOUNTS, n) for n in range(PARTITIONS)], META_KEY)
+    assert [decode_meta(meta or b"").rules for meta in metas.values()] == [FRAMES_BY_OFFSET] * PARTITIONS
+    await one.delete_group()
+    assert {await harness.committed(APP_ID, *at) for at in inputs} == {None}
+    async with prices(harness.broker.address, every_s=0.005):
+        await asyncio.sleep(1.0)
+    ticks = (await harness.read(MARKET_UPDATES_TOPIC, 0))[-1].offset + 1
+    shown: list[dict[int, Any]] = []
+    for lost in (False, True):
+        if lost:
+            await one.delete_group()
+            one.lose_directory()
+        said = await serves_what_was_there(one, known, shown)
+        assert "candles are missing" not in said
+        assert "built anew" not in said
+        for topic in (JOURNAL_TOPIC, EVENTS_TOPIC):
+            assert said.count(f"of {topic} was gone, but its table stands at") == PARTITIONS, said
+        assert f"of {MARKET_UPDATES_TOPIC} was gone, but its table stands at" in said
+    for at, offset in before.items():
+        assert (await harness.committed(APP_ID, *at) or 0) >= (offset or 0), at
+    await every_tick_came_once(harness, ticks)
+    whole = {time: candle for time, candle in shown[0].items() if time < max(shown[0])}
+    assert {time: shown[1][time] for time in whole} == whole
+    directory = str(one.directory / "data")
+    audited = await asyncio.to_thread(
+        run_cli, "audit", "--kafka", "--data-dir", directory, KAFKA_BROKERS=harness.broker.address
+    )
+    assert audited.returncode == 0, audited.stdout + audited.stderr
+    assert audited.stdout.count("compared with the changelog") == PARTITIONS
+    assert "all agree, and money is conserved" in audited.stdout
 
 
 async def test_a_table_of_another_partition_is_refused_and_built_anew_without_it(shop: Found) -> None:
