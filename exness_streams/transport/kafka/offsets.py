@@ -31,16 +31,21 @@ Take = Callable[[TopicPartition, Sequence[Any]], bool]
 
 async def committed_offsets(cluster: KafkaCluster, group: str, topic: str, partitions: Iterable[int]) -> dict[int, int]:
     """The next offset by partition; none for a partition of which the group has committed nothing. LogFault."""
+    async with cluster.admin() as admin:
+        return await offsets_told_to(admin, group, topic, partitions)
+
+
+async def offsets_told_to(admin: Any, group: str, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+    """As committed_offsets, to a client that is connected."""
     asked = [TopicPartition(topic, partition) for partition in partitions]
     deadline_s = time.monotonic() + ANSWER_S_MAX
-    async with cluster.admin() as admin:
-        while True:
-            found = await _group_offsets(admin, group, asked)
-            if isinstance(found, dict):
-                return {tp.partition: at.offset for tp, at in found.items() if at.offset >= 0}
-            if time.monotonic() > deadline_s:
-                raise LogFault(f"Kafka did not return the offsets of group {group}: {found}") from found
-            await asyncio.sleep(0.1)
+    while True:
+        found = await _group_offsets(admin, group, asked)
+        if isinstance(found, dict):
+            return {tp.partition: at.offset for tp, at in found.items() if at.offset >= 0}
+        if time.monotonic() > deadline_s:
+            raise LogFault(f"Kafka did not return the offsets of group {group}: {found}") from found
+        await asyncio.sleep(0.1)
 
 
 async def _group_offsets(admin: Any, group: str, asked: list[TopicPartition]) -> dict[TopicPartition, Any] | KafkaError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -13,26 +13,29 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from async_timeout import timeout
 
 from exness_streams.transport.faults import LogFault
-from exness_streams.transport.kafka.offsets import ANSWER_S_MAX, committed_offsets
+from exness_streams.transport.kafka.offsets import ANSWER_S_MAX, offsets_told_to
 from exness_streams.transport.kafka.topics import CONNECT_S_MAX, KafkaCluster
 
 POLL_S = 0.02
+STOP_S_MAX = 5.0
 
 
 class KafkaReader:
-    """What is committed, and up to where. One partition is read at a time. Methods raise LogFault."""
+    """What is committed, and up to where. One partition is read at a time. Methods raise LogFault.
 
-    def __init__(self, cluster: KafkaCluster, committed: Any, uncommitted: Any) -> None:
-        """committed, uncommitted: started aiokafka consumers of either isolation level, for the ends of partitions."""
-        self._cluster = cluster
+    Connections are made once: over TLS each costs more than the reading of a small cell.
+    """
+
+    def __init__(self, admin: Any, committed: Any, uncommitted: Any) -> None:
+        """All are started: an admin client, and consumers of either isolation level; one of them reads."""
+        self._admin = admin
         self._committed = committed
         self._uncommitted = uncommitted
 
     async def partition_count(self, topic: str) -> int:
         """0 where there is no such topic; asking does not make it."""
-        async with self._cluster.admin() as admin:
-            with _told(topic):
-                described = await admin.describe_topics()
+        with _told(topic):
+            described = await self._admin.describe_topics()
         return next((len(one["partitions"]) for one in described if one["topic"] == topic and not one["error_code"]), 0)
 
     async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
@@ -45,7 +48,7 @@ class KafkaReader:
 
     async def group_offset(self, group: str, topic: str, partition: int) -> int | None:
         """The next offset as last committed by a group; None when nothing was."""
-        return (await committed_offsets(self._cluster, group, topic, [partition])).get(partition)
+        return (await offsets_told_to(self._admin, group, topic, [partition])).get(partition)
 
     async def decided_end(self, topic: str, partition: int) -> int:
         """Where a partition with one transactional writer can be cut between two transactions.
@@ -73,11 +76,11 @@ class KafkaReader:
         """
         if first >= end:
             return
-        tp = TopicPartition(topic, partition)
-        # A consumer for each reading: aiokafka's may never stop when it was assigned another partition just before.
-        async with _started(self._cluster, "read_committed") as consumer:
-            consumer.assign([tp])
-            consumer.seek(tp, first)
+        consumer, tp = self._committed, TopicPartition(topic, partition)
+        await self._assign_all_of(topic)
+        consumer.seek(tp, first)
+        consumer.resume(tp)
+        try:
             position, moved_at_s = first, time.monotonic()
             while position < end:
                 with _told(topic):
@@ -90,13 +93,31 @@ class KafkaReader:
                     raise LogFault(f"Kafka stopped delivering records of {topic}: check the brokers and try again")
                 if any(take(record) for record in found if record.offset < end):
                     return
+        finally:
+            consumer.pause(tp)
+
+    async def _assign_all_of(self, topic: str) -> None:
+        """Paused, once: aiokafka's consumer may never stop when it was assigned another partition just before."""
+        consumer = self._committed
+        if any(tp.topic == topic for tp in consumer.assignment()):
+            return
+        added = [TopicPartition(topic, number) for number in range(await self.partition_count(topic))]
+        known = {tp: await consumer.position(tp) for tp in consumer.assignment()}
+        consumer.assign([*known, *added])
+        consumer.pause(*known, *added)
+        for tp in [*known, *added]:
+            consumer.seek(tp, known.get(tp, 0))
 
 
 @asynccontextmanager
 async def kafka_reader(cluster: KafkaCluster) -> AsyncIterator[KafkaReader]:
     """A reader that is connected. KafkaUnreachable."""
-    async with _started(cluster, "read_committed") as committed, _started(cluster, "read_uncommitted") as uncommitted:
-        yield KafkaReader(cluster, committed, uncommitted)
+    async with (
+        cluster.admin() as admin,
+        _started(cluster, "read_committed") as committed,
+        _started(cluster, "read_uncommitted") as uncommitted,
+    ):
+        yield KafkaReader(admin, committed, uncommitted)
 
 
 @asynccontextmanager
@@ -112,7 +133,9 @@ async def _started(cluster: KafkaCluster, isolation_level: str) -> AsyncIterator
             raise cluster.unreachable(error) from error
         yield consumer
     finally:
-        await consumer.stop()
+        with suppress(asyncio.TimeoutError):  # what was read is read
+            async with timeout(STOP_S_MAX):
+                await consumer.stop()
 
 
 @contextmanager
