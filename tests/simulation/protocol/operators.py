@@ -68,7 +68,7 @@ class Operators:
             self._trim(min(committed, log.end))
             return "ticks trimmed that were framed"
         self._end_of_readers("when its ticks are trimmed")
-        world.network.later(0.3, lambda: self._trim(self._rng.randint(min(committed, log.end), log.end)))
+        self._trim(self._rng.randint(min(committed, log.end), log.end))
         return "ticks trimmed that nobody has framed"
 
     def _trim(self, offset: int) -> None:
