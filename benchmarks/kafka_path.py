@@ -54,11 +54,17 @@ class Ways:
         count, spent_s = transactions(self._engine)
         return {"transactions": count, "transactions_s": spent_s, "broker_s": self._broker.cpu_s()}
 
-    def idle_cores(self) -> float:
-        """What the broker takes while nobody trades: prices, heartbeats and fetches that find nothing."""
-        before_s = self._broker.cpu_s()
+    def idle(self) -> list[Figure]:
+        """What is taken while nobody trades: by prices and their frames, heartbeats, fetches that find nothing."""
+        before, worker_s = self._counters(), self._engine.cpu_s()
         time.sleep(IDLE_S)
-        return (self._broker.cpu_s() - before_s) / IDLE_S
+        after, worker_s = self._counters(), self._engine.cpu_s() - worker_s
+        counted = {name: (after[name] - before[name]) / IDLE_S for name in after}
+        return [
+            Figure("while nobody trades: broker's CPU", counted["broker_s"], "cores"),
+            Figure("while nobody trades: worker's CPU", worker_s / IDLE_S, "cores"),
+            Figure("while nobody trades: transactions", counted["transactions"], "a second"),
+        ]
 
 
 def measure() -> list[Figure]:
@@ -72,11 +78,11 @@ def measure() -> list[Figure]:
         embedded = running.enter_context(RunningPlatform(directory / "embedded"))
         embedded.wait_for_quotes()
         ways = Ways(broker, engine, embedded)
-        idle = ways.idle_cores()
+        idle = ways.idle()
         for nth in range(ROUNDS):
             for clients in (1, CLIENTS):
                 ways.round(nth, clients)
-        return [*_of_one(ways), *_of_many(ways, idle)]
+        return [*_of_one(ways), *_of_many(ways), *idle]
 
 
 def _of_one(ways: Ways) -> list[Figure]:
@@ -90,11 +96,16 @@ def _of_one(ways: Ways) -> list[Figure]:
             Figure(f"Kafka ÷ {BARE}, one client: p{percent}", kafka_ms / bare_ms, "×", at_most=aim),
             Figure(f"{EMBEDDED}, one client: p{percent}", embedded.percentile_ms(percent), "ms"),
         ]
-    mean_ms = kafka.counted["transactions_s"] / kafka.counted["transactions"] * 1000
-    return [*found, Figure(f"{KAFKA}, one client: a transaction, mean", mean_ms, "ms")]
+    transactions, orders = kafka.counted["transactions"], len(kafka.latencies_ms)
+    mean_ms = kafka.counted["transactions_s"] / transactions * 1000
+    return [
+        *found,
+        Figure(f"{KAFKA}, one client: a transaction, mean", mean_ms, "ms"),
+        Figure(f"{KAFKA}, one client: transactions per order", transactions / orders, ""),
+    ]
 
 
-def _of_many(ways: Ways, idle_cores: float) -> list[Figure]:
+def _of_many(ways: Ways) -> list[Figure]:
     kafka, embedded, bare = merged(ways.kafka[CLIENTS]), merged(ways.embedded[CLIENTS]), sorted(ways.bare[CLIENTS])
     found = []
     for percent in (50, 99):
@@ -116,7 +127,6 @@ def _of_many(ways: Ways, idle_cores: float) -> list[Figure]:
         Figure(f"{KAFKA}, {CLIENTS} clients: worker's CPU per order", kafka.server_cpus / kafka.per_s * 1000, "ms"),
         Figure(f"{EMBEDDED}, {CLIENTS} clients: CPU per order", embedded.server_cpus / embedded.per_s * 1000, "ms",
                at_most=0.3),
-        Figure("broker's CPU while nobody trades", idle_cores, "cores"),
     ]  # fmt: skip
 
 
