@@ -12,13 +12,14 @@ from decimal import Decimal
 from statistics import median
 
 from figures import Figure, report, shown
-from sample_accounts import MARKET, SPREAD, SYMBOL, FrameMaker, firing_rows, rows_of, rung_price, walk
+from sample_accounts import MARKET, SPREAD, SYMBOL, TIME_MS, FrameMaker, firing_rows, rows_of, rung_price, walk
 
 from exness_streams.domain import codec
 from exness_streams.domain.account import AccountRow
 from exness_streams.domain.cell import Cell
 from exness_streams.domain.frames import PriceFrame
 from exness_streams.domain.money import money_arithmetic
+from exness_streams.domain.rules import NEWEST
 
 SIZES = (1_000, 10_000, 100_000)
 FRAMES = 1_500
@@ -36,6 +37,7 @@ class Loaded:
         self.entries = {codec.row_key(row.account_id): codec.encode(row) for row in rows}
         self.cell = Cell(0, self.entries.get)
         self.cell.load(0, rows, ())
+        self.cell.fold(0, codec.RulesChanged(TIME_MS, NEWEST))
         self.costs_us: list[float] = []
 
     def fold(self, frame: PriceFrame) -> int:

@@ -95,10 +95,10 @@ def rung_price(rung: int) -> Decimal:
 
 
 class FrameMaker:
-    """Frames from ticks, as the market agent makes them."""
+    """Frames from ticks, as the market agent makes them for cells that go by the newest rules."""
 
     def __init__(self) -> None:
-        self._builder = FrameBuilder()
+        self._builder = FrameBuilder(0, epoch=1, by_offset=True)
         self._sequence = 0
 
     def frame(self, middles: list[Decimal]) -> PriceFrame:
@@ -106,7 +106,8 @@ class FrameMaker:
         for middle in middles:
             self._sequence += 1
             time_ms = TIME_MS + self._sequence
-            self._builder.add(SYMBOL, Quote(self._sequence, time_ms, middle, middle - SPREAD / 2, middle + SPREAD / 2))
+            quote = Quote(self._sequence, time_ms, middle, middle - SPREAD / 2, middle + SPREAD / 2)
+            self._builder.add(SYMBOL, quote, offset=self._sequence - 1, received_ms=time_ms)
         frame = self._builder.cut(TIME_MS + self._sequence)
         assert frame is not None, "a frame needs a quote that moved"
         return frame
