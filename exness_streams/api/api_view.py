@@ -48,8 +48,18 @@ class ApiView(View):  # type: ignore[misc]  # faust is untyped here
         """Faust's, which would take HEAD on every route."""
         return {name.upper() for name in self.methods}
 
+    async def dispatch(self, request: web.Request) -> web.StreamResponse:
+        """Faust's, which makes two types anew for each request."""
+        sensors, response = self.app.sensors, None
+        state = sensors.on_web_request_start(self.app, request, view=self)
+        try:
+            response = await self.methods[request.method.lower()](request)
+        finally:
+            sensors.on_web_request_end(self.app, request, response, state, view=self)
+        return response
+
     def _answering(self, handler: Handler) -> Handler:
-        async def answer(request: web.Request, **_: str) -> web.StreamResponse:
+        async def answer(request: web.Request) -> web.StreamResponse:
             response = await shaped(request)
             say_so(request, response)
             return response

@@ -65,6 +65,8 @@ class Forwarding:
         self.guard = guard
         self.tls = tls
         self._distrusted: set[str] = set()
+        self._dealt_out: object = None
+        self._owners: dict[str, dict[int, str]] = {}
 
     def to_owner(self, view: Handler) -> Handler:
         """A view that answers for the accounts owned here, and passes the others on. Who asks is alive, and may."""
@@ -169,11 +171,20 @@ class Forwarding:
     def owners(self, topic: str | None = None) -> dict[int, str]:
         """The URLs of the other workers, by the partitions that they own; empty before the first assignment."""
         app, owned = self._engine.app, topic or self._engine.topics.journal
-        own_url = str(app.conf.canonical_url).rstrip("/")
-        workers = {str(url).rstrip("/"): topics for url, topics in app.router.external_topics_metadata().items()}
-        return {
-            partition: url for url, topics in workers.items() if url != own_url for partition in topics.get(owned, ())
-        }
+        dealt_out = app.router.external_topics_metadata()
+        if dealt_out is not self._dealt_out:  # each rebalance makes another
+            self._dealt_out, self._owners = dealt_out, {}
+        owners = self._owners.get(owned)
+        if owners is None:
+            own_url = str(app.conf.canonical_url).rstrip("/")
+            workers = {str(url).rstrip("/"): topics for url, topics in dealt_out.items()}
+            owners = self._owners[owned] = {
+                partition: url
+                for url, topics in workers.items()
+                if url != own_url
+                for partition in topics.get(owned, ())
+            }
+        return owners
 
     async def _forward(
         self, request: web.Request, partition: int, owner: str, topic: str | None = None

@@ -195,8 +195,10 @@ _failure_decoder = msgspec.json.Decoder(_Failure)
 
 
 def _outcome(response: web.StreamResponse) -> str:
+    if response.status < 400:
+        return str(response.status)
     body = response.body if isinstance(response, web.Response) else None
-    if response.status >= 400 and isinstance(body, bytes | bytearray):
+    if isinstance(body, bytes | bytearray):
         # The body has it also when another worker gave the answer.
         with suppress(msgspec.MsgspecError):
             return _failure_decoder.decode(body).error

@@ -6,9 +6,8 @@ A view answers with json_response, far from its request, so the form goes with t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
+from types import TracebackType
 
 from aiohttp import hdrs, web
 
@@ -39,6 +38,8 @@ def form_asked(request: web.Request) -> Form:
 
 
 def _preferred(request: web.Request) -> Form | None:
+    if PREFER not in request.headers:
+        return None
     for preference in ",".join(request.headers.getall(PREFER, [])).split(","):
         found = _PREFERENCE.fullmatch(preference)
         if found is not None and found[1].lower() == PARAMETER:  # of two, the first counts
@@ -47,14 +48,19 @@ def _preferred(request: web.Request) -> Form | None:
     return None
 
 
-@contextmanager
-def answering(form: Form) -> Iterator[None]:
+class answering:  # noqa: N801 - a context manager, read as a verb
     """Within, messages are encoded in this form."""
-    token = _form.set(form)
-    try:
-        yield
-    finally:
-        _form.reset(token)
+
+    def __init__(self, form: Form) -> None:
+        self._form = form
+
+    def __enter__(self) -> None:
+        self._token = _form.set(self._form)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _form.reset(self._token)
 
 
 def say_so(request: web.Request, response: web.StreamResponse) -> None:

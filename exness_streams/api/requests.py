@@ -116,7 +116,7 @@ class Body:
         if abs(value) > at_most:
             return value  # out of any range: the rule for this field says it in its own words
         value = canonical(value)
-        if -_exponent(value) > places_max:
+        if not digits.isdigit() and -_exponent(value) > places_max:
             raise _too_many_places(name, places_max)
         return value
 
@@ -181,7 +181,9 @@ async def read_body(request: web.Request) -> Body:
     refuse_long(request)
     content = await request.read()
     try:
-        return Body(_decode_object(content), repeated_name(content.decode()))
+        fields, text = _decode_object(content), content.decode()
+        # As many colons as fields: no member is inside of another, or there twice.
+        return Body(fields, None if text.count(":") == len(fields) else repeated_name(text))
     except (msgspec.MsgspecError, ValueError, RecursionError):
         comma = f"; {DECIMAL_COMMA}" if _NUMBER_WITH_COMMA.search(content) else ""
         raise invalid_request("body", f"the body is not a JSON object in UTF-8{comma}") from None

@@ -33,6 +33,9 @@ APP_ID = "exness-streams"
 REFUSED_FOR = ("overload", "no_prices", "stale")
 """Its cell is behind; no prices come to it; another worker may own it by now."""
 
+ACCOUNTS_KNOWN_MAX = 100_000
+"""Accounts whose partition need not be computed again."""
+
 STOP_ANSWER_S_MAX = 1.0
 """How long a stop waits for the outcomes of the commands under way."""
 
@@ -108,6 +111,8 @@ class Engine:
     settings_fault: Callable[[], str] = field(default=lambda: "")
     """Why this worker's settings are not those of the others; empty when they are, as far as it knows."""
 
+    _partitions: dict[str, int] = field(default_factory=dict)
+
     @cached_property
     def freshness(self) -> Freshness:
         """Whether what this worker owns is certainly its own."""
@@ -174,5 +179,10 @@ class Engine:
 
     def partition_of(self, account_id: str) -> int:
         """The cell of an account."""
-        partition: int = self.app.transport.key_partition(self.topics.journal, account_id.encode())
+        partition = self._partitions.get(account_id)
+        if partition is None:
+            partition = self.app.transport.key_partition(self.topics.journal, account_id.encode())
+            if len(self._partitions) >= ACCOUNTS_KNOWN_MAX:
+                self._partitions.clear()
+            self._partitions[account_id] = partition
         return partition

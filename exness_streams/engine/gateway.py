@@ -8,8 +8,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
-from async_timeout import timeout
-
 from exness_streams.domain import codec
 from exness_streams.domain.cell import Reply
 from exness_streams.domain.commands import Command
@@ -121,22 +119,29 @@ class Gateway:
         if self._closed:
             raise NotWritten("this worker is stopping")
         self.check_room(partition)
-        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Reply] = loop.create_future()
         # Registered first: the fold may meet the record before its append is acknowledged here.
         self._waiting[command.command_id] = _Waiting(partition, answer)
         self._since_s.setdefault(partition, OrderedDict())[command.command_id] = self._clock_s()
         try:
             appended = await self._journal(partition, command.account_id, codec.encode(command))
             appended.add_done_callback(_fail_with(answer))
-            async with timeout(self._answer_timeout_s):
+            late = loop.call_later(self._answer_timeout_s, _give_up, answer, self._answer_timeout_s)
+            try:
                 return await answer
+            finally:
+                late.cancel()
         except LogFault as fault:
             raise (NotWritten if fault.written is False else OutcomeUnknown)(str(fault)) from fault
-        except asyncio.TimeoutError:
-            raise OutcomeUnknown(f"no outcome within {self._answer_timeout_s:g} s") from None
         finally:
             del self._waiting[command.command_id]
             self._settled(partition, command.command_id)
+
+
+def _give_up(answer: asyncio.Future[Reply], after_s: float) -> None:
+    if not answer.done():
+        answer.set_exception(OutcomeUnknown(f"no outcome within {after_s:g} s"))
 
 
 def _fail_with(answer: asyncio.Future[Reply]) -> Callable[[asyncio.Future[object]], None]:

@@ -8,6 +8,7 @@ missed is recovered from the changelog.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from itertools import takewhile
 from typing import Any
 
@@ -211,7 +212,7 @@ class CellTable(Table):  # type: ignore[misc]
         except Exception as error:
             raise self._fault(partition, error) from error
 
-    @property
+    @cached_property
     def changelog_name(self) -> str:
         """The topic that holds every entry."""
         name: str = self.changelog_topic.get_topic_name()

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import aiohttp
 import pytest
 from aiohttp import web
 from forwarding_worker import serving, worker
-from guards import signed
+from guards import guard, signed
 
 from exness_streams.api.access.guard import FORWARDED
 from exness_streams.api.errors import ApiError
+from exness_streams.api.forwarding import Forwarding
+from exness_streams.messages import PLAIN_TOPICS
 
 
 @dataclass
@@ -190,3 +193,26 @@ async def test_candles_are_answered_where_the_ticks_are() -> None:
         assert (status, headers["Retry-After"], b"the candles are moving" in body) == (503, "1", True)
     assert [(path, signed(sent[FORWARDED])["p"]) for _, path, sent, _ in owner.seen] == [("/candles?symbol=SOL",) * 2]
     assert (local, kept) == (["/candles"], ["/candles"])
+
+
+def test_the_owners_are_read_once_for_each_time_that_partitions_are_dealt_out() -> None:
+    class DealtOut(dict[str, dict[str, list[int]]]):
+        reads = 0
+
+        def items(self) -> Any:
+            self.reads += 1
+            return super().items()
+
+    dealt_out = [DealtOut({"http://one:1/": {"trading-journal": [1, 2], "backpack-market-updates": [0]}})]
+    app = SimpleNamespace(
+        router=SimpleNamespace(external_topics_metadata=lambda: dealt_out[-1]),
+        conf=SimpleNamespace(canonical_url="http://own:1"),
+    )
+    forwarding = Forwarding(cast(Any, SimpleNamespace(app=app, topics=PLAIN_TOPICS)), guard())
+    for _ in range(3):
+        assert forwarding.owners() == {1: "http://one:1", 2: "http://one:1"}
+        assert forwarding.owners(PLAIN_TOPICS.market_updates) == {0: "http://one:1"}
+    assert dealt_out[0].reads == 2
+    dealt_out.append(DealtOut({"http://two:1": {"trading-journal": [2]}, "http://own:1/": {"trading-journal": [1]}}))
+    assert forwarding.owners() == {2: "http://two:1"}
+    assert forwarding.owners(PLAIN_TOPICS.market_updates) == {}

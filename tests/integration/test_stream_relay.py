@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from copy import deepcopy
 from dataclasses import dataclass, field
 from decimal import Decimal
 from types import SimpleNamespace
@@ -80,7 +81,7 @@ async def worker(owner_url: str | None, **limits: int) -> AsyncIterator[Worker]:
     web_app = web.Application(middlewares=[error_middleware, Door([]).middleware, own_guard.middleware])
     engine: Any = SimpleNamespace(
         app=SimpleNamespace(
-            router=SimpleNamespace(external_topics_metadata=lambda: topics),
+            router=SimpleNamespace(external_topics_metadata=lambda: deepcopy(topics)),
             conf=SimpleNamespace(canonical_url="http://127.0.0.1:1"),
             should_stop=False,
             wait_until_stopped=stopping.wait,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from copy import deepcopy
 from types import SimpleNamespace
 from typing import Any
 
@@ -57,7 +58,7 @@ async def worker(
             topics[owner_url] = {JOURNAL_TOPIC: list(range(8)), MARKET_UPDATES_TOPIC: [0]}
         engine: Any = SimpleNamespace(
             app=SimpleNamespace(
-                router=SimpleNamespace(external_topics_metadata=lambda: topics),
+                router=SimpleNamespace(external_topics_metadata=lambda: deepcopy(topics)),
                 conf=SimpleNamespace(canonical_url="http://127.0.0.1:1"),
                 http_client=client,
                 should_stop=False,

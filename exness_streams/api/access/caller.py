@@ -58,10 +58,12 @@ PASSED_ON = web.RequestKey[Mapping[str, Any]]("passed_on", Mapping)
 
 def caller_of(request: web.Request) -> Caller:
     """Who asks. 401 or 409 when that can't be said, or is contradictory."""
+    found: Caller | None = request.get(CALLER)  # or there is REFUSED
+    if found is not None:
+        return found
     if REFUSED in request:
         raise request[REFUSED]
-    found = request.get(CALLER)
-    return found if found is not None else Caller("open", named_account(request))
+    return Caller("open", named_account(request))
 
 
 def account_of(request: web.Request) -> str:
