@@ -37,7 +37,13 @@ LIMIT_S = 10.0 if QUICK else 20.0
 
 TIMEOUT_S, INSTALL_S = 90.0, 400.0
 HERE = Path(__file__).parent
-PINNED = ("quixstreams==3.28.1", "faust-streaming[rocksdict]==0.15.3", "aiokafka==0.14.0", "msgspec==0.22.0", "uvloop")
+PINNED = (
+    "quixstreams==3.28.1",
+    "faust-streaming[rocksdict]==0.15.3",
+    "aiokafka==0.14.0",
+    "msgspec==0.22.0",
+    "uvloop==0.23.0",
+)
 """What goes into the virtual environment; confluent-kafka is the one that Quix Streams takes."""
 
 
@@ -87,7 +93,7 @@ def run(command: Sequence[str], timeout_s: float, what: str, cwd: Path | None = 
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Failed(f"{what}: {error}".splitlines()[0]) from error
     if done.returncode:
-        said = [line for line in f"{done.stdout}\n{done.stderr}".splitlines() if "rror" in line]
+        said = [line for line in f"{done.stdout}\n{done.stderr}".splitlines() if "error" in line.lower()]
         raise Failed(f"{what}: exit code {done.returncode}, {said[0] if said else 'and no word about it'}")
     return done.stdout
 
@@ -98,7 +104,7 @@ def python_peers(directory: Path) -> dict[str, Peer]:
     python = made / "bin" / "python"
     if not python.exists():
         run([sys.executable, "-m", "venv", str(made)], INSTALL_S, "a virtual environment for the peers")
-    run([str(python), "-m", "pip", "install", "-q", *PINNED], INSTALL_S, "pip install of the peers")
+    run([str(python), "-m", "pip", "install", "-q", "--no-compile", *PINNED], INSTALL_S, "pip install of the peers")
     ask = "import sys, importlib.metadata as m; print(*map(m.version, sys.argv[1:]))"
     packages = [package for _, package in PYTHON_PEERS.values()]
     versions = run([str(python), "-c", ask, *packages], TIMEOUT_S, "versions of the peers").split()
