@@ -55,6 +55,7 @@ def _trace(hash_seed: str) -> str:
         "promise not awaited",
         "raw range skipped",
         "key remembered before the fold",
+        "what runs ahead is not read",
         "a lost acknowledgement taken for a failure",
     ],
 )

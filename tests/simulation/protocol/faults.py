@@ -11,6 +11,7 @@ import msgspec
 from exness_streams.domain import cell, codec, rules
 from exness_streams.domain.frame_fold import FrameFold
 from exness_streams.engine import cells, framer, framer_state, gateway
+from exness_streams.engine.ahead import Ahead
 from exness_streams.engine.fresh_cells import FreshCells
 from exness_streams.engine.owned_cell import OwnedCell
 from exness_streams.transport import leases
@@ -233,6 +234,22 @@ def expired_offset_is_none() -> list[Patch]:
     ]
 
 
+def ahead_is_not_read() -> list[Patch]:
+    """What is folded and not committed is not seen by the records that follow."""
+    return [(Ahead, "entry", lambda self, key: self._stored(key))]
+
+
+def ahead_is_forgotten() -> list[Patch]:
+    """A cell that comes back drops what ran ahead, and passes over its records when they come again."""
+    whole = OwnedCell.goes_on_with
+
+    def goes_on_with(self: OwnedCell, lease: Lease) -> None:
+        self.ahead.parts.clear()
+        whole(self, lease)
+
+    return [(OwnedCell, "goes_on_with", goes_on_with)]
+
+
 FAULTS: dict[str, Callable[[], list[Patch]]] = {
     "commit before fence": commit_before_fence,
     "offset before rows": offset_before_rows,
@@ -244,6 +261,8 @@ FAULTS: dict[str, Callable[[], list[Patch]]] = {
     "epoch not compared": epoch_not_compared,
     "rules by code instead of by log": rules_by_code,
     "key remembered before the fold": key_remembered_before_the_fold,
+    "what runs ahead is not read": ahead_is_not_read,
+    "what runs ahead is forgotten": ahead_is_forgotten,
     "a lost acknowledgement taken for a failure": lost_acknowledgement_is_a_failure,
     "a read without a fresh fetch": read_without_fresh_fetch,
     "a read before all is folded": read_before_all_is_folded,
