@@ -19,6 +19,9 @@ from exness_streams.transport.kafka.topics import CONNECT_S_MAX, KafkaCluster
 POLL_S = 0.02
 STOP_S_MAX = 5.0
 
+FETCH_WAIT_MS_MAX = 20
+"""A fetch at the end of one partition holds up that of the next from the same broker."""
+
 
 class KafkaReader:
     """What is committed, and up to where. One partition is read at a time. Methods raise LogFault.
@@ -123,7 +126,11 @@ async def kafka_reader(cluster: KafkaCluster) -> AsyncIterator[KafkaReader]:
 @asynccontextmanager
 async def _started(cluster: KafkaCluster, isolation_level: str) -> AsyncIterator[Any]:
     consumer = AIOKafkaConsumer(
-        **cluster.client_settings, isolation_level=isolation_level, enable_auto_commit=False, auto_offset_reset="none"
+        **cluster.client_settings,
+        isolation_level=isolation_level,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        fetch_max_wait_ms=FETCH_WAIT_MS_MAX,
     )
     try:
         try:
