@@ -25,7 +25,8 @@ _BY_OWNER: dict[str, tuple[str, ...]] = {
     "faust.transport.drivers.aiokafka:Consumer": ("_thread", "_new_consumer_thread"),
     "faust.transport.drivers.aiokafka:Producer": ("_producer", "_settings_extra"),
     "faust.transport.drivers.aiokafka:Transport": ("_really_create_topic",),
-    "faust.tables.recovery:Recovery": ("_build_offsets", "_build_highwaters"),
+    "faust.tables.recovery:Recovery": ("_build_offsets", "_build_highwaters", "_seek_offsets"),
+    "faust.tables.recovery": ("RebalanceAgain",),
     "faust.tables.manager:TableManager": ("_recovery", "_update_channels"),
     "faust.assignor.partition_assignor:PartitionAssignor": (
         "_assignment", "_active_tps", "_standby_tps", "_decompress", "_url",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from faust.tables.manager import TableManager as FaustTableManager
+from faust.tables.recovery import RebalanceAgain
 from faust.tables.recovery import Recovery as FaustRecovery
 from faust.types import TP
 from mode.utils.queues import ThrowableQueue
@@ -83,6 +84,14 @@ class Recovery(FaustRecovery):  # type: ignore[misc]
             if title == "active":
                 self._check_end(tp, persisted, self.active_highwaters[tp])
         await super()._build_offsets(consumer, tps, destination, title)
+
+    async def _seek_offsets(self, consumer: Any, tps: set[TP], offsets: Any, title: str) -> None:
+        """Faust's. RebalanceAgain when the next rebalance has begun to fill these offsets anew: they are None until its
+        recovery has looked, and to seek there would end the worker.
+        """
+        if any(offsets[tp] is None for tp in tps):
+            raise RebalanceAgain
+        await super()._seek_offsets(consumer, tps, offsets, title)
 
     def _fitting(self, table: CellTable, tp: TP, persisted: int) -> int | None:
         """Where to go on from: nowhere when what is kept does not fit its log, and was put aside."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import faust
 import pytest
+from faust.tables.recovery import RebalanceAgain
 from faust.types import TP
 from mode.utils.queues import FlowControlEvent
 from standing_by import CHANGELOG, JOURNAL, StandingBy, numbered
@@ -145,3 +146,24 @@ async def test_one_that_came_to_its_end_is_complete(app: faust.App) -> None:
     recovery, table = await recovery_of(app)
     await recovery.on_recovery_completed(1)
     assert table.told == 1
+
+
+class SoughtConsumer:
+    """Keeps where it was told to seek."""
+
+    def __init__(self) -> None:
+        self.sought: dict[TP, int] = {}
+
+    async def seek_wait(self, offsets: dict[TP, int]) -> None:
+        self.sought.update(offsets)
+
+
+async def test_offsets_that_the_next_rebalance_fills_anew_are_not_sought(app: faust.App) -> None:
+    """Found on a machine under load: Faust sought None, and the worker ended."""
+    recovery, consumer = Recovery(app, app.tables), SoughtConsumer()
+    one, two = TP("changelog", 0), TP("changelog", 1)
+    await recovery._seek_offsets(consumer, {one, two}, {one: 7, two: -1}, "active")
+    assert consumer.sought == {one: 7, two: 0}
+    with pytest.raises(RebalanceAgain):
+        await recovery._seek_offsets(consumer, {one, two}, {one: 9, two: None}, "active")
+    assert consumer.sought == {one: 7, two: 0}
