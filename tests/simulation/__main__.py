@@ -7,6 +7,13 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "support")]
 
-from protocol.command import main  # noqa: E402 - found by the line above
+if "faust" in sys.argv[1:] or "--floor=faust" in sys.argv[1:]:
+    from faust_floor.command import floor
 
-main()
+    FLOOR = floor()
+else:
+    from protocol.faults import FLOOR
+
+from protocol.command import main  # noqa: E402 - the Faust floor's clocks come before all that keeps them
+
+main(FLOOR)

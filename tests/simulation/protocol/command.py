@@ -12,39 +12,59 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing.pool import Pool
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from protocol.faults import FAULTS, first_found
-from protocol.world import live
+from protocol.world import Outcome
 
 TELL_S = 60.0
 
 
-def main() -> None:
+class Live(Protocol):
+    """Plays one life, with a fault put in by hand or without one."""
+
+    def __call__(self, seed: int, *, fault: str | None = None) -> Outcome: ...
+
+
+class Floor(NamedTuple):
+    """What is played. first_found: (fault, lives at most, first seed) -> how many it took, and what was found."""
+
+    live: Live
+    faults: Collection[str]
+    first_found: Callable[[str, int, int], tuple[int, str] | None]
+
+
+_played: Floor
+"""By this process and by those that are forked off it."""
+
+
+def main(floor: Floor) -> None:
+    global _played
+    _played = floor
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--floor", choices=("protocol", "faust"), help="protocol: hosts only; faust: whole workers")
     parser.add_argument("--seed", type=int, help="one life, with its trace")
     parser.add_argument("--seeds", type=int, help="so many lives")
     parser.add_argument("--first", type=int, default=0, help="the first seed of several")
     parser.add_argument("--hours", type=float, help="lives for so long")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes that play them (all cores)")
     parser.add_argument("--faults", action="store_true", help="put faults in, one after the other, and count lives")
-    parser.add_argument("--fault", choices=FAULTS, help="one of them; with --seed: in that life")
+    parser.add_argument("--fault", choices=list(floor.faults), help="one of them; with --seed: in that life")
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if asked.seed is not None:
         sys.exit(one(asked.seed, asked.fault))
     if asked.faults or asked.fault:
-        names = [asked.fault] if asked.fault else list(FAULTS)
+        names = [asked.fault] if asked.fault else list(floor.faults)
         sys.exit(try_faults(names, asked.seeds or 500, asked.first, asked.jobs))
     sys.exit(many(asked.first, asked.seeds, asked.hours, asked.jobs))
 
 
 def one(seed: int, fault: str | None) -> int:
     """Print a life's trace."""
-    outcome = live(seed, fault=fault)
+    outcome = _played.live(seed, fault=fault)
     print("\n".join(outcome.trace))
     digest = hashlib.sha256("\n".join(outcome.trace).encode()).hexdigest()[:16]
     print(f"seed {seed}: {outcome.steps} steps, trace {digest}, {len(outcome.violations)} violations")
@@ -62,9 +82,9 @@ class Played(NamedTuple):
 
 
 def play(seed: int) -> Played:
-    began_s = time.process_time()
-    outcome = live(seed)
-    cpu_s = time.process_time() - began_s
+    began_s = sum(os.times()[:4])
+    outcome = _played.live(seed)
+    cpu_s = sum(os.times()[:4]) - began_s
     return Played(seed, outcome.violations, outcome.counted, outcome.crash_points, cpu_s)
 
 
@@ -163,7 +183,7 @@ class Trial(NamedTuple):
 
 
 def _try(trial: Trial) -> tuple[str, tuple[int, str] | None]:
-    return trial.name, first_found(*trial)
+    return trial.name, _played.first_found(*trial)
 
 
 def try_faults(names: list[str], seeds_max: int, first: int, jobs: int) -> int:

@@ -18,6 +18,7 @@ from exness_streams.transport import leases
 from exness_streams.transport.interfaces import LogRecord
 from exness_streams.transport.leases import Lease
 from protocol import worker
+from protocol.command import Floor
 from protocol.logs import GROUP, SimCellLog, Transactions
 from protocol.loop import process
 from protocol.world import live
@@ -293,3 +294,6 @@ def first_found(name: str, seeds_max: int, first: int = 0) -> tuple[int, str] | 
         if outcome.violations:
             return number + 1, outcome.violations[0]
     return None
+
+
+FLOOR = Floor(live, FAULTS, first_found)

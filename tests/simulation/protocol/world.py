@@ -9,7 +9,7 @@ import traceback
 import warnings
 from collections import Counter
 from contextvars import Context, copy_context
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
 
@@ -25,6 +25,9 @@ from protocol.market import Market
 from protocol.network import Link, Network
 from protocol.table import Disk
 from protocol.worker import Engine, Shown
+
+if TYPE_CHECKING:
+    from protocol.nemesis import Nemesis
 
 QUIET_S_MAX = 180.0
 RESTART_S = 0.7
@@ -97,7 +100,7 @@ class World:
         self.trace: list[str] = []
         self.counted: Counter[str] = Counter()
         self.crash_points: Counter[str] = Counter()
-        self.is_over = self.is_healed = self._is_buried = False
+        self.is_over = self.is_healed = self.is_buried = False
         self.loop = VirtualLoop(random.Random(f"turns-{seed}"), self._crashed)
         self.network = Network(self.loop, random.Random(f"network-{seed}"))
         self.broker = Broker(self.note)
@@ -113,12 +116,12 @@ class World:
     # -- told by others
 
     def note(self, line: str) -> None:
-        if self._is_buried:
+        if self.is_buried:
             return  # by what is closed in the middle of something
         self.trace.append(f"{self.loop.time():9.4f} {line}")
 
     def violation(self, line: str) -> None:
-        if self._is_buried:
+        if self.is_buried:
             return
         self.violations.append(line)
         self.note(f"VIOLATION: {line}")
@@ -158,8 +161,7 @@ class World:
         self.crash_points[place] += 1
         self.counted["crashes"] += 1
         self.note(f"{killed.name} crashes at {place}")
-        assert isinstance(killed, Engine)
-        self._start_again(killed)
+        self._start_again(cast(Engine, killed))
 
     def kill(self, machine: Machine, place: str = "") -> None:
         if machine.engine is not None and not machine.engine.is_dead:
@@ -242,13 +244,24 @@ class World:
 
     # -- the life
 
-    async def _live(self) -> None:
+    def _new_group(self) -> Group:
+        return Group(self.loop, self.network, self.rng, self.cells, self.note)
+
+    def _new_nemesis(self) -> Nemesis:
         from protocol.nemesis import Nemesis
+
+        return Nemesis(self)
+
+    def on_disk(self, engine: Engine, table: Any, partition: int) -> dict[bytes, bytes]:
+        """The entries of a table of a process."""
+        entries: dict[bytes, bytes] = table.on_disk(partition).entries
+        return entries
+
+    async def _live(self) -> None:
         from protocol.operators import Operators
 
-        rng = self.rng
-        self.group = Group(self.loop, self.network, rng, self.cells, self.note)
-        nemesis = Nemesis(self)
+        self.group = self._new_group()
+        nemesis = self._new_nemesis()
         self.machines = [Machine(f"w{number}", nemesis.clock()) for number in range(self.knobs.workers)]
         self.clients = [Client(self, f"acc{number}", number % self.cells) for number in range(self.knobs.accounts)]
         for machine in self.machines:
@@ -341,7 +354,7 @@ class World:
                 self.violation(f"the life ends by {error!r} in {where.name}, line {where.lineno} of {where.filename}")
             finally:
                 self.violations += self.loop.faults
-                self._is_buried = True
+                self.is_buried = True
                 self.loop.bury()
                 logging.disable(logging.NOTSET)
         counted = self.counted + Counter(self._figures())
