@@ -6,11 +6,16 @@ import gc
 import os
 import pickle
 import random
+import resource
+import signal
 import sys
 import traceback
 import uuid
 from pathlib import Path
 from typing import Any
+
+CPU_S_MAX = 120
+"""Of one life: one that goes round in circles ends."""
 
 
 def floor() -> Any:
@@ -51,6 +56,7 @@ def live(seed: int, *, nemesis: bool = True, fault: str | None = None) -> Any:
     child = os.fork()
     if not child:
         os.close(reading)
+        resource.setrlimit(resource.RLIMIT_CPU, (CPU_S_MAX, CPU_S_MAX))
         try:
             outcome = _live(seed, nemesis, fault)
             with os.fdopen(writing, "wb") as told:
@@ -60,9 +66,14 @@ def live(seed: int, *, nemesis: bool = True, fault: str | None = None) -> Any:
         finally:
             os._exit(0)
     os.close(writing)
-    with os.fdopen(reading, "rb") as heard:
-        found = heard.read()
-    os.waitpid(child, 0)
+    try:
+        with os.fdopen(reading, "rb") as heard:
+            found = heard.read()
+    except BaseException:  # interrupted: it is not left behind
+        os.kill(child, signal.SIGKILL)
+        raise
+    finally:
+        os.waitpid(child, 0)
     if not found:
         raise RuntimeError(f"life {seed} ended without a word")
     return pickle.loads(found)
