@@ -10,6 +10,10 @@ from typing import Any
 from protocol.loop import process
 
 
+BROKERS_OWN = {"cleanup.policy": "delete", "max.message.bytes": "1048588", "retention.ms": "604800000"}
+"""What a topic is like that says nothing of it."""
+
+
 def connection_of() -> Any:
     """Of the process that asks."""
     return process.get().connection  # type: ignore[union-attr]
@@ -63,10 +67,7 @@ class Admin:
 
     async def describe_configs(self, resources: Sequence[Any]) -> list[Any]:
         topics = await self._ask(lambda: dict(self._connection.broker.topics))
-        found = [
-            (0, "", 2, one.name, [(key, value) for key, value in topics[one.name].settings.items()])
-            for one in resources
-        ]
+        found = [(0, "", 2, one.name, list({**BROKERS_OWN, **topics[one.name].settings}.items())) for one in resources]
         return [SimpleNamespace(resources=found)]
 
     async def list_consumer_group_offsets(self, group: str, partitions: Sequence[Any]) -> dict[Any, Any]:
