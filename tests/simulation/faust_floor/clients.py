@@ -9,7 +9,6 @@ from typing import Any
 
 from protocol.loop import process
 
-
 BROKERS_OWN = {"cleanup.policy": "delete", "max.message.bytes": "1048588", "retention.ms": "604800000"}
 """What a topic is like that says nothing of it."""
 
