@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -287,10 +287,10 @@ def put_in(name: str | None) -> Iterator[None]:
             setattr(owner, attribute, value)
 
 
-def first_found(name: str, seeds_max: int, first: int = 0) -> tuple[int, str] | None:
-    """(how many lives it took, what was found), None when nothing was."""
+def first_found(name: str, seeds_max: int, first: int = 0, only: Collection[str] = ()) -> tuple[int, str] | None:
+    """(how many lives it took, what was found), None when nothing was. only: see world.live."""
     for number in range(seeds_max):
-        outcome = live(first + number, fault=name)
+        outcome = live(first + number, fault=name, only=only)
         if outcome.violations:
             return number + 1, outcome.violations[0]
     return None

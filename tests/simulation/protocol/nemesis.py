@@ -50,6 +50,8 @@ class Nemesis:
         self._awry_s = OLD_AWRY_S if world.begins_old else AWRY_S
         self._chosen = self._rng.sample(self._ways, self._rng.randint(1, 5))
         self._chosen += self._rng.choice(([], [self._crash, self._hold], [self._make_a_zombie] * 2))
+        if world.only:
+            self._chosen = [way for way in self._ways if way.__name__ in world.only]
 
     def clock(self) -> Clock:
         """A worker's, which is never quite right."""

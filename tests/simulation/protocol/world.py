@@ -8,6 +8,7 @@ import random
 import traceback
 import warnings
 from collections import Counter
+from collections.abc import Collection
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -78,8 +79,11 @@ class Outcome(NamedTuple):
 
 
 class World:
-    def __init__(self, seed: int, *, nemesis: bool = True) -> None:
+    """only: names of the nemesis' methods, when nothing else is to go wrong."""
+
+    def __init__(self, seed: int, *, nemesis: bool = True, only: Collection[str] = ()) -> None:
         self.seed = seed
+        self.only = only
         self.rng = random.Random(f"life-{seed}")
         rng = self.rng
         self.knobs = Knobs(
@@ -384,9 +388,9 @@ def _is_quote(key: bytes) -> bool:
     return key.startswith(codec.QUOTE_PREFIX)
 
 
-def live(seed: int, *, nemesis: bool = True, fault: str | None = None) -> Outcome:
-    """One life. fault: put in by hand."""
+def live(seed: int, *, nemesis: bool = True, fault: str | None = None, only: Collection[str] = ()) -> Outcome:
+    """One life. fault: put in by hand. only: what may go wrong, by names of the nemesis' methods; else anything."""
     from protocol.faults import put_in
 
     with put_in(fault):
-        return World(seed, nemesis=nemesis).live()
+        return World(seed, nemesis=nemesis, only=only).live()
