@@ -199,7 +199,7 @@ class CommandView(ApiView, Generic[Asked]):
         if (refused := certain_refusal(command, incoming)) is not None:
             raise ApiError.of(refused)
         self.desk.admit(command, incoming)
-        if incoming.cell.stored(account_id) is None:
+        if not incoming.cell.has(account_id):
             await self.desk.newcomers.begin_account(request, account_id)
         reply = await self.desk.settle(incoming.cell, command)
         return answer(reply.outcome, repeated=reply.repeated)

@@ -73,7 +73,7 @@ class Replay:
                 f"partition {self.partition}: record {offset} of the journal can't be folded: {error}"
             ) from error
         self.last_value = value
-        if len(self._cell.pending) > APPLY_ENTRIES:
+        if len(self._cell.pending_keys) > APPLY_ENTRIES:
             self.apply()
 
     def apply(self) -> dict[bytes, bytes | None]:

@@ -7,7 +7,7 @@ What the fold changes stays in `pending` until the caller has committed it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -72,7 +72,8 @@ class Cell:
     def __init__(self, partition: int, fetch: Fetch) -> None:
         """fetch: reads a committed entry by its key, None when there is none."""
         self.partition = partition
-        self.pending: dict[bytes, bytes | None] = {}
+        self._pending: dict[bytes, bytes | None] = {}
+        self._unencoded: dict[bytes, AccountRow] = {}
         self.triggers = TriggerIndex()
         self.expiries = ExpiryIndex()
         self.next_offset = 0
@@ -81,9 +82,9 @@ class Cell:
         self._fetch = fetch
         self._rows: dict[str, AccountRow] = {}
         self._before: dict[str, AccountRow] = {}
-        self._access = AccessRows(partition, self.pending, self._entry)
-        self._outcomes = Outcomes(self.pending, self._entry)
-        self._market = FrameFold(self.triggers, self.expiries, self.pending, self._settle)
+        self._access = AccessRows(partition, self._pending, self._entry)
+        self._outcomes = Outcomes(self._pending, self._entry)
+        self._market = FrameFold(self.triggers, self.expiries, self._pending, self._settle)
 
     def load(
         self,
@@ -103,7 +104,8 @@ class Cell:
         if self.rules > rules.NEWEST:
             raise rules.UnknownRules(self.partition, self.rules)
         self._accounts = self._taken = 0
-        self.pending.clear()
+        self._pending.clear()
+        self._unencoded.clear()
         self._rows.clear()
         self._before.clear()
         self._market.load(quotes, meta)
@@ -144,6 +146,19 @@ class Cell:
         )
 
     @property
+    def pending(self) -> dict[bytes, bytes | None]:
+        """The entries that have changed and are not committed. A row is encoded when it is asked for, as it is then:
+        once, however many records have changed it."""
+        while self._unencoded:
+            self._encode(*self._unencoded.popitem())
+        return self._pending
+
+    @property
+    def pending_keys(self) -> Collection[bytes]:
+        """Of the pending entries, which are not encoded for it."""
+        return self._pending.keys()
+
+    @property
     def quotes(self) -> dict[str, Quote]:
         """The newest quote of each symbol."""
         return self._market.quotes
@@ -170,6 +185,10 @@ class Cell:
             stored = self._fetch(codec.row_key(account_id))
             row = None if stored is None else codec.decode_row(stored)
         return row
+
+    def has(self, account_id: str) -> bool:
+        """Whether an account has begun."""
+        return account_id in self._rows or self._fetch(codec.row_key(account_id)) is not None
 
     def stored(self, account_id: str) -> bytes | None:
         """The newest row of an account as it is stored: the same bytes are the same row. None before its first one."""
@@ -212,7 +231,8 @@ class Cell:
 
     def committed(self) -> None:
         """The pending entries are where `fetch` reads them now, and will be in the log and in the store."""
-        self.pending.clear()
+        self._pending.clear()
+        self._unencoded.clear()
         self._rows.clear()
 
     # Commands
@@ -322,7 +342,9 @@ class Cell:
             if old.orders is not new.orders:
                 self._watch_changes(account_id, old.orders, new.orders)
                 self.expiries.change(account_id, old.orders, new.orders)
-            self.pending[codec.row_key(account_id)] = codec.encode(new)
+            key = codec.row_key(account_id)
+            self._pending[key] = None  # has its place; encoded once it is asked for
+            self._unencoded[key] = new
         self._before.clear()
 
     def _watch_changes(self, account_id: str, old: Mapping[str, Item], new: Mapping[str, Item]) -> None:
@@ -334,4 +356,9 @@ class Cell:
                 self.triggers.add(account_id, item)
 
     def _entry(self, key: bytes) -> bytes | None:
-        return self.pending[key] if key in self.pending else self._fetch(key)
+        if key in self._unencoded:
+            self._encode(key, self._unencoded.pop(key))
+        return self._pending[key] if key in self._pending else self._fetch(key)
+
+    def _encode(self, key: bytes, row: AccountRow) -> None:
+        self._pending[key] = codec.encode(row)

@@ -65,10 +65,10 @@ class OwnedCell:
         """Whether what is pending, with these events, wants its transaction now, as a change of rules does."""
         if events or self.rules != self.cell.rules:
             return True
-        if any(not key.startswith(codec.QUOTE_PREFIX) for key in self.cell.pending):
+        if any(not key.startswith(codec.QUOTE_PREFIX) for key in self.cell.pending_keys):
             return True
         now_s = time.monotonic()
-        if not self.cell.pending:
+        if not self.cell.pending_keys:
             return now_s - max(self.loaded_at_s, self.handed_at_s) >= EMPTY_COMMIT_S
         return now_s - self.handed_at_s >= IDLE_COMMIT_S
 

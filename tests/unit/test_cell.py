@@ -105,6 +105,7 @@ def test_a_record_that_changes_an_account_many_times_writes_its_row_once(
 
     monkeypatch.setattr(records_module, "encode", counted)
     folded = cell.fold(ALL_AT_ONCE[what]())
+    assert row_key("demo") in cell.cell.pending
     assert len([value for value in written if isinstance(value, AccountRow)]) == 1
     told = len(folded.events) or len(folded.reply.outcome.results)  # type: ignore[union-attr]
     assert told >= 40
@@ -121,6 +122,30 @@ def test_an_order_that_is_over_is_filled_by_no_price_of_the_same_record() -> Non
     late = PriceFrame(NOW_MS + 1_000, frame(flat("149.5", 2)).symbols)
     assert [type(event).__name__ for event in cell.fold(late).events] == ["OrderExpired"]
     assert (len(cell.cell.triggers), cell.row().orders, cell.row().positions) == (0, {}, {})
+
+
+def test_a_row_that_many_records_change_is_encoded_once_for_a_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[AccountRow] = []
+
+    def encode_counted(entry: object) -> bytes:
+        encoded.extend([entry] if isinstance(entry, AccountRow) else [])
+        return encode(entry)
+
+    cell = StoredCell(flat(150))
+    cell.commit()
+    monkeypatch.setattr(records_module, "encode", encode_counted)
+    opened = [cell.opened(open_command(margin=10)).position_id for _ in range(20)]
+    for position_id in opened[:19]:
+        cell.closed(close_command(position_id))
+    assert (cell.cell.has("demo"), list(cell.cell.pending_keys), encoded) == (True, [row_key("demo")], [])
+    assert cell.cell.pending == {row_key("demo"): encode(cell.row())}
+    assert cell.cell.stored("demo") == cell.cell.pending[row_key("demo")]
+    assert encoded == [cell.row()]
+    cell.closed(close_command(opened[19]))
+    assert cell.cell.stored("demo") == encode(cell.row()) == cell.cell.pending[row_key("demo")]
+    assert len(encoded) == 2
+    cell.commit()
+    assert (cell.cell.has("demo"), cell.cell.has("ann"), cell.cell.pending) == (True, False, {})
 
 
 def test_a_refused_command_leaves_no_entry() -> None:
