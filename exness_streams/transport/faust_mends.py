@@ -19,7 +19,7 @@ _BY_OWNER: dict[str, tuple[str, ...]] = {
         "_unacked_messages",
     ),
     "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread": (
-        "_consumer", "_create_worker_consumer", "_ensure_consumer", "_fetch_records", "_stopped_set",
+        "_consumer", "_create_worker_consumer", "_ensure_consumer", "_fetch_records", "_seek_wait", "_stopped_set",
     ),
     "mode.threads:ServiceThread": ("_start_thread", "_shutdown", "_thread_running"),
     "faust.transport.drivers.aiokafka:Consumer": ("_thread", "_new_consumer_thread"),

@@ -8,10 +8,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka.errors import KafkaConnectionError, RebalanceInProgressError, UnknownMemberIdError
+from aiokafka import TopicPartition
+from aiokafka.consumer.subscription_state import SubscriptionState
+from aiokafka.errors import IllegalStateError, KafkaConnectionError, RebalanceInProgressError, UnknownMemberIdError
 from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest, SyncGroupRequest
 
-from exness_streams.transport.kafka.aiokafka_mends import tell_confirmations
+from exness_streams.transport.kafka.aiokafka_mends import refuse_to_seek_unassigned, tell_confirmations
 
 REQUESTS: dict[str, Callable[[], Any]] = {
     "heartbeat": lambda: HeartbeatRequest("group", 1, "member"),
@@ -67,3 +69,20 @@ async def test_no_answer_confirms_nothing(kind: str) -> None:
     with pytest.raises(KafkaConnectionError):
         await group.ask(kind)
     assert group.told == []
+
+
+async def test_a_seek_between_two_assignments_is_refused_as_one_of_a_rebalance() -> None:
+    """aiokafka asserts, and its AssertionError ended the worker: found on a machine under load."""
+    consumer: Any = SimpleNamespace(_subscription=SubscriptionState())
+    with pytest.raises(IllegalStateError, match="dealt out anew"):
+        refuse_to_seek_unassigned(consumer)
+    consumer._subscription.subscribe({"journal"})
+    with pytest.raises(AssertionError):
+        consumer._subscription.seek(TopicPartition("journal", 0), 5)
+    with pytest.raises(IllegalStateError, match="dealt out anew"):
+        refuse_to_seek_unassigned(consumer)
+    consumer._subscription.assign_from_subscribed([TopicPartition("journal", 0)])
+    refuse_to_seek_unassigned(consumer)
+    consumer._subscription.seek(TopicPartition("journal", 0), 5)
+    with pytest.raises(IllegalStateError):
+        consumer._subscription.seek(TopicPartition("journal", 1), 5)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from aiokafka import TopicPartition
+from aiokafka.errors import IllegalStateError
 from aiokafka.producer import message_accumulator, sender
 
 from exness_streams.transport.private_names import Private, refuse_without
@@ -201,6 +202,15 @@ def poll_records_max(consumer: Any) -> int | None:
     """How many records one poll may give; None: all that was fetched."""
     records: int | None = consumer._max_poll_records
     return records
+
+
+def refuse_to_seek_unassigned(consumer: Any) -> None:
+    """IllegalStateError between two assignments, as for a partition that is not in the one there is.
+
+    In the consumer's thread. aiokafka only asserts there, which nobody takes for a rebalance.
+    """
+    if assignment_of(consumer) is None:
+        raise IllegalStateError("partitions are being dealt out anew")
 
 
 def assignment_of(consumer: Any) -> Any:

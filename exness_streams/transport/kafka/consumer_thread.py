@@ -21,6 +21,7 @@ from exness_streams.transport.kafka.aiokafka_mends import (
     own_tasks,
     poll_records_max,
     read_committed,
+    refuse_to_seek_unassigned,
     seen,
     tell_confirmations,
     tell_group_errors,
@@ -245,4 +246,13 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fa
 
     async def seek_on_thread(self, tp: TP, offset: int) -> None:
         """aiokafka's own seek is for its own thread only."""
-        await self.call_thread(self._ensure_consumer().seek, driver.ensure_aiokafka_TP(tp), offset)
+        await self.call_thread(self._seek_one, self._ensure_consumer(), driver.ensure_aiokafka_TP(tp), offset)
+
+    async def _seek_one(self, consumer: Any, tp: Any, offset: int) -> None:
+        refuse_to_seek_unassigned(consumer)
+        consumer.seek(tp, offset)
+
+    async def _seek_wait(self, consumer: Any, partitions: Mapping[TP, int]) -> None:
+        """Faust's, of several. IllegalStateError, which its recovery takes for another rebalance."""
+        refuse_to_seek_unassigned(consumer)
+        await super()._seek_wait(consumer, partitions)
