@@ -119,7 +119,8 @@ def entries_of(platform: PlatformThread) -> dict[bytes, bytes]:
         cell = engine.cells.cell(0)
         assert cell is not None
         kept = {key: value for prefix in (b"account/", b"access/") for key, value in engine.table.scan(0, prefix)}
-        changed = {key: value for key, value in cell.pending.items() if key.startswith((b"account/", b"access/"))}
+        changed = {**engine.cells._cells[0].ahead._entries, **cell.pending}  # some wait for their transactions
+        changed = {key: value for key, value in changed.items() if key.startswith((b"account/", b"access/"))}
         return {key: value for key, value in {**kept, **changed}.items() if value is not None}
 
     found: dict[bytes, bytes] = platform.call(read)
