@@ -15,7 +15,9 @@ from exness_streams.api import requests
 
 DEPOSIT, PLACE, MODIFY = "/api/v1/account/deposit", "/api/v1/orders/place", "/api/v1/positions/modify"
 ORDER = {"margin": 1000, "asset": "SOL_USDC", "type": "long", "leverage": 2}
-INTEGERS = {"timestamp", "time", "sequence", "openedAt", "closedAt", "durationMs", "expiresAt", "since", "skewMs"}
+INTEGERS = {
+    "timestamp", "time", "sequence", "openedAt", "closedAt", "durationMs", "expiresAt", "since", "skewMs", "partition",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
