@@ -153,7 +153,7 @@ class FrameFold:
             if isinstance(frame, RawFrame):
                 self._fold_raw(folding, frame, known_end)
             else:
-                born = self._fold_staircases(folding, frame, is_first=known_end < 0)
+                born = self._fold_staircases(folding, frame)
         self._move_time(folding, frame.time_ms)
         self._check_newborn(folding, born)
         return ignored
@@ -163,12 +163,13 @@ class FrameFold:
         self.now_ms = folding.time_ms = max(self.now_ms, time_ms)
         self.expire(folding, self.now_ms)
 
-    def _fold_staircases(self, folding: Folding, frame: PriceFrame, *, is_first: bool) -> list[tuple[str, str]]:
+    def _fold_staircases(self, folding: Folding, frame: PriceFrame) -> list[tuple[str, str]]:
         fired: list[Fired] = []
         for symbol_frame in frame.symbols:
             told = symbol_frame
-            if is_first and frame.sequence_max >= 0:
-                news = self._after_sequence(symbol_frame, frame.sequence_max)
+            known = self._seen_by_sequence(symbol_frame.symbol) if frame.sequence_max >= 0 else None
+            if known is not None:
+                news = _after_sequence(symbol_frame, known.sequence, frame.sequence_max)
                 if news is None:
                     continue
                 told = news
@@ -185,25 +186,10 @@ class FrameFold:
                 first = nth
         return born
 
-    def _after_sequence(self, frame: SymbolFrame, sequence_max: int) -> SymbolFrame | None:
-        """What is news in the first numbered frame that comes: how far the ones before it went, sequences tell."""
-        known = self.quotes.get(frame.symbol)
-        seen = -1 if known is None else known.sequence
-        if not follows(frame.last.sequence, seen, sequence_max):
-            return None
-        if frame.last.sequence <= seen:
-            return frame
-
-        def later(steps: tuple[Step, ...]) -> tuple[Step, ...]:
-            return tuple(step for step in steps if step.sequence > seen)
-
-        return msgspec.structs.replace(
-            frame,
-            bid_lows=later(frame.bid_lows),
-            bid_highs=later(frame.bid_highs),
-            ask_lows=later(frame.ask_lows),
-            ask_highs=later(frame.ask_highs),
-        )
+    def _seen_by_sequence(self, symbol: str) -> Quote | None:
+        """The quote of a symbol, while it is of a frame without a number: how far those went, only sequences tell."""
+        known = self.quotes.get(symbol)
+        return None if isinstance(known, ReceivedQuote) else known
 
     def _fold_raw(self, folding: Folding, frame: RawFrame, known_end: int) -> None:
         sequence_max = sequence_bound(frame.time_ms)
@@ -211,8 +197,8 @@ class FrameFold:
         for tick in frame.ticks:
             if frame.from_offset + tick.offset < known_end:
                 continue
-            known = self.quotes.get(tick.symbol)
-            if known_end < 0 and known is not None and not follows(tick.quote.sequence, known.sequence, sequence_max):
+            known = self._seen_by_sequence(tick.symbol)
+            if known is not None and not follows(tick.quote.sequence, known.sequence, sequence_max):
                 continue
             received_ms = frame.time_ms - tick.before_ms
             self._move_time(folding, received_ms)
@@ -281,6 +267,25 @@ def _refused(frame: PriceFrame | RawFrame, known_end: int) -> IgnoredFrame | Non
     if isinstance(frame, PriceFrame) and frame.from_offset < known_end:
         return IgnoredFrame.STRADDLE
     return None
+
+
+def _after_sequence(frame: SymbolFrame, seen: int, sequence_max: int) -> SymbolFrame | None:
+    """What is news of a symbol to a cell that has seen its ticks up to a sequence."""
+    if not follows(frame.last.sequence, seen, sequence_max):
+        return None
+    if frame.last.sequence <= seen:
+        return frame
+
+    def later(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        return tuple(step for step in steps if step.sequence > seen)
+
+    return msgspec.structs.replace(
+        frame,
+        bid_lows=later(frame.bid_lows),
+        bid_highs=later(frame.bid_highs),
+        ask_lows=later(frame.ask_lows),
+        ask_highs=later(frame.ask_highs),
+    )
 
 
 def is_of_owner(record: object, ignored: IgnoredFrame | None) -> bool:

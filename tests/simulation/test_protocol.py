@@ -82,7 +82,7 @@ KEPT = {
 
 FOUND = {
     1024: "a ticks' topic made anew whose first ticks were gone: no cell took a frame of it",
-    6: "ticks seen by the first rules are taken again when their owner changes with the rules: known, and not mended",
+    6: "ticks seen by the first rules were taken again when their owner changed with the rules",
 }
 """Seeds that found something in the code of their day."""
 

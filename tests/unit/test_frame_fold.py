@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 
 import msgspec
 import pytest
@@ -209,6 +211,28 @@ def test_the_rules_may_change_between_any_two_frames() -> None:
             told += cell.fold(record).events
         outcomes.append([(type(event), getattr(event, "fill_price", None)) for event in told])
     assert outcomes == [[(OrderFilled, Decimal(95)), (PositionOpened, None)]] * len(outcomes)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+@pytest.mark.parametrize("make", [partial(staircase, by_offset=False), raw], ids=["staircases", "raw"])
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_what_was_seen_by_sequence_is_not_taken_again_in_however_many_frames_it_comes(
+    make: Callable[..., PriceFrame | RawFrame], size: int, is_restarted: bool
+) -> None:
+    """The ticks' owner of now begins as far back as the promise of the one before allows."""
+    seen = [(99, 1), (94, 2), (99, 3), (98, 4)]
+    cell = a_cell(by_rules=1)
+    cell.fold(staircase(0, *seen, by_offset=False))
+    cell.fold(RulesChanged(NOW_MS, 2))
+    waiting(cell)  # at 95, which the market has touched before
+    if is_restarted:
+        cell.restart()
+    for begin in range(0, len(seen), size):
+        part = seen[begin : begin + size]
+        assert kinds(cell.fold(make(begin, *part, epoch=2)).events) == []
+        assert cell.cell.meta.ticks_end == begin + len(part)
+    assert kinds(cell.fold(make(4, (96, 5), epoch=2)).events) == []
+    assert kinds(cell.fold(make(5, (95, 6), epoch=2)).events) == [OrderFilled, PositionOpened]
 
 
 def test_a_restarted_cell_knows_how_far_its_market_had_come() -> None:

@@ -39,10 +39,6 @@ if TYPE_CHECKING:
 LATE_FRAME = "late frames hide a trigger"
 """Of a former owner of the ticks, half of which the cell had seen: under the first rules this stays so."""
 
-TAKEN_AGAIN = "ticks that were seen by the first rules are taken again"
-"""A cell asks for a tick's sequence in the first numbered frame after the change of the rules, and in that one only.
-When the ticks' owner is replaced before there is one, the next begins further back, with a tick a frame."""
-
 
 class KnownFault(NamedTuple):
     """at: from which effect on anything may follow from it."""
@@ -232,8 +228,6 @@ def _naive_effects(world: World, replayed: Replayed, so_far: list[Effect | str])
             active = record.rules
             continue
         if isinstance(record, PriceFrame | RawFrame) and active >= rules.FRAMES_BY_OFFSET and record.epoch:
-            if seen.is_taken_again(record):
-                replayed.meets(TAKEN_AGAIN, len(so_far))
             yield from _numbered(reference, seen, record)
             continue
         if active < rules.TIME_BY_FRAMES:
@@ -245,7 +239,6 @@ def _naive_effects(world: World, replayed: Replayed, so_far: list[Effect | str])
             counts = seen.counts
             if any(_is_late(world, one, counts[one.symbol], is_former) for one in record.symbols):
                 replayed.meets(LATE_FRAME, len(so_far))
-            seen.by_sequence(record)
             yield from reference.frame(tick_of(one.symbol, one.quote) for one in _ticks_of(world, record, counts))
             continue
         birth, births = births, births + 1

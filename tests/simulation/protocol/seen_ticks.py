@@ -27,7 +27,6 @@ class Seen:
         self.counts = Counter[str]()
         self.received: dict[str, int] = {}
         self.end, self.epoch, self.now_ms = -1, 0, 0
-        self.old_end = -1
 
     def up_to(self, symbol: str, offset: int) -> list[Told]:
         """The ticks of a symbol up to one, that were not seen before."""
@@ -38,14 +37,6 @@ class Seen:
             count += 1
         self.counts[symbol] = count
         return found
-
-    def by_sequence(self, frame: PriceFrame) -> None:
-        """One that comes by the first rules."""
-        self.old_end = max(self.old_end, frame.to_offset)
-
-    def is_taken_again(self, frame: PriceFrame | RawFrame) -> bool:
-        """Whether a cell takes ticks of it that it had seen before the rules changed."""
-        return self.end >= 0 and frame.epoch >= self.epoch and self.end < min(frame.to_offset, self.old_end)
 
     def begins(self, frame: PriceFrame | RawFrame) -> None:
         """Of which topic a frame is, and what was lost before it."""
