@@ -92,7 +92,7 @@ class Life:
             bid = (self._ticks[-1].bid or Decimal(0)) if self._ticks else Decimal(100)
             bid = min(max(bid + self._random.choice([-2, -1, 1, 2]), Decimal(80)), Decimal(120))
             nth = len(self._ticks)
-            self._ticks.append(Quote(nth, NOW_MS + nth, bid, bid, bid + 1))
+            self._ticks.append(Quote(nth + 1, NOW_MS + nth, bid, bid, bid + 1))
 
     def _take_over(self) -> None:
         lease = self._lease
