@@ -12,6 +12,10 @@ _TOLD_LAST = ("Crashed reason=%r", "Error: %r", "Drain messages raised: %r")
 """How Faust's records end that tell of what has crashed the app; it is the last line of the command, too."""
 
 
+_OF_A_STOP = ("ServiceStopped", "ThreadEnded")
+"""Exceptions by which Faust's recovery, or whoever asked the consumer's thread for something, learns of a stop."""
+
+
 def quiet_logging() -> None:
     """Our own news, and everybody's warnings, on standard error."""
     logging.basicConfig(
@@ -28,7 +32,7 @@ def quiet_logging() -> None:
 
 def is_news(record: logging.LogRecord) -> bool:
     """Whether a log record says more than the last line of the command will: what crashes the app is told there."""
-    if record.exc_info and record.exc_info[0] is not None and record.exc_info[0].__name__ == "ServiceStopped":
-        return False  # with this, Faust's recovery tells itself that the app is stopping; nobody waits to hear it
+    if record.exc_info and record.exc_info[0] is not None and record.exc_info[0].__name__ in _OF_A_STOP:
+        return False  # and asyncio complains where nobody waits any more to hear it
     told_last = str(record.msg).endswith(_TOLD_LAST)
     return not (told_last and any(isinstance(argument, LogFault) for argument in record.args or ()))

@@ -9,10 +9,12 @@ import time
 from typing import Any
 
 import pytest
+from faust.tables.recovery import ServiceStopped
 
 from exness_streams.processes.logs import is_news
 from exness_streams.processes.stopping import EXIT_FORCED, SAME_WISH_S, Stopping, given_up, unless
 from exness_streams.transport.faults import LogFault
+from exness_streams.transport.kafka.consumer_thread import ThreadEnded
 
 GIVE_UP_S = 30.0
 NEVER_S = 86_400.0
@@ -155,3 +157,15 @@ def record(message: str, *arguments: Any) -> logging.LogRecord:
 )
 def test_a_warning_that_carries_a_fault_is_printed(message: str, arguments: tuple[Any, ...], is_printed: bool) -> None:
     assert is_news(record(message, *arguments)) is is_printed
+
+
+@pytest.mark.parametrize(
+    ("error", "is_printed"), [(ServiceStopped(), False), (ThreadEnded(), False), (ValueError("a defect"), True)]
+)
+def test_a_task_that_hears_of_a_stop_when_nobody_waits_any_more_is_not_printed(
+    error: Exception, is_printed: bool
+) -> None:
+    told = logging.LogRecord(
+        "asyncio", logging.ERROR, "file", 1, "Task exception was never retrieved", (), (type(error), error, None)
+    )
+    assert is_news(told) is is_printed
