@@ -83,6 +83,11 @@ def changelog_of(group: str) -> str:
     return f"{group}-accounts-changelog"
 
 
+def candles_changelog_of(group: str) -> str:
+    """The topic that holds the candles, and with them the state of the ticks' owner."""
+    return f"{group}-candles-changelog"
+
+
 def record_digest(value: bytes | None) -> str:
     """A journal record's digest, for `Header.last_record`."""
     return sha256(value or b"").hexdigest()

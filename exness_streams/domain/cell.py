@@ -210,6 +210,7 @@ class Cell:
             )
         if isinstance(record, codec.RulesChanged):
             self.rules = rules.after_change(self.partition, self.rules, record.rules)
+            self._market.outdate(record.epoch)
             self.next_offset = offset + 1
             return Folded([])
         with money_arithmetic():

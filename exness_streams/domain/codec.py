@@ -16,10 +16,14 @@ from exness_streams.domain.rules import FIRST as FIRST_RULES
 
 
 class RulesChanged(msgspec.Struct, frozen=True, tag="RulesChanged", forbid_unknown_fields=True):
-    """A record of the journal: what follows it in this partition goes by these rules (rules.py)."""
+    """A record of the journal: what follows it in this partition goes by these rules (rules.py).
+
+    epoch: the newest of the ticks' owners when it was written, 0: not known. By the first rules no cell keeps it.
+    """
 
     time_ms: int
     rules: int
+    epoch: int = 0
 
 
 JournalRecord = Command | AccessCommand | PriceFrame | RawFrame | RulesChanged

@@ -90,6 +90,10 @@ class FrameFold:
             folding.apply(row, expire_order(row, row.orders[order_id], folding.at))
         self._settle()  # what is over fires no more
 
+    def outdate(self, epoch: int) -> None:
+        """Whoever owned the ticks before this epoch is heard no more."""
+        self.epoch = max(self.epoch, epoch)
+
     def fold(self, folding: Folding, frame: PriceFrame | RawFrame, active: int) -> IgnoredFrame | None:
         """Apply a frame by the rules that are active. Returns why its ticks were ignored, if they were."""
         if active < rules.FRAMES_BY_OFFSET:

@@ -20,10 +20,13 @@ log = logging.getLogger(__name__)
 RETRY_S = 600.0
 
 
-def changes(current: int, wanted: int) -> list[bytes]:
-    """The records that lead from rules to later ones: one at a time, so that each release meets its own."""
+def changes(current: int, wanted: int, epoch: int = 0) -> list[bytes]:
+    """The records that lead from rules to later ones: one at a time, so that each release meets its own.
+
+    epoch: of the ticks' owner by now, where a former one may still have a frame under way.
+    """
     now_ms = time.time_ns() // 1_000_000
-    return [codec.encode(RulesChanged(now_ms, number)) for number in range(current + 1, wanted + 1)]
+    return [codec.encode(RulesChanged(now_ms, number, epoch)) for number in range(current + 1, wanted + 1)]
 
 
 async def append_changes(app: Any, partition: int, current: int) -> None:

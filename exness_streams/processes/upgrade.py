@@ -18,10 +18,11 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from async_timeout import timeout
 
-from exness_streams.audit.checkpoints import changelog_of, committed_entries
+from exness_streams.audit.checkpoints import candles_changelog_of, changelog_of, committed_entries
 from exness_streams.audit.kafka import checkpoint_cluster
 from exness_streams.domain import rules
 from exness_streams.domain.codec import META_KEY, decode_meta
+from exness_streams.engine.framer_state import FRAMER_KEY, decode_framer_state
 from exness_streams.engine.raising import changes
 from exness_streams.messages import JOURNAL_TOPIC
 from exness_streams.transport.embedded.reader import LogReader
@@ -31,6 +32,7 @@ from exness_streams.transport.kafka.reader import KafkaReader, kafka_reader
 from exness_streams.transport.kafka.topics import CONNECT_S_MAX, KafkaCluster
 
 LOOK_BACK_RECORDS = 256
+TICKS_PARTITION = 0
 FOLDED_S_MAX = 30.0
 POLL_S = 0.5
 
@@ -63,23 +65,34 @@ async def cluster_rules(cluster: KafkaCluster, group: str) -> list[int]:
 
 async def _cell_rules(reader: KafkaReader, changelog: str, partition: int) -> int:
     """By the newest Meta: every transaction writes one, so it is near the end."""
-    if await reader.partition_count(changelog) <= partition:
-        return rules.FIRST
-    start, end = await reader.bounds(changelog, partition)
-    newest: list[bytes] = []
+    return _rules_of(await _newest(reader, changelog, partition, META_KEY))
+
+
+async def _framer_epoch(reader: KafkaReader, group: str) -> int:
+    """Of the ticks' owner, as committed; 0: nobody has left one."""
+    state = await _newest(reader, candles_changelog_of(group), TICKS_PARTITION, FRAMER_KEY)
+    return 0 if state is None else decode_framer_state(state).epoch
+
+
+async def _newest(reader: KafkaReader, topic: str, partition: int, key: bytes) -> bytes | None:
+    """The newest value of a key that is written often, so that it is near the end. LogFault."""
+    if await reader.partition_count(topic) <= partition:
+        return None
+    start, end = await reader.bounds(topic, partition)
+    found: list[bytes] = []
 
     def take(record: Any) -> bool:
-        if record.key == META_KEY:
-            newest.append(record.value)
+        if record.key == key:
+            found.append(record.value)
         return False
 
     look_back = LOOK_BACK_RECORDS
-    while not newest and end > start:
-        await reader.read(changelog, partition, max(start, end - look_back), end, take)
+    while not found and end > start:
+        await reader.read(topic, partition, max(start, end - look_back), end, take)
         if end - look_back <= start:
             break
         look_back *= 16
-    return _rules_of(newest[-1] if newest else None)
+    return found[-1] if found else None
 
 
 def _rules_of(meta: bytes | None) -> int:
@@ -128,10 +141,10 @@ async def raise_cluster(
         await checkpoint_cluster(cluster, group, checkpoints_dir, on_progress, tell)
         check_members(await group_members(cluster, group), wanted)  # an audit takes its time
     current = await cluster_rules(cluster, group)
-    async with _producer(cluster) as producer:
+    async with kafka_reader(cluster) as reader, _producer(cluster) as producer:
         try:
             for partition, number in enumerate(current):
-                for value in changes(number, wanted):
+                for value in changes(number, wanted, await _framer_epoch(reader, group)):
                     await producer.send_and_wait(cluster.topics.journal, value, partition=partition)
         except KafkaError as error:
             raise LogFault(f"Kafka did not take the change of rules: {error}. Run this again") from error

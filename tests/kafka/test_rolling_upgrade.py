@@ -7,14 +7,20 @@ import os
 import random
 import signal
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
+from aiokafka import ConsumerRecord
 from broker import Broker, fetch_jars
 from cluster import Cluster, Member, released, wait_until
 from cluster_trading import trading, until_all_answered
 from platform_process import run_cli
 
 from exness_streams.domain import rules
+from exness_streams.domain.codec import RulesChanged, decode_record
+from exness_streams.messages import JOURNAL_TOPIC
+from exness_streams.transport.kafka.reader import kafka_reader
+from exness_streams.transport.kafka.topics import KafkaCluster
 
 BEFORE = "release-2026-11-28"
 """The last code that knew nothing of rules (commit bee2cb4)."""
@@ -86,6 +92,9 @@ async def test_nothing_is_lost_or_answered_otherwise(cluster: Cluster) -> None:
         print(said)
         assert code == 0, said
         assert said.count(f": rules {rules.NEWEST}\n") == 8, said
+        changed = await change_of_rules(cluster)
+        assert changed.rules == rules.NEWEST
+        assert changed.epoch > 0  # of the new workers' framer
         await until_all_answered(cluster, work)
         await asyncio.to_thread(replace, cluster, first)  # a cell of the new rules moves, too
         await until_all_answered(cluster, work)
@@ -94,6 +103,20 @@ async def test_nothing_is_lost_or_answered_otherwise(cluster: Cluster) -> None:
     assert (code, f"every partition goes by rules {rules.NEWEST} already" in said) == (0, True), said
     if RAISES:
         await an_old_worker_takes_no_cell(cluster, first)
+
+
+async def change_of_rules(cluster: Cluster) -> RulesChanged:
+    """The last one in a partition of the journal."""
+    found: list[RulesChanged] = []
+
+    def take(record: ConsumerRecord) -> bool:
+        if record.value.startswith(b'{"type":"RulesChanged"'):
+            found.append(cast(RulesChanged, decode_record(record.value)))
+        return False
+
+    async with kafka_reader(KafkaCluster((cluster.broker.address,))) as reader:
+        await reader.read(JOURNAL_TOPIC, 0, *await reader.bounds(JOURNAL_TOPIC, 0), take)
+    return found[-1]
 
 
 async def audited(cluster: Cluster) -> None:

@@ -235,6 +235,26 @@ def test_what_was_seen_by_sequence_is_not_taken_again_in_however_many_frames_it_
     assert kinds(cell.fold(make(5, (95, 6), epoch=2)).events) == [OrderFilled, PositionOpened]
 
 
+@pytest.mark.parametrize("make", [partial(staircase, by_offset=False), raw], ids=["staircases", "raw"])
+@pytest.mark.parametrize("told_again", [False, True])
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_a_former_owners_last_frame_after_the_change_of_rules_is_not_heard(
+    make: Callable[..., PriceFrame | RawFrame], told_again: bool, is_restarted: bool
+) -> None:
+    """By the first rules nobody keeps epochs: the change itself says whose frames go on."""
+    cell = a_cell(by_rules=1)
+    cell.fold(staircase(0, (99, 1), (97, 2), (98, 3), by_offset=False))
+    if told_again:
+        cell.fold(RulesChanged(NOW_MS, 2, epoch=4))
+    cell.fold(RulesChanged(NOW_MS, 2, epoch=5))
+    if is_restarted:
+        cell.restart()
+    assert cell.fold(make(0, (99, 1), epoch=4)).ignored is IgnoredFrame.OLD_EPOCH
+    assert (cell.cell.meta.ticks_end, cell.cell.meta.framer_epoch) == (-1, 5)
+    assert cell.fold(make(7, (96, 8), epoch=5)).ignored is None
+    assert cell.cell.meta.ticks_end == 8
+
+
 def test_a_restarted_cell_knows_how_far_its_market_had_come() -> None:
     cell = a_cell()
     cell.fold(staircase(0, (100, 1), end_ms=7, epoch=3))

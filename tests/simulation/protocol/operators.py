@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from exness_streams.domain import rules
-from exness_streams.engine.framer_state import FRAMER_KEY, decode_framer_state
+from exness_streams.engine.framer_state import FRAMER_KEY, FramerState, decode_framer_state
 from exness_streams.engine.raising import changes
 from exness_streams.messages import JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 from protocol.broker import PartitionLog
@@ -107,12 +107,17 @@ class Operators:
             self._world.network.later(0.1, self._look_whether_framed, restarts)
 
     def _restarts(self) -> int:
+        state = self._framer_state()
+        return 0 if state is None else state.restarts
+
+    def _framer_state(self) -> FramerState | None:
+        """Of the ticks' owner, as committed."""
         records = self._world.broker.logs[f"{GROUP}-candles-changelog", 0].records
         for record in reversed(records):
             is_decided = record.txn is not None and record.txn.is_committed
             if is_decided and record.key == FRAMER_KEY and record.value is not None:
-                return decode_framer_state(record.value).restarts
-        return 0
+                return decode_framer_state(record.value)
+        return None
 
     # -- a rolling upgrade
 
@@ -139,7 +144,8 @@ class Operators:
         world = self._world
         world.rules_raised = True
         world.note(f"the rules of {partition} are raised")
-        for value in changes(rules.FIRST, rules.NEWEST):
+        state = self._framer_state()
+        for value in changes(rules.FIRST, rules.NEWEST, 0 if state is None else state.epoch):
             world.broker.logs[JOURNAL_TOPIC, partition].append(None, value, None)
         world.counted["rules changed in the middle"] += 1
 
