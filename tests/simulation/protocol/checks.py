@@ -226,6 +226,7 @@ def _naive_effects(world: World, replayed: Replayed, so_far: list[Effect | str])
     for record in replayed.records:
         if isinstance(record, codec.RulesChanged):
             active = record.rules
+            seen.epoch = max(seen.epoch, record.epoch)
             continue
         if isinstance(record, PriceFrame | RawFrame) and active >= rules.FRAMES_BY_OFFSET and record.epoch:
             yield from _numbered(reference, seen, record)
