@@ -104,6 +104,17 @@ class Forwarding:
 
         return answer
 
+    def to_any_cell(self, view: Handler) -> Handler:
+        """A view of what every cell knows. A worker without cells passes on."""
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            elsewhere = self.any_cell_elsewhere(request)
+            if elsewhere is None:
+                return await view(request)
+            return await self._forward(request, *elsewhere)
+
+        return answer
+
     def to_market_owner(self, view: Handler) -> Handler:
         """A view that answers where the candles are kept, with the ticks' only partition; elsewhere it passes on."""
 
@@ -167,6 +178,13 @@ class Forwarding:
         if self._engine.cells.cell(partition) is not None or partition not in owners:
             return None
         return partition, owners[partition]
+
+    def any_cell_elsewhere(self, request: web.Request) -> tuple[int, str] | None:
+        """As owner_elsewhere, of some cell, for a worker that has none itself."""
+        owners = self.owners()
+        if not owners or self._engine.cells.partitions or self.was_passed_on(request):
+            return None
+        return min(owners.items())
 
     def owners(self, topic: str | None = None) -> dict[int, str]:
         """The URLs of the other workers, by the partitions that they own; empty before the first assignment."""

@@ -161,6 +161,10 @@ class FoldingCells(Quotes, Protocol):
     """How far the cells have come."""
 
     @property
+    def partitions(self) -> Sequence[int]:
+        """Those that are here."""
+
+    @property
     def is_ready(self) -> bool:
         """Whether all that was acknowledged before is folded."""
 

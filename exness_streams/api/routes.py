@@ -80,6 +80,7 @@ def add_routes(engine: Engine, metrics: WorkerMetrics) -> None:
     web_app.router.add_get("/docs", page.about_api)
     Root(page, partial(banner, can_mail=bool(engine.settings.smtp_host)), streams.connect_root).mount(web_app)
     add_public_views(engine, registry)
+    add_price_views(engine, forwarding.to_any_cell)
     add_market_views(engine, forwarding.to_market_owner)
     add_reading_views(engine, accounts, states, forwarding.to_owner)
     frames = engine.cells.frame_times
@@ -101,7 +102,12 @@ def add_public_views(engine: Engine, registry: CollectorRegistry) -> None:
         app.web.beside.append(apart)
     mount(app, "/api/v1/openapi.json", here, OpenApiView, settings.scheme)
     mount(app, "/api/v1/asyncapi.json", here, AsyncApiView, settings.topics, settings.scheme)
-    mount(app, "/api/v1/markets", here, MarketsView, engine.catalogue, engine.cells, engine, settings)
+
+
+def add_price_views(engine: Engine, to_any_cell: Way) -> None:
+    """What every worker answers that has a cell."""
+    parts = (engine.catalogue, engine.cells, engine, engine.settings)
+    mount(engine.app, "/api/v1/markets", to_any_cell, MarketsView, *parts)
 
 
 def add_market_views(engine: Engine, to_market_owner: Way) -> None:

@@ -94,7 +94,7 @@ class CellHost:
         self._on_reply = on_reply
         self._topics = topics
         self._cells: dict[int, OwnedCell] = {}
-        self._catching_up = False
+        self._has_loaded = self._catching_up = False
         self._event_sink = EventSink()
         self._is_closing = False
         self.ready = asyncio.Event()
@@ -210,7 +210,8 @@ class CellHost:
             yield key.removeprefix(codec.QUOTE_PREFIX).decode(), codec.decode_quote(value)
 
     def loaded(self) -> None:
-        """All cells are loaded: `ready` is set once they have caught up."""
+        """All cells are loaded, or there are none for this worker: `ready` is set once they have caught up."""
+        self._has_loaded = True
         self._look_whether_caught_up()
 
     def _look_whether_caught_up(self) -> None:
@@ -236,8 +237,8 @@ class CellHost:
 
     @property
     def is_ready(self) -> bool:
-        """Whether every cell has folded all that was acknowledged before it was loaded."""
-        return bool(self._cells) and self.lag == 0
+        """Whether every cell has folded all that was acknowledged before it was loaded. A worker may have none."""
+        return self._has_loaded and self.lag == 0
 
     def cell(self, partition: int) -> Cell | None:
         """The cell of a partition, None when it is not owned here."""

@@ -29,7 +29,9 @@ _BY_OWNER: dict[str, tuple[str, ...]] = {
     "faust.tables.recovery": ("RebalanceAgain",),
     "faust.tables.manager:TableManager": ("_recovery", "_update_channels"),
     "faust.assignor.partition_assignor:PartitionAssignor": (
-        "_assignment", "_active_tps", "_standby_tps", "_decompress", "_url",
+        "_assignment", "_active_tps", "_standby_tps", "_decompress", "_url", "_perform_assignment",
+        "_get_client_metadata", "_update_member_urls", "_get_copartitioned_groups", "_protocol_assignments",
+        "_get_changelog_distribution", "_get_external_topic_distribution",
     ),
     "faust.stores.rocksdb:Store": ("_db_for_partition", "_dbs", "_open_for_partition", "_try_open_db_for_partition"),
     "faust.tables.base:Collection": ("_new_store_by_url",),

@@ -11,7 +11,7 @@ from faust.types import TP
 from mode.utils.queues import ThrowableQueue
 
 from exness_streams.transport.faults import LogFault
-from exness_streams.transport.table import CellTable
+from exness_streams.transport.table import AWAY_S_MAX, CellTable
 
 HEARTBEATS = 12
 """In a session's time-out. Members hear of a rebalance by a heartbeat, and all rest until the last has heard."""
@@ -78,8 +78,10 @@ class Recovery(FaustRecovery):  # type: ignore[misc]
         for tp in tps:
             persisted, table = destination[tp], self.tp_to_table[tp]
             if isinstance(table, CellTable):
-                if persisted is not None and title == "active":
-                    persisted = destination[tp] = self._fitting(table, tp, persisted)
+                if persisted is not None:
+                    is_active = title == "active"
+                    last = self.active_highwaters[tp] if is_active else await _last_of(consumer, table, tp, persisted)
+                    persisted = destination[tp] = self._fitting(table, tp, persisted, last)
                 table.take_doubts(tp.partition, persisted, starts.get(tp) or 0)
             if title == "active":
                 self._check_end(tp, persisted, self.active_highwaters[tp])
@@ -93,9 +95,9 @@ class Recovery(FaustRecovery):  # type: ignore[misc]
             raise RebalanceAgain
         await super()._seek_offsets(consumer, tps, offsets, title)
 
-    def _fitting(self, table: CellTable, tp: TP, persisted: int) -> int | None:
+    def _fitting(self, table: CellTable, tp: TP, persisted: int, last: int) -> int | None:
         """Where to go on from: nowhere when what is kept does not fit its log, and was put aside."""
-        why = table.misfit(tp, persisted, self.active_highwaters[tp])
+        why = table.misfit(tp, persisted, last)
         if why is None:
             return persisted
         table.put_aside(tp.partition, why)
@@ -115,6 +117,14 @@ class Recovery(FaustRecovery):  # type: ignore[misc]
                 "log. Restore the topic from a backup (docs/operations.md, Lost state), and keep this directory until "
                 "then: it may be the last copy"
             )
+
+
+async def _last_of(consumer: Any, table: CellTable, tp: TP, persisted: int) -> int:
+    """The last record of a standby's changelog, which Faust asks for only later; only where it matters."""
+    if table.away_s(tp.partition) <= AWAY_S_MAX:
+        return persisted
+    last: int = (await consumer.highwaters(tp))[tp] - 1
+    return last
 
 
 class TableManager(FaustTableManager):  # type: ignore[misc]

@@ -7,6 +7,7 @@ missed is recovered from the changelog.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from itertools import takewhile
@@ -19,7 +20,7 @@ from faust.types import TP
 
 from exness_streams.transport.faults import LogFault, TableDamaged, TableFault
 from exness_streams.transport.interfaces import Lineage
-from exness_streams.transport.table_store import TableStore, entries_from, keys_from, last_key_before
+from exness_streams.transport.table_store import SEEN_KEY, TableStore, entries_from, keys_from, last_key_before
 
 BLOCK_CACHE_BYTES = 64 << 20
 
@@ -29,10 +30,13 @@ MARK_KEY = b"__exness\0mark__"
 LIFE_KEY = b"__exness\0life__"
 """The life of the log in which what is here was last known to be its beginning (embedded/lives.py). No entry."""
 
-OWN_KEYS = frozenset({MARK_KEY, LIFE_KEY})
+OWN_KEYS = frozenset({MARK_KEY, LIFE_KEY, SEEN_KEY})
 """What is in the files and is no entry, beside Faust's offset."""
 
 TOO_OLD = "is older than the removals that its log can still tell of"
+
+AWAY_S_MAX = 20 * 3600.0
+"""Kafka forgets removals a day after they were written (delete.retention.ms), by clocks that may differ by hours."""
 
 _PROVEN, _TRIMMED = b"proven", b"trimmed"
 
@@ -133,6 +137,7 @@ class CellTable(Table):  # type: ignore[misc]
             else:
                 batch.put(key, value)
         batch.put(self.data.offset_key, str(changelog_offset).encode())
+        batch.put(SEEN_KEY, b"%d" % int(time.time() * 1000))
         try:
             self.data._db_for_partition(partition).write(batch)
         except Exception as error:
@@ -144,10 +149,10 @@ class CellTable(Table):  # type: ignore[misc]
         return found
 
     def misfit(self, tp: TP, persisted: int, last: int) -> str | None:
-        """Why what is kept here, up to the changelog's record `persisted`, can't be gone on with where it lies beside
-        its log, whose last record is `last`: goes on after "the table ...". None: it can, or it is on Kafka."""
+        """Why what is kept here, up to the changelog's record `persisted`, can't be gone on with, where the last record
+        is `last`: goes on after "the table ...". None: it can, or it may be the last copy of what Kafka lacks."""
         if self.lineage is None:
-            return None
+            return self._away(tp, persisted, last)
         if persisted > last:
             return (
                 f"was built from the log up to record {persisted} of {tp.topic}, which now ends at {last}: the log is "
@@ -166,6 +171,18 @@ class CellTable(Table):  # type: ignore[misc]
         except (ValueError, msgspec.MsgspecError) as error:
             return f"holds what can't be read ({error})"
         return None
+
+    def _away(self, tp: TP, persisted: int, last: int) -> str | None:
+        """Whether removals may have been forgotten that were written since."""
+        away_s = self.away_s(tp.partition)
+        if persisted >= last or away_s <= AWAY_S_MAX:
+            return None
+        return f"is {away_s / 3600:.0f} hours old: Kafka may have forgotten what was removed since"
+
+    def away_s(self, partition: int) -> float:
+        """How long ago the newest record in it was written; 0 when an earlier release did not note it. TableFault."""
+        seen = self.entry(partition, SEEN_KEY)
+        return 0.0 if seen is None else time.time() - int(seen) / 1000
 
     def look(self) -> None:
         """TableFault when files that are open were removed or replaced, beside their log: the next start mends it."""

@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 DAMAGED = ".damaged"
 """The file beside a table that says: damage was found while it was in use."""
 
+SEEN_KEY = b"__exness\0seen__"
+"""When the newest record in it was written, ms since the epoch. No entry."""
+
 HELD_HERE = "lock hold by current process"
 _LOCKED = (HELD_HERE, "While lock file", "Resource temporarily unavailable")
 NOT_ITS_FAULT = ("Permission denied", "Operation not permitted", "Read-only file system", "No space left", "Too many")
@@ -162,6 +165,7 @@ class TableStore(RocksStore):  # type: ignore[misc]  # faust is untyped here
         """
         writes: defaultdict[int, Any] = defaultdict(lambda: rocksdict.WriteBatch(raw_mode=True))
         offsets: dict[int, int] = {}
+        seen_s: dict[int, float] = {}
         held: dict[int, int | None] = {}
         for event in batch:
             message = event.message
@@ -176,8 +180,10 @@ class TableStore(RocksStore):  # type: ignore[misc]  # faust is untyped here
             else:
                 write.put(message.key, message.value)
             offsets[message.partition] = max(message.offset, offsets.get(message.partition, -1))
+            seen_s[message.partition] = message.timestamp
         for partition, write in writes.items():
             write.put(self.offset_key, str(offsets[partition]).encode())
+            write.put(SEEN_KEY, b"%d" % int(seen_s[partition] * 1000))
             try:
                 self._db_for_partition(partition).write(write)
             except Exception as error:

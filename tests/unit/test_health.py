@@ -61,6 +61,7 @@ class Worker:
     has_quotes: bool = True
     is_fresh: bool = True
     cells: tuple[CellCondition, ...] = ()
+    partitions: tuple[int, ...] = (0,)
 
     def feed_status(self) -> dict[str, str]:
         return self.feed
@@ -92,6 +93,11 @@ class Worker:
 async def test_a_worker_that_serves_all_is_ready() -> None:
     body = {"status": "ok", "reasons": [], "feed": {"status": "connected"}, "cells": []}
     assert await Worker().asked() == (200, None, body)
+
+
+async def test_a_worker_that_rightly_has_no_cells_is_ready_and_misses_no_prices() -> None:
+    status, _, body = await Worker(partitions=(), has_quotes=False, feed={"status": "unknown"}).asked()
+    assert (status, body["status"], body["reasons"]) == (200, "ok", [])
 
 
 @pytest.mark.parametrize(

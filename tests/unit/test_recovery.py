@@ -14,7 +14,7 @@ from mode.utils.queues import FlowControlEvent
 from standing_by import CHANGELOG, JOURNAL, StandingBy, numbered
 
 from exness_streams.transport.batching import SINGLES_AT_ONCE
-from exness_streams.transport.recovery import ChangelogQueue, Recovery
+from exness_streams.transport.recovery import ChangelogQueue, Recovery, _last_of
 
 
 def app_of(generation: int) -> Any:
@@ -27,6 +27,19 @@ def event(offset: int, generation: int) -> Any:
 
 async def next_offset(queue: ChangelogQueue) -> Any:
     return (await asyncio.wait_for(queue.get(), 5)).message.offset
+
+
+@pytest.mark.parametrize(("away_h", "last"), [(0, 7), (19, 7), (21, 41)])
+async def test_the_end_of_a_standbys_changelog_is_asked_for_where_it_matters(away_h: int, last: int) -> None:
+    asked: list[TP] = []
+
+    async def highwaters(*tps: TP) -> dict[TP, int]:
+        asked.extend(tps)
+        return dict.fromkeys(tps, 42)
+
+    table: Any = SimpleNamespace(away_s=lambda partition: away_h * 3600.0)
+    assert await _last_of(SimpleNamespace(highwaters=highwaters), table, CHANGELOG, 7) == last
+    assert asked == ([CHANGELOG] if away_h > 20 else [])
 
 
 async def test_what_a_standby_has_read_is_kept_when_the_flow_goes_on() -> None:

@@ -6,6 +6,7 @@ import gc
 import logging
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from table_damage import UNOPENABLE, block_garbled, contents
 
 from exness_streams.transport.faults import LogFault, TableDamaged, TableFault
 from exness_streams.transport.table import CellTable
+from exness_streams.transport.table_store import SEEN_KEY
 
 ROWS = 2_000
 LIFE = b"first"
@@ -289,9 +291,9 @@ class Changelog:
     """Events as Faust's recovery hands them over, from one record on."""
 
     def __init__(self, first: int, *entries: tuple[bytes, bytes | None]) -> None:
-        tp = TP("changelog", 0)
+        known = {"partition": 0, "tp": TP("changelog", 0), "timestamp": time.time()}
         self.events: list[Any] = [
-            SimpleNamespace(message=SimpleNamespace(partition=0, tp=tp, offset=first + n, key=key, value=value))
+            SimpleNamespace(message=SimpleNamespace(**known, offset=first + n, key=key, value=value))
             for n, (key, value) in enumerate(entries)
         ]
 
@@ -311,3 +313,52 @@ def test_recovery_puts_no_older_record_over_what_is_in_the_table(tmp_path: Path)
         b"a": b"newest", b"b": b"new", b"c": None, b"d": b"new",
     }  # fmt: skip
     assert table.position(0) == 9
+
+
+HOUR_MS = 3_600_000
+
+
+@pytest.mark.parametrize(
+    ("hours", "last", "is_kept"),
+    [
+        (0, AT + 9, True),
+        (19, AT + 9, True),
+        (21, AT + 9, False),
+        (21, AT, True),
+        (900, AT + 1, False),
+        (-2, AT + 9, True),
+    ],
+)
+def test_on_kafka_one_that_was_away_for_long_may_lack_removals(
+    path: Path, tmp_path: Path, hours: int, last: int, is_kept: bool
+) -> None:
+    table = table_in(tmp_path, None)
+    written_ms = int(time.time() * 1000) - hours * HOUR_MS
+    table.data._db_for_partition(0).put(SEEN_KEY, b"%d" % written_ms)
+    found = table.misfit(TP0, AT, last)
+    assert (found is None) is is_kept
+    if found is not None:
+        assert found == f"is {hours} hours old: Kafka may have forgotten what was removed since"
+        kept = table.data.put_aside(0, found)
+        assert kept.exists(), "it may be the last copy"
+        assert persisted(table) is None
+
+
+def test_on_kafka_one_of_a_release_that_did_not_note_it_is_taken(path: Path, tmp_path: Path) -> None:
+    table = table_in(tmp_path, None)
+    table.data._db_for_partition(0).delete(SEEN_KEY)
+    assert table.misfit(TP0, AT, AT + 9) is None
+
+
+def test_what_was_read_is_as_old_as_its_records(path: Path, tmp_path: Path) -> None:
+    """Not as the reading: what is read today may be of last week, and what removed it, too."""
+    table = table_in(tmp_path, None)
+    tp = TP(table.changelog_name, 0)
+    week_ago_s = time.time() - 7 * 86_400
+    for offset in (AT + 1, AT + 2):
+        message = SimpleNamespace(partition=0, tp=tp, offset=offset, key=b"a", value=b"1", timestamp=week_ago_s)
+        table.data.apply_changelog_batch([SimpleNamespace(message=message)], lambda key: key, lambda value: value)
+    assert table.away_s(0) == pytest.approx(7 * 86_400, abs=60)
+    table.write(0, {b"a": b"2"}, AT + 3)
+    assert table.away_s(0) == pytest.approx(0, abs=60)
+    assert b"__exness\0seen__" not in dict(table.scan(0, b"a"))

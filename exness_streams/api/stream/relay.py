@@ -102,7 +102,7 @@ class StreamRelay:
         headers = {name: request.headers[name] for name in _REQUEST_HEADERS if name in request.headers}
         path_qs = f"/ws?{asked.query}"
         passing = self._forwarding.guard.passing(request, "GET", path_qs)
-        headers |= {FORWARDED: passing, "X-Account": asked.account_id}
+        headers |= {FORWARDED: passing, **({"X-Account": asked.account_id} if asked.account_id else {})}
         if self._client is None:
             # Of its own: as many connections as there are readers, none taken from the forwarding of requests.
             self._client = aiohttp.ClientSession(

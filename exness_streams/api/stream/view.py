@@ -87,7 +87,10 @@ class StreamViews:
     async def _connect(self, request: web.Request, asked: StreamRequest) -> web.StreamResponse:
         if self._worker.should_stop:
             raise ApiError(503, "NOT_READY", "this worker is stopping: use another one")
-        owner = self._forwarding.owner_elsewhere(request, asked.account_id) if asked.account_id else None
+        forwarding, account_id = self._forwarding, asked.account_id
+        owner = (
+            forwarding.owner_elsewhere(request, account_id) if account_id else forwarding.any_cell_elsewhere(request)
+        )
         if owner is not None:
             return await self._relay.serve(request, *owner, asked)
         return await self._serve(request, asked)

@@ -119,12 +119,8 @@ class ReadyView(ApiView):
             reasons += [_words(one) for one in conditions if one.state in NOT_READY]
         feed = self._health.feed_status()
         is_unready = bool(reasons)
-        if feed["status"] != "connected":
-            reasons.append(
-                f"the feed of prices is {feed['status']}" + (f": {why}" if (why := feed.get("reason")) else "")
-            )
-        now_ms = int(time.time() * 1000)
-        reasons += reasons_not_to_trade(self._symbols, self._cells.quotes, now_ms, self._quote_age_ms_max)
+        if self._cells.partitions:  # a worker without cells hears of no price, and passes requests on
+            reasons += self._about_prices(feed)
         reasons += [_words(one) for one in conditions if one.state is CellState.BEHIND]
         if refused := self._health.upkeep_fault():
             reasons.append(f"the daily checkpoint is refused: {refused}")
@@ -137,6 +133,14 @@ class ReadyView(ApiView):
         ]
         body = {"status": status, "reasons": reasons, "feed": feed, "cells": cells}
         return json_response(body, 503 if is_unready else 200, {"Retry-After": "1"} if is_unready else None)
+
+    def _about_prices(self, feed: Mapping[str, Any]) -> list[str]:
+        said = []
+        if feed["status"] != "connected":
+            why = feed.get("reason")
+            said.append(f"the feed of prices is {feed['status']}" + (f": {why}" if why else ""))
+        now_ms = int(time.time() * 1000)
+        return said + reasons_not_to_trade(self._symbols, self._cells.quotes, now_ms, self._quote_age_ms_max)
 
 
 def _words(condition: CellCondition) -> str:
