@@ -8,9 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from aiokafka import TopicPartition
+from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.errors import IllegalStateError
 from aiokafka.producer import message_accumulator, sender
 
+from exness_streams.transport.kafka.reconnects import with_patience
 from exness_streams.transport.private_names import Private, refuse_without
 
 BOUNDS = ">=0.12,<0.15"
@@ -37,6 +39,9 @@ NEEDED = (
     Private("aiokafka.producer.message_accumulator:MessageAccumulator", "_pop_batch"),
     Private("aiokafka.producer.sender", "BACKOFF_OVERRIDE"),
     Private("aiokafka.partitioner", "DefaultPartitioner"),
+    Private("aiokafka.client", "ConnectionGroup"),
+    Private("aiokafka.client:AIOKafkaClient", "_get_conn"),
+    Private("aiokafka.client:AIOKafkaClient", "_conns"),
 )  # fmt: skip
 
 
@@ -50,6 +55,14 @@ RETRY_BACKOFF_MS = 2
 
 # And its own 20 ms for the first request of a transaction, which no setting reaches (24 ms a commit, measured).
 sender.BACKOFF_OVERRIDE = RETRY_BACKOFF_MS / 1000
+
+
+def _is_connected(client: Any, broker: Any, group: Any) -> bool:
+    connection = client._conns.get((broker, ConnectionGroup.DEFAULT if group is None else group))
+    return connection is not None and bool(connection.connected())
+
+
+AIOKafkaClient._get_conn = with_patience(AIOKafkaClient._get_conn, _is_connected)
 
 
 class _QuietBatch(message_accumulator.MessageBatch):  # type: ignore[misc]  # aiokafka is untyped here
