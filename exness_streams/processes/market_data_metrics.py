@@ -68,7 +68,7 @@ class _WorkerCollector(Collector):
         yield InfoMetricFamily("exness_build", "The program", {"version": __version__})
         yield gauge("exness_feed_leader", "1 in the process that ingests", worker.leads.is_set())
         yield gauge("exness_feed_waiting_records", "Updates that wait for a transaction", worker.publisher.waiting)
-        yield gauge("exness_ready", "1 if this process ingests or can take over", worker.joined.is_set())
+        yield gauge("exness_ready", "1 if this process ingests or can take over", not worker.unready)
         yield from faust_metrics(worker.app)
 
 
@@ -83,9 +83,9 @@ class MarketDataViews:
         return json_response({"status": "ok"})
 
     async def ready(self, request: web.Request) -> web.Response:
-        """GET /readyz: 503 until it ingests or could take over; prices that do not come only degrade the leader."""
+        """GET /readyz: 503 unless it publishes or could take over; prices that do not come only degrade the leader."""
         worker = self._worker
-        reasons = [] if worker.joined.is_set() else ["not (yet) a member of the consumer group"]
+        reasons = [worker.unready] if worker.unready else []
         leads, status = worker.leads.is_set(), worker.feed.status.value
         is_unready = bool(reasons)
         if leads and status != "connected":

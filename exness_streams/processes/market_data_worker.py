@@ -47,11 +47,15 @@ TAIL_TICKS = 10_000
 TAIL_S_MAX = 10.0
 RETRY_S = 2.0
 FAILED_LATELY_S = 60.0
+LATE_S_MAX = 5.0
 TICK_HEADERS = headers_of(MarketDataMessage)
 
 
 class KafkaPublisher:
-    """Publishes market updates in batches, one transaction each. For one leader at a time."""
+    """Publishes market updates in batches, one transaction each. For one leader at a time.
+
+    published_at_s: when the newest of them were durable (monotonic).
+    """
 
     def __init__(self, cluster: KafkaCluster, source: Source, metrics: WorkMetrics, group: str = APP_ID) -> None:
         self._cluster = cluster
@@ -63,11 +67,15 @@ class KafkaPublisher:
         self._waiting: list[LogRecord] = []
         self._woken = asyncio.Event()
         self._published = 0
+        self._since_s: float | None = None
+        self.published_at_s = float("-inf")
         self._metrics = metrics
 
     def publish(self, message: MarketDataMessage) -> None:
         """Hand one update over; it goes out with whatever else waits."""
         key, value = message.symbol.encode(), public_record(json_encoder.encode(message))
+        if self._since_s is None:
+            self._since_s = time.monotonic()
         self._waiting.append(LogRecord(self._topic, key, value, 0, message.timestamp, TICK_HEADERS))
         self._woken.set()
 
@@ -76,9 +84,15 @@ class KafkaPublisher:
         """Updates that are not in a transaction yet."""
         return len(self._waiting)
 
+    @property
+    def late_s(self) -> float:
+        """For how long updates have come of which none was published."""
+        return 0.0 if self._since_s is None else time.monotonic() - self._since_s
+
     async def last_sequences(self) -> Mapping[str, int]:
         """Fence the former leader, then read the newest sequence of each symbol. OtherSource, LogFault."""
         self._waiting.clear()
+        self._since_s = None
         self._lease = (await self._log.fence([0]))[0]
         sources: Counter[str] = Counter()
         newest = await _newest_sequences(self._cluster, sources)
@@ -98,6 +112,8 @@ class KafkaPublisher:
                     self._published += len(batch)
                     begun_s = time.monotonic()
                     await self._lease.commit(batch, self._published)
+                    self.published_at_s = now_s = time.monotonic()
+                    self._since_s = now_s if self._waiting else None
                     self._metrics.batch(MARKET_UPDATES_TOPIC, len(batch))
                     self._metrics.transaction(len(batch), time.monotonic() - begun_s)
         finally:
@@ -164,6 +180,7 @@ class MarketDataWorker:
         self.service = MarketDataService(self.feed, self.publisher, self.source)
         self.leads = asyncio.Event()
         self.joined = asyncio.Event()
+        self.stopped_for = ""
         self._changed = asyncio.Event()
         self._failed_at_s = -FAILED_LATELY_S
         self.app.on_partitions_assigned.connect(self._on_assigned, weak=False)
@@ -191,6 +208,22 @@ class MarketDataWorker:
         sources: Counter[str] = Counter()
         await _newest_sequences(self.cluster, sources)
         check_topic(sources, self.source)
+
+    @property
+    def unready(self) -> str:
+        """Why prices do not get through here, or would not if this process had to take over; empty when they do.
+
+        `stopped_for`: why the leader does not ingest; it tries again every two seconds.
+        """
+        if not self.joined.is_set():
+            return "not (yet) a member of the consumer group"
+        if not self.app.transport.freshness.is_fresh():
+            return "the brokers have not confirmed for a session timeout that this process is in its group"
+        if self.leads.is_set() and self.stopped_for and self.publisher.published_at_s < self._failed_at_s:
+            return f"ingesting has stopped and resumes when Kafka answers: {self.stopped_for}"
+        if self.leads.is_set() and (late_s := self.publisher.late_s) > LATE_S_MAX:
+            return f"no update could be published for {late_s:.0f} s"
+        return ""
 
     async def lead(self) -> None:
         """Ingest while this process is the leader. Runs for ever."""
@@ -230,7 +263,7 @@ class MarketDataWorker:
             return
         if not self._failed_lately():
             log.warning("ingesting has stopped and resumes when Kafka answers: %s", fault)
-        self._failed_at_s = time.monotonic()
+        self._failed_at_s, self.stopped_for = time.monotonic(), str(fault)
         await asyncio.sleep(RETRY_S)
         self._changed.set()
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from exness_streams.processes.market_data_metrics import FeedCollector, metrics_
 from exness_streams.processes.market_data_worker import MarketDataWorker
 from exness_streams.settings.kafka import KafkaSettings, load_kafka_settings
 from exness_streams.transport.faults import LogFault
+from exness_streams.transport.freshness import real_time_s
 from exness_streams.transport.web_server import Site
 
 METRICS = "/metrics"
@@ -399,6 +401,10 @@ async def test_the_web_server_of_a_market_data_process(kafka_settings: KafkaSett
             assert alone.headers["Retry-After"] == "1"
             assert (await alone.json())["reasons"]
         await worker._on_assigned()
+        async with client.get("/readyz") as unheard:
+            assert unheard.status == 503
+            assert "have not confirmed" in (await unheard.json())["reasons"][0]
+        worker.app.transport.freshness.confirmed(real_time_s())
         async with client.get("/readyz") as standby:
             assert standby.status == 200
             answer = await standby.json()
@@ -427,6 +433,42 @@ async def test_the_web_server_of_a_market_data_process(kafka_settings: KafkaSett
     assert scrape.has("exness_rebalances_total")
     await worker._on_revoked()
     assert not worker.joined.is_set()
+
+
+@pytest.mark.parametrize(
+    ("leads", "stopped_s_ago", "published_s_ago", "waits_s", "unready"),
+    [
+        (False, None, None, None, ""),
+        (False, 1.0, None, 60.0, ""),  # it stands by: another process publishes
+        (True, None, None, None, ""),
+        (True, None, None, 4.0, ""),
+        (True, None, 60.0, 6.0, "no update could be published for 6 s"),
+        (True, 1.0, None, None, "ingesting has stopped and resumes when Kafka answers: not allowed"),
+        (True, 1.0, 9.0, None, "ingesting has stopped and resumes when Kafka answers: not allowed"),
+        (True, 9.0, 1.0, 0.0, ""),
+    ],
+)
+async def test_a_market_data_process_is_ready_while_what_it_hears_gets_through(
+    kafka_settings: KafkaSettings,
+    leads: bool,
+    stopped_s_ago: float | None,
+    published_s_ago: float | None,
+    waits_s: float | None,
+    unready: str,
+) -> None:
+    worker, now_s = MarketDataWorker(kafka_settings), time.monotonic()
+    await worker._on_assigned()
+    worker.app.transport.freshness.confirmed(real_time_s())
+    if leads:
+        worker.leads.set()
+    if stopped_s_ago is not None:
+        worker.stopped_for, worker._failed_at_s = "not allowed", now_s - stopped_s_ago
+    if published_s_ago is not None:
+        worker.publisher.published_at_s = now_s - published_s_ago
+    worker.publisher._since_s = None if waits_s is None else now_s - waits_s
+    assert worker.unready == unready
+    worker.app.transport.freshness._until_s = 0.0
+    assert "have not confirmed" in worker.unready
 
 
 async def test_a_stranger_gets_no_further_there_than_at_an_engine(kafka_settings: KafkaSettings) -> None:
