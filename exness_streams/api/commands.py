@@ -251,4 +251,5 @@ def _needs_market(command: Command, incoming: Incoming) -> bool:
 
 
 def _stale(command: Command, symbol: str, incoming: Incoming) -> Rejection | None:
-    return refuse_stale(incoming.cell.quotes.get(symbol), symbol, command.time_ms, command.quote_age_ms_max)
+    cell = incoming.cell
+    return refuse_stale(cell.quotes.get(symbol), symbol, command.time_ms, command.quote_age_ms_max, cell.market_ms)

@@ -39,6 +39,10 @@ class Quotes(Protocol):
     def days(self) -> Mapping[str, DayFigures]:
         """The last 24 hours of each symbol, as far as the exchange has told of them."""
 
+    @property
+    def market_ms(self) -> int:
+        """How far the market's time has come; 0 when nothing tells."""
+
 
 class Cells(Protocol):
     """The cells that are this worker's, with the rows of their accounts."""

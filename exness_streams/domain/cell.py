@@ -169,6 +169,11 @@ class Cell:
         return self._market.days
 
     @property
+    def market_ms(self) -> int:
+        """How far the market's time has come, by the clock of the ticks' owner; 0 by the first rules."""
+        return self._market.now_ms if self.rules >= rules.TIME_BY_FRAMES else 0
+
+    @property
     def source(self) -> str | None:
         """Where the newest prices come from, None before the first frame that says so."""
         return self._market.source
@@ -225,6 +230,7 @@ class Cell:
                 ended = identity.ended_by(reply.outcome, record.account_id)
             else:
                 folding.caused_by = record.request_id or msgspec.UNSET
+                folding.market_ms = self.market_ms
                 reply = self._fold_command(folding, record)
             self._settle()
         self.next_offset = offset + 1

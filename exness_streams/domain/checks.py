@@ -13,7 +13,7 @@ from exness_streams.domain.account import AccountRow
 from exness_streams.domain.commands import ClosePosition, Command, CommandBase, OpenPosition, PlaceOrder
 from exness_streams.domain.instruments import Limits, Terms
 from exness_streams.domain.money import AMOUNT_MAX, ONE, ZERO, to_money
-from exness_streams.domain.quotes import Quote, Side
+from exness_streams.domain.quotes import AHEAD_MS_MAX, Quote, Side
 from exness_streams.domain.rejections import Rejection, RejectionCode
 
 
@@ -61,21 +61,30 @@ def price_unavailable(symbol: str, reason: str, **figures: int) -> Rejection:
     return Rejection(RejectionCode.PRICE_UNAVAILABLE, details={"symbol": symbol, "reason": reason, **figures})
 
 
-def refuse_stale(quote: Quote | None, symbol: str, time_ms: int, age_ms_max: int) -> Rejection | None:
-    """Whether a quote may fill orders at `time_ms`; asked by the edge beforehand and by the fold, which decides."""
+def refuse_stale(
+    quote: Quote | None, symbol: str, time_ms: int, age_ms_max: int, market_ms: int = 0
+) -> Rejection | None:
+    """Whether a quote may fill orders at `time_ms`; asked by the edge beforehand and by the fold, which decides.
+
+    time_ms: by the clock of whoever took the command. market_ms: by the clock of the ticks' owner, 0: not known. A
+    quote is as old as either says: with a clock that is a minute slow, prices that stopped a minute ago are new.
+    """
     if quote is None:
         return price_unavailable(symbol, "no_quote")
-    if not quote.is_fresh(time_ms, age_ms_max):
-        age = time_ms - quote.aged_from_ms
-        if age < 0:
-            return price_unavailable(symbol, "ahead", aheadMs=-age)
-        return price_unavailable(symbol, "old", ageMs=age, ageMsMax=age_ms_max)
+    ahead_ms = quote.aged_from_ms - time_ms
+    if ahead_ms > AHEAD_MS_MAX:
+        return price_unavailable(symbol, "ahead", aheadMs=ahead_ms)
+    age_ms = max(time_ms, market_ms) - quote.aged_from_ms
+    if age_ms > age_ms_max:
+        return price_unavailable(symbol, "old", ageMs=age_ms, ageMsMax=age_ms_max)
     return None
 
 
-def market_price(command: CommandBase, symbol: str, quote: Quote | None, *, buys: bool) -> Decimal | Rejection:
+def market_price(
+    command: CommandBase, symbol: str, quote: Quote | None, market_ms: int, *, buys: bool
+) -> Decimal | Rejection:
     """What a market order of this command pays (ask) or gets (bid) now."""
-    refused = refuse_stale(quote, symbol, command.time_ms, command.quote_age_ms_max)
+    refused = refuse_stale(quote, symbol, command.time_ms, command.quote_age_ms_max, market_ms)
     if refused is not None:
         return refused
     quote = cast(Quote, quote)  # refuse_stale refuses an absent one

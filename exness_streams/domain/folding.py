@@ -22,11 +22,12 @@ class Rows(Protocol):
 
 
 class Folding:
-    """One record. at: the place of its next event."""
+    """One record. at: the place of its next event. market_ms: as in JournalPlace."""
 
     def __init__(self, cell: Rows, offset: int, time_ms: int) -> None:
         self.offset, self.time_ms = offset, time_ms
         self.caused_by: Cause = None
+        self.market_ms = 0
         self.events: list[Event] = []
         self._cell = cell
         self._touched: set[str] = set()
@@ -36,7 +37,8 @@ class Folding:
         return self.later(0)
 
     def later(self, events: int) -> JournalPlace:
-        return JournalPlace(self._cell.partition, self.offset, len(self.events) + events, self.time_ms, self.caused_by)
+        nth = len(self.events) + events
+        return JournalPlace(self._cell.partition, self.offset, nth, self.time_ms, self.caused_by, self.market_ms)
 
     def row_of(self, account_id: str) -> AccountRow | None:
         """An account's row, None before its first record. ValueError when a record at or after this one made it."""

@@ -19,6 +19,7 @@ class JournalPlace(NamedTuple):
     """Where in the journal something happens: ids are made of it. nth: of the record's events, from 0.
 
     caused_by: the id of the request that did it; None when prices or the time did, unset when the record does not say.
+    market_ms: how far the market's time has come there; 0 where the rules do not say.
     """
 
     partition: int
@@ -26,6 +27,7 @@ class JournalPlace(NamedTuple):
     nth: int
     time_ms: int
     caused_by: Cause = None
+    market_ms: int = 0
 
     @property
     def event_id(self) -> str:

@@ -17,7 +17,7 @@ from exness_streams.domain.account import AccountRow
 from exness_streams.domain.cell import Cell, Folded, Reply
 from exness_streams.domain.events import Event
 from exness_streams.domain.frame_fold import is_of_owner
-from exness_streams.domain.frames import DayFigures, PriceFrame
+from exness_streams.domain.frames import PriceFrame
 from exness_streams.domain.identity import AccessRow
 from exness_streams.domain.quotes import Quote
 from exness_streams.domain.raw_frames import RawFrame
@@ -46,6 +46,7 @@ from exness_streams.engine.losses import (
     outcomes_expected,
 )
 from exness_streams.engine.owned_cell import OwnedCell, Progress
+from exness_streams.engine.seen_market import SeenMarket
 from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.messages import JOURNAL_TOPIC, PLAIN_TOPICS, Topics
 from exness_streams.transport.faults import CellReleased
@@ -66,7 +67,7 @@ class ReadRecord(Protocol):
 OnReply = Callable[[Reply], None]
 
 
-class CellHost:
+class CellHost(SeenMarket):
     """Every cell that this process owns."""
 
     def __init__(
@@ -262,21 +263,6 @@ class CellHost:
     def progress(self, partition: int) -> Progress:
         """How far an owned cell has come. KeyError when it is not owned here."""
         return self._cells[partition].progress
-
-    @property
-    def quotes(self) -> dict[str, Quote]:
-        """The market as the cells see it: every cell sees every frame."""
-        return next(iter(self._cells.values())).cell.quotes if self._cells else {}
-
-    @property
-    def days(self) -> dict[str, DayFigures]:
-        """The last 24 hours of each symbol that the exchange has told of since the cells are here."""
-        return next((owned.cell.days for owned in self._cells.values() if owned.cell.days), {})
-
-    @property
-    def source(self) -> str | None:
-        """Where the newest prices come from, None before the first frame that says so."""
-        return next((owned.cell.source for owned in self._cells.values() if owned.cell.source), None)
 
     @property
     def triggers_standing(self) -> int:

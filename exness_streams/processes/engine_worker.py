@@ -93,7 +93,7 @@ class EngineWorker:
         quotes = self.engine.cells.quotes.values()
         if not quotes:
             return {"status": "unknown", "reason": "no quote has arrived yet", "source": source}
-        now_ms, age_ms_max = int(time.time() * 1000), self.settings.max_quote_age_ms
+        now_ms, age_ms_max = max(int(time.time() * 1000), self.engine.cells.market_ms), self.settings.max_quote_age_ms
         if any(quote.is_fresh(now_ms, age_ms_max) for quote in quotes):
             return {"status": "connected", "reason": "", "source": source}
         age_ms = now_ms - max(quote.time_ms for quote in quotes)

@@ -97,6 +97,30 @@ def test_the_age_of_a_quote_counts_from_its_receipt() -> None:
     assert decode_quote(stored) == cell.cell.quotes[SOL]
 
 
+@pytest.mark.parametrize("by_rules", [1, 2])
+@pytest.mark.parametrize("slow_ms", [0, 60_000, -1_000])
+def test_prices_that_stopped_are_old_whatever_the_clock_of_who_took_the_command(by_rules: int, slow_ms: int) -> None:
+    """A worker whose clock is a minute slow took prices that were dead for a minute for new ones."""
+    cell = a_cell(by_rules=by_rules)
+    cell.fold(staircase(0, (100, 0), by_offset=by_rules == 2))
+    cell.opened(open_command(time_ms=NOW_MS))
+    for second in range(1, 61):  # the framer tells the time, and no tick comes
+        cell.fold(staircase(1, end_ms=second * 1_000, by_offset=by_rules == 2))
+    command = open_command(time_ms=NOW_MS + 60_000 - slow_ms)
+    if by_rules == 1 and slow_ms == 60_000:
+        cell.opened(command)  # as ever: a journal of before is folded as it was
+        return
+    assert cell.rejected(command).details["ageMs"] == 60_000 + max(0, -slow_ms)
+
+
+@pytest.mark.parametrize("slow_ms", [2_001, 60_000])
+def test_nor_does_a_slow_clock_fill_at_prices_that_are_new(slow_ms: int) -> None:
+    cell = a_cell()
+    cell.fold(staircase(0, (100, 60_000), end_ms=60_005))
+    refused = cell.rejected(open_command(time_ms=NOW_MS + 60_000 - slow_ms))
+    assert (refused.details["reason"], refused.details["aheadMs"]) == ("ahead", slow_ms)
+
+
 REASONS = {
     "old_epoch": staircase(4, (1, 1), epoch=1),
     "repeated": staircase(1, (1, 1), (1, 1), epoch=2),

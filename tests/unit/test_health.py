@@ -62,6 +62,7 @@ class Worker:
     is_fresh: bool = True
     cells: tuple[CellCondition, ...] = ()
     partitions: tuple[int, ...] = (0,)
+    market_ms: int = 0
 
     def feed_status(self) -> dict[str, str]:
         return self.feed

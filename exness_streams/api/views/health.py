@@ -65,7 +65,7 @@ class MarketsView(ApiView):
 
     async def get(self, request: web.Request) -> web.Response:
         """Every instrument, and how the feed is."""
-        now_ms, age_ms_max = int(time.time() * 1000), self._rules.max_quote_age_ms
+        now_ms, age_ms_max = max(int(time.time() * 1000), self._market.market_ms), self._rules.max_quote_age_ms
         quotes, days, limits = self._market.quotes, self._market.days, self._rules.limits()
         messages = []
         for terms in self._catalogue:
@@ -139,7 +139,7 @@ class ReadyView(ApiView):
         if feed["status"] != "connected":
             why = feed.get("reason")
             said.append(f"the feed of prices is {feed['status']}" + (f": {why}" if why else ""))
-        now_ms = int(time.time() * 1000)
+        now_ms = max(int(time.time() * 1000), self._cells.market_ms)
         return said + reasons_not_to_trade(self._symbols, self._cells.quotes, now_ms, self._quote_age_ms_max)
 
 
