@@ -280,8 +280,10 @@ def _in_order(seen: Seen, frame: PriceFrame, received: dict[int, int]) -> Iterat
     """Ticks with the time of their receipt. One that is told of none moves no trigger, so that it may be any time."""
     ticks: list[Told] = []
     for one in frame.symbols:
-        ticks += seen.up_to(one.symbol, frame.from_offset + one.offset)
-        seen.received[one.symbol] = frame.time_ms - one.before_ms
+        news = seen.up_to(one.symbol, frame.from_offset + one.offset)
+        ticks += news
+        if news:  # else the cell knows it by sequence, from before the rules changed
+            seen.received[one.symbol] = frame.time_ms - one.before_ms
     for tick in sorted(ticks):
         yield tick_of(tick.symbol, tick.quote), seen.moves_to(received.get(tick.offset, 0))
 
