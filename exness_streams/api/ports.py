@@ -172,6 +172,9 @@ class FoldingCells(Quotes, Protocol):
     def is_ready(self) -> bool:
         """Whether all that was acknowledged before is folded."""
 
+    def clock_ahead_ms(self, now_ms: int) -> int | None:
+        """How far this machine's clock is ahead of that of the ticks' owner; None when nothing tells."""
+
     @property
     def lag(self) -> int:
         """Records of the journal that are still to be folded before they are ready."""

@@ -66,16 +66,16 @@ def refuse_stale(
 ) -> Rejection | None:
     """Whether a quote may fill orders at `time_ms`; asked by the edge beforehand and by the fold, which decides.
 
-    time_ms: by the clock of whoever took the command. market_ms: by the clock of the ticks' owner, 0: not known. A
-    quote is as old as either says: with a clock that is a minute slow, prices that stopped a minute ago are new.
+    time_ms: by the clock of whoever took the command. market_ms: by that of the ticks' owner, as in Quote.is_fresh: to
+    a clock that is a minute slow, prices that stopped a minute ago are new.
     """
     if quote is None:
         return price_unavailable(symbol, "no_quote")
-    ahead_ms = quote.aged_from_ms - time_ms
-    if ahead_ms > AHEAD_MS_MAX:
-        return price_unavailable(symbol, "ahead", aheadMs=ahead_ms)
-    age_ms = max(time_ms, market_ms) - quote.aged_from_ms
-    if age_ms > age_ms_max:
+    if not quote.is_fresh(time_ms, age_ms_max, market_ms):
+        ahead_ms = quote.aged_from_ms - time_ms
+        if ahead_ms > AHEAD_MS_MAX:
+            return price_unavailable(symbol, "ahead", aheadMs=ahead_ms)
+        age_ms = max(time_ms, market_ms) - quote.aged_from_ms
         return price_unavailable(symbol, "old", ageMs=age_ms, ageMsMax=age_ms_max)
     return None
 

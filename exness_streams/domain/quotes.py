@@ -69,9 +69,13 @@ class Quote(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
         """Since when its age counts."""
         return self.time_ms
 
-    def is_fresh(self, time_ms: int, age_ms_max: int) -> bool:
-        """Whether the quote is young enough to trade on at `time_ms`; one of the future is not."""
-        return -AHEAD_MS_MAX <= time_ms - self.aged_from_ms <= age_ms_max
+    def is_fresh(self, time_ms: int, age_ms_max: int, market_ms: int = 0) -> bool:
+        """Whether the quote is young enough to trade on at `time_ms`; one of the future is not.
+
+        market_ms: the same moment by the clock of the ticks' owner, 0: not known. It is as old as either clock says.
+        """
+        known_ms = self.aged_from_ms
+        return known_ms - time_ms <= AHEAD_MS_MAX and max(time_ms, market_ms) - known_ms <= age_ms_max
 
 
 class ReceivedQuote(Quote, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):

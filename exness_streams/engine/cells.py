@@ -264,6 +264,10 @@ class CellHost(SeenMarket):
         """How far an owned cell has come. KeyError when it is not owned here."""
         return self._cells[partition].progress
 
+    def frame_age_s(self) -> float | None:
+        """Since the last frame came to a cell; None before the first."""
+        return next((self.frame_times.age_s(partition) for partition in self._cells), None)
+
     @property
     def triggers_standing(self) -> int:
         """Triggers in all indexes."""

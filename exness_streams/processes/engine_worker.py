@@ -93,13 +93,14 @@ class EngineWorker:
         quotes = self.engine.cells.quotes.values()
         if not quotes:
             return {"status": "unknown", "reason": "no quote has arrived yet", "source": source}
-        now_ms, age_ms_max = max(int(time.time() * 1000), self.engine.cells.market_ms), self.settings.max_quote_age_ms
-        if any(quote.is_fresh(now_ms, age_ms_max) for quote in quotes):
+        now_ms, market_ms = int(time.time() * 1000), self.engine.cells.market_ms
+        if any(quote.is_fresh(now_ms, self.settings.max_quote_age_ms, market_ms) for quote in quotes):
             return {"status": "connected", "reason": "", "source": source}
-        age_ms = now_ms - max(quote.time_ms for quote in quotes)
-        if age_ms < 0:
-            reason = f"the newest quote is {-age_ms} ms ahead of this machine's clock"
+        newest_ms = max(quote.aged_from_ms for quote in quotes)
+        if newest_ms > now_ms:
+            reason = f"the newest quote is {newest_ms - now_ms} ms ahead of this machine's clock"
             return {"status": "stale", "reason": reason, "source": source}
+        age_ms = max(now_ms, market_ms) - newest_ms
         return {"status": "stale", "reason": f"the newest quote is {age_ms} ms old", "source": source}
 
     async def run(

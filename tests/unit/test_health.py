@@ -21,6 +21,7 @@ NOW_MS = 1_790_000_000_000
 PRICE = Decimal(150)
 GOOD = Quote(1, NOW_MS - 5_000, PRICE, PRICE, PRICE)
 OLD = Quote(1, NOW_MS - 5_001, PRICE, PRICE, PRICE)
+AHEAD = Quote(1, NOW_MS + 2_001, PRICE, PRICE, PRICE)
 NO_BID = Quote(1, NOW_MS, PRICE, None, PRICE)
 NO_ASK = Quote(1, NOW_MS, PRICE, PRICE, None)
 
@@ -32,6 +33,7 @@ NO_ASK = Quote(1, NOW_MS, PRICE, PRICE, None)
         ({"SOL_USDC": GOOD, "BTC_USDC": GOOD}, []),
         ({"SOL_USDC": GOOD}, ["BTC_USDC: no quote has arrived yet"]),
         ({"SOL_USDC": GOOD, "BTC_USDC": OLD}, ["BTC_USDC: the newest quote is older than 5000 ms"]),
+        ({"SOL_USDC": GOOD, "BTC_USDC": AHEAD}, ["BTC_USDC: the newest quote is ahead of this machine's clock"]),
         ({"SOL_USDC": NO_BID, "BTC_USDC": NO_ASK}, ["SOL_USDC, BTC_USDC: a side of the book is empty"]),
         (
             {"SOL_USDC": OLD, "BTC_USDC": NO_ASK},
@@ -63,12 +65,16 @@ class Worker:
     cells: tuple[CellCondition, ...] = ()
     partitions: tuple[int, ...] = (0,)
     market_ms: int = 0
+    ahead_ms: int | None = 0
 
     def feed_status(self) -> dict[str, str]:
         return self.feed
 
     def settings_fault(self) -> str:
         return self.differ
+
+    def clock_ahead_ms(self, now_ms: int) -> int | None:
+        return self.ahead_ms
 
     def upkeep_fault(self) -> str:
         return self.upkeep
@@ -94,6 +100,15 @@ class Worker:
 async def test_a_worker_that_serves_all_is_ready() -> None:
     body = {"status": "ok", "reasons": [], "feed": {"status": "connected"}, "cells": []}
     assert await Worker().asked() == (200, None, body)
+
+
+@pytest.mark.parametrize(("ahead_ms", "is_ready"), [(None, True), (5_000, True), (-2_000, True), (-60_000, False)])
+async def test_a_worker_whose_clock_is_slow_is_unready_for_its_orders_fill_nothing(
+    ahead_ms: int | None, is_ready: bool
+) -> None:
+    status, _, body = await Worker(ahead_ms=ahead_ms).asked()
+    assert status == (200 if is_ready else 503)
+    assert is_ready or body["reasons"][0].startswith("this machine's clock is 60.0 s behind that of the worker")
 
 
 async def test_a_worker_that_rightly_has_no_cells_is_ready_and_misses_no_prices() -> None:

@@ -15,7 +15,7 @@ from exness_streams.api.api_view import ApiView
 from exness_streams.api.ports import Conditions, Feed, FoldingCells, Health, Quotes, TradingRules
 from exness_streams.api.presenter import market_message
 from exness_streams.domain.instruments import Catalogue
-from exness_streams.domain.quotes import Quote
+from exness_streams.domain.quotes import AHEAD_MS_MAX, Quote
 from exness_streams.engine.cell_conditions import NOT_READY, CellCondition, CellState
 from exness_streams.transport.freshness import Freshness
 
@@ -65,12 +65,13 @@ class MarketsView(ApiView):
 
     async def get(self, request: web.Request) -> web.Response:
         """Every instrument, and how the feed is."""
-        now_ms, age_ms_max = max(int(time.time() * 1000), self._market.market_ms), self._rules.max_quote_age_ms
+        now_ms, age_ms_max = int(time.time() * 1000), self._rules.max_quote_age_ms
         quotes, days, limits = self._market.quotes, self._market.days, self._rules.limits()
+        market_ms = self._market.market_ms
         messages = []
         for terms in self._catalogue:
             quote, day = quotes.get(terms.symbol), days.get(terms.symbol)
-            is_fresh = quote is not None and quote.is_fresh(now_ms, age_ms_max)
+            is_fresh = quote is not None and quote.is_fresh(now_ms, age_ms_max, market_ms)
             messages.append(market_message(terms, quote, limits, day, is_fresh=is_fresh))
         return json_response({"markets": messages, "feed": self._feed.feed_status()})
 
@@ -116,7 +117,7 @@ class ReadyView(ApiView):
         elif not self._freshness.is_fresh():
             reasons.append("the brokers have not confirmed for a session timeout that this worker is in its group")
         else:
-            reasons += [_words(one) for one in conditions if one.state in NOT_READY]
+            reasons += [_words(one) for one in conditions if one.state in NOT_READY] or self._slow_clock()
         feed = self._health.feed_status()
         is_unready = bool(reasons)
         if self._cells.partitions:  # a worker without cells hears of no price, and passes requests on
@@ -134,13 +135,23 @@ class ReadyView(ApiView):
         body = {"status": status, "reasons": reasons, "feed": feed, "cells": cells}
         return json_response(body, 503 if is_unready else 200, {"Retry-After": "1"} if is_unready else None)
 
+    def _slow_clock(self) -> list[str]:
+        """To a clock that is behind every quote is of the future, and no order fills; other workers' may be right."""
+        ahead_ms = self._cells.clock_ahead_ms(int(time.time() * 1000))
+        if ahead_ms is None or ahead_ms >= -AHEAD_MS_MAX:
+            return []
+        return [
+            f"this machine's clock is {-ahead_ms / 1000:.1f} s behind that of the worker that makes the price frames: "
+            "set both by a time service"
+        ]
+
     def _about_prices(self, feed: Mapping[str, Any]) -> list[str]:
         said = []
         if feed["status"] != "connected":
             why = feed.get("reason")
             said.append(f"the feed of prices is {feed['status']}" + (f": {why}" if why else ""))
-        now_ms = max(int(time.time() * 1000), self._cells.market_ms)
-        return said + reasons_not_to_trade(self._symbols, self._cells.quotes, now_ms, self._quote_age_ms_max)
+        now_ms, cells = int(time.time() * 1000), self._cells
+        return said + reasons_not_to_trade(self._symbols, cells.quotes, now_ms, self._quote_age_ms_max, cells.market_ms)
 
 
 def _words(condition: CellCondition) -> str:
@@ -148,15 +159,20 @@ def _words(condition: CellCondition) -> str:
 
 
 def reasons_not_to_trade(
-    symbols: Iterable[str], quotes: Mapping[str, Quote], now_ms: int, age_ms_max: int
+    symbols: Iterable[str], quotes: Mapping[str, Quote], now_ms: int, age_ms_max: int, market_ms: int = 0
 ) -> list[str]:
-    """Why orders at the market are refused for lack of a price, each reason with its symbols; empty when none is."""
+    """Why orders at the market are refused for lack of a price, each reason with its symbols; empty when none is.
+
+    market_ms: as in Quote.is_fresh.
+    """
     refused: dict[str, list[str]] = {}
     for symbol in symbols:
         quote = quotes.get(symbol)
         if quote is None:
             refused.setdefault("no quote has arrived yet", []).append(symbol)
-        elif not quote.is_fresh(now_ms, age_ms_max):
+        elif quote.aged_from_ms - now_ms > AHEAD_MS_MAX:
+            refused.setdefault("the newest quote is ahead of this machine's clock", []).append(symbol)
+        elif not quote.is_fresh(now_ms, age_ms_max, market_ms):
             refused.setdefault(f"the newest quote is older than {age_ms_max} ms", []).append(symbol)
         elif not quote.is_two_sided:
             refused.setdefault("a side of the book is empty", []).append(symbol)
