@@ -37,10 +37,9 @@ class Worker(RunningEngine):
 
     def __init__(self, data_dir: Path, brokers: str, prefix: str, code: Path | None) -> None:
         super().__init__(data_dir, brokers)
+        self.code = code  # Python looks for modules where it is started
         self._environment["EXNESS_TOPIC_PREFIX"] = prefix
         self._environment["BACKPACK_REST_URL"] = ""
-        if code is not None:
-            self._environment["PYTHONPATH"] = str(code)
 
     def counted(self, name: str) -> int:
         """The sum of a counter's samples."""

@@ -31,9 +31,13 @@ def free_port() -> int:
 
 
 class RunningPlatform:
-    """Started on entry and ready then; stopped with SIGTERM on exit. start_s: from its start to /readyz 200."""
+    """Started on entry and ready then; stopped with SIGTERM on exit. start_s: from its start to /readyz 200.
 
-    def __init__(self, data_dir: Path) -> None:
+    code: another checkout, whose code it is to run.
+    """
+
+    def __init__(self, data_dir: Path, code: Path | None = None) -> None:
+        self.code = code
         self.data_dir = data_dir
         self.port = free_port()
         self.start_s = 0.0
@@ -51,7 +55,7 @@ class RunningPlatform:
         self.log_path = self.data_dir.with_suffix(".log")
         with self.log_path.open("ab") as log:
             begun_s = time.monotonic()
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self.environment())
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self.environment(), cwd=self.code)
         try:
             self._wait_until_ready(begun_s)
         except BaseException:

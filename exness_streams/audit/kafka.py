@@ -179,7 +179,9 @@ class _Auditor:
         """Replay to where the cut is, or comes nearest. Returns the offset."""
         first, last = replay.began_at, cut.folded_max
 
+        # Whoever reads all that is committed meets each record: offsets between are marks, or were rolled back.
         def fold(record: Any) -> bool:
+            replay.pass_over(record.offset)
             replay.fold(record.offset, record.value)
             if record.offset % PROGRESS_RECORDS == 0:
                 self._on_progress(record.offset - first, last - first)
@@ -189,10 +191,12 @@ class _Auditor:
         meta = cut.entries.get(META_KEY)
         at_least = cut.folded_min if meta is None else max(cut.folded_min, min(decode_meta(meta).next_offset, last))
         await self._reader.read(self._journal, replay.partition, first, min(at_least, last), fold)
+        replay.pass_over(min(at_least, last))
         check_reached(replay, at_least)
         search = StateSearch(replay, {key: value for key, value in cut.entries.items() if key != META_KEY})
 
         def look(record: Any) -> bool:
+            replay.pass_over(record.offset)
             search.fold(record.offset, record.value)
             return search.is_found
 

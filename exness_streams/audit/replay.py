@@ -76,6 +76,11 @@ class Replay:
         if len(self._cell.pending_keys) > APPLY_ENTRIES:
             self.apply()
 
+    def pass_over(self, offset: int) -> None:
+        """The journal has no record before this offset that was not folded."""
+        if offset > self._cell.next_offset:
+            self._cell.pass_over(offset)
+
     def apply(self) -> dict[bytes, bytes | None]:
         """Bring `entries` up to the last record. Returns what they held before, by key, None for what was not there."""
         before: dict[bytes, bytes | None] = {}

@@ -236,6 +236,12 @@ class Cell:
         self.next_offset = offset + 1
         return Folded(folding.events, reply, ended, ignored)
 
+    def pass_over(self, offset: int) -> None:
+        """There is no record before this offset that was not folded. ValueError when it was folded itself."""
+        if offset < self.next_offset:
+            raise ValueError(f"partition {self.partition}: record {offset} of the journal was folded already")
+        self.next_offset = offset
+
     def committed(self) -> None:
         """The pending entries are where `fetch` reads them now, and will be in the log and in the store."""
         self._pending.clear()

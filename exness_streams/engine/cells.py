@@ -303,9 +303,8 @@ class CellHost(SeenMarket):
         """Fold a batch of the journal and answer; the transactions follow. JournalFault at a gap. What ends a
         transaction, run() raises.
 
-        Waits while too much runs ahead of the transactions. Records that the cell has folded are passed over. Each wait
-        may end in a world where the cell is another's, or is loaded anew from what was committed: then the rest of the
-        batch is folded by whoever has it now.
+        Waits while too much runs ahead of the transactions. Records that were folded are passed over. Each wait may end
+        in a world where the cell is another's, or is loaded anew: then the rest is folded by whoever has it now.
         """
         owned = self._cells.get(partition)
         if owned is None:
@@ -318,15 +317,27 @@ class CellHost(SeenMarket):
                     await asyncio.sleep(0)
                 if not await self.committer.wait_for_room(owned, lease) or self._is_closing:
                     return
-                try:
-                    self._fold_slice(owned, batch[first : first + SLICE_RECORDS_MAX])
-                except JournalGap:
-                    # Reading begins at what is committed by now: by whom?
-                    if await lease.is_lost():
-                        return
-                    self.drop([partition])
-                    raise
+                if not await self._fold_over_holes(owned, lease, batch[first : first + SLICE_RECORDS_MAX]):
+                    return
                 self.committer.soon(owned)
+
+    async def _fold_over_holes(self, owned: OwnedCell, lease: Lease, batch: Sequence[ReadRecord]) -> bool:
+        """False when the cell is another's. JournalGap."""
+        while True:
+            try:
+                self._fold_slice(owned, batch)
+                return True
+            except JournalGap as gap:  # noqa: PERF203 - there are hardly ever any
+                # Reading begins at what is committed by now: by whom?
+                if await lease.is_lost():
+                    return False
+                is_hole = await gap.is_hole(lease)
+                if not self._goes_on(owned, lease):
+                    return False
+                if not is_hole:
+                    self.drop([lease.partition])
+                    raise
+                owned.cell.pass_over(gap.offset)
 
     def _goes_on(self, owned: OwnedCell, lease: Lease) -> bool:
         return lease.is_held and owned.lease is lease and self._cells.get(lease.partition) is owned

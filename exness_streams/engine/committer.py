@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -23,6 +24,9 @@ from exness_streams.transport.leases import Lease
 
 CLOSE_S_MAX = 3.0
 
+PACE_S = 0.02
+"""Between the transactions of a cell, so that one takes what comes in a row. What comes alone does not wait."""
+
 
 class Committer:
     """Of all cells of a worker. counters: events that are in the log."""
@@ -33,6 +37,8 @@ class Committer:
         events_topic: str,
         bounds: Bounds,
         is_here: Callable[[OwnedCell, Lease], bool],
+        *,
+        pace_s: float = PACE_S,
     ) -> None:
         """is_here: whether a cell is this worker's under a lease that is held."""
         self.room = Room(bounds)
@@ -41,6 +47,7 @@ class Committer:
         self._commits = commits
         self._events_topic = events_topic
         self._is_here = is_here
+        self._pace_s = pace_s
         self._failed = asyncio.Event()
 
     async def run(self) -> None:
@@ -53,7 +60,7 @@ class Committer:
         """Wait while too much runs ahead. Whether the caller is to fold on: not when its lease is not held any more,
         its cell is dropped, or a transaction has failed."""
         while owned.ahead.is_full and self._goes_on(owned, lease):
-            self.soon(owned)
+            self.now(owned)
             await self.room.changed(lease)
         return self._goes_on(owned, lease)
 
@@ -62,10 +69,17 @@ class Committer:
         if owned.committing is None and self._may_begin(owned):
             owned.committing = asyncio.create_task(self._commit_all(owned))
 
+    def now(self, owned: OwnedCell) -> None:
+        """As soon, and without its pace."""
+        self.soon(owned)
+        owned.wanted.set()
+
     async def settle(self, cells: Iterable[OwnedCell]) -> None:
         """Return once nothing waits, or nobody here commits what does."""
-        while working := [owned.committing for owned in cells if owned.committing is not None]:
-            await asyncio.wait(working)
+        while working := [owned for owned in cells if owned.committing is not None]:
+            for owned in working:
+                owned.wanted.set()
+            await asyncio.wait([owned.committing for owned in working if owned.committing is not None])
 
     async def close(self, cells: Iterable[OwnedCell]) -> None:
         """Commit what was folded, and wait for it so long as a log that works may take."""
@@ -89,7 +103,8 @@ class Committer:
         """Until nothing is left."""
         try:
             while self._may_begin(owned):
-                if not await self._commit(owned, owned.lease, owned.ahead.take()):
+                await self._pace(owned)
+                if self._may_begin(owned) and not await self._commit(owned, owned.lease, owned.ahead.take()):
                     return
         except Exception as error:
             self.fault = self.fault or error
@@ -97,6 +112,11 @@ class Committer:
         finally:
             owned.committing = None
             self.room.wake()
+
+    async def _pace(self, owned: OwnedCell) -> None:
+        pause_s = owned.committed_at_s + self._pace_s - time.monotonic()
+        if pause_s > 0 and len(owned.ahead.parts) < 2:  # the first of more is full already
+            await owned.wanted.wait(pause_s)
 
     async def _commit(self, owned: OwnedCell, lease: Lease, part: Part) -> bool:
         """False when nobody here may commit any more."""
@@ -113,6 +133,7 @@ class Committer:
             return owned.lease is not lease
         finally:
             if is_committed:
+                owned.committed_at_s = time.monotonic()
                 owned.ahead.committed(part)
             else:
                 owned.ahead.put_back(part)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -26,6 +27,7 @@ from exness_streams.domain import account_history, codec
 from exness_streams.domain.account_history import BalancePoint, EntryKey, EventGap, HistoryHead, Trade
 from exness_streams.domain.codec import META_KEY, Meta
 from exness_streams.domain.events import Event
+from exness_streams.domain.outside_text import in_one_line
 from exness_streams.engine.ahead import Bounds
 from exness_streams.engine.commits import TableCommits
 from exness_streams.engine.event_sink import EventSink
@@ -42,6 +44,8 @@ log = logging.getLogger(__name__)
 
 REMOVED_AT_ONCE = 1_000
 """Entries of one transaction, when histories begin anew."""
+
+TOLD_EACH_S = 60.0
 
 READ_MAX = 200
 """Entries read in one go."""
@@ -71,7 +75,10 @@ class ReadRecord(Protocol):
 
 
 class HistoryHost(EventSink):
-    """The histories of the accounts that this process owns. Hears what its cells tell."""
+    """The histories of the accounts that this process owns. Hears what its cells tell.
+
+    passed_over: records of the topic that are no events.
+    """
 
     def __init__(
         self,
@@ -91,6 +98,8 @@ class HistoryHost(EventSink):
         self._partitions: dict[int, HistoryPartition] = {}
         self._committer = HistoryCommitter(self._commits, self._is_here, pace_s=pace_s, bounds=bounds)
         self._metrics = metrics
+        self.passed_over = 0
+        self._told_at_s = float("-inf")
 
     # -- partitions
 
@@ -280,16 +289,32 @@ class HistoryHost(EventSink):
             if record.value is None:
                 raise ValueError("it has no value")
             event = self._event(owned, record.value)
-            account_id = event.account_id
-            head = part.heads.get(account_id) or owned.head(account_id)
+        except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+            self._pass_over(where, error)
+            return
+        account_id = event.account_id
+        head = part.heads.get(account_id) or owned.head(account_id)
+        try:
             folded = account_history.fold_event(head, event, part.entries, may_begin_late=owned.may_begin_late)
-            part.heads[account_id] = folded
-            part.accounts += head.sequence == 0
-            part.taken += folded.sequence - head.sequence
         except EventGap as gap:
             raise HistoryGap(f"{where}: {gap}; those between are lost. Restore the log from a backup") from gap
-        except (ValueError, msgspec.MsgspecError) as error:
-            raise HistoryFault(f"{where} can't be read as an event: {error}") from error
+        part.heads[account_id] = folded
+        part.accounts += head.sequence == 0
+        part.taken += folded.sequence - head.sequence
+
+    def _pass_over(self, where: str, error: Exception) -> None:
+        """No event of ours: the topic is public. Were it one that was damaged, the account's next would tell."""
+        self.passed_over += 1
+        now_s = time.monotonic()
+        if now_s - self._told_at_s > TOLD_EACH_S:
+            self._told_at_s = now_s
+            log.warning(
+                "%s can't be read as an event (%s) and is passed over, the %d. so far: only workers may write to that "
+                "topic",
+                where,
+                in_one_line(str(error), 200),
+                self.passed_over,
+            )
 
     def _event(self, owned: HistoryPartition, value: bytes) -> Event:
         """What a cell here has told is at hand already."""

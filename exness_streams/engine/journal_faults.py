@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
 from exness_streams.engine.losses import RESTORE
 from exness_streams.transport.faults import LogFault, Misconfigured
+from exness_streams.transport.leases import Lease
+
+log = logging.getLogger(__name__)
 
 
 class JournalFault(LogFault):
@@ -11,7 +16,29 @@ class JournalFault(LogFault):
 
 
 class JournalGap(JournalFault):
-    """A record came that is not the next one: records are lost, or another has committed those between."""
+    """A record came that is not the next one: records are lost, or another has committed those between; or there never
+    were any, for a transaction of somebody else's took these offsets.
+    """
+
+    def __init__(self, partition: int, expected: int, offset: int) -> None:
+        super().__init__(
+            f"partition {partition}: expected record {expected} of the journal, got {offset}: those between are gone. "
+            f"{RESTORE}"
+        )
+        self.partition, self.expected, self.offset = partition, expected, offset
+
+    async def is_hole(self, lease: Lease) -> bool:
+        """Whether there never were any; then it is said. LogFault."""
+        if not await lease.holds_nothing(self.expected, self.offset):
+            return False
+        log.warning(
+            "offsets %d to %d of partition %d of the journal hold no record and are passed over: a transaction took "
+            "them, and only workers may write there, without any",
+            self.expected,
+            self.offset - 1,
+            self.partition,
+        )
+        return True
 
 
 class LaterJournal(JournalFault, Misconfigured):
@@ -32,10 +59,7 @@ class TableLacks(JournalFault):
 def check_next(partition: int, expected: int, offset: int) -> None:
     """JournalGap when a record is not the next one, and none that was folded."""
     if offset > expected:
-        raise JournalGap(
-            f"partition {partition}: expected record {expected} of the journal, got {offset}: those between are gone. "
-            f"{RESTORE}"
-        )
+        raise JournalGap(partition, expected, offset)
 
 
 def check_bounds(partition: int, committed: int, folded: int, journal_start: int, journal_end: int) -> None:

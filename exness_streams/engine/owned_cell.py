@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from exness_streams.domain import codec
 from exness_streams.domain.cell import Cell
 from exness_streams.domain.events import Event
 from exness_streams.engine.ahead import Ahead, Part
+from exness_streams.transport.batching import Wakeup
 from exness_streams.transport.leases import Lease
 
 IDLE_COMMIT_S = 1.0
@@ -38,8 +40,9 @@ class OwnedCell:
 
     lease: commits it. floor: what was committed when the lease was taken. ready_at: end of its journal when it was
     loaded, or kept; None: it came back, and nobody has looked yet. ahead: what was folded and is not in the table yet.
-    busy: one batch at a time, whoever brings it. committing: what commits it, while something waits. rules,
-    handed_at_s: as they were handed over last.
+    busy: one batch at a time, whoever brings it. committing: what commits it, while something waits. committed_at_s:
+    when its last transaction ended. wanted: set when the next is not to wait for its pace. rules, handed_at_s: as they
+    were handed over last.
     """
 
     cell: Cell
@@ -51,6 +54,8 @@ class OwnedCell:
     loaded_at_s: float = field(default_factory=time.monotonic)
     busy: asyncio.Lock = field(default_factory=asyncio.Lock)
     committing: asyncio.Task[None] | None = None
+    committed_at_s: float = -math.inf
+    wanted: Wakeup = field(default_factory=Wakeup)
     rules: int = field(init=False)
 
     def __post_init__(self) -> None:

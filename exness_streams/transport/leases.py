@@ -34,6 +34,11 @@ class Ownership(Protocol):
     async def committed(self) -> int | None:
         """The input's next offset as the log has it now, by whoever committed it. LogFault."""
 
+    async def holds_nothing(self, first: int, end: int) -> bool:
+        """Whether the input never had a record for a reader from `first` to before `end`: marks of transactions, and
+        what was rolled back, take offsets, too. LogFault.
+        """
+
     def asks_again_in_s(self) -> float | None:
         """How long to wait before the group is asked again whose the partitions are; None: that was done too often."""
 
@@ -128,6 +133,10 @@ class Lease:
             f"{self.name} was taken over by a worker that does not own it, again and again: this worker must start "
             "again"
         )
+
+    async def holds_nothing(self, first: int, end: int) -> bool:
+        """As Ownership's; False where nothing takes an offset but records."""
+        return self._ownership is not None and await self._ownership.holds_nothing(first, end)
 
     async def _is_dealt_out_anew(self, why: str) -> bool:
         """Whether the partition was, which the next owner may hear of first, or is about to be. It is no fault then."""

@@ -22,17 +22,21 @@ class Asked:
     async def committed(self) -> int | None:
         return self._log.committed(self._partition)
 
+    async def holds_nothing(self, first: int, end: int) -> bool:
+        return self._log.holes >= set(range(first, end))
+
 
 class LeasedLog:
     """As a CellLog. A partition that nobody has fenced yet is fenced when it is asked for.
 
-    rejoining: what asks the group; None, as for a log that has no group.
+    rejoining: what asks the group; None, as for a log that has no group. holes: offsets of the input without a record.
     """
 
     def __init__(self) -> None:
         self.leases: dict[int, Lease] = {}
         self.released: set[int] = set()
         self.rejoining: Rejoining | None = None
+        self.holes: set[int] = set()
 
     async def commit(self, partition: int, records: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
         """One transaction, whoever asks."""

@@ -179,6 +179,29 @@ async def test_a_cell_that_another_has_committed_is_released_and_no_record_is_ca
     assert len(ours.replies) == 2
 
 
+@pytest.mark.parametrize("holes", [{2}, {2, 3}, {3}, {0}, {2, 4, 5}, set[int]()], ids=str)
+@pytest.mark.parametrize("size", [1, 2, 100])
+async def test_offsets_that_never_held_a_record_are_passed_over(holes: set[int], size: int) -> None:
+    """A stranger's transaction leaves its marks, and what it rolled back."""
+    log, group = CellsLog(), Group()
+    log.rejoining, log.holes = group.rejoining, holes
+    ours = Worker(log)
+    records = [deposit(offset) for offset in range(8) if offset not in holes]
+    for first in range(0, len(records), size):
+        await ours.host.fold(0, records[first : first + size])
+    await ours.host.settle()
+    assert (len(ours.replies), ours.cash, log.offset) == (len(records), len(records), 8)
+    assert group.asked == 0
+
+
+async def test_a_gap_of_which_a_part_is_lost_is_a_gap() -> None:
+    log, group = CellsLog(), Group()
+    log.rejoining, log.holes = group.rejoining, {1, 3}
+    ours = Worker(log)
+    with pytest.raises(JournalGap, match="expected record 1 of the journal, got 4"):
+        await ours.host.fold(0, [deposit(0), deposit(4)])
+
+
 @pytest.mark.parametrize("another", [True, False])
 async def test_histories_that_another_has_committed_are_released_and_no_event_is_called_lost(another: bool) -> None:
     log, group = EventsLog(), Group()

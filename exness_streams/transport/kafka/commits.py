@@ -27,6 +27,7 @@ from exness_streams.transport.interfaces import LogRecord
 from exness_streams.transport.kafka.aiokafka_mends import RETRY_BACKOFF_MS, fatal_error, patience
 from exness_streams.transport.kafka.batches import BATCH_BYTES_MAX, delivered, enqueue
 from exness_streams.transport.kafka.offsets import committed_offsets
+from exness_streams.transport.kafka.reader import kafka_reader
 from exness_streams.transport.kafka.topics import CONNECT_S_MAX, KafkaCluster
 from exness_streams.transport.leases import Lease
 from exness_streams.transport.rejoining import Rejoining
@@ -113,6 +114,24 @@ class _Ownership:
     async def committed(self) -> int | None:
         topic, partition = self._tp
         return (await committed_offsets(self._cluster, self._group, topic, [partition])).get(partition)
+
+    async def holds_nothing(self, first: int, end: int) -> bool:
+        """Read once more, by another reader: what is gone from the log's beginning was there, and what this one reads
+        another reader has missed.
+        """
+        topic, partition = self._tp
+        found: list[int] = []
+
+        def take(record: Any) -> bool:
+            found.append(record.offset)
+            return True
+
+        async with kafka_reader(self._cluster) as reader:
+            start, decided = await reader.bounds(topic, partition)
+            if not start <= first < end <= decided:
+                return False
+            await reader.read(topic, partition, first, end, take)
+        return not found
 
 
 class _Fenced(NamedTuple):

@@ -50,9 +50,10 @@ class KnownFault(NamedTuple):
 class Replayed:
     """One partition's journal through a fresh cell, record by record."""
 
-    def __init__(self, partition: int, values: list[bytes]) -> None:
+    def __init__(self, partition: int, values: list[tuple[int, bytes]]) -> None:
+        """values: with their offsets. Those between are no records: marks of transactions, and what was rolled back."""
         self.partition = partition
-        self.records = [codec.decode_record(value) for value in values]
+        self.records = [codec.decode_record(value) for _, value in values]
         self.entries: dict[bytes, bytes] = {}
         self.cell = Cell(partition, self.entries.get)
         self.events: list[Event] = []
@@ -61,10 +62,11 @@ class Replayed:
         self._births: dict[int, int] = {}
         self.commands = 0
         self.known_fault: KnownFault | None = None
-        for offset, record in enumerate(self.records):
+        for (offset, _), record in zip(values, self.records, strict=True):
             if not isinstance(record, PriceFrame | RawFrame | codec.RulesChanged):
                 self._births[offset] = self.commands
                 self.commands += 1
+            self.cell.pass_over(offset)
             folded = self.cell.fold(offset, record)
             self.events += folded.events
             self.effects += [self._effect(event) for event in folded.events]
@@ -107,9 +109,12 @@ def check(world: World) -> None:
     """Tells the world of each violation."""
     replayed = {}
     for partition in range(world.cells):
-        values = [record.value for record in world.broker.logs[JOURNAL_TOPIC, partition].records]
+        log = world.broker.logs[JOURNAL_TOPIC, partition]
+        values = [(record.offset, record.value) for record in log.read(0, log.end + 1)[0]]
         try:
-            replayed[partition] = Replayed(partition, [value for value in values if value is not None])
+            replayed[partition] = Replayed(
+                partition, [(offset, value) for offset, value in values if value is not None]
+            )
         except ValueError as error:
             world.violation(f"the journal of {partition} can't be folded: {error}")
             return

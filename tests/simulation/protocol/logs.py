@@ -117,6 +117,20 @@ class Ownership:
             raise LogFault(f"the brokers can't be reached: {error}") from error
         return committed
 
+    async def holds_nothing(self, first: int, end: int) -> bool:
+        log, topic = self._log, self._log.topic
+        part = log.connection.broker.logs[topic, self._partition]
+
+        def look() -> bool:
+            found, _ = part.read(first, 1)
+            return part.start <= first and part.stable_end() >= end and (not found or found[0].offset >= end)
+
+        try:
+            is_hole: bool = await log.connection.ask(f"{topic}-{self._partition}", look)
+        except Unreachable as error:
+            raise LogFault(f"the brokers can't be reached: {error}") from error
+        return is_hole
+
 
 class SimCellLog:
     """CellLog of one process and one input topic."""

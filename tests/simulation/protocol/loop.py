@@ -68,6 +68,13 @@ class Stuck(Exception):
     """Nothing is left that could happen."""
 
 
+class Spinning(Exception):
+    """Somebody runs on and on, and time does not pass."""
+
+
+ROUNDS_AT_ONCE_MAX = 50_000
+
+
 class VirtualLoop(base_events.BaseEventLoop):
     """on_crash: told of a process at its crash_at, with the place where it stood; it is dead by then.
 
@@ -84,7 +91,7 @@ class VirtualLoop(base_events.BaseEventLoop):
         self._timer_number = 0
         self._tasks: list[asyncio.Task[Any]] = []
         self._is_burying = False
-        self.steps = 0
+        self.steps = self._rounds = 0
         self.faults: list[str] = []
         self.set_task_factory(self._new_task)
         self.get_debug = bool  # asked with each future: no
@@ -134,7 +141,11 @@ class VirtualLoop(base_events.BaseEventLoop):
     def _run_once(self) -> None:
         """One turn for whoever may run."""
         self._take_due()
+        self._rounds += 1
+        if self._rounds > ROUNDS_AT_ONCE_MAX:
+            raise Spinning
         if not self._waiting:
+            self._rounds = 0
             if not self._timers:
                 raise Stuck
             self.now = max(self.now, self._timers[0][0])

@@ -12,7 +12,7 @@ from exness_streams.domain import rules
 from exness_streams.engine.framer_state import FRAMER_KEY, FramerState, decode_framer_state
 from exness_streams.engine.raising import changes
 from exness_streams.messages import JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
-from protocol.broker import PartitionLog
+from protocol.broker import PartitionLog, Transaction
 from protocol.logs import GROUP
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Operators:
     def __init__(self, world: World) -> None:
         self._world = world
         self._rng: random.Random = world.rng
-        self.ways: list[Callable[[Machine], str]] = [self._stop, self._be_away]
+        self.ways: list[Callable[[Machine], str]] = [self._stop, self._be_away, self._write_by_transaction]
         if not world.begins_old:
             self.ways += [self._trim_ticks, self._make_ticks_anew]
 
@@ -57,6 +57,25 @@ class Operators:
             world.kill(machine, "too late to leave")
         world.broker.forget_group()
         world.note("the brokers forget the group's offsets")
+
+    def _write_by_transaction(self, machine: Machine) -> str:
+        """Somebody who has no business there writes to the journal in a transaction, and rolls it back."""
+        world, rng = self._world, self._rng
+        log = world.broker.logs[JOURNAL_TOPIC, rng.randrange(world.cells)]
+        txn = Transaction("stranger")
+        for _ in range(rng.choice((0, 1, 3))):
+            log.append(b"anybody", b"not for us", txn)
+
+        def roll_back() -> None:
+            txn.is_open = False
+            log.append(None, None, txn, marker=True)
+
+        if rng.random() < 0.5:
+            roll_back()
+        else:
+            world.network.later(rng.choice((0.05, 0.5)), roll_back)
+        world.note("a stranger's transaction in the journal is rolled back")
+        return "strangers' transactions in the journal"
 
     # -- ticks
 
