@@ -10,13 +10,12 @@ from collections.abc import Iterator
 import pytest
 from aiokafka import AIOKafkaProducer
 from broker import Broker, fetch_jars
-from cluster import Cluster, wait_until
-from cluster_trading import trading, until_all_answered
+from cluster import PARTITIONS, Cluster, wait_until
+from cluster_trading import STRANGER, trading, until_all_answered
 from platform_process import run_cli
 
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC
 
-PARTITIONS = 4
 GARBAGE = (b"", b"\xff\x00", b"{}", b'{"type":"PositionClosed"}', b"[" * 20_000, None)
 
 
@@ -27,7 +26,6 @@ def cluster(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     cluster = Cluster(
         own,
         tmp_path_factory.mktemp("strangers"),
-        EXNESS_PARTITIONS=str(PARTITIONS),
         EXNESS_MAX_QUOTE_AGE_MS="3600000",
         EXNESS_FEE_RATE="0.001",
     )
@@ -59,7 +57,7 @@ async def write_garbage(broker: Broker) -> None:
     try:
         for partition in range(PARTITIONS):
             for value in GARBAGE:
-                await producer.send_and_wait(EVENTS_TOPIC, value, key=b"anybody", partition=partition)
+                await producer.send_and_wait(EVENTS_TOPIC, value, key=STRANGER, partition=partition)
     finally:
         await producer.stop()
 
