@@ -81,7 +81,7 @@ def build_engine(settings: Settings, metrics: EngineMetrics | None = None) -> En
         durable: asyncio.Future[object] = asyncio.ensure_future(sent)
         return durable
 
-    gateway = Gateway(append)
+    gateway = Gateway(append, is_fresh=app.transport.freshness.is_fresh)
     logs = {topic: app.transport.cell_log(topic) for topic in topics}
     bounds = Bounds(settings.ahead_records, settings.ahead_mb << 20, settings.ahead_worker_mb << 20)
     cells = CellHost(

@@ -45,16 +45,22 @@ class _Waiting(NamedTuple):
 
 
 class Gateway:
-    """Clients waiting for the outcome of their commands."""
+    """Clients waiting for the outcome of their commands.
+
+    is_fresh: whether nobody else can own by now what is owned here. An outcome is right whoever folds it; but who was
+    told of it by a worker that has lost the account would ask its owner next, which may not have read so far.
+    """
 
     def __init__(
         self,
         journal: Journal,
         *,
+        is_fresh: Callable[[], bool] = lambda: True,
         answer_timeout_s: float = ANSWER_TIMEOUT_S,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._journal = journal
+        self._is_fresh = is_fresh
         self._answer_timeout_s = answer_timeout_s
         self._clock_s = clock_s
         self._waiting: dict[str, _Waiting] = {}
@@ -66,7 +72,10 @@ class Gateway:
         """The fold has settled a command; its client may wait here, or in a process that is gone."""
         waiting = self._waiting.get(reply.command_id)
         if waiting is not None and not waiting.answer.done():
-            waiting.answer.set_result(reply)
+            if self._is_fresh():
+                waiting.answer.set_result(reply)
+            else:
+                waiting.answer.set_exception(OutcomeUnknown("the account may be another worker's by now"))
             self._settled(waiting.partition, reply.command_id)
 
     def check_room(self, partition: int) -> None:

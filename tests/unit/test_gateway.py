@@ -82,6 +82,21 @@ async def test_an_outcome_may_come_before_the_append_is_known_to_be_durable() ->
     assert (await gateway.submit(0, command())).outcome == OUTCOME
 
 
+async def test_who_may_have_lost_the_account_tells_no_outcome() -> None:
+    """It is right, but the account's owner may not have read so far: its client would find less there."""
+    journal, fresh = FakeJournal(), [False]
+    gateway = Gateway(journal, is_fresh=lambda: fresh[0])
+    first = await submitted(gateway, journal, "c1")
+    gateway.on_reply(Reply("c1", OUTCOME))
+    with pytest.raises(OutcomeUnknown, match="may be another worker's by now"):
+        await first
+    second = await submitted(gateway, journal, "c2")
+    fresh[0] = True
+    gateway.on_reply(Reply("c2", OUTCOME))
+    assert await second == Reply("c2", OUTCOME)
+    assert gateway.oldest_wait_s == 0
+
+
 async def test_replies_that_nobody_waits_for_are_ignored() -> None:
     journal = FakeJournal()
     gateway = Gateway(journal)

@@ -216,6 +216,15 @@ async def test_a_stale_worker_keeps_its_guests_and_tells_no_account_that_nothing
     await until(lambda: newest(guest, "SOL_USDC") == 1)
 
 
+async def test_a_stale_worker_tells_no_event(world: World) -> None:
+    """It is right; but who asks the account's owner next may find less there."""
+    _, goes = world.reader("a", 0)
+    world.is_fresh = False
+    world.hub.folded(0, [deposited(1, account_id="a")])
+    assert goes.of_type("Deposited") == []
+    assert goes.written[-1] == close_frame(1012, "the account is moving: connect again")
+
+
 def sequences(transport: FakeTransport) -> list[int]:
     return [event["sequence"] for event in transport.of_type("Deposited")]
 

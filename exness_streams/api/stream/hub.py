@@ -224,6 +224,8 @@ class StreamHub(EventSink):
     def folded(self, partition: int, events: Sequence[Event]) -> None:
         if not self._own:
             return
+        if events:
+            self._send_stale_away()  # right as they are, the accounts' owner may not have come so far
         for event in events:
             readers = self._of_account.get(event.account_id)
             if readers:

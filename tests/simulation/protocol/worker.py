@@ -84,7 +84,8 @@ class Engine(Process):
         logs = {topic: SimCellLog(self.connection, topic, self.rejoining) for topic in topics}
         self.logs = logs
         self.frame_log = SimFrameLog(self.connection, topics.market_updates)
-        self.gateway = Gateway(journal_of(self.connection, topics.journal), clock_s=clock.monotonic)
+        journal = journal_of(self.connection, topics.journal)
+        self.gateway = Gateway(journal, is_fresh=self.freshness.is_fresh, clock_s=clock.monotonic)
         self.cells = CellHost(
             SimTable(changelog("accounts"), disk),  # type: ignore[arg-type]
             logs[topics.journal],
@@ -330,7 +331,7 @@ class Engine(Process):
 
     async def answer(self, partition: int, command: Command) -> tuple[str, Any]:
         """What a client is told: ("answered", reply), ("refused", why): nothing happens; ("unknown", why)."""
-        if self.cells.cell(partition) is None:
+        if self.fresh_cells.cell(partition) is None:
             return "refused", "the account is moving to another worker"
         try:
             reply = await self.gateway.submit(partition, command)
