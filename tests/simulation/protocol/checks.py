@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 LATE_FRAME = "late frames hide a trigger"
 """Of a former owner of the ticks, half of which the cell had seen: under the first rules this stays so."""
 
+TAKEN_BACK = "frames of a slow clock take quotes back"
+"""To who wrote them late, or tells ticks again, what a cell has seen is of the future: by the first rules it takes them."""
+
 
 class KnownFault(NamedTuple):
     """at: from which effect on anything may follow from it."""
@@ -245,6 +248,8 @@ def _naive_effects(world: World, replayed: Replayed, so_far: list[Effect | str])
             counts = seen.counts
             if any(_is_late(world, one, counts[one.symbol], is_former) for one in record.symbols):
                 replayed.meets(LATE_FRAME, len(so_far))
+            if any(_takes_back(world, one, counts[one.symbol], record.sequence_max) for one in record.symbols):
+                replayed.meets(TAKEN_BACK, len(so_far))
             yield from reference.frame(tick_of(one.symbol, one.quote) for one in _ticks_of(world, record, counts))
             continue
         birth, births = births, births + 1
@@ -330,6 +335,12 @@ def _is_late(world: World, frame: SymbolFrame, seen: int, is_former: bool) -> bo
     staircases = (frame.bid_lows, frame.bid_highs, frame.ask_lows, frame.ask_highs)
     begins_before = any(steps and steps[0].sequence <= newest for steps in staircases)
     return newest < frame.last.sequence and (begins_before or is_former)
+
+
+def _takes_back(world: World, frame: SymbolFrame, seen: int, sequence_max: int) -> bool:
+    """Whether a frame brings nothing new, and is taken all the same."""
+    newest = world.market.ticks_of[frame.symbol][seen - 1].quote.sequence if seen else -1
+    return newest > sequence_max >= frame.last.sequence
 
 
 def _ticks_of(world: World, frame: PriceFrame, seen: Counter[str]) -> list[Told]:
