@@ -40,7 +40,7 @@ LATE_FRAME = "late frames hide a trigger"
 """Of a former owner of the ticks, half of which the cell had seen: under the first rules this stays so."""
 
 TAKEN_BACK = "frames of a slow clock take quotes back"
-"""To who wrote them late, or tells ticks again, what a cell has seen is of the future: by the first rules it takes them."""
+"""To who tells ticks late, or again, what a cell has seen is of the future: by the first rules it takes them back."""
 
 
 class KnownFault(NamedTuple):
