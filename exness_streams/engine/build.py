@@ -18,7 +18,7 @@ from exness_streams.engine.candle_reader import CandleReader
 from exness_streams.engine.candles import CandleHost
 from exness_streams.engine.cells import CellHost
 from exness_streams.engine.engine import APP_ID, Engine, EngineApp
-from exness_streams.engine.framer import Framer, nothing_known
+from exness_streams.engine.framer import Framer, nothing_known, nothing_told
 from exness_streams.engine.framer_state import seen_by
 from exness_streams.engine.gateway import Gateway
 from exness_streams.engine.history import HistoryHost
@@ -126,6 +126,8 @@ def _framer(
         found: dict[int, bytes | None] = await app.transport.newest_of_key(changelog, partitions, META_KEY)
         return found
 
+    is_shared = isinstance(settings, KafkaSettings)
+    known = KnownRules(metas, partitions)
     framer = Framer(
         app.transport.frame_log(topics.market_updates),
         partitions,
@@ -136,7 +138,8 @@ def _framer(
         metrics=metrics.candles,
         settings=digest,
         seen=lambda: seen_by(cells.all_cells(), partitions),
-        rules=KnownRules(metas, partitions).look if isinstance(settings, KafkaSettings) else nothing_known,
+        told=known.seen if is_shared else nothing_told,
+        rules=known.look if is_shared else nothing_known,
     )
     return framer, watch
 

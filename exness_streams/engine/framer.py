@@ -79,6 +79,11 @@ def nothing_seen() -> Seen:
     return Seen()
 
 
+async def nothing_told() -> Seen:
+    """No cells."""
+    return Seen()
+
+
 async def nothing_known() -> int:
     """No more than the cells here have seen."""
     return 0
@@ -115,7 +120,8 @@ class Framer:
     """Turns batches of ticks into frames; one for each partition of the ticks' topic.
 
     catalogue: whose spread rates the quotes are marked up with. lease: of the ticks' partition.
-    seen: what the cells near here have seen. rules: by which every cell goes at least, whoever owns it, 0: not known.
+    seen: what the cells near here have seen. told: what all have, as committed. rules: by which every cell goes at least,
+    whoever owns it, 0: not known.
     settings: the digest of those that decide.
     clock_ms: ms since the epoch; no tick's time is taken to be later. It is read here, before the journal, since what
     folds the journal may not look at a clock.
@@ -132,6 +138,7 @@ class Framer:
         topics: Topics = PLAIN_TOPICS,
         metrics: WorkMetrics | None = None,
         seen: Callable[[], Seen] = nothing_seen,
+        told: Callable[[], Awaitable[Seen]] = nothing_told,
         rules: Callable[[], Awaitable[int]] = nothing_known,
         settings: str | None = None,
         clock_ms: Callable[[], int] = epoch_ms,
@@ -142,7 +149,7 @@ class Framer:
         self._lease = lease
         self._cells = range(cells)
         self._pace_s = pace_ms / 1000
-        self._seen, self._rules, self._settings = seen, rules, settings
+        self._seen, self._told, self._rules, self._settings = seen, told, rules, settings
         self._clock_ms, self._monotonic_s = clock_ms, monotonic_s
         self._session: _Session | None = None
         self._holder = object()
@@ -239,7 +246,10 @@ class Framer:
     async def _begin(self, holder: object, found: Found, position: int, now_ms: int, now_s: float) -> _Session | None:
         fold, framed_end = self._lease.fold, self._frame_log.framed_end(found.partition)
         rules = await self._known_rules(0 if found.state is None else found.state.rules)
-        taken = take_over(found, framed_end, self._seen()._replace(rules=rules), now_ms)
+        seen = self._seen()._replace(rules=rules)
+        if found.state is not None and found.committed is None:  # perhaps the topic is another, and no cell is near
+            seen = seen.joined(await self._told())
+        taken = take_over(found, framed_end, seen, now_ms)
         state = taken.state
         # Before anything is appended: whoever wakes up with an epoch below writes for nobody. And before anything is
         # said: to a framer that is late, what the next one has done looks like ticks that are gone.

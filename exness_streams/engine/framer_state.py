@@ -9,13 +9,14 @@ Ticks are numbered by their offsets in their topic, and by how often that was be
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import NamedTuple
 
 import msgspec
 
 from exness_streams.domain.cell import Cell
+from exness_streams.domain.codec import Meta
 
 FRAMER_KEY = b"framer/state"
 """Of the FramerState, in the table of candles: that is the table of the ticks' partition."""
@@ -89,10 +90,19 @@ class Seen(NamedTuple):
     ticks_end: int = 0
     rules: int = 0
 
+    def joined(self, other: Seen) -> Seen:
+        """What two of them know together; the rules are this one's."""
+        restarts, ticks_end = max((self.restarts, self.ticks_end), (other.restarts, other.ticks_end))
+        return Seen(max(self.epoch, other.epoch), restarts, ticks_end, self.rules)
+
 
 def seen_by(cells: Iterable[Cell], partitions: int) -> Seen:
     """What these cells have seen. Their rules count only when they are all there are: a frame goes to every one."""
-    metas = [cell.meta for cell in cells]
+    return seen_as([cell.meta for cell in cells], partitions)
+
+
+def seen_as(metas: Sequence[Meta], partitions: int) -> Seen:
+    """As seen_by, by what cells say of themselves."""
     if not metas:
         return Seen()
     restarts, ticks_end = max((meta.ticks_restarts, meta.ticks_end) for meta in metas)

@@ -14,6 +14,7 @@ import msgspec
 
 from exness_streams.domain import rules
 from exness_streams.domain.codec import decode_meta
+from exness_streams.engine.framer_state import Seen, seen_as
 from exness_streams.transport.faults import LogFault
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,11 @@ class KnownRules:
         self._known = 0
         self._again_at_s = float("-inf")
         self._is_told = False
+
+    async def seen(self) -> Seen:
+        """What all cells have seen, as committed. LogFault."""
+        found = [decode_meta(meta) for meta in (await self._metas()).values() if meta is not None]
+        return seen_as(found, self._partitions)
 
     async def look(self) -> int:
         """The rules by which every cell goes at least; 0: not known. A log that can't tell is asked again later."""

@@ -82,6 +82,7 @@ KEPT = {
 
 FOUND = {
     1024: "a ticks' topic made anew whose first ticks were gone: no cell took a frame of it",
+    12730: "a ticks' topic made anew before anything framed was committed, and a framer that has no cell",
     3094: "a former owner's frame came late, as the first after the change of rules: the cell was deaf from then on",
     6: "ticks seen by the first rules were taken again when their owner changed with the rules",
 }

@@ -14,7 +14,7 @@ from exness_streams.domain.frames import PriceFrame
 from exness_streams.domain.raw_frames import RawFrame
 from exness_streams.domain.rules import FRAMES_BY_OFFSET
 from exness_streams.engine.framer import Framer
-from exness_streams.engine.framer_state import FramerState
+from exness_streams.engine.framer_state import FramerState, Seen
 from exness_streams.engine.known_rules import AGAIN_S, KnownRules
 from exness_streams.messages import MarketDataMessage, json_encoder
 from exness_streams.transport.faults import LogFault
@@ -51,6 +51,21 @@ class Log:
 )
 async def test_all_cells_tell_and_the_lowest_counts(rules: tuple[int | None, ...], known: int) -> None:
     assert await Log(*rules).known().look() == known
+
+
+async def test_what_all_cells_have_seen_is_told_by_the_furthest() -> None:
+    metas = [
+        Meta(0, 5, rules=2, framer_epoch=7, ticks_end=168),
+        Meta(1, 5, rules=1, framer_epoch=9, ticks_end=12, ticks_restarts=1),
+    ]
+
+    async def told() -> dict[int, bytes | None]:
+        return {0: encode(metas[0]), 1: encode(metas[1]), 2: None}
+
+    assert await KnownRules(told, 2).seen() == Seen(9, 1, 12, 1)
+    assert await KnownRules(told, 3).seen() == Seen(9, 1, 12, 0)
+    assert Seen(8, 0, 200, 2).joined(Seen(9, 1, 12, 1)) == Seen(9, 1, 12, 2)
+    assert Seen(8, 1, 200, 2).joined(Seen()) == Seen(8, 1, 200, 2)
 
 
 async def test_the_log_is_asked_now_and_then_until_all_read_raw_frames() -> None:

@@ -107,6 +107,7 @@ class Engine(Process):
             symbols,
             clock_s=clock.time,
         )
+        known = KnownRules(self._metas, world.cells, clock_s=clock.monotonic)
         self.framer = Framer(
             self.frame_log,
             world.cells,
@@ -116,7 +117,8 @@ class Engine(Process):
             clock_ms=lambda: int(clock.time() * 1000),
             monotonic_s=clock.monotonic,
             seen=lambda: seen_by(self.cells.all_cells(), world.cells),
-            rules=KnownRules(self._metas, world.cells, clock_s=clock.monotonic).look,
+            told=known.seen,
+            rules=known.look,
         )
         self.app = SimApp(self.connection, self.fail)
         self._loading = Loading(self.app, self.cells, self.history, self.candles, Path("nowhere"))
