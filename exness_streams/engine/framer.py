@@ -120,8 +120,8 @@ class Framer:
     """Turns batches of ticks into frames; one for each partition of the ticks' topic.
 
     catalogue: whose spread rates the quotes are marked up with. lease: of the ticks' partition.
-    seen: what the cells near here have seen. told: what all have, as committed. rules: by which every cell goes at least,
-    whoever owns it, 0: not known.
+    seen: what the cells near here have seen. told: what all have, as committed. rules: by which every cell goes at
+    least, whoever owns it, 0: not known.
     settings: the digest of those that decide.
     clock_ms: ms since the epoch; no tick's time is taken to be later. It is read here, before the journal, since what
     folds the journal may not look at a clock.
