@@ -10,6 +10,7 @@ from typing import Any
 
 import faust
 
+from exness_streams.audit.checkpoints import candles_changelog_of
 from exness_streams.domain import rules
 from exness_streams.domain.instruments import Catalogue
 from exness_streams.engine.candle_reader import CandleReader
@@ -49,7 +50,7 @@ class EngineApp(faust.App):  # type: ignore[misc]
     @property
     def topics_of_one_partition(self) -> tuple[str, ...]:
         """Whatever the settings say (transport/kafka/topics.py)."""
-        return (self.named_topics.market_updates, f"{self.conf.id}-candles-changelog")
+        return (self.named_topics.market_updates, candles_changelog_of(self.conf.id))
 
     @property
     def batched_topics(self) -> Topics:

@@ -19,8 +19,8 @@ import aiohttp
 import pytest
 from asyncapi_checks import closed, payload_of, validator
 from auditor import exact
-from broker import Broker, fetch_jars
-from cluster import SESSION_TIMEOUT_S, Cluster, Member, read_topic, wait_until
+from broker import Broker
+from cluster import SESSION_TIMEOUT_S, Cluster, Member, cluster_of_its_own, read_topic, wait_until
 from cluster_sessions import Person
 from cluster_trading import END_S_MAX, trading, until, until_all_answered
 from platform_process import run_cli
@@ -47,16 +47,9 @@ KINDS = ("SIGKILL", "SIGTERM", "SIGSTOP")
 
 @pytest.fixture(scope="module")
 def cluster(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """One for all tests here, on a broker of its own: workers declare topics that other tests delete."""
-    own = Broker(tmp_path_factory.mktemp("cluster-kafka"), fetch_jars())
-    own.start()
-    cluster = Cluster(own, tmp_path_factory.mktemp("cluster"), **SETTINGS)
-    try:
-        cluster.start()
+    """One for all tests here."""
+    with cluster_of_its_own(tmp_path_factory.mktemp("cluster"), **SETTINGS) as cluster:
         yield cluster
-    finally:
-        cluster.end()
-        own.kill()
 
 
 class Killer:

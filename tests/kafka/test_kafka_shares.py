@@ -8,38 +8,18 @@ import signal
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 import rocksdict
-from broker import Broker, fetch_jars
-from cluster import Cluster, Member, wait_until
+from broker import Broker
+from cluster import Cluster, Member, cluster_of_its_own, wait_until
 
 from exness_streams.transport.table_store import SEEN_KEY
 
 SETTINGS = {"EXNESS_MAX_QUOTE_AGE_MS": "3600000"}
-
-
-@contextmanager
-def started(broker: Broker, directory: Path, partitions: int) -> Iterator[Cluster]:
-    cluster = Cluster(broker, directory, EXNESS_PARTITIONS=str(partitions), **SETTINGS)
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.end()
-
-
-@pytest.fixture
-def own_broker(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    own = Broker(tmp_path_factory.mktemp("shares-kafka"), fetch_jars())
-    own.start()
-    yield own
-    own.kill()
 
 
 def asked(url: str, path: str, **headers: str) -> Any:
@@ -69,8 +49,8 @@ def restart(cluster: Cluster, member: Member) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_after_a_rolling_restart_nobody_is_left_without_cells(own_broker: Broker, tmp_path: Path) -> None:
-    with started(own_broker, tmp_path, 4) as cluster:
+def test_after_a_rolling_restart_nobody_is_left_without_cells(broker: Broker, tmp_path: Path) -> None:
+    with cluster_of_its_own(tmp_path, EXNESS_PARTITIONS="4", **SETTINGS) as cluster:
         for member in cluster.engines:
             restart(cluster, member)
             cluster.wait_ready()
@@ -80,8 +60,8 @@ def test_after_a_rolling_restart_nobody_is_left_without_cells(own_broker: Broker
 
 
 @pytest.mark.timeout(300)
-async def test_a_worker_without_cells_is_ready_and_passes_requests_on(own_broker: Broker, tmp_path: Path) -> None:
-    with started(own_broker, tmp_path, 2) as cluster:
+async def test_a_worker_without_cells_is_ready_and_passes_requests_on(broker: Broker, tmp_path: Path) -> None:
+    with cluster_of_its_own(tmp_path, EXNESS_PARTITIONS="2", **SETTINGS) as cluster:
         counts = [len(cells_of(one)) for one in cluster.engines]
         assert sorted(counts) == [0, 1, 1]
         idle, busy = cluster.engines[counts.index(0)], cluster.engines[counts.index(1)]
@@ -116,9 +96,9 @@ def opened(path: Path) -> Any:
 
 
 @pytest.mark.timeout(300)
-def test_a_worker_that_comes_back_after_a_day_builds_its_tables_anew(own_broker: Broker, tmp_path: Path) -> None:
+def test_a_worker_that_comes_back_after_a_day_builds_its_tables_anew(broker: Broker, tmp_path: Path) -> None:
     """Brokers forget removals after a day: here what was removed meanwhile is an entry that the changelog lacks."""
-    with started(own_broker, tmp_path, 4) as cluster:
+    with cluster_of_its_own(tmp_path, EXNESS_PARTITIONS="4", **SETTINGS) as cluster:
         member = cluster.engines[0]
         member.restart_pause_s = 3600.0
         member.signal(signal.SIGTERM)

@@ -9,36 +9,25 @@ from collections.abc import Iterator
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from broker import Broker, fetch_jars
-from cluster import PARTITIONS, Cluster, wait_until
+from broker import Broker
+from cluster import PARTITIONS, Cluster, cluster_of_its_own, wait_until
 from cluster_trading import STRANGER, trading, until_all_answered
 from platform_process import run_cli
 
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC
 
+SETTINGS = {"EXNESS_FEE_RATE": "0.001", "EXNESS_MAX_QUOTE_AGE_MS": "3600000"}
 GARBAGE = (b"", b"\xff\x00", b"{}", b'{"type":"PositionClosed"}', b"[" * 20_000, None)
 
 
 @pytest.fixture
 def cluster(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    own = Broker(tmp_path_factory.mktemp("strangers-kafka"), fetch_jars())
-    own.start()
-    cluster = Cluster(
-        own,
-        tmp_path_factory.mktemp("strangers"),
-        EXNESS_MAX_QUOTE_AGE_MS="3600000",
-        EXNESS_FEE_RATE="0.001",
-    )
-    try:
-        cluster.start()
+    with cluster_of_its_own(tmp_path_factory.mktemp("strangers"), **SETTINGS) as cluster:
         yield cluster
-    finally:
-        cluster.end()
-        own.kill()
 
 
 async def roll_back(broker: Broker, records: int) -> None:
-    """A transaction in each partition of the journal; with none, only marks: nothing is written then."""
+    """A transaction in each partition of the journal."""
     producer = AIOKafkaProducer(bootstrap_servers=broker.address, transactional_id="a-stranger", acks="all")
     await producer.start()
     try:

@@ -11,8 +11,8 @@ from typing import cast
 
 import pytest
 from aiokafka import ConsumerRecord
-from broker import Broker, fetch_jars
-from cluster import Cluster, Member, released, wait_until
+from broker import Broker
+from cluster import Cluster, Member, cluster_of_its_own, released, wait_until
 from cluster_trading import trading, until_all_answered
 from platform_process import run_cli
 
@@ -36,18 +36,8 @@ SETTINGS = {"EXNESS_FEE_RATE": "0.001", "EXNESS_MAX_QUOTE_AGE_MS": "3600000"}
 def cluster(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Of the release before, on a broker of its own."""
     directory = tmp_path_factory.mktemp("upgrade")
-    before = released(BEFORE, directory / "before")
-    own = Broker(tmp_path_factory.mktemp("upgrade-kafka"), fetch_jars())
-    own.start()
-    cluster = Cluster(own, directory, **SETTINGS)
-    for member in cluster.members:
-        member.checkout = before
-    try:
-        cluster.start()
+    with cluster_of_its_own(directory, released(BEFORE, directory / "before"), **SETTINGS) as cluster:
         yield cluster
-    finally:
-        cluster.end()
-        own.kill()
 
 
 def replace(cluster: Cluster, member: Member) -> None:

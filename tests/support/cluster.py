@@ -11,12 +11,13 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from broker import Broker
+from broker import Broker, fetch_jars
 from platform_process import environment
 from ports import free_ports
 
@@ -216,6 +217,26 @@ def wait_until(
         if time.monotonic() > give_up_at_s:
             raise TimeoutError(f"never: {what}\n{explain()}")
         time.sleep(POLL_S)
+
+
+@contextmanager
+def cluster_of_its_own(directory: Path, checkout: Path | None = None, **settings: str) -> Iterator[Cluster]:
+    """On a broker of its own, for workers declare topics that other tests delete; ready, and ended with the broker.
+
+    checkout: another release's code, which all processes run at first.
+    """
+    (directory / "kafka").mkdir()
+    own = Broker(directory / "kafka", fetch_jars())
+    own.start()
+    cluster = Cluster(own, directory, **settings)
+    for member in cluster.members:
+        member.checkout = checkout
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.end()
+        own.kill()
 
 
 async def read_topic(broker: Broker, topic: str, isolation_level: str = "read_committed") -> list[Any]:
