@@ -23,6 +23,7 @@ from exness_streams.audit.tables import check_readable, stored_entries, take_off
 from exness_streams.domain import codec, rules
 from exness_streams.domain.canonical_entries import is_same
 from exness_streams.domain.money import money_arithmetic
+from exness_streams.domain.repairs import Unreadable
 from exness_streams.domain.state_hash import state_hash
 from exness_streams.messages import JOURNAL_TOPIC
 from exness_streams.transport.embedded.reader import LogReader, Snapshot
@@ -216,7 +217,12 @@ def _replay(
     for record in snapshot.records(tp, began_at):
         if record.offset >= end:
             break
-        replay.fold(record.offset, record.value)
+        try:
+            replay.fold(record.offset, record.value)
+        except Unreadable as fault:
+            later = (one.value for one in snapshot.records(tp, fault.end))
+            if not replay.give_up(fault, later, tell):
+                raise
         if record.offset % PROGRESS_RECORDS == 0:
             on_progress(record.offset - began_at, end - began_at)
     replay.apply()

@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +39,7 @@ from exness_streams.audit.embedded import (
 )
 from exness_streams.audit.replay import Replay, StateSearch, put
 from exness_streams.domain.codec import META_KEY, decode_meta
+from exness_streams.domain.repairs import Unreadable, gives_up
 from exness_streams.transport.faults import LogFault
 from exness_streams.transport.kafka.reader import KafkaReader, kafka_reader
 from exness_streams.transport.kafka.topics import KafkaCluster
@@ -190,7 +192,7 @@ class _Auditor:
         # A table that says where it stands was folded up to there, even where a record changed no entry of it.
         meta = cut.entries.get(META_KEY)
         at_least = cut.folded_min if meta is None else max(cut.folded_min, min(decode_meta(meta).next_offset, last))
-        await self._reader.read(self._journal, replay.partition, first, min(at_least, last), fold)
+        await self._read(replay, first, min(at_least, last), fold)
         replay.pass_over(min(at_least, last))
         check_reached(replay, at_least)
         search = StateSearch(replay, {key: value for key, value in cut.entries.items() if key != META_KEY})
@@ -201,10 +203,29 @@ class _Auditor:
             return search.is_found
 
         if not search.is_found:
-            await self._reader.read(self._journal, replay.partition, at_least, last, look)
+            await self._read(replay, at_least, last, look)
             search.rewind()
         self._on_progress(last - first, last - first)
         return search.offset
+
+    async def _read(self, replay: Replay, first: int, end: int, take: Callable[[Any], bool]) -> None:
+        """The journal's records; those that can't be read are passed over where an operator has given them up."""
+        while first < end:
+            fault = await self._read_on(replay.partition, first, end, take)
+            if fault is None:
+                return
+            given_up = gives_up(fault.first)
+            found = await self._reader.first_value(self._journal, replay.partition, fault.end, given_up)
+            if not replay.give_up(fault, [found], self._tell):
+                raise fault
+            first = fault.end
+
+    async def _read_on(self, partition: int, first: int, end: int, take: Callable[[Any], bool]) -> Unreadable | None:
+        try:
+            await self._reader.read(self._journal, partition, first, end, take)
+        except Unreadable as fault:
+            return fault
+        return None
 
     async def _is_committed(self, partition: int, offset: int) -> bool:
         """Whether the group has committed an offset; what the changelog has already, it has in a moment."""

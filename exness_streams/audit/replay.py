@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import msgspec
+from collections.abc import Callable, Iterable, Mapping
 
 from exness_streams.audit.checkpoints import record_digest
 from exness_streams.domain import codec
 from exness_streams.domain.canonical_entries import is_same
 from exness_streams.domain.cell import Cell
+from exness_streams.domain.outside_text import in_one_line
+from exness_streams.domain.repairs import Unreadable, covering, read_record
+
+WORDS_MAX = 200
 
 APPLY_ENTRIES = 1_000
 """So many changed entries are gathered before they are applied: most are changed again at once."""
@@ -63,15 +65,9 @@ class Replay:
         return self._began_after if self.last_value is None else record_digest(self.last_value)
 
     def fold(self, offset: int, value: bytes | None) -> None:
-        """Fold one record; its effect is in `entries` after the next `apply`. ValueError when it can't be."""
-        if value is None:
-            raise ValueError(f"partition {self.partition}: record {offset} of the journal has no value")
-        try:
-            self._cell.fold(offset, codec.decode_record(value))
-        except msgspec.MsgspecError as error:
-            raise ValueError(
-                f"partition {self.partition}: record {offset} of the journal can't be folded: {error}"
-            ) from error
+        """Fold one record; its effect is in `entries` after the next `apply`. Unreadable, and nothing was changed;
+        ValueError when it can't be folded."""
+        self._cell.fold(offset, read_record(self.partition, self._cell.rules, offset, value))
         self.last_value = value
         if len(self._cell.pending_keys) > APPLY_ENTRIES:
             self.apply()
@@ -80,6 +76,17 @@ class Replay:
         """The journal has no record before this offset that was not folded."""
         if offset > self._cell.next_offset:
             self._cell.pass_over(offset)
+
+    def give_up(self, fault: Unreadable, values: Iterable[bytes | None], tell: Callable[[str], None]) -> bool:
+        """Pass over a record that can't be read, if one of these, which come after it, gives it up. That is told."""
+        repair = covering(values, fault.first)
+        if repair is None:
+            return False
+        self._cell.give_up(fault.end)
+        self.last_value = fault.value or b""
+        who, why = in_one_line(repair.operator, WORDS_MAX), in_one_line(repair.reason, WORDS_MAX)
+        tell(f"cell {self.partition}: journal record {fault.first} can't be read; {who} gave it up: {why}")
+        return True
 
     def apply(self) -> dict[bytes, bytes | None]:
         """Bring `entries` up to the last record. Returns what they held before, by key, None for what was not there."""

@@ -53,6 +53,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "audit": (_CHECKING, "audit"),
         "checkpoint": (_CHECKING, "checkpoint"),
         "upgrade": ("exness_streams.cli.upgrading", "upgrade"),
+        "repair": ("exness_streams.cli.repairing", "repair"),
     },
 }
 """Every command by what it is for: the module it is in, and its name there."""

@@ -143,6 +143,7 @@ class Cell:
             framer_epoch=self._market.epoch,
             ticks_end=self._market.ticks_end,
             ticks_restarts=self._market.restarts,
+            ticks_lost=self._market.is_lost,
         )
 
     @property
@@ -213,9 +214,10 @@ class Cell:
             raise ValueError(
                 f"partition {self.partition}: expected record {self.next_offset} of the journal, got {offset}"
             )
-        if isinstance(record, codec.RulesChanged):
-            self.rules = rules.after_change(self.partition, self.rules, record.rules)
-            self._market.outdate(record.epoch)
+        if isinstance(record, codec.RulesChanged | codec.JournalRepaired):
+            if isinstance(record, codec.RulesChanged):
+                self.rules = rules.after_change(self.partition, self.rules, record.rules)
+                self._market.outdate(record.epoch)
             self.next_offset = offset + 1
             return Folded([])
         with money_arithmetic():
@@ -241,6 +243,12 @@ class Cell:
         if offset < self.next_offset:
             raise ValueError(f"partition {self.partition}: record {offset} of the journal was folded already")
         self.next_offset = offset
+
+    def give_up(self, offset: int) -> None:
+        """As pass_over, but there were records: frames perhaps, so that the next one may begin later than this cell
+        knows of."""
+        self.pass_over(offset)
+        self._market.is_lost = True
 
     def committed(self) -> None:
         """The pending entries are where `fetch` reads them now, and will be in the log and in the store."""

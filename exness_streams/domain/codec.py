@@ -26,7 +26,19 @@ class RulesChanged(msgspec.Struct, frozen=True, tag="RulesChanged", forbid_unkno
     epoch: int = 0
 
 
-JournalRecord = Command | AccessCommand | PriceFrame | RawFrame | RulesChanged
+class JournalRepaired(msgspec.Struct, frozen=True, tag="JournalRepaired", forbid_unknown_fields=True):
+    """A record of the journal: an operator gives up the records from `first` to before `end` of this partition, which
+    are lost or can't be read (repairs.py). operator, reason: in their own words.
+    """
+
+    time_ms: int
+    first: int
+    end: int
+    operator: str
+    reason: str
+
+
+JournalRecord = Command | AccessCommand | PriceFrame | RawFrame | RulesChanged | JournalRepaired
 
 
 class CloseResult(msgspec.Struct, frozen=True):
@@ -62,7 +74,7 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
     + 1, a history's sequence), which any account that is missing or older makes smaller. rebuilt_to: a history that
     is built anew is not whole before this offset. access, access_taken: likewise of the access rows (identity.py).
     rules: by which the input goes on at next_offset (rules.py).
-    now_ms, framer_epoch, ticks_end, ticks_restarts: how far a cell's market has come (FrameFold).
+    now_ms, framer_epoch, ticks_end, ticks_restarts, ticks_lost: how far a cell's market has come (FrameFold).
     """
 
     partition: int
@@ -77,6 +89,7 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
     framer_epoch: int = 0
     ticks_end: int = -1
     ticks_restarts: int = 0
+    ticks_lost: bool = False
 
 
 class _StoredQuote(Quote, frozen=True, array_like=True, forbid_unknown_fields=False, gc=False):
@@ -121,14 +134,21 @@ def decode_record(value: bytes) -> JournalRecord:
     """A journal record. msgspec.DecodeError when it is none: the journal is ours alone, so that is a fault.
 
     LaterRecord when it is one that says more than is known here: to fold the rest of it would give another state than
-    the release gives that wrote it.
+    the release gives that wrote it. Every release names the kind of each record.
     """
     try:
         return _journal_decoder.decode(value)
     except msgspec.ValidationError as error:
+        if not _names_its_kind(value):
+            raise
         raise LaterRecord(
             f"{error}: this release knows no such record. The release that wrote it does, and those after it: start one"
         ) from error
+
+
+def _names_its_kind(value: bytes) -> bool:
+    document = msgspec.json.decode(value)
+    return isinstance(document, dict) and isinstance(document.get("type"), str)
 
 
 def encode_meta(meta: Meta) -> bytes:

@@ -51,7 +51,8 @@ class FrameFold:
 
     quotes: the newest of each symbol. days, source, settings: as last told. epoch: of the newest owner of the ticks
     that this cell has heard of. ticks_end: the offset of the tick that is to come next, -1 while no numbered frame has
-    come. restarts: of the ticks' topic. now_ms: as told by frames; 0 before the first.
+    come. restarts: of the ticks' topic. is_lost: frames may have been given up, so that the next one may begin later.
+    now_ms: as told by frames; 0 before the first.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class FrameFold:
         self.settings: str | None = None
         self.epoch = self.restarts = self.now_ms = 0
         self.ticks_end = -1
+        self.is_lost = False
         self._triggers, self._expiries = triggers, expiries
         self._pending = pending
         self._settle = settle
@@ -79,6 +81,7 @@ class FrameFold:
         self.restarts = 0 if meta is None else meta.ticks_restarts
         self.now_ms = 0 if meta is None else meta.now_ms
         self.ticks_end = -1 if meta is None else meta.ticks_end
+        self.is_lost = False if meta is None else meta.ticks_lost
 
     def expire(self, folding: Folding, time_ms: int) -> None:
         """Take out the orders that are over by then."""
@@ -147,13 +150,13 @@ class FrameFold:
             self.restarts = frame.restarts
             self.ticks_end = min(self.ticks_end, 0)
         known_end = self.ticks_end
-        ignored = _refused(frame, known_end)
+        ignored = _refused(frame, known_end, is_lost=self.is_lost)
         if ignored in (IgnoredFrame.STRADDLE, IgnoredFrame.GAP):
             return ignored
         self._note(frame)
         born: list[tuple[str, str]] = []
         if frame.to_offset > known_end:
-            self.ticks_end = frame.to_offset
+            self.ticks_end, self.is_lost = frame.to_offset, False
             if isinstance(frame, RawFrame):
                 self._fold_raw(folding, frame, known_end)
             else:
@@ -260,11 +263,11 @@ class FrameFold:
                 self._fire_exit(folding, account_id, position_id, price, kind)
 
 
-def _refused(frame: PriceFrame | RawFrame, known_end: int) -> IgnoredFrame | None:
+def _refused(frame: PriceFrame | RawFrame, known_end: int, *, is_lost: bool) -> IgnoredFrame | None:
     """Why a cell that has seen the ticks before `known_end` (-1: unknown) takes none of a frame's."""
     if known_end < 0:
         return None
-    if frame.from_offset > known_end and not frame.gap:
+    if frame.from_offset > known_end and not (frame.gap or is_lost):
         return IgnoredFrame.GAP
     if frame.to_offset <= known_end:
         return IgnoredFrame.REPEATED if frame.from_offset < frame.to_offset else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from exness_streams.engine.gateway import Gateway
 from exness_streams.engine.history import HistoryHost
 from exness_streams.engine.known_rules import KnownRules
 from exness_streams.engine.losses import check_kept
+from exness_streams.engine.passed_over import PassedOver
 from exness_streams.engine.settings_watch import SettingsWatch
 from exness_streams.engine.work_metrics import EngineMetrics
 from exness_streams.settings.deciding import deciding_digest
@@ -83,10 +85,7 @@ def build_engine(settings: Settings, metrics: EngineMetrics | None = None) -> En
 
     gateway = Gateway(append, is_fresh=app.transport.freshness.is_fresh)
     logs = {topic: app.transport.cell_log(topic) for topic in topics}
-    bounds = Bounds(settings.ahead_records, settings.ahead_mb << 20, settings.ahead_worker_mb << 20)
-    cells = CellHost(
-        table, logs[topics.journal], gateway.on_reply, topics=topics, metrics=metrics.accounts, bounds=bounds
-    )
+    cells = _cells(settings, app, table, gateway, metrics)
     catalogue = settings.catalogue()
     symbols = [terms.symbol for terms in catalogue]
     kept_candles, kept_history = _small_table(app, "candles", 1), _small_table(app, "history", settings.partitions)
@@ -111,6 +110,21 @@ def build_engine(settings: Settings, metrics: EngineMetrics | None = None) -> En
         kept.on_fault = partial(_end_with, engine)
     add_agents(engine)
     return engine
+
+
+def _cells(settings: Settings, app: EngineApp, table: CellTable, gateway: Gateway, metrics: EngineMetrics) -> CellHost:
+    """The host of cells. Where their journal does not go on, it reads what operators have written about that."""
+    topics = settings.topics
+    bounds = Bounds(settings.ahead_records, settings.ahead_mb << 20, settings.ahead_worker_mb << 20)
+    cell_log = app.transport.cell_log(topics.journal)
+    cells = CellHost(table, cell_log, gateway.on_reply, topics=topics, metrics=metrics.accounts, bounds=bounds)
+
+    async def search(partition: int, offset: int, is_wanted: Callable[[bytes | None], bool]) -> bytes | None:
+        value: bytes | None = await app.transport.first_value(topics.journal, partition, offset, is_wanted)
+        return value
+
+    cells.passed_over = PassedOver(search)
+    return cells
 
 
 def _framer(

@@ -12,16 +12,12 @@ from typing import Protocol
 
 import msgspec
 
-from exness_streams.domain import codec
-from exness_streams.domain.account import AccountRow
 from exness_streams.domain.cell import Cell, Folded, Reply
 from exness_streams.domain.events import Event
 from exness_streams.domain.frame_fold import is_of_owner
 from exness_streams.domain.frames import PriceFrame
-from exness_streams.domain.identity import AccessRow
-from exness_streams.domain.quotes import Quote
 from exness_streams.domain.raw_frames import RawFrame
-from exness_streams.domain.rules import UnknownRules
+from exness_streams.domain.repairs import Unreadable, read_record
 from exness_streams.engine.ahead import Ahead, Bounds
 from exness_streams.engine.commits import TableCommits
 from exness_streams.engine.committer import Committer
@@ -31,21 +27,15 @@ from exness_streams.engine.frame_times import FrameTimes
 from exness_streams.engine.journal_faults import (
     JournalFault,
     JournalGap,
-    LaterJournal,
-    TableLacks,
     check_bounds,
     check_next,
     earlier,
+    fault_of,
 )
-from exness_streams.engine.losses import (
-    RESTORE,
-    is_empty,
-    lost_by_count,
-    lost_by_offset,
-    meta_of,
-    outcomes_expected,
-)
+from exness_streams.engine.loaded_cell import CellLoading
+from exness_streams.engine.losses import meta_of
 from exness_streams.engine.owned_cell import OwnedCell, Progress
+from exness_streams.engine.passed_over import PassedOver, nothing_written
 from exness_streams.engine.seen_market import SeenMarket
 from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.messages import JOURNAL_TOPIC, PLAIN_TOPICS, Topics
@@ -88,6 +78,8 @@ class CellHost(SeenMarket):
         self.table = table
         self._cell_log = cell_log
         self._commits = TableCommits(table, metrics)
+        self._loading = CellLoading(table)
+        self.passed_over = PassedOver(nothing_written)
         self.committer = Committer(
             self._commits, topics.events, bounds or Bounds(), lambda owned, lease: self._goes_on(owned, lease)
         )
@@ -129,8 +121,9 @@ class CellHost(SeenMarket):
             owned.goes_on_with(lease)
         return True
 
-    async def mend_offset(self, partition: int) -> None:
-        """Before a cell is loaded: commit the offset that its table stands at, when the group's is lost or older.
+    async def mend_offset(self, partition: int, *, journal_start: int) -> None:
+        """Before a cell is loaded: commit the offset that its table stands at, when the group's is lost or older; or
+        where the journal begins, when an operator has given up what is gone before that.
 
         Brokers forget the offsets of a group that was away for long, and operators reset them; the table tells where
         it stands. LogFault.
@@ -140,6 +133,7 @@ class CellHost(SeenMarket):
         lease, meta = self._cell_log.lease(partition), meta_of(self.table, partition)
         if meta is not None and meta.next_offset > (lease.committed or 0):
             await self._commits.mend_offset(lease, f"partition {partition} of {self._topics.journal}", meta)
+        await self.passed_over.begin(lease, self.table, self._commits, journal_start)
 
     def load(self, partition: int, *, journal_start: int, journal_end: int) -> None:
         """Take a cell over from its committed entries.
@@ -155,60 +149,13 @@ class CellHost(SeenMarket):
         if partition in self._cells:
             self.drop([partition])  # who followed it would miss what was folded in between
         lease = self._cell_log.lease(partition)
-        committed = lease.committed
-        next_offset = committed if committed is not None else 0
-        empty = is_empty(self.table, partition, (codec.ROW_PREFIX, codec.QUOTE_PREFIX, codec.ACCESS_PREFIX))
-        self._check_whole(partition, lost_by_offset(self.table, partition, committed, empty=empty))
-        check_bounds(partition, next_offset, next_offset, journal_start, journal_end)
-        if committed is None and not empty:
-            raise JournalFault(
-                f"the group's offset of partition {partition} of the journal is gone, and its table does not say where "
-                f"it stands, since it was last written by 0.1.0. Restore the offset, or the brokers' topic of offsets, "
-                "from a backup (docs/operations.md, Lost state): another offset would execute requests again"
-            )
         ahead = Ahead(self.committer.room, partial(self.table.entry, partition))
-        cell = Cell(partition, ahead.entry)
-        try:
-            known = meta_of(self.table, partition)
-            cell.load(next_offset, self._rows(partition), self._quotes(partition), self._access(partition), known)
-        except UnknownRules as error:
-            raise LaterJournal(str(error)) from error
-        except ValueError as error:
-            raise TableLacks(f"{error}. {RESTORE}", f"does not hold together: {error}") from error
-        self._check_whole(partition, lost_by_count(known, cell.meta))
-        self._check_outcomes(partition)
+        cell = self._loading.load(
+            partition, ahead.entry, lease.committed, journal_start=journal_start, journal_end=journal_end
+        )
         self._commits.begin(lease)
-        self._cells[partition] = OwnedCell(cell, lease, ahead, journal_end, next_offset)
+        self._cells[partition] = OwnedCell(cell, lease, ahead, journal_end, cell.next_offset)
         self._catching_up = True
-
-    def _check_outcomes(self, partition: int) -> None:
-        """Each row says how many outcomes are remembered for it: they are counted when a table was built anew."""
-        if partition not in self.table.unproven:
-            return
-        expected = sum(outcomes_expected(row.outcomes) for row in self._rows(partition))
-        for prefix in (codec.SLOT_PREFIX, codec.OUTCOME_PREFIX):
-            found = self.table.count(partition, prefix)
-            if found != expected:
-                self._check_whole(
-                    partition, f"holds {found} answers of requests with a key, and lacks some of {expected}"
-                )
-        self.table.prove(partition)
-
-    def _check_whole(self, partition: int, lost: str | None) -> None:
-        if lost is not None:
-            raise TableLacks(f"partition {partition} of {self.table.changelog_name} {lost}. {RESTORE}", lost)
-
-    def _rows(self, partition: int) -> Iterable[AccountRow]:
-        for _, value in self.table.scan(partition, codec.ROW_PREFIX):
-            yield codec.decode_row(value)
-
-    def _access(self, partition: int) -> Iterable[AccessRow]:
-        for _, value in self.table.scan(partition, codec.ACCESS_PREFIX):
-            yield codec.decode_access_row(value)
-
-    def _quotes(self, partition: int) -> Iterable[tuple[str, Quote]]:
-        for key, value in self.table.scan(partition, codec.QUOTE_PREFIX):
-            yield key.removeprefix(codec.QUOTE_PREFIX).decode(), codec.decode_quote(value)
 
     def loaded(self) -> None:
         """All cells are loaded, or there are none for this worker: `ready` is set once they have caught up."""
@@ -322,22 +269,22 @@ class CellHost(SeenMarket):
                 self.committer.soon(owned)
 
     async def _fold_over_holes(self, owned: OwnedCell, lease: Lease, batch: Sequence[ReadRecord]) -> bool:
-        """False when the cell is another's. JournalGap."""
+        """False when the cell is another's. JournalFault."""
         while True:
             try:
                 self._fold_slice(owned, batch)
                 return True
-            except JournalGap as gap:  # noqa: PERF203 - there are hardly ever any
+            except (JournalGap, Unreadable) as fault:  # noqa: PERF203 - there are hardly ever any
                 # Reading begins at what is committed by now: by whom?
                 if await lease.is_lost():
                     return False
-                is_hole = await gap.is_hole(lease)
+                go_on = await self.passed_over.way_on(fault, lease)
                 if not self._goes_on(owned, lease):
                     return False
-                if not is_hole:
+                if go_on is None:
                     self.drop([lease.partition])
-                    raise
-                owned.cell.pass_over(gap.offset)
+                    raise (fault_of(fault) if isinstance(fault, Unreadable) else fault) from None
+                go_on(owned.cell)
 
     def _goes_on(self, owned: OwnedCell, lease: Lease) -> bool:
         return lease.is_held and owned.lease is lease and self._cells.get(lease.partition) is owned
@@ -377,10 +324,8 @@ class CellHost(SeenMarket):
         self._event_sink.folded(owned.cell.partition, events)
 
     def _fold_record(self, cell: Cell, record: ReadRecord) -> Folded:
+        decoded = read_record(cell.partition, cell.rules, record.offset, record.value)
         try:
-            if record.value is None:
-                raise ValueError("it has no value")
-            decoded = codec.decode_record(record.value)
             folded = cell.fold(record.offset, decoded)
             if folded.ignored is not None:
                 self.frame_drops.dropped(cell.partition, record.offset, folded.ignored)
@@ -394,7 +339,7 @@ class CellHost(SeenMarket):
         except Exception as error:
             self.drop([cell.partition])  # half changed: nobody goes on with it
             if isinstance(error, ValueError | msgspec.MsgspecError):
-                later = isinstance(error, UnknownRules | codec.LaterRecord)
-                fault = f"record {record.offset} of partition {cell.partition} of the journal can't be folded: {error}"
-                raise (LaterJournal if later else JournalFault)(fault) from error
+                raise JournalFault(
+                    f"record {record.offset} of partition {cell.partition} of the journal can't be folded: {error}"
+                ) from error
             raise

@@ -46,7 +46,7 @@ class TableCommits:
     async def mend_offset(self, lease: Lease, where: str, meta: Meta) -> None:
         """Commit the offset that a table stands at, since the group's is lost or older. where: the input. LogFault."""
         was = "gone" if lease.committed is None else lease.committed
-        await self.commit(lease, {META_KEY: encode_meta(meta)}, [], meta.next_offset)
+        await self.move(lease, meta)
         # Only now: whoever is late finds an older offset, too, and the log refuses it.
         log.warning(
             "the committed offset of %s was %s, but its table stands at %d: going on from there",
@@ -54,6 +54,10 @@ class TableCommits:
             was,
             meta.next_offset,
         )
+
+    async def move(self, lease: Lease, meta: Meta) -> None:
+        """Commit where a table stands, and nothing else. LogFault."""
+        await self.commit(lease, {META_KEY: encode_meta(meta)}, [], meta.next_offset)
 
     async def commit(
         self,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 
+from exness_streams.domain.repairs import Unreadable
 from exness_streams.engine.losses import RESTORE
 from exness_streams.transport.faults import LogFault, Misconfigured
 from exness_streams.transport.leases import Lease
 
 log = logging.getLogger(__name__)
+
+OR_REPAIR = "`exness-streams repair` says what is lost by going on without (docs/operations.md, Repair)"
 
 
 class JournalFault(LogFault):
@@ -23,19 +26,19 @@ class JournalGap(JournalFault):
     def __init__(self, partition: int, expected: int, offset: int) -> None:
         super().__init__(
             f"partition {partition}: expected record {expected} of the journal, got {offset}: those between are gone. "
-            f"{RESTORE}"
+            f"{RESTORE}. {OR_REPAIR}"
         )
-        self.partition, self.expected, self.offset = partition, expected, offset
+        self.partition, self.first, self.end = partition, expected, offset
 
     async def is_hole(self, lease: Lease) -> bool:
         """Whether there never were any; then it is said. LogFault."""
-        if not await lease.holds_nothing(self.expected, self.offset):
+        if not await lease.holds_nothing(self.first, self.end):
             return False
         log.warning(
             "offsets %d to %d of partition %d of the journal hold no record and are passed over: a transaction took "
             "them, and only workers may write there, without any",
-            self.expected,
-            self.offset - 1,
+            self.first,
+            self.end - 1,
             self.partition,
         )
         return True
@@ -43,6 +46,11 @@ class JournalGap(JournalFault):
 
 class LaterJournal(JournalFault, Misconfigured):
     """The journal goes on in a way that only a later release knows: this one would meet it at each start."""
+
+
+def fault_of(fault: Unreadable) -> JournalFault:
+    """What ends a worker over a record that no operator has given up."""
+    return LaterJournal(f"{fault}. {OR_REPAIR}") if fault.is_later else JournalFault(f"{fault}. {OR_REPAIR}")
 
 
 class TableLacks(JournalFault):
@@ -72,7 +80,7 @@ def check_bounds(partition: int, committed: int, folded: int, journal_start: int
     if committed < journal_start:
         raise JournalFault(
             f"partition {partition} of the journal begins at {journal_start}, but the next record needed is "
-            f"{committed}: {journal_start - committed} records are gone. {RESTORE}"
+            f"{committed}: {journal_start - committed} records are gone. {RESTORE}. {OR_REPAIR}"
         )
 
 

@@ -118,9 +118,9 @@ class Loading:
         for partition, (start, end) in ticked.items():
             with _whole(candles.table, partition):
                 await candles.mend_offset(partition, ticks_start=start, ticks_end=end)
-        for partition, (_, end) in journals.items():
+        for partition, (start, end) in journals.items():
             with _whole(cells.table, partition):
-                await cells.mend_offset(partition)
+                await cells.mend_offset(partition, journal_start=start)
             if end == 0:
                 await append_changes(app, partition, rules.FIRST)  # a new journal begins with the newest rules
         self._check_current(generation)

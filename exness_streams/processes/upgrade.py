@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from async_timeout import timeout
 
 from exness_streams.audit.checkpoints import candles_changelog_of, changelog_of, committed_entries
 from exness_streams.audit.kafka import checkpoint_cluster
@@ -29,7 +26,7 @@ from exness_streams.transport.embedded.reader import LogReader
 from exness_streams.transport.faults import LogFault, Misconfigured
 from exness_streams.transport.kafka.members import GroupMember, group_members
 from exness_streams.transport.kafka.reader import KafkaReader, kafka_reader
-from exness_streams.transport.kafka.topics import CONNECT_S_MAX, KafkaCluster
+from exness_streams.transport.kafka.topics import KafkaCluster
 
 LOOK_BACK_RECORDS = 256
 TICKS_PARTITION = 0
@@ -141,7 +138,7 @@ async def raise_cluster(
         await checkpoint_cluster(cluster, group, checkpoints_dir, on_progress, tell)
         check_members(await group_members(cluster, group), wanted)  # an audit takes its time
     current = await cluster_rules(cluster, group)
-    async with kafka_reader(cluster) as reader, _producer(cluster) as producer:
+    async with kafka_reader(cluster) as reader, cluster.producer() as producer:
         try:
             for partition, number in enumerate(current):
                 for value in changes(number, wanted, await _framer_epoch(reader, group)):
@@ -160,17 +157,3 @@ async def wait_until_raised(
         if min(found) >= wanted or time.monotonic() > deadline_s:
             return found
         await asyncio.sleep(POLL_S)
-
-
-@asynccontextmanager
-async def _producer(cluster: KafkaCluster) -> AsyncIterator[Any]:
-    producer = AIOKafkaProducer(**cluster.client_settings, acks="all", enable_idempotence=True)
-    try:
-        try:
-            async with timeout(CONNECT_S_MAX):
-                await producer.start()
-        except (KafkaError, OSError, asyncio.TimeoutError) as error:
-            raise cluster.unreachable(error) from error
-        yield producer
-    finally:
-        await producer.stop()

@@ -143,7 +143,7 @@ class Life:
             await log_fence(log)
             worker.host.take_leases()
             worker.table.recover(log.changelog)
-            await worker.host.mend_offset(0)
+            await worker.host.mend_offset(0, journal_start=0)
             worker.host.load(0, journal_start=0, journal_end=1_000)
         else:
             if name != "zombie":  # that one has not heard of it yet

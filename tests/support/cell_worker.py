@@ -125,7 +125,7 @@ class Worker:
         self.host.take_leases()
         self.table.recover(self.log.changelog)
         for partition in partitions:
-            await self.host.mend_offset(partition)
+            await self.host.mend_offset(partition, journal_start=0)
             self.host.load(partition, journal_start=0, journal_end=1_000)
 
 

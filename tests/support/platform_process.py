@@ -99,6 +99,10 @@ class PlatformProcess:
         self._running.send_signal(signal.SIGTERM)
         return self._running.wait(GIVE_UP_S)
 
+    def wait_ended(self) -> int:
+        """Until it ends by itself; the exit code. subprocess.TimeoutExpired when it does not."""
+        return self._running.wait(GIVE_UP_S)
+
     def end(self) -> None:
         """Whatever has happened, nothing is left running."""
         if self._process is not None and self._process.poll() is None:

@@ -37,7 +37,7 @@ class Cells:
         self.seen: list[str] = []
         self._during = during
 
-    async def mend_offset(self, partition: int) -> None:
+    async def mend_offset(self, partition: int, *, journal_start: int) -> None:
         self._during()
 
     def load(self, partition: int, *, journal_start: int, journal_end: int) -> None:

@@ -85,7 +85,7 @@ async def loaded(
     cell_log: Any = log
     host = CellHost(table, cell_log, lambda reply: None)
     log.fence_now(0)
-    await host.mend_offset(0)
+    await host.mend_offset(0, journal_start=0)
     host.load(0, journal_start=journal_start, journal_end=journal_end)
     return host, table
 

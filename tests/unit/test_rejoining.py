@@ -257,5 +257,5 @@ async def test_an_offset_is_said_to_be_mended_once_it_is(caplog: pytest.LogCaptu
     cell_log: Any = late
     host = CellHost(table, cell_log, lambda reply: None)
     with pytest.raises(CellReleased):
-        await host.mend_offset(0)
+        await host.mend_offset(0, journal_start=0)
     assert "going on from there" not in caplog.text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,6 +26,7 @@ SINGLE_RECORDS_MAX = 200
 """Records of one fetch from a partition that is not batched: few, so that batches need not wait for them."""
 
 BATCH_RECORDS_MAX = 10_000
+BATCH_BYTES_MAX = 4 << 20
 
 
 class Consumer(BatchingConsumer):
@@ -284,6 +285,19 @@ class Transport(base.Transport):  # type: ignore[misc]
     def continues(self, tp: tuple[str, int], life: bytes | None, last: int) -> bool:
         """As Lineage."""
         return self.log.continues(tp, life, last)
+
+    async def first_value(
+        self, topic: str, partition: int, first: int, is_wanted: Callable[[bytes | None], bool]
+    ) -> bytes | None:
+        """The first value of a topic from an offset on that is wanted; None: none is there. LogFault."""
+        log, tp = self.log, (topic, partition)
+        offset, end = max(first, log.start(tp)), log.end(tp)
+        while offset < end and (records := await log.read(tp, offset, BATCH_RECORDS_MAX, BATCH_BYTES_MAX)):
+            for record in records:
+                if is_wanted(record.value):
+                    return record.value
+            offset = records[-1].offset + 1
+        return None
 
     def frame_log(self, topic: str) -> EmbeddedFrameLog:
         """The FrameLog of the ticks' topic; usable once the app runs. It does not move the app's own offset."""

@@ -22,6 +22,7 @@ from exness_streams.transport.kafka.aiokafka_mends import assignment_of, has_fat
 from exness_streams.transport.kafka.commits import KafkaCellLog, KafkaFrameLog
 from exness_streams.transport.kafka.consumer_thread import ConsumerThread, FetchEnd, FetchWakeup
 from exness_streams.transport.kafka.offsets import data_ends, newest_of_key
+from exness_streams.transport.kafka.reader import kafka_reader
 from exness_streams.transport.kafka.topics import CONNECT_S_MAX, KafkaCluster, KafkaTopic, declare_topics
 from exness_streams.transport.recovery import HEARTBEATS
 from exness_streams.transport.rejoining import Rejoining
@@ -242,6 +243,13 @@ class Transport(driver.Transport):  # type: ignore[misc]
         """The newest committed value of a key that is written again and again, in each partition. LogFault."""
         found = await newest_of_key(self.cluster, [TP(topic, partition) for partition in range(partitions)], key)
         return {tp.partition: value for tp, value in found.items()}
+
+    async def first_value(
+        self, topic: str, partition: int, first: int, is_wanted: Callable[[bytes | None], bool]
+    ) -> bytes | None:
+        """The first value of a topic from an offset on that is wanted; None: none is there. LogFault."""
+        async with kafka_reader(self.cluster) as reader:
+            return await reader.first_value(topic, partition, first, is_wanted)
 
     def partitions(self, topic: str) -> int:
         """A declared topic's number of partitions. LogFault for another topic."""

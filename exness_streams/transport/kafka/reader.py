@@ -99,6 +99,21 @@ class KafkaReader:
         finally:
             consumer.pause(tp)
 
+    async def first_value(
+        self, topic: str, partition: int, first: int, is_wanted: Callable[[bytes | None], bool]
+    ) -> bytes | None:
+        """The first committed value from an offset on that is wanted; None: none is there by now."""
+        found: list[bytes | None] = []
+
+        def look(record: Any) -> bool:
+            if is_wanted(record.value):
+                found.append(record.value)
+            return bool(found)
+
+        start, end = await self.bounds(topic, partition)
+        await self.read(topic, partition, max(start, first), end, look)
+        return found[0] if found else None
+
     async def _assign_all_of(self, topic: str) -> None:
         """Paused, once: aiokafka's consumer may never stop when it was assigned another partition just before."""
         consumer = self._committed

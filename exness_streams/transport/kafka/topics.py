@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
@@ -68,6 +69,20 @@ class KafkaCluster:
             yield client
         finally:
             await client.close()
+
+    @asynccontextmanager
+    async def producer(self) -> AsyncIterator[Any]:
+        """A connected aiokafka producer that loses and doubles nothing. KafkaUnreachable."""
+        client = AIOKafkaProducer(**self.client_settings, acks="all", enable_idempotence=True)
+        try:
+            try:
+                async with timeout(CONNECT_S_MAX):
+                    await client.start()
+            except (KafkaError, OSError, asyncio.TimeoutError) as error:
+                raise self.unreachable(error) from error
+            yield client
+        finally:
+            await client.stop()
 
 
 @dataclass(frozen=True, slots=True)

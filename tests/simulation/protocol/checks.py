@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -53,8 +53,12 @@ class KnownFault(NamedTuple):
 class Replayed:
     """One partition's journal through a fresh cell, record by record."""
 
-    def __init__(self, partition: int, values: list[tuple[int, bytes]]) -> None:
-        """values: with their offsets. Those between are no records: marks of transactions, and what was rolled back."""
+    def __init__(self, partition: int, values: list[tuple[int, bytes]], garbage: Collection[int]) -> None:
+        """values: with their offsets. Those between are no records: marks of transactions, and what was rolled back.
+
+        garbage: offsets of what an operator has given up.
+        """
+        values = [(offset, value) for offset, value in values if offset not in garbage]
         self.partition = partition
         self.records = [codec.decode_record(value) for _, value in values]
         self.entries: dict[bytes, bytes] = {}
@@ -66,9 +70,11 @@ class Replayed:
         self.commands = 0
         self.known_fault: KnownFault | None = None
         for (offset, _), record in zip(values, self.records, strict=True):
-            if not isinstance(record, PriceFrame | RawFrame | codec.RulesChanged):
+            if not isinstance(record, PriceFrame | RawFrame | codec.RulesChanged | codec.JournalRepaired):
                 self._births[offset] = self.commands
                 self.commands += 1
+            if any(at in garbage for at in range(self.cell.next_offset, offset)):
+                self.cell.give_up(offset)
             self.cell.pass_over(offset)
             folded = self.cell.fold(offset, record)
             self.events += folded.events
@@ -115,9 +121,8 @@ def check(world: World) -> None:
         log = world.broker.logs[JOURNAL_TOPIC, partition]
         values = [(record.offset, record.value) for record in log.read(0, log.end + 1)[0]]
         try:
-            replayed[partition] = Replayed(
-                partition, [(offset, value) for offset, value in values if value is not None]
-            )
+            known = [(offset, value) for offset, value in values if value is not None]
+            replayed[partition] = Replayed(partition, known, world.garbage[partition])
         except ValueError as error:
             world.violation(f"the journal of {partition} can't be folded: {error}")
             return
@@ -235,6 +240,7 @@ def _naive_effects(world: World, replayed: Replayed, so_far: list[Effect | str])
         if isinstance(record, codec.RulesChanged):
             active = record.rules
             seen.epoch = max(seen.epoch, record.epoch)
+        if isinstance(record, codec.RulesChanged | codec.JournalRepaired):
             continue
         if isinstance(record, PriceFrame | RawFrame) and active >= rules.FRAMES_BY_OFFSET and record.epoch:
             yield from _numbered(reference, seen, record)

@@ -226,7 +226,7 @@ def expired_offset_is_none() -> list[Patch]:
     def from_the_start(self: SimCellLog, partition: int, committed: int | None, transactions: Transactions) -> Lease:
         return lease_of(self, partition, committed or 0, transactions)
 
-    async def mend_offset(self: cells.CellHost, partition: int) -> None:
+    async def mend_offset(self: cells.CellHost, partition: int, *, journal_start: int) -> None:
         return None
 
     return [

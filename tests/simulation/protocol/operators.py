@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from exness_streams.domain import rules
+from exness_streams.domain.codec import JournalRepaired, encode
 from exness_streams.engine.framer_state import FRAMER_KEY, FramerState, decode_framer_state
 from exness_streams.engine.raising import changes
 from exness_streams.messages import JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 TICKS = (MARKET_UPDATES_TOPIC, 0)
 AWAY_S = 2.5
+GARBAGE_EACH = 4
+GARBAGE = (b"", b"\xff", b"{}", b'{"type":"Deposit"}', b"[[[[", b'{"type":"RulesChanged","time_ms":1,"rules":99}')
 MADE_ANEW_AT_LEAST = 40
 """A topic that held fewer ticks may outgrow what was framed of it before anybody looks."""
 
@@ -33,6 +36,8 @@ class Operators:
         self.ways: list[Callable[[Machine], str]] = [self._stop, self._be_away, self._write_by_transaction]
         if not world.begins_old:
             self.ways += [self._trim_ticks, self._make_ticks_anew]
+            if world.seed % GARBAGE_EACH == 1:
+                self.ways.append(self._write_garbage)
 
     def _stop(self, machine: Machine) -> str:
         self._world.stop(machine)
@@ -76,6 +81,23 @@ class Operators:
             world.network.later(rng.choice((0.05, 0.5)), roll_back)
         world.note("a stranger's transaction in the journal is rolled back")
         return "strangers' transactions in the journal"
+
+    def _write_garbage(self, machine: Machine) -> str:
+        """Somebody writes to the journal what nobody can read; after a while an operator gives it up."""
+        world, rng = self._world, self._rng
+        partition = rng.randrange(world.cells)
+        log, spoilt = world.broker.logs[JOURNAL_TOPIC, partition], world.garbage[partition]
+        offsets = [log.append(b"anybody", rng.choice(GARBAGE), None) for _ in range(rng.choice((1, 1, 3)))]
+        spoilt.update(offsets)
+        world.note(f"garbage in the journal of {partition}, from {offsets[0]} on")
+
+        def give_up() -> None:
+            repair = JournalRepaired(1, offsets[0], offsets[-1] + 1, "an operator", "garbage")
+            log.append(None, encode(repair), None)
+            world.note(f"an operator gives up {offsets[0]} to {offsets[-1]} of {partition}")
+
+        world.network.later(rng.choice((0.0, 0.3, 1.5)), give_up)
+        return "garbage in the journal, given up by an operator"
 
     # -- ticks
 

@@ -25,9 +25,10 @@ from exness_streams.engine.framer_state import seen_by
 from exness_streams.engine.fresh_cells import FreshCells
 from exness_streams.engine.gateway import Gateway, NotWritten, OutcomeUnknown
 from exness_streams.engine.history import HistoryHost, NotOwned
-from exness_streams.engine.journal_faults import JournalFault, LaterJournal
+from exness_streams.engine.journal_faults import OR_REPAIR, JournalFault, LaterJournal
 from exness_streams.engine.known_rules import KnownRules
 from exness_streams.engine.loading import Loading
+from exness_streams.engine.passed_over import PassedOver
 from exness_streams.messages import PLAIN_TOPICS
 from exness_streams.transport.faults import LogFault, LogFenced
 from exness_streams.transport.freshness import MemberFreshness
@@ -92,6 +93,7 @@ class Engine(Process):
             self.gateway.on_reply,
             bounds=Bounds(world.knobs.slice_max, 1 << 16, 1 << 14),
         )
+        self.cells.passed_over = PassedOver(self._first_value)
         self.fresh_cells = FreshCells(self.cells, self.freshness, self.refused)
         self.cells.frame_times = FrameTimes(clock.monotonic)
         self.history = HistoryHost(
@@ -157,6 +159,21 @@ class Engine(Process):
             raise LogFault(f"the brokers can't be reached: {error}") from error
         return metas
 
+    async def _first_value(
+        self, partition: int, offset: int, is_wanted: Callable[[bytes | None], bool]
+    ) -> bytes | None:
+        log = self.world.broker.logs[PLAIN_TOPICS.journal, partition]
+
+        def look() -> bytes | None:
+            found, _ = log.read(offset, 1_000_000)
+            return next((record.value for record in found if is_wanted(record.value)), None)
+
+        try:
+            value: bytes | None = await self.connection.ask(f"journal-{partition}", look)
+        except Unreachable as error:
+            raise LogFault(f"the brokers can't be reached: {error}") from error
+        return value
+
     def _rejoin(self) -> None:
         self._is_rejoining = True
         self.world.counted["rejoins"] += 1
@@ -169,7 +186,9 @@ class Engine(Process):
         is_of_log = isinstance(error, (LogFault, Unreachable)) and not isinstance(error, JournalFault | LogFenced)
         is_of_before = isinstance(error, LaterJournal) and self.rules_known < rules.NEWEST and self.world.rules_raised
         self.world.counted["ends of a release before, by the rules"] += is_of_before
-        expected = is_of_log or is_of_before
+        met_garbage = isinstance(error, JournalFault) and OR_REPAIR in str(error) and any(self.world.garbage.values())
+        self.world.counted["ends over garbage in the journal"] += met_garbage
+        expected = is_of_log or is_of_before or met_garbage
         if not expected:
             self.world.violation(f"{self.name} ends by {type(error).__name__}: {error}")
         self.world.note(f"{self.name} ends: {type(error).__name__} {error}")

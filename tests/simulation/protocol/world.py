@@ -7,7 +7,7 @@ import logging
 import random
 import traceback
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -85,6 +85,7 @@ class World:
         self.seed = seed
         self.only = only
         self.rng = random.Random(f"life-{seed}")
+        self.garbage: defaultdict[int, set[int]] = defaultdict(set)
         rng = self.rng
         self.knobs = Knobs(
             workers=rng.choice((1, 2, 2, 3, 3)),
