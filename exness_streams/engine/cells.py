@@ -89,7 +89,6 @@ class CellHost(SeenMarket):
         self._cells: dict[int, OwnedCell] = {}
         self._has_loaded = self._catching_up = False
         self._event_sink = EventSink()
-        self._is_closing = False
         self.ready = asyncio.Event()
         self.priced = asyncio.Event()
 
@@ -238,7 +237,6 @@ class CellHost(SeenMarket):
 
     async def close(self) -> None:
         """Fold no more, and commit what was folded."""
-        self._is_closing = True
         await self.committer.close(self._cells.values())
 
     def ahead_of(self, partition: int) -> tuple[int, int]:
@@ -262,7 +260,7 @@ class CellHost(SeenMarket):
             for first in range(0, len(batch), SLICE_RECORDS_MAX):
                 if first:
                     await asyncio.sleep(0)
-                if not await self.committer.wait_for_room(owned, lease) or self._is_closing:
+                if not await self.committer.wait_for_room(owned, lease):
                     return
                 if not await self._fold_over_holes(owned, lease, batch[first : first + SLICE_RECORDS_MAX]):
                     return

@@ -96,7 +96,7 @@ class HistoryHost(EventSink):
         self._cell_log = cell_log
         self._commits = TableCommits(table, metrics)
         self._partitions: dict[int, HistoryPartition] = {}
-        self._committer = HistoryCommitter(self._commits, self._is_here, pace_s=pace_s, bounds=bounds)
+        self._committer = HistoryCommitter(self._commits, bounds, self._is_here, pace_s)
         self._metrics = metrics
         self.passed_over = 0
         self._told_at_s = float("-inf")
@@ -192,8 +192,8 @@ class HistoryHost(EventSink):
         owned = self._partitions.get(partition)
         return owned is not None and self._commits.goes_on(owned.lease, self._cell_log.lease(partition))
 
-    def _is_here(self, owned: HistoryPartition) -> bool:
-        return owned.lease.is_held and self._partitions.get(owned.number) is owned
+    def _is_here(self, owned: HistoryPartition, lease: Lease) -> bool:
+        return lease.is_held and owned.lease is lease and self._partitions.get(owned.number) is owned
 
     def _go_on(self, owned: HistoryPartition, lease: Lease) -> None:
         owned.lease = lease
@@ -261,7 +261,7 @@ class HistoryHost(EventSink):
             return  # revoked while the batch waited: its next owner takes it
         self._metrics.batch(EVENTS_TOPIC, len(batch))
         for first in range(0, len(batch), SLICE_EVENTS_MAX):
-            if not await self._committer.wait_for_room(owned):
+            if not await self._committer.wait_for_room(owned, owned.lease):
                 return
             try:
                 self._fold_slice(owned, batch[first : first + SLICE_EVENTS_MAX])

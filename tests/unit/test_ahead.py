@@ -260,7 +260,7 @@ async def test_a_stop_commits_all_that_was_folded_quotes_and_the_time_included()
 
 
 async def test_a_stop_waits_for_a_log_that_hangs_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exness_streams.engine.committer.CLOSE_S_MAX", 0.01)
+    monkeypatch.setattr("exness_streams.engine.paced_commits.CLOSE_S_MAX", 0.01)
     log = HeldLog()
     worker = Worker(log)
     await worker.host.fold(0, [deposit(0)])
