@@ -106,18 +106,19 @@ class _Transactions:
         self._producer.list_topics(self._input, ANSWER_S)  # not connected yet, it would look again after 500 ms
         self._producer.init_transactions(ANSWER_S)
 
-    async def __call__(self, records: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
+    async def __call__(self, records: Sequence[LogRecord], next_offset: int | None) -> Sequence[int]:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._transact, records, next_offset)
 
-    def _transact(self, records: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
+    def _transact(self, records: Sequence[LogRecord], next_offset: int | None) -> Sequence[int]:
         written: list[int] = [-1] * len(records)
         deciding = False
         try:
             self._producer.begin_transaction()
             for index, record in enumerate(records):
                 self._produce(record, index, written)
-            offset = TopicPartition(self._input, self._partition, next_offset)
-            self._producer.send_offsets_to_transaction([offset], self._metadata, ANSWER_S)
+            if next_offset is not None:
+                offset = TopicPartition(self._input, self._partition, next_offset)
+                self._producer.send_offsets_to_transaction([offset], self._metadata, ANSWER_S)
             self._producer.flush(ANSWER_S)
             deciding = True
             self._producer.commit_transaction(ANSWER_S)

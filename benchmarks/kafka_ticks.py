@@ -36,8 +36,7 @@ class Worker(RunningEngine):
     """An engine whose code may be another checkout's, on topics of its own."""
 
     def __init__(self, data_dir: Path, brokers: str, prefix: str, code: Path | None) -> None:
-        super().__init__(data_dir, brokers)
-        self.code = code  # Python looks for modules where it is started
+        super().__init__(data_dir, brokers, code)
         self._environment["EXNESS_TOPIC_PREFIX"] = prefix
         self._environment["BACKPACK_REST_URL"] = ""
 

@@ -1,4 +1,4 @@
-"""A Kafka broker, prices and engine workers, each a process of its own, for kafka_orders.py.
+"""A Kafka broker, prices and engine workers, each a process of its own, for the benchmarks on Kafka.
 
 The broker is the one of the tests (tests/support/broker.py): one node, fetched by Maven once.
 """
@@ -23,10 +23,10 @@ PARTITIONS = 8
 
 
 class RunningEngine(RunningPlatform):
-    """One engine worker on the cluster at `brokers`."""
+    """One engine worker on the cluster at `brokers`. code: another checkout, whose code it is to run."""
 
-    def __init__(self, data_dir: Path, brokers: str) -> None:
-        super().__init__(data_dir)
+    def __init__(self, data_dir: Path, brokers: str, code: Path | None = None) -> None:
+        super().__init__(data_dir, code)
         self._environment = {**os.environ, "KAFKA_BROKERS": brokers, "EXNESS_STANDBY_REPLICAS": "0"}
 
     def command(self) -> list[str]:
@@ -44,10 +44,13 @@ class RunningEngine(RunningPlatform):
 
 
 class RunningFeed:
-    """The simulator, and the market data service that publishes its prices. Stopped on exit."""
+    """The simulator, and the market data service that publishes its prices. Stopped on exit.
 
-    def __init__(self, directory: Path, brokers: str) -> None:
-        self._directory, self._brokers = directory, brokers
+    code: as RunningEngine's.
+    """
+
+    def __init__(self, directory: Path, brokers: str, code: Path | None = None) -> None:
+        self._directory, self._brokers, self._code = directory, brokers, code
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> RunningFeed:
@@ -56,8 +59,14 @@ class RunningFeed:
         with (self._directory / "feed.log").open("ab") as log:
             for arguments in (["simulate-backpack", "--port", str(port)], ["market-data", "--worker-id", "feed"]):
                 command = [sys.executable, "-c", "from exness_streams.cli import main; main()", *arguments]
-                self._processes.append(subprocess.Popen(command, stdout=log, stderr=log, env=environment))
+                self._processes.append(
+                    subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=self._code)
+                )
         return self
+
+    def cpu_s(self) -> float:
+        """CPU seconds of the market data service by now; 0 where the system does not tell."""
+        return cpu_s(self._processes[-1].pid)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -73,6 +82,7 @@ class RunningBroker:
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir()
+        self.data = directory / "data"
         self._broker = Broker(directory, fetch_jars())
         self.address: str = self._broker.address
 

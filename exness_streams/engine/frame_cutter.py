@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+import msgspec
+
 from exness_streams.domain.candles import CandleFold
 from exness_streams.domain.frames import FrameBuilder, PriceFrame
 from exness_streams.domain.quotes import bounded_ms, sequence_bound
@@ -13,6 +15,9 @@ from exness_streams.engine.framer_state import Takeover
 from exness_streams.engine.tick_reading import OffsetTickRecord, TickReader, day_of, receipt_of
 
 Frame = PriceFrame | RawFrame
+
+TELL_MS = 1_000
+"""Source and settings are told this seldom; each cell gets every frame, and keeps what it was told."""
 
 
 class FrameCutter:
@@ -32,6 +37,7 @@ class FrameCutter:
         self._first, self._raw_end = taken.first, state.promised
         self._now_ms = self._received_ms = clock_ms()
         self._source: str | None = None
+        self._told: tuple[int, str | None] | None = None
         self._by_offset = state.rules >= FRAMES_BY_OFFSET
         self._raw: RawFrameBuilder | None = None
         self._builder = self._staircases()
@@ -139,9 +145,18 @@ class FrameCutter:
     def _staircase(self, end: int, time_ms: int, *, always: bool = False) -> PriceFrame | None:
         sequence_max = sequence_bound(self._now_ms)
         frame = self._builder.cut(time_ms, self._source, sequence_max, end=end, settings=self._settings, always=always)
-        if frame is not None:
-            self.end = frame.to_offset
-        return frame
+        if frame is None:
+            return None
+        self.end = frame.to_offset
+        return self._in_short(frame)
+
+    def _in_short(self, frame: PriceFrame) -> PriceFrame:
+        """Without what changes nothing and was told less than a second ago."""
+        told_ms, source = self._told or (0, None)
+        if self._told is None or source != frame.source or not 0 <= frame.time_ms - told_ms < TELL_MS:
+            self._told = frame.time_ms, frame.source
+            return frame
+        return msgspec.structs.replace(frame, source=None, settings=None)
 
     def _raw_frame(self, end: int, time_ms: int) -> RawFrame | None:
         if self._raw is None:

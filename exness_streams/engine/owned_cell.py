@@ -15,11 +15,9 @@ from exness_streams.engine.ahead import Ahead, Part
 from exness_streams.transport.batching import Wakeup
 from exness_streams.transport.leases import Lease
 
-IDLE_COMMIT_S = 1.0
-"""Quotes alone are committed this seldom; folding their frames again after a restart gives the same quotes."""
-
-EMPTY_COMMIT_S = 10.0
-"""And this seldom that frames without prices were folded, so that the journal behind the cell may go."""
+IDLE_COMMIT_S = 10.0
+"""Quotes alone, and that frames without prices were folded, are committed this seldom: folding the frames again after a
+restart gives the same."""
 
 
 class Progress(NamedTuple):
@@ -74,7 +72,7 @@ class OwnedCell:
             return True
         now_s = time.monotonic()
         if not self.cell.pending_keys:
-            return now_s - max(self.loaded_at_s, self.handed_at_s) >= EMPTY_COMMIT_S
+            return now_s - max(self.loaded_at_s, self.handed_at_s) >= IDLE_COMMIT_S
         return now_s - self.handed_at_s >= IDLE_COMMIT_S
 
     def hand_over(self, records: int, events: list[Event]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -34,7 +35,7 @@ from exness_streams.transport.faust_mends import refuse_other_faust
 from exness_streams.transport.interfaces import LogRecord
 from exness_streams.transport.kafka.aiokafka_mends import refuse_other_aiokafka
 from exness_streams.transport.kafka.assignor import NamedAssignor
-from exness_streams.transport.kafka.commits import KafkaCellLog
+from exness_streams.transport.kafka.commits import COMPRESSION, KafkaCellLog
 from exness_streams.transport.kafka.topics import KafkaCluster, KafkaTopic, declare_topics
 from exness_streams.transport.leases import Lease
 from exness_streams.transport.recovery import HEARTBEATS, TableManager
@@ -48,11 +49,18 @@ TAIL_S_MAX = 10.0
 RETRY_S = 2.0
 FAILED_LATELY_S = 60.0
 LATE_S_MAX = 5.0
+
+GATHER_S = 0.002
+"""What the exchange tells of several symbols at one moment goes out together."""
+
+PACE_S = 0.02
+"""From one transaction to the next: cells get prices no faster (EXNESS_FRAME_PACE_MS)."""
+
 TICK_HEADERS = headers_of(MarketDataMessage)
 
 
 class KafkaPublisher:
-    """Publishes market updates in batches, one transaction each. For one leader at a time.
+    """Publishes market updates in batches, one transaction each, at a pace. For one leader at a time.
 
     published_at_s: when the newest of them were durable (monotonic).
     """
@@ -61,12 +69,12 @@ class KafkaPublisher:
         self._cluster = cluster
         self._topic = cluster.topics.market_updates
         self._source = source
-        # A cell log with one cell: its fence is what makes this process the only publisher.
-        self._log = KafkaCellLog(cluster, self._topic, group)
+        # A cell log with one cell: its fence is what makes this process the only publisher. It has no input, and so no
+        # offset to commit.
+        self._log = KafkaCellLog(cluster, self._topic, group, compression=COMPRESSION)
         self._lease: Lease | None = None
         self._waiting: list[LogRecord] = []
         self._woken = asyncio.Event()
-        self._published = 0
         self._since_s: float | None = None
         self.published_at_s = float("-inf")
         self._metrics = metrics
@@ -101,17 +109,18 @@ class KafkaPublisher:
 
     async def run(self) -> None:
         """Write what is published, until cancelled. LogFault when another process has taken over."""
+        begun_s = -math.inf
         try:
             while True:
                 await self._woken.wait()
+                await asyncio.sleep(max(GATHER_S, begun_s + PACE_S - time.monotonic()))
                 self._woken.clear()
                 batch, self._waiting = self._waiting, []
                 if batch:
                     if self._lease is None:
                         raise LogFault("updates were published before the former leader was fenced")
-                    self._published += len(batch)
                     begun_s = time.monotonic()
-                    await self._lease.commit(batch, self._published)
+                    await self._lease.commit(batch, None)
                     self.published_at_s = now_s = time.monotonic()
                     self._since_s = now_s if self._waiting else None
                     self._metrics.batch(MARKET_UPDATES_TOPIC, len(batch))

@@ -15,8 +15,9 @@ from typing import Protocol
 from exness_streams.transport.faults import CellReleased, LogFenced
 from exness_streams.transport.interfaces import LogRecord
 
-Transact = Callable[[Sequence[LogRecord], int], Awaitable[Sequence[int]]]
-"""One transaction of a log: the records and the input's next offset, all or nothing; returns the records' offsets.
+Transact = Callable[[Sequence[LogRecord], "int | None"], Awaitable[Sequence[int]]]
+"""One transaction of a log: the records and the input's next offset (None: it stays), all or nothing; returns the
+records' offsets.
 
 Raises LogFault when nothing was written (`written` False) or the outcome is unknown (`written` None).
 """
@@ -94,10 +95,11 @@ class Lease:
         """Whether somebody else may have committed since: what is under way is for the log, and recovery, to decide."""
         return self._state is _State.ENDED
 
-    async def commit(self, records: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
+    async def commit(self, records: Sequence[LogRecord], next_offset: int | None) -> Sequence[int]:
         """Write every record and the input's next offset, all or nothing; returns the records' offsets, in order.
 
-        One transaction at a time. CellReleased: the lease is not held, nothing was written. LogFault as Transact's.
+        next_offset: None where there is no input. One transaction at a time. CellReleased: the lease is not held,
+        nothing was written. LogFault as Transact's.
         """
         async with self._busy:
             if not self.is_held:
@@ -108,7 +110,7 @@ class Lease:
                 if await self._is_dealt_out_anew("the log refuses what it writes"):
                     raise CellReleased(f"{self.name} is another worker's", written=fault.written) from fault
                 raise
-            if not self.is_over:
+            if next_offset is not None and not self.is_over:
                 self.committed = next_offset
             return written
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from engine_process import GIVE_UP_S, Client, EngineProcess
 from kafka_harness import INTERNAL_TOPICS, KafkaHarness
@@ -21,7 +22,10 @@ from platform_process import environment
 from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.market_data.ticks import read_tick
 from exness_streams.messages import MarketDataMessage, Topics
+from exness_streams.processes import market_data_worker
 from exness_streams.processes.market_data_worker import KafkaPublisher
+from exness_streams.transport.faults import LogFenced
+from exness_streams.transport.kafka.offsets import committed_offsets
 from exness_streams.transport.kafka.topics import KafkaCluster, KafkaTopic, declare_topics
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "topics.md"
@@ -148,6 +152,38 @@ async def test_ticks_have_their_version_and_headers(harness: KafkaHarness) -> No
     assert record.headers == (("content-type", b"application/json"), ("type", b"MarketDataMessage"))
     assert record.value.startswith(b'{"schemaVersion":1,"symbol":"SOL_USDC","price":1.50,')
     assert read_tick(record) == (sent, None)
+
+
+async def test_ticks_of_one_moment_are_one_transaction_and_commit_no_offset(
+    harness: KafkaHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(market_data_worker, "GATHER_S", 0.5)
+    topic, group = "d-backpack-market-updates", "d-exness-market-data"
+    cluster = KafkaCluster((harness.broker.address,), topics=Topics.of("d-"))
+    await declare_topics(cluster, [KafkaTopic(topic, 1)])
+    former, metrics = KafkaPublisher(cluster, "simulated", WorkMetrics(), group), WorkMetrics()
+    publisher = KafkaPublisher(cluster, "simulated", metrics, group)
+    await former.last_sequences()
+    await publisher.last_sequences()
+    sent = [MarketDataMessage(f"S{n}_USDC", Decimal(n), 1_790_000_000_000, n, source="simulated") for n in range(1, 4)]
+    running = asyncio.create_task(publisher.run())
+    await asyncio.sleep(0)
+    try:
+        for tick in sent:
+            publisher.publish(tick)
+            await asyncio.sleep(0)
+        while not publisher.published_at_s > 0:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+    found = await records_of(harness, topic, 0)
+    assert [read_tick(record) for record in found] == [(tick, None) for tick in sent]
+    assert [record.offset for record in found] == [0, 1, 2], "no mark of a transaction between them"
+    assert await committed_offsets(cluster, group, topic, [0]) == {}
+    former.publish(sent[0])
+    with pytest.raises(LogFenced):
+        await former.run()
 
 
 async def test_a_ticks_topic_with_three_partitions_is_refused_in_one_line(harness: KafkaHarness) -> None:

@@ -433,6 +433,23 @@ class TransportConformance:
         await harness.restart()
         assert await harness.committed("cells", "journal", 1) == 10
 
+    async def test_a_commit_without_an_offset_leaves_it_where_it_is(self, harness: Harness) -> None:
+        app = harness.app("fed")
+        for topic in ("journal", "events"):
+            await harness.declare(topic, 1)
+        collect_batches(app, "journal")
+        app.self_committed_topics = {"journal"}
+        async with running(app):
+            cells = harness.cell_log(app, "journal")
+            await cells.fence([0])
+            event = LogRecord("events", b"a", b"e")
+            for next_offset, committed in ((None, None), (7, 7), (None, 7)):
+                await cells.lease(0).commit([event], next_offset)
+                assert cells.lease(0).committed == committed
+                assert await harness.committed("fed", "journal", 0) == committed
+            await cells.release([0])
+        assert [r.value for r in await harness.read("events", 0)] == [b"e"] * 3
+
     async def test_a_commit_that_fails_writes_nothing(self, harness: Harness) -> None:
         app = harness.app("atomic")
         for topic in ("journal", "events"):

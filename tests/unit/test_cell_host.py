@@ -164,7 +164,7 @@ async def test_frames_that_only_tell_the_time_let_the_journal_behind_the_cell_go
     monkeypatch: pytest.MonkeyPatch, seldom_s: float, offsets: list[int]
 ) -> None:
     """Else a market at rest would leave the committed offset where the journal ends by age."""
-    monkeypatch.setattr("exness_streams.engine.owned_cell.EMPTY_COMMIT_S", seldom_s)
+    monkeypatch.setattr("exness_streams.engine.owned_cell.IDLE_COMMIT_S", seldom_s)
     committed: list[int] = []
 
     class NotingLog(TakingLog):

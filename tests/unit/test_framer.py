@@ -19,6 +19,7 @@ from exness_streams.domain.ticks import TickFault
 from exness_streams.engine import framer as framing
 from exness_streams.engine.framer import BACKLOG_TICKS, Framer
 from exness_streams.engine.framer_state import FramerState
+from exness_streams.market_data.source import Source
 from exness_streams.messages import JOURNAL_TOPIC, MarketDataMessage, json_encoder
 from exness_streams.transport.faults import LogFault
 from exness_streams.transport.interfaces import LogRecord
@@ -87,6 +88,30 @@ async def test_a_batch_that_moves_nothing_writes_nothing() -> None:
     assert len(kept.appended) == 1
     await framer.frame(0, [tick(2, "150.5")])
     assert kept.appended[-1][2] == 3
+
+
+async def test_what_changes_nothing_is_told_once_a_second_and_when_it_is_new() -> None:
+    def told(offset: int, source: Source) -> Tick:
+        at = 1_000 + offset
+        message = MarketDataMessage("SOL_USDC", Decimal(offset), at, at, None, Decimal(offset), None, source=source)
+        return Tick(offset, json_encoder.encode(message))
+
+    kept, now = KeptFrames(), [10_000]
+    framer = Framer(
+        kept, 1, 0, KeptTicks(), settings="abcd", clock_ms=lambda: now[0], monotonic_s=lambda: now[0] / 1000
+    )
+    sources: list[Source] = ["simulated"] * 3 + ["backpack"] * 3
+    for offset, source in enumerate(sources, 1):
+        await framer.frame(0, [told(offset, source)])
+        now[0] += 600
+    told_by_frames = [(frame.source, frame.settings) for frame in kept.frames()]
+    both = [("simulated", "abcd"), ("backpack", "abcd")]
+    assert told_by_frames == [both[0], (None, None), both[0], both[1], (None, None), both[1]]
+    now[0] -= 100_000  # the clock was put back
+    framer.drop()
+    await framer.frame(0, [told(7, "backpack")])
+    last = kept.frames()[-1]
+    assert (last.source, last.settings) == both[1], "a new session tells at once"
 
 
 class Clock:

@@ -152,6 +152,22 @@ async def test_a_reader_that_is_behind_gets_the_newest_once_it_has_read(world: W
     ]
 
 
+async def test_what_another_cell_tells_without_news_costs_the_news_no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each cell folds the same frame, and the one whose quotes are shown may be the last."""
+    monkeypatch.setattr(stream_hub, "PACE_S", 10 * GIVE_UP_S)
+    world = World()
+    await world.hub.start()
+    _, transport = world.reader()
+    try:
+        for cell in range(3):
+            world.hub.folded(cell, [])
+            await asyncio.sleep(0)
+        world.move("A_USDC", 1)
+        await until(lambda: newest(transport, "A_USDC") == 1)
+    finally:
+        await world.hub.stop()
+
+
 async def test_events_come_whether_a_reader_is_behind_or_not_until_it_is_too_slow(world: World) -> None:
     reader, transport = world.reader()
     transport.waiting = UNREAD_BYTES_MAX

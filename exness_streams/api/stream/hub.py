@@ -87,6 +87,7 @@ class StreamHub(EventSink):
         self._own: dict[Reader, None] = {}
         self._market = MarketBoard()
         self._moved = asyncio.Event()
+        self._has_behind = False
         self._emptied = asyncio.Event()
         self._feed_told = ("", "")
         self._tasks: list[asyncio.Task[None]] = []
@@ -258,21 +259,26 @@ class StreamHub(EventSink):
     # Rounds
 
     async def _publish(self) -> None:
+        version = 0
         while True:
             await self._moved.wait()
             self._moved.clear()
             begun_s = time.monotonic()
             self._market.refresh(self._quotes_of.quotes, self._quotes_of.days)
+            if self._market.version == version and not self._has_behind:
+                continue  # every cell tells of each frame: news would wait for the pause of what is none
+            version = self._market.version
             await self._round()
             # A worker with more to do than it can makes its rounds less often, and orders keep their turn.
             await asyncio.sleep(max(PACE_S, 2 * (time.monotonic() - begun_s)))
 
     async def _round(self) -> None:
-        sent = 0
+        sent, self._has_behind = 0, False
         for reader in list(self._own):
             if reader.closing or reader.market_version == self._market.version:
                 continue
             if reader.unread_bytes > BEHIND_BYTES:
+                self._has_behind = True
                 self._moved.set()  # looked at again in the next round, whether the market moves or not
                 continue
             self._send_market(reader)

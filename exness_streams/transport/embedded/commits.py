@@ -45,9 +45,10 @@ class EmbeddedCellLog:
             raise CellReleased(f"partition {partition} of {self._topic} was not taken over")
         return lease
 
-    async def _transact(self, partition: int, records: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
+    async def _transact(self, partition: int, records: Sequence[LogRecord], next_offset: int | None) -> Sequence[int]:
         own = [record if record.partition is not None else record._replace(partition=partition) for record in records]
-        written = self._log().transact(self._group, own, {(self._topic, partition): next_offset})
+        offsets = {} if next_offset is None else {(self._topic, partition): next_offset}
+        written = self._log().transact(self._group, own, offsets)
         try:
             return await asyncio.shield(written)
         except asyncio.CancelledError:

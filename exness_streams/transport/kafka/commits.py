@@ -37,6 +37,9 @@ COMMIT_S_MAX = 30.0
 RELEASE_S_MAX = 3.0
 ABORT_S_MAX = 3.0
 
+COMPRESSION = "gzip"
+"""Of prices, most of what is written while nobody trades. Python has it of itself, and every client reads it."""
+
 FENCED = (ProducerFenced, InvalidProducerEpoch, InvalidProducerIdMapping, InvalidTxnState)
 
 
@@ -50,7 +53,7 @@ class _Transactions:
         self._group = group
         self._fault: LogFault | None = None
 
-    async def __call__(self, records: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
+    async def __call__(self, records: Sequence[LogRecord], next_offset: int | None) -> Sequence[int]:
         """As Transact. LogFenced when the cell is another worker's. After a failure that could not be rolled back,
         every call fails."""
         if self._fault is not None:
@@ -61,13 +64,14 @@ class _Transactions:
         except asyncio.TimeoutError as error:
             raise LogFault(f"Kafka did not commit {self.name} within {COMMIT_S_MAX:.0f} s", written=None) from error
 
-    async def _transact(self, records: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
+    async def _transact(self, records: Sequence[LogRecord], next_offset: int | None) -> Sequence[int]:
         deciding = False
         try:
             await self.producer.begin_transaction()
             patience.topics.update(record.topic for record in records)
             sent = await enqueue(self.producer, records, self._tp.partition)
-            await self.producer.send_offsets_to_transaction({self._tp: next_offset}, self._group)
+            if next_offset is not None:
+                await self.producer.send_offsets_to_transaction({self._tp: next_offset}, self._group)
             written = await delivered(sent, len(records))
             deciding = True
             await self.producer.commit_transaction()
@@ -150,12 +154,14 @@ class KafkaCellLog:
         *,
         heard_s: float = 0.0,
         rejoining: Rejoining | None = None,
+        compression: str | None = None,
     ) -> None:
-        """heard_s: so late a member hears of a rebalance. rejoining: None for who is no member."""
+        """heard_s: so late a member hears of a rebalance. rejoining: None for who is no member. compression: of all
+        that is written, as aiokafka calls it."""
         self._cluster = cluster
         self.topic = topic
         self._group = group
-        self._heard_s, self._rejoining = heard_s, rejoining
+        self._heard_s, self._rejoining, self._compression = heard_s, rejoining, compression
         self._fenced: dict[int, _Fenced] = {}
 
     async def fence(self, partitions: Iterable[int]) -> Mapping[int, Lease]:
@@ -196,6 +202,7 @@ class KafkaCellLog:
             transactional_id=f"{self._group}-{self.topic}-{partition}",  # an app may have more than one input
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             retry_backoff_ms=RETRY_BACKOFF_MS,
+            compression_type=self._compression,
             max_batch_size=BATCH_BYTES_MAX,
             linger_ms=0,
         )
@@ -271,6 +278,7 @@ class KafkaFrameLog:
             **self._cluster.client_settings,
             enable_idempotence=True,
             acks="all",
+            compression_type=COMPRESSION,
             max_batch_size=BATCH_BYTES_MAX,
             linger_ms=0,
         )
