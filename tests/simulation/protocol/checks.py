@@ -188,7 +188,7 @@ def _check_history(world: World, replayed: Replayed) -> None:
     trades: dict[tuple[str, int], Trade] = {}
     for event in replayed.events:
         head = heads.get(event.account_id, HistoryHead())
-        heads[event.account_id] = folded = account_history.fold_event(head, event, entries, may_begin_late=False)
+        heads[event.account_id] = folded = account_history.fold_event(head, event, entries)
         course[event.account_id, folded.sequence] = folded
         if folded.trades.end > head.trades.end and isinstance(event, PositionClosed):
             trades[event.account_id, head.trades.end] = account_history.trade_of(event)
