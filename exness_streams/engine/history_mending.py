@@ -24,6 +24,13 @@ from exness_streams.transport.table import CellTable
 
 log = logging.getLogger(__name__)
 
+READ_AGAIN_MAX = 100_000
+"""Events of a partition that are read again when the group's offset is gone: some seconds.
+
+Brokers forget it with a group that was away for long, and delete it with its topic; one that was made anew may go as
+far by then as a small one went. A larger one's place is taken from the table.
+"""
+
 REMOVED_AT_ONCE = 1_000
 """Entries of one transaction, when histories begin anew."""
 
@@ -53,6 +60,13 @@ class HistoryMending:
         stands_at = max(committed or 0, known.next_offset)
         if stands_at < start or max(stands_at, known.rebuilt_to) > end:
             await self._go_on_from_start(lease, stands_at, start, end)
+        elif committed is None and known.next_offset <= READ_AGAIN_MAX:
+            log.warning(
+                "the committed offset of partition %d of %s is gone: its events are read again, and none counts twice",
+                partition,
+                self._topic,
+            )
+            await self._commit_meta(lease, known, start)
         elif known.next_offset > (committed or 0):
             await self._commits.mend_offset(lease, f"partition {partition} of {self._topic}", known)
 
@@ -77,8 +91,12 @@ class HistoryMending:
             stands_at,
         )
         meta = meta_of(self._table, partition) or self.counted(partition)
-        meta = msgspec.structs.replace(meta, next_offset=start, rebuilt_to=_within(meta.rebuilt_to, start, end))
-        await self._commits.commit(lease, {META_KEY: codec.encode(meta)}, [], start)
+        meta = msgspec.structs.replace(meta, rebuilt_to=_within(meta.rebuilt_to, start, end))
+        await self._commit_meta(lease, meta, start)
+
+    async def _commit_meta(self, lease: Lease, meta: Meta, next_offset: int) -> None:
+        meta = msgspec.structs.replace(meta, next_offset=next_offset)
+        await self._commits.commit(lease, {META_KEY: codec.encode(meta)}, [], next_offset)
 
     # -- entries that are lost
 
@@ -115,8 +133,7 @@ class HistoryMending:
         removed = chain.from_iterable(self._entries_of(partition, one) for one in self._broken(partition))
         while old := list(islice(removed, REMOVED_AT_ONCE)):
             await self._commits.commit(lease, {**dict.fromkeys(old), **beginning}, [], committed)
-        meta = msgspec.structs.replace(self.counted(partition), next_offset=start, rebuilt_to=rebuilt_to)
-        await self._commits.commit(lease, {META_KEY: codec.encode(meta)}, [], start)
+        await self._commit_meta(lease, msgspec.structs.replace(self.counted(partition), rebuilt_to=rebuilt_to), start)
 
     def _broken(self, partition: int) -> list[bytes]:
         """Ids of the accounts whose head, trades and balances do not belong together."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,8 @@ class Loading:
         told = await _bounds(app, app.named_topics.events, history.table)
         ticked = await _bounds(app, app.named_topics.market_updates, candles.table)
         self._check_current(generation)
+        _check_together(app.named_topics.journal, journals, told)
+        _check_together(app.named_topics.events, told, journals)
         for table in (cells.table, history.table, candles.table):
             _check_told_all(table)
         for partition, (start, end) in told.items():
@@ -136,6 +138,16 @@ class Loading:
             if cells.table.lineage is not None:
                 put_aside_ahead(self._checkpoints_dir, partition, cells.progress(partition).committed)
         cells.loaded()
+
+
+def _check_together(topic: str, dealt: Container[int], others: Iterable[int]) -> None:
+    """LogFault when a cell came without its events, or these without it: the group deals out what there is."""
+    for partition in others:
+        if partition not in dealt:
+            raise LogFault(
+                f"partition {partition} of {topic} was not dealt out: the topic was deleted. This worker must start "
+                "again, which makes it anew (docs/operations.md, Lost state)"
+            )
 
 
 def _check_told_all(table: CellTable) -> None:

@@ -48,6 +48,7 @@ class StandingBy(BatchingConsumer):
         self._full: set[TP] = set()
         self._sources_released = False
         self._seeks: Counter[TP] = Counter()
+        self._fetched_to: dict[TP, int] = {}
         self._read_offset: dict[TP, int] = {}
         self._committed_offset: dict[TP, int] = {}
         self._buffered_partitions: set[TP] = set()

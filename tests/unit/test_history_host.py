@@ -13,6 +13,7 @@ from history_log import Log, Read, batch, of, restarted, table_of, take, trade_i
 
 from exness_streams.domain import account_history
 from exness_streams.domain.codec import META_KEY, Meta, decode_meta
+from exness_streams.engine import history_mending
 from exness_streams.engine.ahead import Bounds
 from exness_streams.engine.history import HistoryHost, NotOwned, NotWhole
 from exness_streams.engine.history_committer import BOUNDS
@@ -490,7 +491,10 @@ async def test_a_crash_while_histories_are_built_anew_begins_again() -> None:
 
 
 @pytest.mark.parametrize("offset", [None, 0, 3])
-async def test_an_offset_that_is_lost_or_older_is_taken_from_the_table(offset: int | None) -> None:
+async def test_an_offset_that_is_lost_or_older_is_taken_from_the_table(
+    offset: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history_mending, "READ_AGAIN_MAX", 4)
     log = Log()
     whole = dict(await taken(log))
     log.next_offset = offset
@@ -498,6 +502,24 @@ async def test_an_offset_that_is_lost_or_older_is_taken_from_the_table(offset: i
     assert log.next_offset == 5
     assert table_of(host).entries == whole
     assert trade_ids(host, "ann") == ["0-3-0", "0-2-0", "0-1-0"]
+
+
+async def test_few_events_are_read_again_when_their_offset_is_lost() -> None:
+    """Their topic may have been made anew, and may have come as far as the former one."""
+    log = Log()
+    whole = dict(await taken(log))
+    log.next_offset = None
+    host = await restarted(log)
+    assert log.next_offset == 0
+    assert trade_ids(host, "ann") == ["0-3-0", "0-2-0", "0-1-0"], "they are shown meanwhile"
+    await take(host, batch(*EVENTS))
+    assert (log.next_offset, host.losses.missing) == (5, 0)
+    assert table_of(host).entries == whole
+    log.next_offset = None
+    later = await restarted(log)
+    await take(later, batch(*of("ann", 4, 5), *of("bob", 3, 4, 5)))
+    assert trade_ids(later, "bob") == [f"0-{n}-0" for n in (5, 4, 3, 2, 1)]
+    assert later.losses.missing == 0
 
 
 async def test_a_table_of_0_1_0_goes_on_and_counts_from_then() -> None:

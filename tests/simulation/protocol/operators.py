@@ -1,5 +1,5 @@
 """What operators and time do to a cluster: releases change, workers are stopped in good order, all of them are away for
-longer than the brokers remember, ticks are trimmed by age, and their topic is made anew."""
+longer than the brokers remember, ticks are trimmed by age, their topic is made anew, and so is that of the events."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from exness_streams.domain import rules
 from exness_streams.engine.framer_state import FRAMER_KEY, FramerState, decode_framer_state
 from exness_streams.engine.raising import changes
-from exness_streams.messages import JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
+from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 from protocol.broker import PartitionLog, Transaction
 from protocol.logs import GROUP
 
@@ -30,7 +30,13 @@ class Operators:
     def __init__(self, world: World) -> None:
         self._world = world
         self._rng: random.Random = world.rng
-        self.ways: list[Callable[[Machine], str]] = [self._stop, self._be_away, self._write_by_transaction]
+        self.ways: list[Callable[[Machine], str]] = [
+            self._stop,
+            self._be_away,
+            self._write_by_transaction,
+            self._trim_events,
+            self._make_events_anew,
+        ]
         if not world.begins_old:
             self.ways += [self._trim_ticks, self._make_ticks_anew]
 
@@ -76,6 +82,30 @@ class Operators:
             world.network.later(rng.choice((0.05, 0.5)), roll_back)
         world.note("a stranger's transaction in the journal is rolled back")
         return "strangers' transactions in the journal"
+
+    # -- events
+
+    def _trim_events(self, machine: Machine) -> str:
+        """By age: what nobody has read goes, too."""
+        world = self._world
+        tp = EVENTS_TOPIC, self._rng.randrange(world.cells)
+        log = world.broker.logs[tp]
+        world.gone_events[tp[1]] += log.trim(self._rng.randint(log.start, log.stable_end()))
+        world.note(f"events of {tp[1]} before {log.start} are trimmed")
+        return "events trimmed"
+
+    def _make_events_anew(self, machine: Machine) -> str:
+        """While workers write and read them. The group's offsets go with the topic."""
+        world = self._world
+        for partition in range(world.cells):
+            tp = EVENTS_TOPIC, partition
+            former, world.broker.logs[tp] = world.broker.logs[tp], PartitionLog()
+            world.gone_events[partition] += former.records
+            world.events_made_anew.add(partition)
+            former.wake()
+            world.broker.forget_offset((GROUP, *tp))
+        world.note("the events' topic is made anew")
+        return "events' topics made anew"
 
     # -- ticks
 
