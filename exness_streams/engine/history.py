@@ -74,6 +74,7 @@ class HistoryHost(EventSink):
     ) -> None:
         metrics = metrics or WorkMetrics()
         self.table = table
+        table.is_view = True
         self._topic = topic
         self._cell_log = cell_log
         self._commits = TableCommits(table, metrics)

@@ -56,6 +56,9 @@ class StandingBy(BatchingConsumer):
     def assignment(self) -> set[TP]:
         return {JOURNAL, CHANGELOG}
 
+    def _begins_again(self, tp: TP, found: Any) -> bool:
+        return False  # these are no records
+
     def highwater(self, tp: TP) -> int:
         return 3
 

@@ -57,6 +57,9 @@ class Reading(StandingBy):
     def _deliver(self, tp: TP, found: Any) -> Any:
         return super(StandingBy, self)._deliver(tp, found)
 
+    def _begins_again(self, tp: TP, found: Any) -> bool:
+        return super(StandingBy, self)._begins_again(tp, found)
+
     async def turn(self) -> list[tuple[TP, list[int]]]:
         """One call of getmany; what it gives out stays in flight."""
         now: list[BatchMessage] = [message async for _, message in self.getmany(timeout=1.0)]
