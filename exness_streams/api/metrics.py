@@ -254,8 +254,9 @@ class EngineCollector(Collector):
         for partition, behind in event_lags(self._engine):
             events.add_metric([str(partition)], behind)
         yield from (lag, unfolded, ticks, events)
-        passed_over = self._engine.history.passed_over
-        yield counter("exness_events_passed_over", "Records of the events' topic that are no events", passed_over)
+        lost = self._engine.history.losses
+        yield counter("exness_events_passed_over", "Records of the events' topic that are no events", lost.passed_over)
+        yield counter("exness_events_missing", "Events that the events' topic has lost", lost.missing)
 
     def _market(self) -> Iterator[Metric]:
         counted = self._engine.framer.counters

@@ -102,23 +102,19 @@ class HistoryHead(msgspec.Struct, frozen=True, kw_only=True):
         return self.points.first(POINTS_KEPT)
 
 
-class EventGap(ValueError):
-    """An account's events do not follow each other: some are lost."""
+def missing_before(head: HistoryHead, event: Event) -> int:
+    """How many of the account's events are missing between those that a history has and this one."""
+    return max(0, event.sequence - head.sequence - 1)
 
 
-def fold_event(
-    head: HistoryHead, event: Event, entries: dict[bytes, bytes | None], *, may_begin_late: bool = False
-) -> HistoryHead:
+def fold_event(head: HistoryHead, event: Event, entries: dict[bytes, bytes | None]) -> HistoryHead:
     """Take an account's next event; `entries` gets what it changes.
 
-    An event at or below the head's sequence was folded before and changes nothing. EventGap at one that is not the
-    next; with `may_begin_late`, an account without a head may begin with any.
+    An event at or below the head's sequence was folded before and changes nothing. One that is not the next is taken as
+    it stands, since it says all that there is to say of it: the history lacks what is missing before it, and no more.
     """
     if event.sequence <= head.sequence:
         return head
-    begins_late = may_begin_late and head.sequence == 0
-    if event.sequence != head.sequence + 1 and not begins_late:
-        raise EventGap(f"account {event.account_id}: event {event.sequence} came after event {head.sequence}")
     trades, points, balance = head.trades, head.points, head.balance
     if isinstance(event, AccountReset):
         trades = msgspec.structs.replace(trades, since=trades.end)

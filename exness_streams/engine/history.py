@@ -1,7 +1,8 @@
 """Histories of accounts: built from `trading-events`, each event taken exactly once.
 
 The commit protocol is the cells': changed entries and the input's offset in one transaction, then RocksDB. Events
-repeat nothing and skip nothing within an account, so its sequence proves that none was taken twice or lost.
+repeat nothing and skip nothing within an account, so its sequence proves that none is taken twice, and tells how many
+are lost. Those are counted, and stop nobody (docs/decisions/0030).
 
 Events are folded as they come, are there to be read at once, and are committed at a pace (history_committer.py). What
 the cells of this process tell is shown before the topic has it (told_events.py). Whoever takes the partition over
@@ -11,52 +12,33 @@ folds it all again, to the same effect.
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import islice
 from typing import Protocol
 
 import msgspec
 from async_timeout import timeout
 
 from exness_streams.domain import account_history, codec
-from exness_streams.domain.account_history import BalancePoint, EntryKey, EventGap, HistoryHead, Trade
-from exness_streams.domain.codec import META_KEY, Meta
+from exness_streams.domain.account_history import BalancePoint, EntryKey, HistoryHead, Trade
 from exness_streams.domain.events import Event
-from exness_streams.domain.outside_text import in_one_line
 from exness_streams.engine.ahead import Bounds
 from exness_streams.engine.commits import TableCommits
 from exness_streams.engine.event_sink import EventSink
 from exness_streams.engine.history_committer import BOUNDS, PACE_S, HistoryCommitter
+from exness_streams.engine.history_losses import HistoryLosses
+from exness_streams.engine.history_mending import HistoryMending
 from exness_streams.engine.history_partition import SLICE_EVENTS_MAX, HistoryPartition, Slice
-from exness_streams.engine.losses import RESTORE, is_empty, lost_by_count, lost_by_offset, meta_of
+from exness_streams.engine.losses import meta_of
 from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.messages import EVENTS_TOPIC
 from exness_streams.transport.faults import CellReleased
 from exness_streams.transport.leases import CellLog, Lease
 from exness_streams.transport.table import CellTable
 
-log = logging.getLogger(__name__)
-
-REMOVED_AT_ONCE = 1_000
-"""Entries of one transaction, when histories begin anew."""
-
-TOLD_EACH_S = 60.0
-
 READ_MAX = 200
 """Entries read in one go."""
-
-
-class HistoryFault(Exception):
-    """Histories can't go on from the events there are. str() is one line: what is wrong, and the way out."""
-
-
-class HistoryGap(HistoryFault):
-    """An event is missing: it is lost, or another has committed it."""
 
 
 class NotOwned(LookupError):
@@ -77,7 +59,7 @@ class ReadRecord(Protocol):
 class HistoryHost(EventSink):
     """The histories of the accounts that this process owns. Hears what its cells tell.
 
-    passed_over: records of the topic that are no events.
+    losses: events that are missing, and records of the topic that are none.
     """
 
     def __init__(
@@ -92,99 +74,44 @@ class HistoryHost(EventSink):
     ) -> None:
         metrics = metrics or WorkMetrics()
         self.table = table
+        table.is_view = True
         self._topic = topic
         self._cell_log = cell_log
         self._commits = TableCommits(table, metrics)
         self._partitions: dict[int, HistoryPartition] = {}
         self._committer = HistoryCommitter(self._commits, bounds, self._is_here, pace_s)
         self._metrics = metrics
-        self.passed_over = 0
-        self._told_at_s = float("-inf")
+        self._mending = HistoryMending(table, self._commits, topic)
+        self.losses = HistoryLosses(topic)
 
     # -- partitions
 
-    async def mend(self, partition: int, *, events_start: int) -> None:
-        """Before a partition is loaded: what its table lacks is built anew, from its first event on.
+    async def mend(self, partition: int, *, events_start: int, events_end: int) -> None:
+        """Before a partition is loaded: what its table lacks is built anew, and it goes on where its topic does.
 
-        The group's offset is set to where that begins, or to where the table stands when the offset is lost or older.
-        HistoryFault when entries are lost and the first events as well. LogFault.
+        LogFault.
         """
+        lease = self._cell_log.lease(partition)
         if self._is_kept(partition):
-            return
-        lease, meta = self._cell_log.lease(partition), meta_of(self.table, partition)
-        committed = lease.committed
-        lost = self._lost(partition, committed)
-        if lost is not None:
-            await self._begin_anew(lease, committed or 0, events_start, lost)
-        elif meta is not None and meta.next_offset > (committed or 0):
-            await self._commits.mend_offset(lease, f"partition {partition} of {self._topic}", meta)
+            if events_start <= (lease.committed or 0) <= events_end:
+                return
+            self.drop([partition])
+        await self._mending.mend(lease, start=events_start, end=events_end)
         self.table.prove(partition)
 
-    def _lost(self, partition: int, committed: int | None) -> str | None:
-        empty = is_empty(self.table, partition, account_history.PREFIXES)
-        lost = lost_by_offset(self.table, partition, committed, empty=empty)
-        if lost is not None or partition not in self.table.unproven:
-            return lost
-        accounts = taken = 0
-        expected = Counter[bytes]()
-        for _, value in self.table.scan(partition, account_history.HEAD_PREFIX):
-            head = account_history.decode_head(value)
-            accounts, taken = accounts + 1, taken + head.sequence
-            expected[account_history.TRADE_PREFIX] += head.trades.end - head.trades.stored
-            expected[account_history.POINT_PREFIX] += head.points.end - head.points.stored
-        meta = meta_of(self.table, partition)
-        lost = lost_by_count(meta, Meta(partition, 0, accounts, taken))
-        if lost is None and any(self.table.count(partition, prefix) != expected[prefix] for prefix in expected):
-            lost = "lacks trades or balances of some accounts"
-        return lost
-
-    async def _begin_anew(self, lease: Lease, committed: int, events_start: int, lost: str) -> None:
-        partition = lease.partition
-        where = f"partition {partition} of {self.table.changelog_name} {lost}"
-        if events_start > 0:
-            raise HistoryFault(
-                f"{where}; it can't be built anew, since {self._topic} begins at {events_start}. {RESTORE}"
-            )
-        log.warning("%s: its histories are built anew from %s, and not shown until then", where, self._topic)
-        meta = meta_of(self.table, partition)
-        rebuilt_to = max(committed, 0 if meta is None else meta.rebuilt_to)
-        # A crash in the middle leaves the offset above what the Meta says: then this begins again.
-        beginning = {META_KEY: codec.encode(Meta(partition, 0, rebuilt_to=rebuilt_to))}
-        await self._commits.commit(lease, beginning, [], committed)
-        for prefix in account_history.PREFIXES:
-            while old := [key for key, _ in islice(self.table.scan(partition, prefix), REMOVED_AT_ONCE)]:
-                await self._commits.commit(lease, {**dict.fromkeys(old), **beginning}, [], committed)
-        await self._commits.commit(lease, beginning, [], 0)
-
     def load(self, partition: int, *, events_start: int, events_end: int) -> None:
-        """Take a partition over. HistoryFault when its events do not continue what was committed."""
+        """Take a partition over, as it was mended."""
         lease = self._cell_log.lease(partition)
-        committed = lease.committed
-        if committed is not None and committed > events_end:
-            raise HistoryFault(
-                f"partition {partition} of {self._topic} ends at {events_end}, but histories were built from it up to "
-                f"{committed}: the topic was recreated or cut. {RESTORE}"
-            )
-        if committed is not None and committed < events_start:
-            raise HistoryFault(
-                f"partition {partition} of {self._topic} begins at {events_start}, but the next event needed is "
-                f"{committed}: {events_start - committed} offsets are gone. {RESTORE}"
-            )
         if self._is_kept(partition):
             self._go_on(self._partitions[partition], lease)
             return
-        next_offset = events_start if committed is None else committed
-        meta = meta_of(self.table, partition) or self._counted(partition)
+        next_offset = events_start if lease.committed is None else lease.committed
+        meta = meta_of(self.table, partition) or self._mending.counted(partition)
         meta = msgspec.structs.replace(meta, next_offset=next_offset)
         self.drop([partition])
         self._commits.begin(lease)
         self._partitions[partition] = HistoryPartition(
-            meta,
-            lease,
-            events_end,
-            self._committer.room,
-            partial(self.table.entry, partition),
-            may_begin_late=events_start > 0,
+            meta, lease, events_end, self._committer.room, partial(self.table.entry, partition)
         )
 
     def _is_kept(self, partition: int) -> bool:
@@ -213,13 +140,6 @@ class HistoryHost(EventSink):
     def lease(self, partition: int) -> Lease:
         """The newest of a partition. CellReleased."""
         return self._cell_log.lease(partition)
-
-    def _counted(self, partition: int) -> Meta:
-        """What a table without a Meta would say, apart from its offset."""
-        heads = [
-            account_history.decode_head(value) for _, value in self.table.scan(partition, account_history.HEAD_PREFIX)
-        ]
-        return Meta(partition, 0, len(heads), sum(head.sequence for head in heads))
 
     def drop(self, partitions: Iterable[int]) -> None:
         """Forget partitions that are another's now. What is under way for them ends without effect."""
@@ -254,7 +174,7 @@ class HistoryHost(EventSink):
     async def fold(self, partition: int, batch: Sequence[ReadRecord]) -> None:
         """Take a batch of events, to be committed soon. Waits only while too many are not committed yet.
 
-        HistoryFault when an event is missing. What ends a commit, run() raises.
+        What ends a commit, run() raises.
         """
         owned = self._partitions.get(partition)
         if owned is None:
@@ -263,12 +183,8 @@ class HistoryHost(EventSink):
         for first in range(0, len(batch), SLICE_EVENTS_MAX):
             if not await self._committer.wait_for_room(owned, owned.lease):
                 return
-            try:
-                self._fold_slice(owned, batch[first : first + SLICE_EVENTS_MAX])
-            except HistoryGap:
-                if await owned.lease.is_lost():  # as for cells
-                    return
-                raise
+            if not await self._fold_slice(owned, batch[first : first + SLICE_EVENTS_MAX]):
+                return
             self._committer.soon(owned)
             await asyncio.sleep(0)
 
@@ -276,45 +192,41 @@ class HistoryHost(EventSink):
         """Watch the commits. Ends only by raising what ended one: LogFault, or a defect."""
         await self._committer.run()
 
-    def _fold_slice(self, owned: HistoryPartition, batch: Sequence[ReadRecord]) -> None:
+    async def _fold_slice(self, owned: HistoryPartition, batch: Sequence[ReadRecord]) -> bool:
+        """False when the partition is another's: what seems to be missing is what that one has committed."""
+        part = self._sliced(owned, batch)
+        if part.missing:
+            if await owned.lease.is_lost() or not self._is_here(owned, owned.lease):
+                return False
+            part = self._sliced(owned, batch)  # another batch may have been folded meanwhile
+        owned.add(part, len(batch), max(owned.folded, batch[-1].offset + 1))
+        self.losses.count(owned.number, part)
+        return True
+
+    def _sliced(self, owned: HistoryPartition, batch: Sequence[ReadRecord]) -> Slice:
         part = Slice()
         for record in batch:
             if record.offset >= owned.folded:
                 self._fold_event(owned, record, part)
-        owned.add(part, len(batch), max(owned.folded, batch[-1].offset + 1))
+        return part
 
     def _fold_event(self, owned: HistoryPartition, record: ReadRecord, part: Slice) -> None:
-        where = f"record {record.offset} of partition {owned.number} of {self._topic}"
         try:
             if record.value is None:
                 raise ValueError("it has no value")
             event = self._event(owned, record.value)
         except (ValueError, RecursionError, msgspec.MsgspecError) as error:
-            self._pass_over(where, error)
+            part.strange.append((record.offset, error))
             return
         account_id = event.account_id
         head = part.heads.get(account_id) or owned.head(account_id)
-        try:
-            folded = account_history.fold_event(head, event, part.entries, may_begin_late=owned.may_begin_late)
-        except EventGap as gap:
-            raise HistoryGap(f"{where}: {gap}; those between are lost. Restore the log from a backup") from gap
+        missing = account_history.missing_before(head, event)
+        if missing:
+            part.missing[account_id] += missing
+        folded = account_history.fold_event(head, event, part.entries)
         part.heads[account_id] = folded
         part.accounts += head.sequence == 0
         part.taken += folded.sequence - head.sequence
-
-    def _pass_over(self, where: str, error: Exception) -> None:
-        """No event of ours: the topic is public. Were it one that was damaged, the account's next would tell."""
-        self.passed_over += 1
-        now_s = time.monotonic()
-        if now_s - self._told_at_s > TOLD_EACH_S:
-            self._told_at_s = now_s
-            log.warning(
-                "%s can't be read as an event (%s) and is passed over, the %d. so far: only workers may write to that "
-                "topic",
-                where,
-                in_one_line(str(error), 200),
-                self.passed_over,
-            )
 
     def _event(self, owned: HistoryPartition, value: bytes) -> Event:
         """What a cell here has told is at hand already."""

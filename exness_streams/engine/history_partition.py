@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 
 import msgspec
@@ -25,16 +25,22 @@ HEADS_KEPT = 10_000
 
 
 class Slice:
-    """What a slice of events changes: entries, heads, and how many more accounts and events taken there are (Meta)."""
+    """What a slice of events changes: entries, heads, and how many more accounts and events taken there are (Meta).
+
+    missing: by account, how many events are missing before those taken. strange: records that are no events, by their
+    offset, and why.
+    """
 
     def __init__(self) -> None:
         self.entries: dict[bytes, bytes | None] = {}
         self.heads: dict[str, HistoryHead] = {}
         self.accounts = self.taken = 0
+        self.missing: Counter[str] = Counter()
+        self.strange: list[tuple[int, Exception]] = []
 
 
 class HistoryPartition:
-    """Histories of one partition's accounts. may_begin_late: the topic's beginning is gone.
+    """Histories of one partition's accounts.
 
     next_offset: as committed. meta: of what is folded. ahead: what of that is not committed. told: what cells here have
     told beyond that.
@@ -47,8 +53,6 @@ class HistoryPartition:
         events_end: int,
         room: Room,
         stored: Callable[[bytes], bytes | None],
-        *,
-        may_begin_late: bool,
     ) -> None:
         """stored: reads an entry of the table."""
         self.number = meta.partition
@@ -56,7 +60,6 @@ class HistoryPartition:
         self.meta = meta
         self.next_offset = meta.next_offset
         self.events_end = events_end
-        self.may_begin_late = may_begin_late
         self.ahead = Ahead(room, stored)
         self.told = ToldEvents()
         self.committed_at_s = -math.inf
@@ -113,6 +116,8 @@ class HistoryPartition:
         self._heads.update(part.heads)
         for account_id, head in part.heads.items():
             self.told.brought(account_id, head.sequence)
+            if account_id in part.missing:
+                self.told.fold_anew(account_id)
             self._wake(self._waiting.get(account_id, ()))
         if self.is_full:
             self.wanted.set()

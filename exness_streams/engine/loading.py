@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from exness_streams.audit.checkpoints import put_aside_ahead
 from exness_streams.domain import rules
 from exness_streams.engine.candles import CandleHost
 from exness_streams.engine.cells import CellHost
-from exness_streams.engine.history import HistoryFault, HistoryHost
+from exness_streams.engine.history import HistoryHost
 from exness_streams.engine.journal_faults import JournalFault, TableLacks
 from exness_streams.engine.losses import RESTORE
 from exness_streams.engine.raising import append_changes
@@ -67,18 +67,18 @@ class Loading:
             # one's recovery begins.
             while app.consumer_generation_id == generation and not app.should_stop:  # noqa: ASYNC110 - Faust's, no event
                 await asyncio.sleep(REBALANCE_LOOK_S)
-        except (LogFault, HistoryFault) as fault:
+        except LogFault as fault:
             await app.crash(fault)
         except Exception as error:
             log.exception("the cells could not be loaded")
             await app.crash(error)
 
     async def _load_whole(self, generation: int) -> None:
-        """CellReleased when what does not fit is what another has committed since the fence. LogFault, HistoryFault."""
+        """CellReleased when what does not fit is what another has committed since the fence. LogFault."""
         try:
             while (misfit := await self._try(generation)) is not None:
                 await build_anew(self._app, *misfit)
-        except (JournalFault, HistoryFault) as fault:
+        except JournalFault as fault:
             if await self._is_lost():
                 raise CellReleased(f"partitions are another worker's: {fault}") from fault
             raise
@@ -110,11 +110,13 @@ class Loading:
         told = await _bounds(app, app.named_topics.events, history.table)
         ticked = await _bounds(app, app.named_topics.market_updates, candles.table)
         self._check_current(generation)
+        _check_together(app.named_topics.journal, journals, told)
+        _check_together(app.named_topics.events, told, journals)
         for table in (cells.table, history.table, candles.table):
             _check_told_all(table)
-        for partition, (start, _) in told.items():
+        for partition, (start, end) in told.items():
             with _whole(history.table, partition):
-                await history.mend(partition, events_start=start)
+                await history.mend(partition, events_start=start, events_end=end)
         for partition, (start, end) in ticked.items():
             with _whole(candles.table, partition):
                 await candles.mend_offset(partition, ticks_start=start, ticks_end=end)
@@ -136,6 +138,16 @@ class Loading:
             if cells.table.lineage is not None:
                 put_aside_ahead(self._checkpoints_dir, partition, cells.progress(partition).committed)
         cells.loaded()
+
+
+def _check_together(topic: str, dealt: Container[int], others: Iterable[int]) -> None:
+    """LogFault when a cell came without its events, or these without it: the group deals out what there is."""
+    for partition in others:
+        if partition not in dealt:
+            raise LogFault(
+                f"partition {partition} of {topic} was not dealt out: the topic was deleted. This worker must start "
+                "again, which makes it anew (docs/operations.md, Lost state)"
+            )
 
 
 def _check_told_all(table: CellTable) -> None:

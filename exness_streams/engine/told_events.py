@@ -33,7 +33,7 @@ class ToldEvents:
     """Of one partition.
 
     They are folded when somebody reads, onto what the topic has brought so far; the topic brings the same events in the
-    same order, so what is shown now is what will be stored.
+    same order, so what is shown now is what will be stored. (Unless somebody deletes them there before they are read.)
     """
 
     def __init__(self) -> None:
@@ -71,6 +71,12 @@ class ToldEvents:
             self._by_id.pop(events.popleft().event_id, None)
         if not events:
             del self._accounts[account_id]
+
+    def fold_anew(self, account_id: str) -> None:
+        """The topic lacks events that were told: what was folded for readers held them, and what is stored will not."""
+        account = self._accounts.get(account_id)
+        if account is not None:
+            account.head, account.entries = HistoryHead(), {}
 
     def fold(self, account_id: str, brought: HistoryHead) -> HistoryHead:
         """Fold what was told, FOLD_MAX more, onto what the topic has brought: how far that comes, until it comes no

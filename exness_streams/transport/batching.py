@@ -17,6 +17,8 @@ from typing import Any
 from faust.transport.consumer import Consumer
 from faust.types import TP, ConsumerMessage
 
+from exness_streams.transport.faults import LogFault
+
 SINGLES_AT_ONCE = 200
 """Single records given out before the sources are looked at again: some 20 ms of Faust's time."""
 
@@ -118,6 +120,7 @@ class BatchingConsumer(Consumer):  # type: ignore[misc]
         self._ahead_bytes: dict[TP, int] = {}  # how large those are
         self._full: set[TP] = set()
         self._seeks: Counter[TP] = Counter()
+        self._fetched_to: dict[TP, int] = {}  # behind the last record that was fetched since the newest seek
         self._sought = False
         self._sources_released = False
         super().__init__(*args, **kwargs)
@@ -190,6 +193,10 @@ class BatchingConsumer(Consumer):  # type: ignore[misc]
         # waited through a whole rebalance, and brought the first records after it.
         generation = self.app.consumer_generation_id
         seeks = self._seeks.copy()
+        for tp, found in (records or {}).items():
+            if self._begins_again(tp, found):
+                await self.app.crash(_begun_again(tp, found[0].offset, self._fetched_to[tp]))
+                return
         if not (records or self._waiting) or self.should_stop:
             return
         if not self.flow_active:
@@ -203,6 +210,17 @@ class BatchingConsumer(Consumer):  # type: ignore[misc]
             wanted = active is None or tp in active or tp in self._buffered_partitions
             if wanted and self._seeks[tp] == seeks[tp]:
                 yield tp, self._deliver(tp, found)
+
+    def _begins_again(self, tp: TP, found: list[Any]) -> bool:
+        """Whether a batched partition goes back without a seek: its topic was made anew, and clients go on at its
+        beginning without a word. Faust would drop all up to where the former one was, and this partition would wait for
+        ever to hear that its batch was worked on."""
+        if not found or not self._is_batched(tp):
+            return False
+        if found[0].offset < self._fetched_to.get(tp, 0):
+            return True
+        self._fetched_to[tp] = found[-1].offset + 1
+        return False
 
     def _in_turn(self, records: Mapping[TP, list[Any]], active: set[TP] | None) -> Any:
         """Batches first, since they cost least; then single records, from each partition in turn."""
@@ -271,6 +289,7 @@ class BatchingConsumer(Consumer):  # type: ignore[misc]
             self._give_all(tp)
         for tp in self.assignment() if tps is None else tps:
             self._seeks[tp] += 1
+            self._fetched_to.pop(tp, None)
         self.wakeup.set()
 
     async def perform_seek(self) -> None:
@@ -331,6 +350,13 @@ class BatchingConsumer(Consumer):  # type: ignore[misc]
         self._clean_unacked_messages()
         if self._unacked_messages:
             await super()._wait_for_ack(timeout)
+
+
+def _begun_again(tp: TP, offset: int, fetched_to: int) -> LogFault:
+    return LogFault(
+        f"partition {tp.partition} of {tp.topic} begins again at record {offset}, but was read up to {fetched_to}: the "
+        "topic was made anew. This worker must start again (docs/operations.md, Lost state)"
+    )
 
 
 def _size(records: list[Any]) -> int:

@@ -107,7 +107,18 @@ class Recovery(FaustRecovery):  # type: ignore[misc]
         await super()._build_highwaters(consumer, tps, destination, title)
         if title == "standby":
             for tp in tps:
-                self._check_end(tp, self.tp_to_table[tp].persisted_offset(tp), destination[tp])
+                self._check_standby(tp, self.tp_to_table[tp].persisted_offset(tp), destination[tp])
+
+    def _check_standby(self, tp: TP, persisted: int | None, last: int) -> None:
+        """A view's is put aside, but its changelog was sought already: the next start reads that from its beginning."""
+        table = self.tp_to_table[tp]
+        if isinstance(table, CellTable) and table.is_view and persisted is not None and persisted > last:
+            why = table.misfit(tp, persisted, last)
+            table.put_aside(tp.partition, str(why))
+            raise LogBehindTable(
+                f"a copy of partition {tp.partition} of {table.name} {why}. This worker must start again"
+            )
+        self._check_end(tp, persisted, last)
 
     def _check_end(self, tp: TP, persisted: int | None, last: int) -> None:
         if persisted is not None and persisted > last:

@@ -58,6 +58,8 @@ class CellTable(Table):  # type: ignore[misc]
     check_kept: called with a partition that is here already, before recovery goes on with it; raises LogFault.
     lineage: of the log that holds the changelog, where it lies on this machine: a table that does not fit it is put
     aside and built anew. None: it may be the last copy, and is refused.
+    is_view: of another topic's records, from which it can be built anew: when its changelog ends before it, it is put
+    aside on Kafka, too. Though it may be the last copy: a view stops nobody.
     on_fault: told of files that fail, beside whoever asked for an entry.
     """
 
@@ -68,6 +70,7 @@ class CellTable(Table):  # type: ignore[misc]
         self.trimmed: set[int] = set()
         self.kept: dict[int, int] = {}
         self.lineage: Lineage | None = None
+        self.is_view = False
         self.on_fault: Callable[[TableFault], None] = _tell_nobody
 
     def _new_store_by_url(self, url: Any) -> TableStore:
@@ -152,6 +155,10 @@ class CellTable(Table):  # type: ignore[misc]
         """Why what is kept here, up to the changelog's record `persisted`, can't be gone on with, where the last record
         is `last`: goes on after "the table ...". None: it can, or it may be the last copy of what Kafka lacks."""
         if self.lineage is None:
+            if self.is_view and persisted > last:
+                return (
+                    f"was built up to record {persisted} of {tp.topic}, which ends at {last}: it was made anew or cut"
+                )
             return self._away(tp, persisted, last)
         if persisted > last:
             return (

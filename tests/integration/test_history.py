@@ -316,6 +316,7 @@ def test_a_data_directory_from_before_builds_its_history(tmp_path: Path) -> None
     try:
         made = {account: [trade(platform, account) for _ in range(3)][::-1] for account in ("ann", "bob", "cyd")}
         before = [page(platform, account) for account in made]
+        until(lambda: sum(end for _, end in platform.call(_stored, platform)) >= 2 * 9)  # replies precede their events
         until(lambda: all(offset == end for offset, end in platform.call(_stored, platform)))
     finally:
         platform.stop()

@@ -13,6 +13,7 @@ from platform_harness import CLOSE, OPEN, PlatformThread, until
 
 from exness_streams.audit.embedded import audit_all
 from exness_streams.engine.candles import FLUSH_S
+from exness_streams.messages import EVENTS_TOPIC
 
 ORDER = {"margin": 100, "asset": "SOL", "type": "long", "leverage": 2}
 ACCOUNTS, HISTORY, CANDLES = (f"exness-streams-{table}-changelog" for table in ("accounts", "history", "candles"))
@@ -111,6 +112,50 @@ def test_histories_that_the_log_lost_are_built_anew(
     caplog.clear()
     checked(data_dir).stop()
     assert "built anew" not in caplog.text
+
+
+def goes_on(platform: PlatformThread, trades: int) -> None:
+    """Trading does, and so does the history, with so many trades of before."""
+    (position,) = platform.state()["positions"]
+    until(lambda: platform.post(CLOSE, {"positionId": position["positionId"]}).status == 200)  # once there are prices
+    until(lambda: len(platform.get("/api/v1/trades").json["trades"]) == trades + 1)
+
+
+def missing(platform: PlatformThread) -> float:
+    lines = platform.get("/metrics").body.decode().splitlines()
+    return next(float(line.split()[-1]) for line in lines if line.startswith("exness_events_missing_total"))
+
+
+@pytest.mark.parametrize("which", ["1", "offset > 1"])
+@pytest.mark.parametrize("keep_tables", [True, False])
+def test_events_that_the_log_lost_are_missed_by_nobody_who_has_taken_them(
+    data_dir: Path, which: str, keep_tables: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    damage(data_dir, EVENTS_TOPIC, which, keep_tables=keep_tables)
+    platform = checked(data_dir)
+    goes_on(platform, trades=1)
+    assert missing(platform) == 0
+    platform.stop()
+    assert "They keep what they have and go on with the first event there is" in caplog.text
+    assert is_clean(data_dir)
+
+
+@pytest.mark.parametrize(("trimmed_to", "lost", "trades"), [(1, 1, 1), (3, 3, 0), (None, 4, 0)])
+def test_events_and_histories_that_the_log_lost_are_counted(
+    data_dir: Path, trimmed_to: int | None, lost: int, trades: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    damage(data_dir, HISTORY)
+    damage(data_dir, EVENTS_TOPIC, "1" if trimmed_to is None else f"offset < {trimmed_to}", keep_tables=True)
+    with sqlite3.connect(data_dir / "log" / "log.sqlite") as db:
+        of_topic = "topic IN (SELECT id FROM topics WHERE name = ?)"
+        db.execute(f"UPDATE partitions SET start = ? WHERE {of_topic}", (trimmed_to or 0, EVENTS_TOPIC))
+    db.close()
+    platform = started(data_dir)
+    goes_on(platform, trades)
+    assert missing(platform) == lost
+    platform.stop()
+    assert f"lacks {lost} events of account demo, and {lost} so far" in caplog.text
+    assert is_clean(data_dir)
 
 
 def test_candles_that_the_log_lost_are_said(data_dir: Path, caplog: pytest.LogCaptureFixture) -> None:

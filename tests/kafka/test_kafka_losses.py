@@ -282,10 +282,14 @@ async def test_a_trimmed_accounts_changelog_is_refused(shop: Found, harness: Kaf
         await one.refused(instead=f"partition 0 of {ACCOUNTS}")
 
 
-async def test_a_lost_history_is_built_anew_and_not_shown_meanwhile(shop: Found, harness: KafkaHarness) -> None:
+@pytest.mark.parametrize("keeps_directory", [False, True])
+async def test_a_lost_history_is_built_anew_and_not_shown_meanwhile(
+    shop: Found, harness: KafkaHarness, keeps_directory: bool
+) -> None:
     one, known = shop
     await harness.admin.delete_topics([HISTORY])
-    one.lose_directory()
+    if not keeps_directory:
+        one.lose_directory()
     said = await serves_what_was_there(one, known)
     for partition in range(PARTITIONS):
         assert f"partition {partition} of {HISTORY} holds nothing, but" in said

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from account_events import closed
 from event_loop import turns
 from leased_log import LeasedLog
 from log_table import LogTable
@@ -88,3 +89,33 @@ async def hurry(host: HistoryHost) -> None:
     while host.uncommitted(0):
         host._partitions[0].wanted.set()
         await turns(1)
+
+
+def of(account_id: str, *sequences: int) -> list[Event]:
+    """Closes of an account."""
+    return [closed(sequence, account_id=account_id) for sequence in sequences]
+
+
+def trade_ids(host: HistoryHost, account_id: str = "demo") -> list[str]:
+    """Those that are shown."""
+    head = host.head(0, account_id)
+    return [trade.trade_id for _, trade in host.trades(0, account_id, head.trades_from, head.trades.end)]
+
+
+def table_of(host: HistoryHost) -> LogTable:
+    """What is committed."""
+    table: Any = host.table
+    assert isinstance(table, LogTable)
+    return table
+
+
+async def restarted(log: Log, *, start: int = 0, end: int = 5, kept: bool = False) -> HistoryHost:
+    """A process that begins with no table (kept: with one that was proven before) and mends what it finds."""
+    table: Any = LogTable(CHANGELOG, log.changelog)
+    if kept:
+        table.prove(0)
+    host = HistoryHost(table, log, pace_s=0.0)
+    log.fence_now(0)
+    await host.mend(0, events_start=start, events_end=end)
+    host.load(0, events_start=start, events_end=end)
+    return host

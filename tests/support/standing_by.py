@@ -48,12 +48,16 @@ class StandingBy(BatchingConsumer):
         self._full: set[TP] = set()
         self._sources_released = False
         self._seeks: Counter[TP] = Counter()
+        self._fetched_to: dict[TP, int] = {}
         self._read_offset: dict[TP, int] = {}
         self._committed_offset: dict[TP, int] = {}
         self._buffered_partitions: set[TP] = set()
 
     def assignment(self) -> set[TP]:
         return {JOURNAL, CHANGELOG}
+
+    def _begins_again(self, tp: TP, found: Any) -> bool:
+        return False  # these are no records
 
     def highwater(self, tp: TP) -> int:
         return 3

@@ -10,7 +10,6 @@ from account_events import ACCOUNT, closed, deposited, reset
 
 from exness_streams.domain import account_history
 from exness_streams.domain.account_history import (
-    EventGap,
     HistoryHead,
     Numbers,
     decode_head,
@@ -85,18 +84,22 @@ def test_an_event_that_was_taken_before_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("sequence", [3, 4, 100])
-def test_a_gap_is_told(sequence: int) -> None:
-    store = Store().fold(closed(1))
-    with pytest.raises(EventGap, match=rf"account demo: event {sequence} came after event 1"):
-        store.fold(closed(sequence))
-    with pytest.raises(EventGap):
-        account_history.fold_event(store.head, closed(sequence), {}, may_begin_late=True)
+def test_an_event_behind_a_gap_is_taken_as_it_stands(sequence: int) -> None:
+    store = Store().fold(closed(1, "9000"))
+    assert account_history.missing_before(store.head, closed(sequence)) == sequence - 2
+    store.fold(closed(sequence, "7000"))
+    assert (store.head.sequence, store.shown()) == (sequence, ["0-1-0", f"0-{sequence}-0"])
+    assert store.balances() == ["9000", "7000"], "no figure is made up for what is missing"
 
 
-def test_a_first_event_may_be_a_late_one_only_where_the_beginning_is_gone() -> None:
-    with pytest.raises(EventGap, match="event 7 came after event 0"):
-        account_history.fold_event(HistoryHead(), closed(7), {})
-    assert account_history.fold_event(HistoryHead(), closed(7), {}, may_begin_late=True).sequence == 7
+def test_a_history_may_begin_late() -> None:
+    assert account_history.missing_before(HistoryHead(), closed(7)) == 6
+    assert Store().fold(closed(7)).shown() == ["0-7-0"]
+
+
+@pytest.mark.parametrize("sequence", [1, 2, 3])
+def test_nothing_is_missing_before_the_next_event_nor_one_that_was_taken(sequence: int) -> None:
+    assert account_history.missing_before(Store().fold(closed(1), closed(2)).head, closed(sequence)) == 0
 
 
 def test_a_point_is_made_when_the_balance_changes() -> None:

@@ -57,6 +57,9 @@ class Reading(StandingBy):
     def _deliver(self, tp: TP, found: Any) -> Any:
         return super(StandingBy, self)._deliver(tp, found)
 
+    def _begins_again(self, tp: TP, found: Any) -> bool:
+        return super(StandingBy, self)._begins_again(tp, found)
+
     async def turn(self) -> list[tuple[TP, list[int]]]:
         """One call of getmany; what it gives out stays in flight."""
         now: list[BatchMessage] = [message async for _, message in self.getmany(timeout=1.0)]
@@ -116,6 +119,35 @@ async def test_what_was_read_ahead_of_a_seek_is_forgotten(forgotten: list[TP] | 
     consumer.given[0].acked = True
     consumer.fetches = [{JOURNAL: records(1, 2)}]
     assert await consumer.turn() == [(JOURNAL, [1, 2])]
+
+
+@pytest.mark.parametrize(("found", "ends"), [([4, 5], False), ([3], True), ([0, 1, 9], True)])
+@pytest.mark.parametrize("acked", [True, False])
+async def test_a_topic_that_was_made_anew_ends_the_worker(found: list[int], ends: bool, acked: bool) -> None:
+    """In one line: Faust would drop what stands before the offset that it has come to."""
+    crashed: list[Exception] = []
+
+    async def crash(fault: Exception) -> None:
+        crashed.append(fault)
+
+    consumer = Reading(reads_ahead=True)
+    consumer.app.crash = crash
+    consumer.fetches = [{JOURNAL: records(2, 3), OTHER: records(7)}, {JOURNAL: records(*found), OTHER: records(8)}]
+    await consumer.turn()
+    consumer.given[0].acked = acked
+    await consumer.turn()
+    assert [str(fault).split(": ")[0] for fault in crashed] == [
+        f"partition 0 of {JOURNAL.topic} begins again at record {found[0]}, but was read up to 4"
+    ][: int(ends)]
+
+
+@pytest.mark.parametrize("forgotten", [[JOURNAL], None])
+async def test_a_partition_that_was_sought_may_go_back(forgotten: list[TP] | None) -> None:
+    consumer = Reading(reads_ahead=True)
+    consumer.fetches = [{JOURNAL: records(2, 3)}, {JOURNAL: records(0, 1)}]
+    await consumer.turn()
+    consumer._forget_batches(forgotten)
+    assert await consumer.turn() == [(JOURNAL, [0, 1])]
 
 
 async def test_what_was_read_ahead_of_a_paused_partition_waits_and_nobody_spins() -> None:

@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 from account_events import closed, deposited
 from event_loop import turns
-from history_log import CHANGELOG, Log, Read, batch, hurry, take, worker
-from log_table import LogTable
+from history_log import Log, Read, batch, of, restarted, table_of, take, trade_ids, worker
 
 from exness_streams.domain import account_history
 from exness_streams.domain.codec import META_KEY, Meta, decode_meta
-from exness_streams.domain.events import Event
+from exness_streams.engine import history_mending
 from exness_streams.engine.ahead import Bounds
-from exness_streams.engine.history import HistoryFault, HistoryHost, NotOwned, NotWhole
+from exness_streams.engine.history import HistoryHost, NotOwned, NotWhole
 from exness_streams.engine.history_committer import BOUNDS
 from exness_streams.engine.history_partition import SLICE_EVENTS_MAX
 from exness_streams.messages import EVENTS_TOPIC
@@ -25,15 +24,6 @@ from exness_streams.transport.interfaces import LogRecord
 
 GIVE_UP_S = 30.0
 MOST = BOUNDS.records
-
-
-def of(account_id: str, *sequences: int) -> list[Event]:
-    return [closed(sequence, account_id=account_id) for sequence in sequences]
-
-
-def trade_ids(host: HistoryHost, account_id: str = "demo") -> list[str]:
-    head = host.head(0, account_id)
-    return [trade.trade_id for _, trade in host.trades(0, account_id, head.trades_from, head.trades.end)]
 
 
 async def test_a_batch_is_one_transaction_with_its_offset() -> None:
@@ -98,21 +88,23 @@ async def test_what_was_taken_is_not_taken_again() -> None:
     assert [len(keys) for keys in changed] == [4, 2, 0]
 
 
-@pytest.mark.parametrize(
-    ("events", "words"),
-    [
-        (batch(closed(1), closed(3), offset=7), "record 8 of partition 0 of trading-events: account demo: event 3 "),
-        (batch(closed(2), offset=7), "event 2 came after event 0"),
-    ],
-)
-async def test_lost_events_end_it_in_one_line(events: list[Read], words: str) -> None:
+async def test_lost_events_are_counted_and_said_once_and_those_behind_them_are_taken(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A history is a view: nothing that is missing in it stops the workers."""
     log = Log()
     host = worker(log)
-    with pytest.raises(HistoryFault) as raised:
-        await host.fold(0, events)
-    assert words in str(raised.value)
-    assert "\n" not in str(raised.value)
-    assert log.transactions == []
+    await take(host, batch(closed(1), closed(3), *of("bob", 5), closed(4), closed(7), offset=7))
+    assert trade_ids(host) == ["0-7-0", "0-4-0", "0-3-0", "0-1-0"]
+    assert trade_ids(host, "bob") == ["0-5-0"]
+    assert (log.next_offset, host.losses.missing) == (12, 1 + 4 + 2)
+    (said,) = caplog.messages
+    assert said.startswith(
+        "partition 0 of trading-events lacks 3 events of account demo, and 7 so far of all: its trades"
+    )
+    assert "\n" not in said
+    await take(host, batch(closed(9), offset=12))
+    assert (host.losses.missing, len(caplog.messages)) == (8, 1)
 
 
 GARBAGE = (
@@ -137,7 +129,7 @@ async def test_what_is_no_event_is_passed_over_and_counted(
     first, second = (record.value for record in batch(closed(1), closed(2)))
     await take(host, [Read(0, garbage), Read(1, first), Read(2, garbage), Read(3, second), Read(4, garbage)])
     assert trade_ids(host) == ["0-2-0", "0-1-0"]
-    assert (log.next_offset, host.passed_over) == (5, 3)
+    assert (log.next_offset, host.losses.passed_over, host.losses.missing) == (5, 3, 0)
     assert len(caplog.messages) == 1
     assert caplog.messages[0].startswith("record 0 of partition 0 of trading-events can't be read as an event (")
     assert len(caplog.messages[0]) < 500
@@ -146,31 +138,16 @@ async def test_what_is_no_event_is_passed_over_and_counted(
 async def test_a_damaged_event_is_noticed_by_the_accounts_next() -> None:
     host = worker(Log())
     first, third = (record.value for record in batch(closed(1), closed(3)))
-    with pytest.raises(HistoryFault, match="event 3 came after event 1"):
-        await host.fold(0, [Read(0, first), Read(1, b'{"type":"PositionClosed"'), Read(2, third)])
+    await take(host, [Read(0, first), Read(1, b'{"type":"PositionClosed"'), Read(2, third)])
+    assert trade_ids(host) == ["0-3-0", "0-1-0"]
+    assert (host.losses.passed_over, host.losses.missing) == (1, 1)
 
 
 async def test_a_topic_that_lost_its_beginning_is_taken_as_it_is() -> None:
     host = worker(Log(), start=40)
     await take(host, batch(closed(7), closed(8), offset=40))
     assert trade_ids(host) == ["0-8-0", "0-7-0"]
-    with pytest.raises(HistoryFault):
-        await host.fold(0, batch(closed(10), offset=42))
-
-
-@pytest.mark.parametrize(
-    ("start", "end", "words"),
-    [
-        (0, 99, "ends at 99, but histories were built from it up to 100"),
-        (103, 200, "begins at 103, but the next event needed is 100: 3 offsets are gone"),
-    ],
-)
-def test_a_topic_that_does_not_continue_is_refused(start: int, end: int, words: str) -> None:
-    log = Log()
-    log.next_offset = 100
-    with pytest.raises(HistoryFault, match=words):
-        worker(log, start=start, end=end)
-    assert worker(log, start=100, end=100).progress()
+    assert host.losses.missing == 6
 
 
 async def test_a_partition_given_up_is_its_next_owners() -> None:
@@ -313,15 +290,14 @@ async def test_a_stop_lets_who_waits_for_room_go() -> None:
     await asyncio.wait_for(closing, GIVE_UP_S)
 
 
-async def test_a_batch_that_cannot_be_taken_whole_is_not_taken_in_part() -> None:
+async def test_a_batch_of_which_events_seem_to_be_missing_since_another_took_them_is_not_taken_in_part() -> None:
     log = Log()
     host = worker(log, pace_s=3_600.0)
     await take(host, batch(closed(1)))
     await host.fold(0, batch(closed(2), offset=1))
-    with pytest.raises(HistoryFault):
-        await host.fold(0, batch(closed(3), closed(5), offset=2))
-    await hurry(host)
-    assert (log.next_offset, trade_ids(host)) == (2, ["0-2-0", "0-1-0"])
+    log.lease(0).end()
+    await host.fold(0, batch(closed(3), closed(5), offset=2))
+    assert (log.next_offset, host.uncommitted(0), host.losses.missing) == (1, 1, 0)
 
 
 async def test_a_backlog_does_not_wait_for_the_pace() -> None:
@@ -430,24 +406,6 @@ async def taken(log: Log, *, cuts: Sequence[int] = (2, 3, 5)) -> dict[bytes, byt
     return table_of(host).entries
 
 
-def table_of(host: HistoryHost) -> LogTable:
-    table: Any = host.table
-    assert isinstance(table, LogTable)
-    return table
-
-
-async def restarted(log: Log, *, start: int = 0, end: int = 5, kept: bool = False) -> HistoryHost:
-    """A process that begins with no table (kept: with one that was proven before) and mends what it finds."""
-    table: Any = LogTable(CHANGELOG, log.changelog)
-    if kept:
-        table.prove(0)
-    host = HistoryHost(table, log, pace_s=0.0)
-    log.fence_now(0)
-    await host.mend(0, events_start=start)
-    host.load(0, events_start=start, events_end=end)
-    return host
-
-
 def without_meta(log: Log) -> None:
     """As version 0.1.0 wrote it."""
     log.changelog = [record for record in log.changelog if record.key != META_KEY]
@@ -532,18 +490,11 @@ async def test_a_crash_while_histories_are_built_anew_begins_again() -> None:
         assert table_of(host).entries == whole, commits
 
 
-async def test_what_can_not_be_built_anew_is_refused_and_leads_to_a_restore() -> None:
-    log = Log()
-    await taken(log)
-    deleted(log)
-    with pytest.raises(HistoryFault, match=r"holds nothing, but 5 .* begins at 2. Restore it from a backup") as refused:
-        await restarted(log, start=2)
-    assert "remove" not in str(refused.value)
-    assert "empty data directory" not in str(refused.value)
-
-
 @pytest.mark.parametrize("offset", [None, 0, 3])
-async def test_an_offset_that_is_lost_or_older_is_taken_from_the_table(offset: int | None) -> None:
+async def test_an_offset_that_is_lost_or_older_is_taken_from_the_table(
+    offset: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history_mending, "READ_AGAIN_MAX", 4)
     log = Log()
     whole = dict(await taken(log))
     log.next_offset = offset
@@ -551,6 +502,24 @@ async def test_an_offset_that_is_lost_or_older_is_taken_from_the_table(offset: i
     assert log.next_offset == 5
     assert table_of(host).entries == whole
     assert trade_ids(host, "ann") == ["0-3-0", "0-2-0", "0-1-0"]
+
+
+async def test_few_events_are_read_again_when_their_offset_is_lost() -> None:
+    """Their topic may have been made anew, and may have come as far as the former one."""
+    log = Log()
+    whole = dict(await taken(log))
+    log.next_offset = None
+    host = await restarted(log)
+    assert log.next_offset == 0
+    assert trade_ids(host, "ann") == ["0-3-0", "0-2-0", "0-1-0"], "they are shown meanwhile"
+    await take(host, batch(*EVENTS))
+    assert (log.next_offset, host.losses.missing) == (5, 0)
+    assert table_of(host).entries == whole
+    log.next_offset = None
+    later = await restarted(log)
+    await take(later, batch(*of("ann", 4, 5), *of("bob", 3, 4, 5)))
+    assert trade_ids(later, "bob") == [f"0-{n}-0" for n in (5, 4, 3, 2, 1)]
+    assert later.losses.missing == 0
 
 
 async def test_a_table_of_0_1_0_goes_on_and_counts_from_then() -> None:

@@ -209,7 +209,7 @@ async def test_a_history_that_comes_back_takes_each_event_once(before: int, else
     await log.take_over([0])
     host.drop_lost()
     table.recover(log.changelog)
-    await host.mend(0, events_start=0)
+    await host.mend(0, events_start=0, events_end=100)
     host.load(0, events_start=0, events_end=100)
     assert (host._partitions[0] is known) is (committed == log.offset)
     await old

@@ -14,7 +14,8 @@ from faust.types import TP
 from exness_streams.domain import rules
 from exness_streams.domain.codec import RulesChanged, decode_record
 from exness_streams.engine.loading import Loading
-from exness_streams.messages import JOURNAL_TOPIC, PLAIN_TOPICS
+from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, PLAIN_TOPICS
+from exness_streams.transport.faults import LogFault
 
 
 class Table:
@@ -47,6 +48,19 @@ class Cells:
         self.seen.append("loaded")
 
 
+class Views(Cells):
+    """Histories, or candles; without any of their own."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: None)
+
+    async def mend(self, partition: int, *, events_start: int, events_end: int) -> None:
+        self.seen.append("mend")
+
+    def load(self, partition: int, **bounds: int) -> None:
+        self.seen.append("load")
+
+
 class App:
     """A Faust app in its first rebalance, whose recovery is complete."""
 
@@ -60,7 +74,8 @@ class App:
         self.crashed_with: BaseException | None = None
         self.recovery = SimpleNamespace(is_current=True)
         self.tables = SimpleNamespace(recovery=self.recovery)
-        self.assignor = SimpleNamespace(assigned_actives=lambda: {TP(JOURNAL_TOPIC, 0), TP("changelog", 0)})
+        self.assigned = {TP(JOURNAL_TOPIC, 0), TP(EVENTS_TOPIC, 0), TP("changelog", 0)}
+        self.assignor = SimpleNamespace(assigned_actives=lambda: self.assigned)
         self.consumer = SimpleNamespace(earliest_offsets=self._offsets, highwaters=self._ends)
 
     async def _offsets(self, *tps: TP) -> dict[TP, int]:
@@ -81,8 +96,8 @@ class App:
 
 async def loaded(app: App, during: Callable[[], None] = lambda: None) -> list[str]:
     cells: Any = Cells(during)
-    other: Any = SimpleNamespace(table=Table())
-    await asyncio.wait_for(Loading(app, cells, other, other, Path("checkpoints")).load(), 10)
+    views: Any = Views()
+    await asyncio.wait_for(Loading(app, cells, views, views, Path("checkpoints")).load(), 10)
     assert app.crashed_with is None
     seen: list[str] = cells.seen
     return seen
@@ -90,6 +105,18 @@ async def loaded(app: App, during: Callable[[], None] = lambda: None) -> list[st
 
 async def test_what_is_recovered_is_loaded() -> None:
     assert await loaded(App()) == ["load", "loaded"]
+
+
+@pytest.mark.parametrize("topic", [EVENTS_TOPIC, JOURNAL_TOPIC])
+async def test_a_cell_without_its_events_ends_the_worker(topic: str) -> None:
+    """Their topic was deleted. A start makes it anew; the group by itself would come to it in minutes."""
+    app = App()
+    app.assigned.remove(TP(topic, 0))
+    with pytest.raises(AssertionError):
+        await loaded(app)
+    assert isinstance(app.crashed_with, LogFault)
+    assert str(app.crashed_with).startswith(f"partition 0 of {topic} was not dealt out: the topic was deleted")
+    assert "\n" not in str(app.crashed_with)
 
 
 async def next_rebalance(app: App) -> None:

@@ -18,6 +18,7 @@ from faust.types import TP
 from table_damage import UNOPENABLE, block_garbled, contents
 
 from exness_streams.transport.faults import LogFault, TableDamaged, TableFault
+from exness_streams.transport.recovery import LogBehindTable, Recovery
 from exness_streams.transport.table import CellTable
 from exness_streams.transport.table_store import SEEN_KEY
 
@@ -212,6 +213,30 @@ def test_what_does_not_fit_its_log(
     table = table_in(tmp_path, lineage)
     found = table.misfit(TP0, AT, last)
     assert (found is None) if words is None else re.search(words, found or "")
+
+
+def test_on_kafka_a_views_table_is_put_aside_when_its_changelog_ends_before_it(path: Path, tmp_path: Path) -> None:
+    table = table_in(tmp_path, None)
+    table.is_view = True
+    assert table.misfit(TP0, AT, AT) is None
+    why = table.misfit(TP0, AT, AT - 1)
+    assert why == f"was built up to record {AT} of {TP0.topic}, which ends at {AT - 1}: it was made anew or cut"
+
+
+@pytest.mark.parametrize("is_view", [True, False])
+def test_a_copy_of_a_views_table_is_put_aside_and_its_worker_starts_again(
+    path: Path, tmp_path: Path, is_view: bool
+) -> None:
+    table = table_in(tmp_path, None)
+    table.is_view = is_view
+    recovery = object.__new__(Recovery)
+    recovery.tp_to_table = {TP0: table}
+    recovery._check_standby(TP0, AT, AT)
+    recovery._check_standby(TP0, None, -1)
+    with pytest.raises(LogBehindTable, match="This worker must start again" if is_view else "Restore the topic from a"):
+        recovery._check_standby(TP0, AT, AT - 1)
+    assert persisted(table) == (None if is_view else AT)
+    assert len(kept_beside(path)) == is_view
 
 
 def test_one_of_another_partition_does_not_fit(path: Path, tmp_path: Path) -> None:

@@ -185,7 +185,7 @@ async def test_a_strangers_record_is_not_taken_for_what_was_told() -> None:
     host.folded(0, [closed(1)])
     for offset, value in enumerate((b'{"type":"PositionClosed","eventId":"x"}', b'{"eventId":"0-2-0"}', b"\xff")):
         await host.fold(0, [Read(offset, value)])
-    assert host.passed_over == 3
+    assert host.losses.passed_over == 3
     assert await has_come(host, 1)
 
 

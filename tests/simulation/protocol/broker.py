@@ -102,9 +102,12 @@ class PartitionLog:
                 return record.offset + 1
         return self.start
 
-    def trim(self, offset: int) -> None:
+    def trim(self, offset: int) -> list[Stored]:
+        """What is gone."""
         self.start = max(self.start, offset)
-        self.records = [record for record in self.records if record.offset >= self.start]
+        gone = [record for record in self.records if record.offset < self.start]
+        self.records = self.records[len(gone) :]
+        return gone
 
     def compact(self, read_to: int) -> None:
         """Keep the newest value of each key; a tombstone goes once everybody has read it.
@@ -192,6 +195,12 @@ class Broker:
         """Its offsets, after a time in which every transaction was decided."""
         self.fence_all(self._epochs)
         self.offsets.clear()
+
+    def forget_offset(self, of: tuple[str, str, int]) -> None:
+        """A group's in a partition that is deleted, also where a transaction is under way with another."""
+        self.offsets.pop(of, None)
+        for txn in self._open.values():
+            txn.offsets.pop(of, None)
 
     def delete(self, tp: tuple[str, int], group: str) -> None:
         """A topic of one partition, and a group's offset in it."""

@@ -25,8 +25,9 @@ from exness_streams.domain.raw_frames import RawFrame
 from exness_streams.domain.rejections import Rejection
 from exness_streams.domain.state_hash import state_hash
 from exness_streams.engine.committer import public_event
-from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC
+from exness_streams.messages import JOURNAL_TOPIC
 from protocol.clients import LIMITS, STARTING_BALANCE, outcome_bytes
+from protocol.lossy_histories import check_lossy_history, events_of
 from protocol.market import Told
 from protocol.seen_ticks import Seen
 
@@ -119,10 +120,10 @@ def check(world: World) -> None:
     replayed = {}
     for partition in range(world.cells):
         log = world.broker.logs[JOURNAL_TOPIC, partition]
-        values = [(record.offset, record.value) for record in log.read(0, log.end + 1)[0]]
+        records = log.read(0, log.end + 1)[0]
+        values = [(record.offset, record.value) for record in records if record.value is not None]
         try:
-            known = [(offset, value) for offset, value in values if value is not None]
-            replayed[partition] = Replayed(partition, known, world.garbage[partition])
+            replayed[partition] = Replayed(partition, values, world.garbage[partition])
         except ValueError as error:
             world.violation(f"the journal of {partition} can't be folded: {error}")
             return
@@ -132,12 +133,15 @@ def check(world: World) -> None:
         _check_frames(world, one)
         _check_rows(world, one)
         _check_ticks(world, one)
-        _check_history(world, one)
+        if world.gone_events[one.partition]:
+            check_lossy_history(world, one.partition, one.events)
+        else:
+            _check_history(world, one)
     _check_clients(world, replayed)
 
 
 def _check_events(world: World, replayed: Replayed) -> None:
-    found, _ = world.broker.logs[EVENTS_TOPIC, replayed.partition].read(0, 10**9)
+    found = events_of(world, replayed.partition)
     wanted = [public_event(event).value for event in replayed.events]
     if [record.value for record in found] == wanted:
         return
@@ -193,7 +197,7 @@ def _check_history(world: World, replayed: Replayed) -> None:
     trades: dict[tuple[str, int], Trade] = {}
     for event in replayed.events:
         head = heads.get(event.account_id, HistoryHead())
-        heads[event.account_id] = folded = account_history.fold_event(head, event, entries, may_begin_late=False)
+        heads[event.account_id] = folded = account_history.fold_event(head, event, entries)
         course[event.account_id, folded.sequence] = folded
         if folded.trades.end > head.trades.end and isinstance(event, PositionClosed):
             trades[event.account_id, head.trades.end] = account_history.trade_of(event)

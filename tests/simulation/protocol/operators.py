@@ -1,5 +1,5 @@
 """What operators and time do to a cluster: releases change, workers are stopped in good order, all of them are away for
-longer than the brokers remember, ticks are trimmed by age, and their topic is made anew."""
+longer than the brokers remember, ticks are trimmed by age, their topic is made anew, and so is that of the events."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from exness_streams.domain import rules
 from exness_streams.domain.codec import JournalRepaired, encode
 from exness_streams.engine.framer_state import FRAMER_KEY, FramerState, decode_framer_state
 from exness_streams.engine.raising import changes
-from exness_streams.messages import JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
+from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 from protocol.broker import PartitionLog, Transaction
 from protocol.logs import GROUP
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 TICKS = (MARKET_UPDATES_TOPIC, 0)
 AWAY_S = 2.5
-GARBAGE_EACH = 4
+EACH = 4
+"""Some ways are those of one life in so many."""
+
 GARBAGE = (b"", b"\xff", b"{}", b'{"type":"Deposit"}', b"[[[[", b'{"type":"RulesChanged","time_ms":1,"rules":99}')
 MADE_ANEW_AT_LEAST = 40
 """A topic that held fewer ticks may outgrow what was framed of it before anybody looks."""
@@ -36,8 +38,10 @@ class Operators:
         self.ways: list[Callable[[Machine], str]] = [self._stop, self._be_away, self._write_by_transaction]
         if not world.begins_old:
             self.ways += [self._trim_ticks, self._make_ticks_anew]
-            if world.seed % GARBAGE_EACH == 1:
+            if world.seed % EACH == 1:
                 self.ways.append(self._write_garbage)
+        if world.seed % EACH == 3:
+            self.ways += [self._trim_events, self._make_events_anew]
 
     def _stop(self, machine: Machine) -> str:
         self._world.stop(machine)
@@ -98,6 +102,30 @@ class Operators:
 
         world.network.later(rng.choice((0.0, 0.3, 1.5)), give_up)
         return "garbage in the journal, given up by an operator"
+
+    # -- events
+
+    def _trim_events(self, machine: Machine) -> str:
+        """By age: what nobody has read goes, too."""
+        world = self._world
+        tp = EVENTS_TOPIC, self._rng.randrange(world.cells)
+        log = world.broker.logs[tp]
+        world.gone_events[tp[1]] += log.trim(self._rng.randint(log.start, log.stable_end()))
+        world.note(f"events of {tp[1]} before {log.start} are trimmed")
+        return "events trimmed"
+
+    def _make_events_anew(self, machine: Machine) -> str:
+        """While workers write and read them. The group's offsets go with the topic."""
+        world = self._world
+        for partition in range(world.cells):
+            tp = EVENTS_TOPIC, partition
+            former, world.broker.logs[tp] = world.broker.logs[tp], PartitionLog()
+            world.gone_events[partition] += former.records
+            world.events_made_anew.add(partition)
+            former.wake()
+            world.broker.forget_offset((GROUP, *tp))
+        world.note("the events' topic is made anew")
+        return "events' topics made anew"
 
     # -- ticks
 

@@ -302,18 +302,25 @@ class Engine(Process):
         channel = f"fetch-{tp.topic}-{tp.partition}"
         committed = await self.connection.ask(channel, lambda: broker.offsets.get((GROUP, *tp)))
         position = log.start if committed is None else committed
+        fetched_to = 0
         while self._has(assignment):
             try:
                 batch, position = await self.connection.ask(channel, lambda at=position: self._fetched(tp, at))
             except Unreachable:
                 continue
-            if batch and self._has(assignment):
-                await take(tp.partition, batch)
+            if not batch or not self._has(assignment):
+                continue
+            if batch[0].offset < fetched_to:
+                raise LogFault(f"{tp} begins again at {batch[0].offset}")
+            fetched_to = batch[-1].offset + 1
+            await take(tp.partition, batch)
 
     def _fetched(self, tp: TP, position: int) -> Any:
         """Records, or what becomes of waiting for them."""
         log = self.world.broker.logs[tp]
         limit = 1 + int(self.world.rng.random() * self.world.knobs.batch)
+        if position > log.end:
+            position = log.start  # as clients do, without a word
         found, after = log.read(position, limit)
         if found or after > position:
             return found, after

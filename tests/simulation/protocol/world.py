@@ -17,7 +17,7 @@ import msgspec
 from exness_streams.domain import codec, rules
 from exness_streams.domain.commands import Command
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
-from protocol.broker import Broker
+from protocol.broker import Broker, Stored
 from protocol.clients import Client
 from protocol.clocks import Clock, virtual_clocks
 from protocol.group import Group
@@ -116,6 +116,8 @@ class World:
         self.engines: list[Engine] = []
         self._asked: list[asyncio.Future[tuple[str, Any]]] = []
         self.shown: list[Shown] = []
+        self.gone_events: defaultdict[int, list[Stored]] = defaultdict(list)  # by partition
+        self.events_made_anew: set[int] = set()
         self.group: Group
 
     # -- told by others
