@@ -19,6 +19,7 @@ from exness_streams import __version__
 from exness_streams.domain.outside_text import without_secrets
 from exness_streams.market_data.source import OtherSource, check_source, source_of
 from exness_streams.processes.stopping import Stopping, unless
+from exness_streams.processes.watchdog import watch_loop
 from exness_streams.settings.kafka import KafkaSettings
 from exness_streams.settings.platform import Settings
 from exness_streams.simulator.newest_prices import newest_prices
@@ -50,6 +51,7 @@ def run_process(stopping: Stopping, main: Callable[[asyncio.Event], Coroutine[ob
 
     async def run() -> Failed:
         failed: Failed = None
+        watch_loop(stopping.end_unserving)
         try:
             failed = await main(stopping.event())
         except (LogFault, OtherSource, OSError) as error:

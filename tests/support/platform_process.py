@@ -51,11 +51,12 @@ class PlatformProcess:
         self.output = data_dir.with_suffix(".out")
         self._variables = variables
         self.prefix: tuple[str, ...] = ()
+        self.program = _MAIN
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it; `wait_ready` says when it serves."""
-        command = [sys.executable, "-c", _MAIN, "run", "--feed", "simulated", "--rate", "50"]
+        command = [sys.executable, "-c", self.program, "run", "--feed", "simulated", "--rate", "50"]
         command += ["--port", str(self.port), "--data-dir", str(self.data_dir)]
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
@@ -88,6 +89,14 @@ class PlatformProcess:
                     return
             time.sleep(POLL_S)
         raise RuntimeError(f"no market can be traded on:\n{self.said()}")
+
+    def signal(self, number: signal.Signals) -> None:
+        """Nothing when it has ended."""
+        self._running.send_signal(number)
+
+    def wait_ended(self) -> int:
+        """Its exit code. subprocess.TimeoutExpired when it goes on."""
+        return self._running.wait(GIVE_UP_S)
 
     def kill(self) -> None:
         """SIGKILL: it gets no chance to say goodbye."""
