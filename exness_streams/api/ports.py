@@ -146,6 +146,10 @@ class Health(Feed, Protocol):
         """Why the log takes nothing more."""
 
     @property
+    def cut_off(self) -> str:
+        """Why nothing reaches it from its log; empty when something does."""
+
+    @property
     def upkeep_fault(self) -> Callable[[], str]:
         """Why the journal is not trimmed although it should be; empty when it is."""
 

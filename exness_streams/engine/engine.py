@@ -173,6 +173,16 @@ class Engine:
         return "the platform is starting: it is still reading its journal"
 
     @property
+    def cut_off(self) -> str:
+        """Why nothing reaches this worker from its log; empty when something does. From any thread."""
+        lacks_topic = getattr(self.app.transport, "lacks_topic", None)  # a log that is one process's has them all
+        if lacks_topic is not None and (lacking := [topic for topic in self.topics if lacks_topic(topic)]):
+            return f"the brokers have no topic {lacking[0]} any more, or do not show it"
+        if not self.freshness.is_fresh():
+            return "the brokers have not confirmed for a session timeout that this worker is in its group"
+        return ""
+
+    @property
     def fault(self) -> LogFault | None:
         """Why the log takes nothing more; the worker is ending then."""
         fault: LogFault | None = self.app.transport.fault

@@ -10,8 +10,8 @@ import errno
 import gc
 import socket
 import sys
-from collections.abc import Callable, Coroutine
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
 
@@ -25,6 +25,12 @@ from exness_streams.settings.platform import Settings
 from exness_streams.simulator.newest_prices import newest_prices
 from exness_streams.simulator.server import BackpackSimulator
 from exness_streams.transport.faults import LogFault
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+    from exness_streams.processes.market_data_worker import MarketDataWorker
+    from exness_streams.transport.kafka.topics import KafkaCluster
 
 T = TypeVar("T")
 
@@ -128,7 +134,21 @@ async def run_engine(settings: KafkaSettings, console: Console, stopping: Stoppi
         console.print(f"  page     {settings.own_url} (any worker answers for any account)")
         console.print(f"  API      {settings.own_url}/api/v1/state")
 
-    return await worker.run(until, on_ready, lambda failed: stopping.limit(as_reason(failed)))
+    worker.watch(stopping.end_unserving)
+    running = worker.run(until, on_ready, lambda failed: stopping.limit(as_reason(failed)))
+    return await _explained(worker.engine.app.transport.cluster, running)
+
+
+async def _explained(cluster: KafkaCluster, running: Awaitable[Failed]) -> Failed:
+    """What failed; where no broker could be used, why that is."""
+    from exness_streams.transport.kafka.outlook import explained
+    from exness_streams.transport.kafka.topics import KafkaUnreachable
+
+    try:
+        failed = await running
+    except KafkaUnreachable as fault:
+        failed = fault
+    return await explained(cluster, failed)
 
 
 async def run_market_data(
@@ -136,12 +156,21 @@ async def run_market_data(
 ) -> Failed:
     """One market data process on Kafka. Returns what failed. LogFault, OSError."""
     from exness_streams.api.metrics import WorkHistograms, process_registry
-    from exness_streams.processes.engine_worker import run_app
-    from exness_streams.processes.market_data_metrics import metrics_served
     from exness_streams.processes.market_data_worker import MarketDataWorker
 
     registry = process_registry()
     worker = MarketDataWorker(settings, WorkHistograms(registry).of("ticks"))
+    worker.watch(stopping.end_unserving)
+    return await _explained(worker.cluster, _market_data(worker, registry, console, stopping, until))
+
+
+async def _market_data(
+    worker: MarketDataWorker, registry: CollectorRegistry, console: Console, stopping: Stopping, until: asyncio.Event
+) -> Failed:
+    from exness_streams.processes.engine_worker import run_app
+    from exness_streams.processes.market_data_metrics import metrics_served
+
+    settings = worker.settings
     async with metrics_served(worker, registry):
         if not await unless(until.wait(), worker.declare()):
             return None

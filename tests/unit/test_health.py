@@ -61,7 +61,7 @@ class Worker:
     upkeep: str = ""
     differ: str = ""
     has_quotes: bool = True
-    is_fresh: bool = True
+    cut_off: str = ""
     cells: tuple[CellCondition, ...] = ()
     partitions: tuple[int, ...] = (0,)
     market_ms: int = 0
@@ -87,11 +87,8 @@ class Worker:
     async def asked(self) -> tuple[int, str | None, dict[str, Any]]:
         """Status, Retry-After and body of GET /readyz."""
         worker: Any = self
-        freshness = SimpleNamespace(is_fresh=lambda: self.is_fresh)
         conditions = SimpleNamespace(look=lambda: self.cells)
-        view = ReadyView(
-            None, None, worker, worker, lambda: self.is_recovered, freshness, conditions, ("SOL_USDC",), 3_600_000
-        )
+        view = ReadyView(None, None, worker, worker, lambda: self.is_recovered, conditions, ("SOL_USDC",), 3_600_000)
         answer = await view.get(make_mocked_request("GET", "/readyz"))
         assert isinstance(answer.body, bytes)
         return answer.status, answer.headers.get("Retry-After"), json.loads(answer.body)
@@ -122,7 +119,7 @@ async def test_a_worker_that_rightly_has_no_cells_is_ready_and_misses_no_prices(
         (Worker(fault=LogFault("the disk is full")), "the disk is full"),
         (Worker(is_recovered=False), "tables are being recovered"),
         (Worker(is_ready=False, lag=7), "7 journal records are still to be folded"),
-        (Worker(is_fresh=False), UNCONFIRMED),
+        (Worker(cut_off=UNCONFIRMED), UNCONFIRMED),
     ],
 )
 @pytest.mark.parametrize("is_degraded", [False, True])
@@ -168,5 +165,5 @@ async def test_a_cell_that_does_not_serve_or_is_deaf_makes_it_unready_and_is_nam
 
 
 async def test_what_keeps_all_cells_from_serving_is_said_first() -> None:
-    _, _, body = await Worker(is_fresh=False, cells=(CellCondition(3, CellState.DEAF, "so", 5),)).asked()
+    _, _, body = await Worker(cut_off=UNCONFIRMED, cells=(CellCondition(3, CellState.DEAF, "so", 5),)).asked()
     assert body["reasons"] == [UNCONFIRMED]

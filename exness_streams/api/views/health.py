@@ -17,7 +17,6 @@ from exness_streams.api.presenter import market_message
 from exness_streams.domain.instruments import Catalogue
 from exness_streams.domain.quotes import AHEAD_MS_MAX, Quote
 from exness_streams.engine.cell_conditions import NOT_READY, CellCondition, CellState
-from exness_streams.transport.freshness import Freshness
 
 
 def banner(*, can_mail: bool) -> web.Response:
@@ -94,14 +93,13 @@ class ReadyView(ApiView):
         health: Health,
         cells: FoldingCells,
         is_recovered: Callable[[], bool],
-        freshness: Freshness,
         conditions: Conditions,
         symbols: Sequence[str],
         quote_age_ms_max: int,
     ) -> None:
         super().__init__(app, web_server)
         self._health, self._cells, self._is_recovered = health, cells, is_recovered
-        self._freshness, self._conditions = freshness, conditions
+        self._conditions = conditions
         self._symbols, self._quote_age_ms_max = symbols, quote_age_ms_max
 
     async def get(self, request: web.Request) -> web.Response:
@@ -114,8 +112,8 @@ class ReadyView(ApiView):
             reasons.append("tables are being recovered")
         elif not self._cells.is_ready:
             reasons.append(f"{self._cells.lag} journal records are still to be folded")
-        elif not self._freshness.is_fresh():
-            reasons.append("the brokers have not confirmed for a session timeout that this worker is in its group")
+        elif cut_off := self._health.cut_off:
+            reasons.append(cut_off)
         else:
             reasons += [_words(one) for one in conditions if one.state in NOT_READY] or self._slow_clock()
         feed = self._health.feed_status()

@@ -200,6 +200,11 @@ def tell_confirmations(consumer: Any, clock_s: Callable[[], float], tell: Callab
     coordinator._send_req = send_and_tell
 
 
+def lacks_topic(consumer: Any, topic: str) -> bool:
+    """Whether the brokers, as a started consumer heard of them last, have no such topic. From any thread."""
+    return consumer._client.cluster.partitions_for_topic(topic) is None
+
+
 async def close_connections(consumer: Any) -> None:
     """What a consumer's stop does last, and does not come to when it is cancelled."""
     await consumer._client.close()

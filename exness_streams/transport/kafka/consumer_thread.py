@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from aiokafka.errors import InvalidSessionTimeoutError, KafkaError
@@ -17,6 +18,7 @@ from exness_streams.transport.faults import LogFault
 from exness_streams.transport.kafka.aiokafka_mends import (
     ask_group_anew,
     close_connections,
+    lacks_topic,
     leave_when_stopped,
     own_tasks,
     poll_records_max,
@@ -109,6 +111,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fa
         for task in own_tasks(self._consumer):
             task.add_done_callback(self._on_task_ended)
         tell_group_errors(self._consumer, self._on_group_error)
+        self.transport.lacks_topic = partial(lacks_topic, self._consumer)
         freshness = self.transport.freshness
         tell_confirmations(self._consumer, freshness.clock_s, freshness.confirmed)
 

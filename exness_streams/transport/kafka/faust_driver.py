@@ -210,6 +210,8 @@ class Transport(driver.Transport):  # type: ignore[misc]
         self.frame_logs: dict[str, KafkaFrameLog] = {}
         self._partitions: dict[str, int] = {}
         self.rejoining = Rejoining()
+        self.lacks_topic: Callable[[str], bool] = lambda topic: False
+        """Whether the brokers have no such topic, as this worker's consumer heard last; set when that has started."""
 
     @cached_property
     def cluster(self) -> KafkaCluster:

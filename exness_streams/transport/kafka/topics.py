@@ -10,7 +10,7 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError, TopicAlreadyExistsError, for_code
 from async_timeout import timeout
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 
@@ -113,7 +113,9 @@ async def declare_topics(cluster: KafkaCluster, wanted: Sequence[KafkaTopic]) ->
             await _create(admin, missing)
             found = await _until_known(admin, wanted) if missing else existing
             told = await _settings(admin, [topic.name for topic in wanted])
-        except (KafkaError, OSError) as error:
+        except (KafkaConnectionError, NodeNotReadyError, OSError) as error:
+            raise cluster.unreachable(error) from error
+        except KafkaError as error:
             raise LogFault(f"Kafka's topics can't be declared: {error}") from error
     for topic in wanted:
         _check(cluster, topic, found[topic.name], told[topic.name])
