@@ -108,8 +108,8 @@ class EngineWorker:
         """Of one on Kafka: have it seen from outside whether anything reaches it. end: ends the process, in words."""
         app, settings = self.engine.app, self.settings
 
-        def unserved() -> str:
-            return "" if app.should_stop else self.engine.cut_off
+        def unserved() -> str | None:
+            return None if app.should_stop else self.engine.cut_off
 
         watch_service(app.transport.cluster, settings.named(APP_ID), settings.topics, unserved, end)
 

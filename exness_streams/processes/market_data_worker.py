@@ -231,8 +231,8 @@ class MarketDataWorker:
         """Have it seen from outside whether it gets anywhere. end: ends the process, in words."""
         app = self.app
 
-        def unserved() -> str:
-            return "" if app.should_stop else self.unready
+        def unserved() -> str | None:
+            return None if app.should_stop else self.unready
 
         topics = [self.cluster.topics.market_updates]
         watch_service(self.cluster, self.settings.named(APP_ID), topics, unserved, end)

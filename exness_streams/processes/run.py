@@ -1,6 +1,7 @@
 """How each long-running command runs: event loop, signals, logging, and what it says when it is ready.
 
-Faust takes a while to import, so the workers are imported when they are run: not for every --help.
+Faust takes a while to import, so the workers are imported when they are run: not for every --help. That blocks the
+event loop, on a busy machine for long; so each has its loop watched from then on.
 """
 
 from __future__ import annotations
@@ -57,7 +58,6 @@ def run_process(stopping: Stopping, main: Callable[[asyncio.Event], Coroutine[ob
 
     async def run() -> Failed:
         failed: Failed = None
-        watch_loop(stopping.end_unserving)
         try:
             failed = await main(stopping.event())
         except (LogFault, OtherSource, OSError) as error:
@@ -80,6 +80,7 @@ async def run_platform(
     """Everything in one process. Returns what failed. LogFault, OtherSource, OSError."""
     from exness_streams.processes.engine_worker import Platform
 
+    watch_loop(stopping.end_unserving)
     try:
         check_source(settings.data_dir, "simulated" if simulator else source_of(settings.backpack_ws_url))
         await check_port(settings)
@@ -125,6 +126,7 @@ async def run_engine(settings: KafkaSettings, console: Console, stopping: Stoppi
     """One engine worker on Kafka. Returns what failed. LogFault, OSError."""
     from exness_streams.processes.engine_worker import EngineWorker
 
+    watch_loop(stopping.end_unserving)
     worker = EngineWorker(settings, settings.backpack_rest_url)
 
     async def on_ready() -> None:
@@ -170,6 +172,7 @@ async def _market_data(
     from exness_streams.processes.engine_worker import run_app
     from exness_streams.processes.market_data_metrics import metrics_served
 
+    watch_loop(stopping.end_unserving)
     settings = worker.settings
     async with metrics_served(worker, registry):
         if not await unless(until.wait(), worker.declare()):
@@ -190,8 +193,11 @@ def _where_metrics_are(settings: KafkaSettings) -> str:
     return f"{settings.own_url}/metrics" if "port" in settings.model_fields_set else "set PORT for them"
 
 
-async def serve_simulator(simulator: BackpackSimulator, console: Console, until: asyncio.Event) -> Failed:
+async def serve_simulator(
+    simulator: BackpackSimulator, console: Console, stopping: Stopping, until: asyncio.Event
+) -> Failed:
     """The simulator alone. OSError."""
+    watch_loop(stopping.end_unserving)
     await simulator.start()
     try:
         console.print(f"[bold green]Backpack simulator[/] on {simulator.url} (seed {simulator.seed})", soft_wrap=True)

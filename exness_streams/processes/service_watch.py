@@ -32,14 +32,14 @@ HOPELESS_LOOKS = 2
 
 
 class ServiceWatch:
-    """Of one process. unserved: why it gets nothing, '' when it does; asked from another thread than it works in.
+    """Of one process. unserved: why it gets nothing, '' when it does, None when it stops; asked from this thread.
 
     look_outside: what a new client finds. end: ends the process, with its last words.
     """
 
     def __init__(
         self,
-        unserved: Callable[[], str],
+        unserved: Callable[[], str | None],
         look_outside: Callable[[], Outlook],
         end: Callable[[str], Any],
         *,
@@ -55,23 +55,25 @@ class ServiceWatch:
         self._hopeless = 0
 
     def start(self) -> None:
-        """Watch as long as the process lives."""
+        """Watch until the process stops."""
         threading.Thread(target=self._run, name="service watch", daemon=True).start()
 
     def _run(self) -> None:
-        while True:
+        while self.look():
             time.sleep(LOOK_S)
-            self.look()
 
-    def look(self) -> None:
-        """Once; to be called every LOOK_S."""
+    def look(self) -> bool:
+        """Once; to be called every LOOK_S. False when the process stops."""
         reason, before_s = self._unserved(), self._awake.lasted_s
+        if reason is None:
+            return False
         mute_s = self._awake.look(lasts=bool(reason))
         if not reason:
             self._serves(before_s)
         elif mute_s >= self._next_look_s:
             self._next_look_s = mute_s + MUTE_LOOK_S
             self._look_around(reason, mute_s)
+        return True
 
     def _serves(self, mute_s: float) -> None:
         if self._sky is not None:
@@ -94,12 +96,16 @@ class ServiceWatch:
                 f"nothing has reached this process from Kafka for {mute_s:.0f} s, although the brokers answer others "
                 f"({reason}): this process must start again"
             )
-        elif found.sky is not before and not is_clear:
+        elif found.sky is not before and not is_clear and not self._hopeless:
             self._say(f"{reason}; {found.words}. It is waited for (docs/operations.md, The weather of Kafka)")
 
 
 def watch_service(
-    cluster: KafkaCluster, group: str, topics: Sequence[str], unserved: Callable[[], str], end: Callable[[str], Any]
+    cluster: KafkaCluster,
+    group: str,
+    topics: Sequence[str],
+    unserved: Callable[[], str | None],
+    end: Callable[[str], Any],
 ) -> None:
     """Have a process on Kafka watched, whose group and topics these are, until it ends."""
 

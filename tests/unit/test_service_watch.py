@@ -24,7 +24,7 @@ class Watched:
 
     def __init__(self, *, has_served: bool = True) -> None:
         self.now_s = 100.0
-        self.reason = ""
+        self.reason: str | None = ""
         self.outside = CLEAR
         self.looks = 0
         self.said: list[str] = []
@@ -115,6 +115,7 @@ def test_what_does_not_pass_ends_it_with_the_reason(sky: Sky, has_served: bool) 
     assert not watched.ended
     watched.last(LOOK_S)
     assert watched.ended == ["the brokers refuse this client: correct the password"]
+    assert not watched.said
 
 
 def test_brokers_that_refuse_once_may_be_starting() -> None:
@@ -149,3 +150,12 @@ def test_one_that_is_served_while_the_brokers_are_looked_at_is_let_be() -> None:
         watched.reason = "no heartbeat is confirmed"
         watched.last(MUTE_LOOK_S)
     assert (watched.said, watched.ended) == ([], [])
+
+
+def test_one_that_stops_is_watched_no_more() -> None:
+    watched = Watched()
+    watched.outside = AWAY
+    watched.last(MUTE_LOOK_S)
+    watched.reason = None
+    assert not watched.watch.look()
+    assert len(watched.said) == 1
