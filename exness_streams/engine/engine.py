@@ -182,6 +182,17 @@ class Engine:
             return "the brokers have not confirmed for a session timeout that this worker is in its group"
         return ""
 
+    def clock_fault(self) -> str:
+        """What is wrong with this machine's clock by that of its log, as a sentence; empty when nothing is known."""
+        clock = getattr(self.app.transport, "broker_clock", None)  # a log that is one process's has its clock
+        return "" if clock is None else str(clock.fault())
+
+    @property
+    def is_clock_right(self) -> bool:
+        """Whether the brokers' clock is known, and this machine's agrees with it."""
+        clock = getattr(self.app.transport, "broker_clock", None)
+        return clock is not None and clock.ahead_ms() is not None and not clock.fault()
+
     @property
     def fault(self) -> LogFault | None:
         """Why the log takes nothing more; the worker is ending then."""

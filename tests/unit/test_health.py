@@ -66,6 +66,8 @@ class Worker:
     partitions: tuple[int, ...] = (0,)
     market_ms: int = 0
     ahead_ms: int | None = 0
+    clock: str = ""
+    is_clock_right: bool = False
 
     def feed_status(self) -> dict[str, str]:
         return self.feed
@@ -75,6 +77,9 @@ class Worker:
 
     def clock_ahead_ms(self, now_ms: int) -> int | None:
         return self.ahead_ms
+
+    def clock_fault(self) -> str:
+        return self.clock
 
     def upkeep_fault(self) -> str:
         return self.upkeep
@@ -99,13 +104,36 @@ async def test_a_worker_that_serves_all_is_ready() -> None:
     assert await Worker().asked() == (200, None, body)
 
 
-@pytest.mark.parametrize(("ahead_ms", "is_ready"), [(None, True), (5_000, True), (-2_000, True), (-60_000, False)])
-async def test_a_worker_whose_clock_is_slow_is_unready_for_its_orders_fill_nothing(
-    ahead_ms: int | None, is_ready: bool
+@pytest.mark.parametrize(
+    ("ahead_ms", "words"),
+    [
+        (None, ""),
+        (5_000, ""),
+        (-2_000, ""),
+        (-60_000, "60.0 s behind that of the worker"),
+        (60_000, "60.0 s ahead of that of the worker"),
+    ],
+)
+async def test_a_worker_whose_clock_is_off_is_unready_for_its_orders_fill_nothing(
+    ahead_ms: int | None, words: str
 ) -> None:
     status, _, body = await Worker(ahead_ms=ahead_ms).asked()
-    assert status == (200 if is_ready else 503)
-    assert is_ready or body["reasons"][0].startswith("this machine's clock is 60.0 s behind that of the worker")
+    assert status == (503 if words else 200)
+    assert not words or body["reasons"] == [
+        f"this machine's clock is {words} that makes the price frames: set both by a time service"
+    ]
+
+
+@pytest.mark.parametrize("ahead_ms", [-7_200_000, 60_000])
+async def test_one_whose_clock_is_the_brokers_is_not_blamed_for_another_that_is_off(ahead_ms: int) -> None:
+    status, _, body = await Worker(ahead_ms=ahead_ms, is_clock_right=True).asked()
+    assert (status, body["status"], len(body["reasons"])) == (200, "degraded", 1)
+
+
+async def test_a_clock_that_is_not_the_brokers_degrades_it() -> None:
+    said = "this machine's clock is 7200.0 s ahead of the brokers'"
+    status, _, body = await Worker(clock=said).asked()
+    assert (status, body["status"], body["reasons"]) == (200, "degraded", [said])
 
 
 async def test_a_worker_that_rightly_has_no_cells_is_ready_and_misses_no_prices() -> None:

@@ -28,6 +28,7 @@ from exness_streams.transport.kafka.aiokafka_mends import (
     tell_confirmations,
     tell_group_errors,
 )
+from exness_streams.transport.kafka.error_words import words_of
 from exness_streams.transport.kafka.fetching import Fetching
 from exness_streams.transport.kafka.session import session_refused
 from exness_streams.transport.kafka.topics import CONNECT_S_MAX
@@ -47,7 +48,7 @@ def stands_still(error: BaseException | None) -> LogFault:
     cause = error and (error.__cause__ or error)
     if isinstance(cause, LogFault):
         return cause
-    words = str(cause).splitlines()[0] if cause and str(cause) else type(cause).__name__
+    words = "it has ended" if cause is None else words_of(cause)
     return LogFault(f"the consumer of Kafka can't go on: this worker must start again ({words})")
 
 
