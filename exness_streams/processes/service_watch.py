@@ -26,6 +26,9 @@ MUTE_END_S = 20.0
 FIRST_END_S = 120.0
 """The same for one that has not served yet: it may have much to do before."""
 
+STEADY_S = 10.0
+"""Who gets something for so long is served; less is an interruption of what is wrong."""
+
 HOPELESS = frozenset({Sky.REFUSED, Sky.GONE})
 HOPELESS_LOOKS = 2
 """So often in a row: brokers that start may not know their users yet, nor have their topics."""
@@ -48,6 +51,7 @@ class ServiceWatch:
     ) -> None:
         self._unserved, self._look_outside, self._end, self._say = unserved, look_outside, end, say
         self._awake = AwakeTime(clock_s, LOOK_S)
+        self._mute_s = self._served_s = 0.0
         self._has_served = False
         self._next_look_s = MUTE_LOOK_S
         self._sky: Sky | None = None
@@ -64,21 +68,25 @@ class ServiceWatch:
 
     def look(self) -> bool:
         """Once; to be called every LOOK_S. False when the process stops."""
-        reason, before_s = self._unserved(), self._awake.lasted_s
+        reason, passed_s = self._unserved(), self._awake.passed_s()
         if reason is None:
             return False
-        mute_s = self._awake.look(lasts=bool(reason))
         if not reason:
-            self._serves(before_s)
-        elif mute_s >= self._next_look_s:
-            self._next_look_s = mute_s + MUTE_LOOK_S
-            self._look_around(reason, mute_s)
+            self._served_s += passed_s
+            if not self._mute_s or self._served_s >= STEADY_S:
+                self._serves()
+            return True
+        self._served_s, self._mute_s = 0.0, self._mute_s + passed_s
+        if self._mute_s >= self._next_look_s:
+            self._next_look_s = self._mute_s + MUTE_LOOK_S
+            self._look_around(reason, self._mute_s)
         return True
 
-    def _serves(self, mute_s: float) -> None:
+    def _serves(self) -> None:
         if self._sky is not None:
-            self._say(f"Kafka is of use again, after {mute_s:.0f} s")
-        self._has_served, self._sky, self._hopeless, self._next_look_s = True, None, 0, MUTE_LOOK_S
+            self._say(f"Kafka is of use again, after {self._mute_s:.0f} s")
+        self._has_served, self._sky, self._hopeless = True, None, 0
+        self._mute_s, self._next_look_s = 0.0, MUTE_LOOK_S
 
     def _look_around(self, reason: str, mute_s: float) -> None:
         before, found = self._sky, self._look_outside()

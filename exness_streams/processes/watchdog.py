@@ -29,7 +29,7 @@ _OURS = str(Path(__file__).parents[1])
 
 
 class AwakeTime:
-    """How long something lasts, by what this thread was awake of it.
+    """How much time passes, by what this thread is awake of it.
 
     A process that was stopped (SIGSTOP) or whose machine slept was not blocked: then this thread stood still, too, and
     what it missed counts as two looks at most.
@@ -38,14 +38,12 @@ class AwakeTime:
     def __init__(self, clock_s: Callable[[], float], look_s: float) -> None:
         self._clock_s, self._missed_s_max = clock_s, 2 * look_s
         self._looked_s = clock_s()
-        self.lasted_s = 0.0
 
-    def look(self, *, lasts: bool) -> float:
-        """To be called at each look; how long it has lasted by now, 0 when it does not."""
+    def passed_s(self) -> float:
+        """Since this was asked last; to be asked at each look."""
         now_s = self._clock_s()
-        awake_s, self._looked_s = min(now_s - self._looked_s, self._missed_s_max), now_s
-        self.lasted_s = self.lasted_s + awake_s if lasts else 0.0
-        return self.lasted_s
+        passed_s, self._looked_s = min(now_s - self._looked_s, self._missed_s_max), now_s
+        return passed_s
 
 
 def say_line(words: str) -> None:
@@ -75,7 +73,7 @@ class LoopWatch:
         self._turned = threading.Event()
         self._turned.set()
         self._awake = AwakeTime(clock_s, look_s)
-        self._look_s = look_s
+        self._look_s, self._blocked_s = look_s, 0.0
         self._is_said = False
 
     def start(self) -> None:
@@ -88,13 +86,14 @@ class LoopWatch:
 
     def look(self) -> bool:
         """Once. False when the loop is closed: there is nothing to watch any more."""
-        has_turned, before_s = self._turned.is_set(), self._awake.lasted_s
-        blocked_s = self._awake.look(lasts=not has_turned)
-        if has_turned:
+        passed_s, before_s = self._awake.passed_s(), self._blocked_s
+        if self._turned.is_set():
+            self._blocked_s = 0.0
             if self._is_said:
                 self._is_said = False
                 self._say(f"the event loop turns again, after {before_s:.0f} s")
             return self._ask()
+        self._blocked_s = blocked_s = before_s + passed_s
         if blocked_s >= BLOCKED_END_S:
             stood = f"the event loop was blocked for {blocked_s:.0f} s, {self._where()}"
             self._end(f"{stood}: this process must start again")

@@ -13,7 +13,11 @@ from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.errors import IllegalStateError, KafkaConnectionError, RebalanceInProgressError, UnknownMemberIdError
 from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest, SyncGroupRequest
 
-from exness_streams.transport.kafka.aiokafka_mends import refuse_to_seek_unassigned, tell_confirmations
+from exness_streams.transport.kafka.aiokafka_mends import (
+    beat_while_taking_over,
+    refuse_to_seek_unassigned,
+    tell_confirmations,
+)
 
 REQUESTS: dict[str, Callable[[], Any]] = {
     "heartbeat": lambda: HeartbeatRequest("group", 1, "member"),
@@ -86,3 +90,18 @@ async def test_a_seek_between_two_assignments_is_refused_as_one_of_a_rebalance()
     consumer._subscription.seek(TopicPartition("journal", 0), 5)
     with pytest.raises(IllegalStateError):
         consumer._subscription.seek(TopicPartition("journal", 1), 5)
+
+
+async def test_a_member_is_heard_of_while_it_takes_its_partitions_over() -> None:
+    happened: list[str] = []
+
+    async def take_over(*given: Any) -> str:
+        happened.append(f"takes over {given}")
+        return "taken"
+
+    coordinator = SimpleNamespace(
+        _on_join_complete=take_over, _start_heartbeat_task=lambda: happened.append("heartbeats")
+    )
+    beat_while_taking_over(SimpleNamespace(_coordinator=coordinator))
+    assert await coordinator._on_join_complete(7, "member", "protocol", b"") == "taken"
+    assert happened == ["heartbeats", "takes over (7, 'member', 'protocol', b'')"]

@@ -9,6 +9,7 @@ from exness_streams.processes.service_watch import (
     HOPELESS_LOOKS,
     MUTE_END_S,
     MUTE_LOOK_S,
+    STEADY_S,
     ServiceWatch,
 )
 from exness_streams.processes.watchdog import LOOK_S
@@ -60,8 +61,19 @@ def test_a_short_silence_is_not_looked_into() -> None:
         watched.reason = "no heartbeat is confirmed"
         watched.last(MUTE_LOOK_S - LOOK_S)
         watched.reason = ""
-        watched.last(LOOK_S)
+        watched.last(STEADY_S)
     assert (watched.looks, watched.said, watched.ended) == (0, [], [])
+
+
+def test_what_is_got_now_and_then_is_no_service() -> None:
+    """A member that joins, is given up and joins again, for ever."""
+    watched = Watched()
+    for _ in range(10):
+        watched.reason = ""
+        watched.last(STEADY_S - LOOK_S)
+        watched.reason = "no heartbeat is confirmed"
+        watched.last(MUTE_LOOK_S / 2)
+    assert len(watched.ended) == 1
 
 
 def test_who_gets_nothing_although_the_brokers_answer_ends() -> None:
@@ -90,7 +102,7 @@ def test_what_may_pass_is_waited_for_and_told_once(sky: Sky) -> None:
     (said,) = watched.said
     assert said.startswith("no heartbeat is confirmed; so it is. It is waited for")
     watched.reason = ""
-    watched.last(LOOK_S)
+    watched.last(STEADY_S)
     assert watched.said[1:] == ["Kafka is of use again, after 3600 s"]
 
 
@@ -149,6 +161,7 @@ def test_one_that_is_served_while_the_brokers_are_looked_at_is_let_be() -> None:
     for _ in range(5):
         watched.reason = "no heartbeat is confirmed"
         watched.last(MUTE_LOOK_S)
+        watched.last(STEADY_S)
     assert (watched.said, watched.ended) == ([], [])
 
 

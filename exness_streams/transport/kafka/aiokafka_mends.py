@@ -30,6 +30,8 @@ NEEDED = (
     Private("aiokafka.consumer.group_coordinator:GroupCoordinator", "coordinator_id"),
     Private("aiokafka.consumer.group_coordinator:GroupCoordinator", "_send_req"),
     Private("aiokafka.consumer.group_coordinator:GroupCoordinator", "request_rejoin"),
+    Private("aiokafka.consumer.group_coordinator:GroupCoordinator", "_on_join_complete"),
+    Private("aiokafka.consumer.group_coordinator:GroupCoordinator", "_start_heartbeat_task"),
     Private("aiokafka.consumer.fetcher:Fetcher", "_fetch_task"),
     Private("aiokafka:AIOKafkaProducer", "_txn_manager"),
     Private("aiokafka.producer.transaction_manager:TransactionManager", "is_fatal_error"),
@@ -176,6 +178,22 @@ def tell_group_errors(consumer: Any, tell: Callable[[BaseException, int], None])
         return push(error)
 
     coordinator._push_error_to_user = push_and_tell
+
+
+def beat_while_taking_over(consumer: Any) -> None:
+    """Have a started consumer be heard of from when it is given its partitions, and not from when it has them.
+
+    aiokafka waits for whoever takes them over. On a slow network that takes longer than a session: the group gave the
+    member up each time, and dealt out anew, for ever.
+    """
+    coordinator = consumer._coordinator
+    take_over = coordinator._on_join_complete
+
+    async def beat_and_take_over(*given: Any) -> Any:
+        coordinator._start_heartbeat_task()
+        return await take_over(*given)
+
+    coordinator._on_join_complete = beat_and_take_over
 
 
 CONFIRMING = ("HeartbeatRequest", "SyncGroupRequest")

@@ -17,6 +17,7 @@ from exness_streams.transport.batching import Wakeup
 from exness_streams.transport.faults import LogFault
 from exness_streams.transport.kafka.aiokafka_mends import (
     ask_group_anew,
+    beat_while_taking_over,
     close_connections,
     lacks_topic,
     leave_when_stopped,
@@ -111,6 +112,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fa
             raise self.transport.cluster.unreachable(error) from error
         for task in own_tasks(self._consumer):
             task.add_done_callback(self._on_task_ended)
+        beat_while_taking_over(self._consumer)
         tell_group_errors(self._consumer, self._on_group_error)
         self.transport.lacks_topic = partial(lacks_topic, self._consumer)
         freshness = self.transport.freshness
