@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -105,3 +106,15 @@ async def test_a_member_is_heard_of_while_it_takes_its_partitions_over() -> None
     beat_while_taking_over(SimpleNamespace(_coordinator=coordinator))
     assert await coordinator._on_join_complete(7, "member", "protocol", b"") == "taken"
     assert happened == ["heartbeats", "takes over (7, 'member', 'protocol', b'')"]
+
+
+@pytest.mark.parametrize(
+    ("task", "is_told"),
+    [("Sender._sender_routine", False), ("MessageAccumulator._pop_batch", False), ("Framer.run", True)],
+)
+def test_the_end_of_a_task_that_is_told_elsewhere_is_no_traceback(
+    caplog: pytest.LogCaptureFixture, task: str, is_told: bool
+) -> None:
+    words = f"Task exception was never retrieved\nfuture: <Task finished name='Task-7' coro=<{task}() done>>"
+    logging.getLogger("asyncio").error(words)
+    assert bool(caplog.records) == is_told

@@ -119,9 +119,13 @@ def _in_one_line(record: logging.LogRecord) -> bool:
     return True
 
 
+_TOLD_ALREADY = ("MessageAccumulator._pop_batch", "Sender._sender_routine")
+"""Tasks of aiokafka whose ends nobody looks at: one trips over failed batches, the other has logged its end."""
+
+
 def _is_not_its_bookkeeping(record: logging.LogRecord) -> bool:
-    """And then it trips over the batches that it has failed already, which does no harm."""
-    return "MessageAccumulator._pop_batch" not in record.getMessage()
+    """What asyncio says of such tasks, with a traceback, when they are thrown away."""
+    return not any(task in record.getMessage() for task in _TOLD_ALREADY)
 
 
 for name in ("producer.sender", "consumer.group_coordinator", "consumer.fetcher"):

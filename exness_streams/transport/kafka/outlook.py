@@ -83,7 +83,9 @@ async def explained(cluster: KafkaCluster, failed: BaseException | None) -> Base
     if not isinstance(failed, KafkaUnreachable):
         return failed
     found = await outlook(cluster)
-    return KafkaUnreachable(f"no Kafka broker can be used: {found.words}") if found.words else failed
+    if not found.words:
+        return failed
+    return KafkaUnreachable(f"no Kafka broker can be used at {_addresses(cluster)}: {found.words}")
 
 
 async def _first_connection(cluster: KafkaCluster) -> Outlook | None:
