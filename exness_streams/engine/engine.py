@@ -180,7 +180,8 @@ class Engine:
             return f"the brokers have no topic {lacking[0]} any more, or do not show it"
         if not self.freshness.is_fresh():
             return "the brokers have not confirmed for a session timeout that this worker is in its group"
-        return ""
+        unanswered = getattr(self.app.transport, "unanswered", None)
+        return "" if unanswered is None else str(unanswered())
 
     def clock_fault(self) -> str:
         """What is wrong with this machine's clock by that of its log, as a sentence; empty when nothing is known."""

@@ -67,6 +67,26 @@ async def test_each_broker_is_killed_in_turn_while_clients_trade(brokers: ThreeB
             await until_all_answered(cluster, work)
             await asyncio.to_thread(brokers.start_one, node)
             await asyncio.to_thread(wait_in_sync, brokers)
+    await check(cluster)
+
+
+@pytest.mark.experiment
+async def test_each_broker_hangs_in_turn_while_clients_trade(brokers: ThreeBrokers, cluster: Cluster) -> None:
+    """All its connections are open, and nothing is answered."""
+    print(f"seed {SEED}")
+    async with trading(cluster, "h", random.Random(SEED)) as work:
+        await until_all_answered(cluster, work)
+        for node in brokers.nodes:
+            brokers.pause_one(node)
+            try:
+                await until_all_answered(cluster, work)
+            finally:
+                brokers.resume_one(node)
+            await asyncio.to_thread(wait_in_sync, brokers)
+    await check(cluster)
+
+
+async def check(cluster: Cluster) -> None:
     audited = await asyncio.to_thread(run_cli, "audit", "--kafka", **cluster.variables)
     assert audited.returncode == 0, audited.stdout + audited.stderr
     for member in cluster.members:

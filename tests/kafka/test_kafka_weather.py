@@ -213,6 +213,10 @@ async def test_brokers_that_are_away_are_waited_for_and_what_does_not_pass_ends(
     check_last_line(journal, "topic journal-trading-journal is not there any more")
     assert await ticks.wait_ended() == EXIT_UNSERVING, ticks.said()
     check_last_line(ticks, "topic ticks-backpack-market-updates is not there any more")
+    # As its supervisor does: the topic is made anew.
+    again = processes.start("ticks-again", MARKET_DATA, EXNESS_TOPIC_PREFIX="ticks-", **exchange)
+    await again.wait_ready()
+    assert await again.terminate() == 0, again.said()
 
     broker.remove_user(USER)
     broker.stop()

@@ -115,6 +115,13 @@ class ThreeBrokers:
         process.send_signal(signal.SIGKILL)
         process.wait(STOP_S_MAX)
 
+    def pause_one(self, node: int) -> None:
+        """Stop it in its tracks, connections open: what a hanging machine looks like."""
+        self._running[node].send_signal(signal.SIGSTOP)
+
+    def resume_one(self, node: int) -> None:
+        self._running[node].send_signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """All that run."""
         for node in list(self._running):

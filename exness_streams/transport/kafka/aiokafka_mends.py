@@ -222,6 +222,27 @@ def tell_confirmations(consumer: Any, clock_s: Callable[[], float], tell: Callab
     coordinator._send_req = send_and_tell
 
 
+def tell_fetches(consumer: Any, asked: Callable[[int], Callable[[], None]]) -> None:
+    """Have a started consumer tell of each fetch to a broker, by its id, and then call what that returns once it ends.
+
+    Nothing tells of one that gets no answer: aiokafka waits for the request timeout, which must be longer than a
+    rebalance takes.
+    """
+    client = consumer._client
+    send = client.send
+
+    async def send_and_tell(node_id: int, request: Any, **how: Any) -> Any:
+        if not type(request).__name__.startswith("FetchRequest"):
+            return await send(node_id, request, **how)
+        over = asked(node_id)
+        try:
+            return await send(node_id, request, **how)
+        finally:
+            over()
+
+    client.send = send_and_tell
+
+
 def lacks_topic(consumer: Any, topic: str) -> bool:
     """Whether the brokers, as a started consumer heard of them last, have no such topic. From any thread."""
     return consumer._client.cluster.partitions_for_topic(topic) is None

@@ -27,6 +27,7 @@ from exness_streams.transport.kafka.aiokafka_mends import (
     refuse_to_seek_unassigned,
     seen,
     tell_confirmations,
+    tell_fetches,
     tell_group_errors,
 )
 from exness_streams.transport.kafka.error_words import words_of
@@ -114,6 +115,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fa
             task.add_done_callback(self._on_task_ended)
         beat_while_taking_over(self._consumer)
         tell_group_errors(self._consumer, self._on_group_error)
+        tell_fetches(self._consumer, self._fetching.asked)
+        self.transport.unanswered = self._fetching.unanswered
         self.transport.lacks_topic = partial(lacks_topic, self._consumer)
         freshness = self.transport.freshness
         tell_confirmations(self._consumer, freshness.clock_s, freshness.confirmed)

@@ -224,8 +224,10 @@ class Transport(driver.Transport):  # type: ignore[misc]
         self._partitions: dict[str, int] = {}
         self.rejoining = Rejoining()
         self.broker_clock = BrokerClock()
+        self.unanswered: Callable[[], str] = lambda: ""
+        """Which broker answers no fetch, as a sentence; set when this worker's consumer has started, as the next."""
         self.lacks_topic: Callable[[str], bool] = lambda topic: False
-        """Whether the brokers have no such topic, as this worker's consumer heard last; set when that has started."""
+        """Whether the brokers have no such topic, as the consumer heard last."""
 
     @cached_property
     def cluster(self) -> KafkaCluster:

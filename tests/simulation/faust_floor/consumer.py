@@ -121,7 +121,7 @@ class Consumer:
         self._closed = False
         self.is_assigned = asyncio.Event()
         """Not while partitions are given out anew: nothing is taken then."""
-        self._client = SimpleNamespace(close=self._disconnect)
+        self._client = SimpleNamespace(close=self._disconnect, send=None)  # its fetches are made elsewhere
         self._subscription = SimpleNamespace(subscription=None)
         self._fetcher = Fetcher(self)
         self._coordinator = Membership(
