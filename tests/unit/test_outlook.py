@@ -11,7 +11,7 @@ from ports import free_port
 
 from exness_streams.transport.faults import LogFault
 from exness_streams.transport.kafka import outlook as module
-from exness_streams.transport.kafka.outlook import Sky, explained, outlook
+from exness_streams.transport.kafka.outlook import Sky, explained, outlook, seen, thin_partitions
 from exness_streams.transport.kafka.topics import KafkaCluster, KafkaUnreachable
 
 
@@ -56,3 +56,28 @@ async def test_a_fault_that_says_no_more_than_that_is_explained(nobody: KafkaClu
 async def test_other_faults_are_left_as_they_are(nobody: KafkaCluster) -> None:
     for failed in (None, LogFault("the disk is full"), OSError(98, "Address already in use")):
         assert await explained(nobody, failed) is failed
+
+
+def partition(leader: int, replicas: int, in_sync: int) -> dict[str, Any]:
+    return {"partition": 4, "leader": leader, "replicas": [*range(replicas)], "isr": [*range(in_sync)]}
+
+
+@pytest.mark.parametrize(
+    ("known", "words"),
+    [
+        (partition(1, 3, 3), ""),
+        (partition(1, 3, 2), ""),
+        (partition(1, 1, 1), ""),
+        (partition(-1, 1, 1), "partition 4 of journal has no leader"),
+        (partition(1, 3, 1), "partition 4 of journal has 1 of 3 replicas in sync"),
+    ],
+)
+def test_partitions_that_take_no_record(known: dict[str, Any], words: str) -> None:
+    found = list(thin_partitions("journal", [known]))
+    assert bool(found) == bool(words)
+    assert not words or found[0].startswith(words)
+
+
+@pytest.mark.parametrize(("error_code", "is_seen"), [(0, True), (5, True), (3, False), (29, False)])
+def test_topics_that_are_there(error_code: int, is_seen: bool) -> None:
+    assert seen({"error_code": error_code}) == is_seen

@@ -93,7 +93,7 @@ def test_one_that_has_not_served_yet_is_given_longer() -> None:
     assert len(watched.ended) == 1
 
 
-@pytest.mark.parametrize("sky", [Sky.AWAY, Sky.ASTRAY, Sky.REBALANCING])
+@pytest.mark.parametrize("sky", [Sky.AWAY, Sky.ASTRAY, Sky.THIN, Sky.REBALANCING])
 def test_what_may_pass_is_waited_for_and_told_once(sky: Sky) -> None:
     watched = Watched()
     watched.outside = Outlook(sky, "so it is")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -19,6 +19,7 @@ from aiokafka.errors import (
     AuthenticationMethodNotSupported,
     IllegalSaslStateError,
     KafkaError,
+    LeaderNotAvailableError,
     SaslAuthenticationFailed,
     UnsupportedSaslMechanismError,
     for_code,
@@ -26,7 +27,7 @@ from aiokafka.errors import (
 from async_timeout import timeout
 
 from exness_streams.transport.faults import LogFault
-from exness_streams.transport.kafka.topics import KafkaCluster, KafkaUnreachable
+from exness_streams.transport.kafka.topics import IN_SYNC_MIN, SAFE_FROM, KafkaCluster, KafkaUnreachable
 
 CONNECT_S_MAX = 3.0
 LOOK_S_MAX = 8.0
@@ -46,14 +47,16 @@ REBALANCING = ("PreparingRebalance", "CompletingRebalance")
 
 class Sky(Enum):
     """AWAY: no broker takes a connection; waiting may help. REFUSED: they refuse this user, password or certificate.
-    ASTRAY: one takes it, and sends its clients to addresses where nobody is. GONE: a topic is not there. REBALANCING:
-    the group deals its partitions out. CLEAR: nothing is in the way.
+    ASTRAY: one takes it, and sends its clients to addresses where nobody is. GONE: a topic is not there. THIN: a
+    partition has no leader, or too few replicas in sync. REBALANCING: the group deals its partitions out. CLEAR:
+    nothing is in the way.
     """
 
     AWAY = "away"
     REFUSED = "refused"
     ASTRAY = "astray"
     GONE = "gone"
+    THIN = "thin"
     REBALANCING = "rebalancing"
     CLEAR = "clear"
 
@@ -137,12 +140,29 @@ async def _look_inside(cluster: KafkaCluster, group: str, topics: Sequence[str])
     finally:
         await client.close()
     async with cluster.admin() as admin:
-        known = {topic["topic"] for topic in await admin.describe_topics() if topic["error_code"] == 0}
+        known = {topic["topic"]: topic["partitions"] for topic in await admin.describe_topics() if seen(topic)}
         if missing := [topic for topic in topics if topic not in known]:
             return Outlook(Sky.GONE, topic_gone(missing[0]))
+        if thin := [words for topic in topics for words in thin_partitions(topic, known[topic])]:
+            return Outlook(Sky.THIN, thin[0])
         if group and (state := await _state_of(admin, group)) in REBALANCING:
             return Outlook(Sky.REBALANCING, f"group {group} is dealing its partitions out ({state})")
     return Outlook(Sky.CLEAR)
+
+
+def seen(topic: Mapping[str, Any]) -> bool:
+    """Whether a topic is there, by its metadata; one whose leaders are being elected is."""
+    return topic["error_code"] in (0, LeaderNotAvailableError.errno)
+
+
+def thin_partitions(topic: str, partitions: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Those that take no record that must be durable (KafkaTopic.settings), in words."""
+    for one in partitions:
+        name, replicas, in_sync = f"partition {one['partition']} of {topic}", len(one["replicas"]), len(one["isr"])
+        if one["leader"] < 0:
+            yield f"{name} has no leader: start its brokers"
+        elif replicas >= SAFE_FROM and in_sync < IN_SYNC_MIN:
+            yield f"{name} has {in_sync} of {replicas} replicas in sync and takes no records: start the other brokers"
 
 
 def topic_gone(topic: str) -> str:

@@ -25,6 +25,10 @@ MESSAGE_BYTES_MIN = 1_000_000
 1,000 positions (tests/unit/test_largest_records.py). Clients have been told by the time it is written."""
 
 
+SAFE_FROM, IN_SYNC_MIN = 3, 2
+"""From so many replicas on, so many must have a record before it is acknowledged."""
+
+
 class KafkaUnreachable(LogFault):
     """No broker answers."""
 
@@ -95,8 +99,8 @@ class KafkaTopic:
         settings = {"cleanup.policy": self.cleanup_policy, "message.timestamp.type": "LogAppendTime"}
         if not self.compact:
             settings["retention.ms"] = str(-1 if self.retention_ms is None else self.retention_ms)
-        if self.replication_factor >= 3:
-            settings["min.insync.replicas"] = "2"  # what was acknowledged survives a broker's disk
+        if self.replication_factor >= SAFE_FROM:
+            settings["min.insync.replicas"] = str(IN_SYNC_MIN)  # what was acknowledged survives a broker's disk
         return settings
 
 
