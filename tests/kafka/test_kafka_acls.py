@@ -6,6 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 import aiohttp
@@ -48,7 +49,7 @@ class StrictBroker(Broker):
         self._properties.write_text(self._properties.read_text() + AUTHORIZED)
         super()._format()
 
-    @property
+    @cached_property
     def admin(self) -> AdminClient:
         return AdminClient({"bootstrap.servers": self.address})
 
