@@ -8,10 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 from aiokafka import TopicPartition
+from aiokafka import client as client_module
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import IllegalStateError
 from aiokafka.producer import message_accumulator, sender
 
+from exness_streams.transport.kafka.patience import connecting, with_limits
 from exness_streams.transport.kafka.reconnects import with_patience
 from exness_streams.transport.private_names import Private, refuse_without
 
@@ -43,6 +46,8 @@ NEEDED = (
     Private("aiokafka.partitioner", "DefaultPartitioner"),
     Private("aiokafka.client", "ConnectionGroup"),
     Private("aiokafka.client:AIOKafkaClient", "_get_conn"),
+    Private("aiokafka.client", "create_conn"),
+    Private("aiokafka.conn:AIOKafkaConnection", "_request_timeout"),
     Private("aiokafka.client:AIOKafkaClient", "_conns"),
 )  # fmt: skip
 
@@ -65,6 +70,8 @@ def _is_connected(client: Any, broker: Any, group: Any) -> bool:
 
 
 AIOKafkaClient._get_conn = with_patience(AIOKafkaClient._get_conn, _is_connected)
+AIOKafkaConnection.send = with_limits(AIOKafkaConnection.send)
+client_module.create_conn = connecting(client_module.create_conn)
 
 
 class _QuietBatch(message_accumulator.MessageBatch):  # type: ignore[misc]  # aiokafka is untyped here

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -72,8 +72,10 @@ class Outlook:
 async def outlook(cluster: KafkaCluster, group: str = "", topics: Sequence[str] = ()) -> Outlook:
     """Look once, as a client that has just come. group: '' asks for none. topics: those that must be there."""
     found = await _first_connection(cluster)
-    if found is not None:
+    if isinstance(found, Outlook):
         return found
+    others = (address for address in cluster.addresses if address != found)
+    cluster = replace(cluster, addresses=(found, *others))  # the first may hang
     try:
         async with timeout(LOOK_S_MAX):
             return await _look_inside(cluster, group, topics)
@@ -91,15 +93,15 @@ async def explained(cluster: KafkaCluster, failed: BaseException | None) -> Base
     return KafkaUnreachable(f"no Kafka broker can be used at {_addresses(cluster)}: {found.words}")
 
 
-async def _first_connection(cluster: KafkaCluster) -> Outlook | None:
-    """None when one of the addresses takes a connection."""
+async def _first_connection(cluster: KafkaCluster) -> Outlook | str:
+    """The first address that takes a connection, or why none does."""
     refused: list[str] = []
     errors: list[str] = []
     for address in cluster.addresses:
         host, _, port = address.rpartition(":")
         error = await _try(cluster, host.strip("[]"), int(port))
         if error is None:
-            return None
+            return address
         (refused if isinstance(error, REFUSALS) else errors).append(f"{address}: {_words(error)}")
     if refused:
         return Outlook(
