@@ -118,3 +118,12 @@ def test_the_end_of_a_task_that_is_told_elsewhere_is_no_traceback(
     words = f"Task exception was never retrieved\nfuture: <Task finished name='Task-7' coro=<{task}() done>>"
     logging.getLogger("asyncio").error(words)
     assert bool(caplog.records) == is_told
+
+
+@pytest.mark.parametrize(("failed", "is_told"), [(UnknownMemberIdError(), False), (ValueError("ours"), True)])
+def test_a_future_that_nobody_waits_for_any_more_is_no_traceback(
+    caplog: pytest.LogCaptureFixture, failed: Exception, is_told: bool
+) -> None:
+    words = f"Future exception was never retrieved\nfuture: <Future finished exception={failed!r}>"
+    logging.getLogger("asyncio").error(words, exc_info=(type(failed), failed, None))
+    assert bool(caplog.records) == is_told

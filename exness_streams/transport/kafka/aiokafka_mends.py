@@ -11,7 +11,7 @@ from aiokafka import TopicPartition
 from aiokafka import client as client_module
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.conn import AIOKafkaConnection
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import IllegalStateError, KafkaError
 from aiokafka.producer import message_accumulator, sender
 
 from exness_streams.transport.kafka.patience import connecting, with_limits
@@ -131,8 +131,14 @@ _TOLD_ALREADY = ("MessageAccumulator._pop_batch", "Sender._sender_routine")
 
 
 def _is_not_its_bookkeeping(record: logging.LogRecord) -> bool:
-    """What asyncio says of such tasks, with a traceback, when they are thrown away."""
-    return not any(task in record.getMessage() for task in _TOLD_ALREADY)
+    """What asyncio says of such tasks, with a traceback, when they are thrown away; and of a future of aiokafka's that
+    failed when whoever waited for it had given up, for another fault, which is told.
+    """
+    words = record.getMessage()
+    failed = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+    if words.startswith("Future exception was never retrieved") and isinstance(failed, KafkaError):
+        return False
+    return not any(task in words for task in _TOLD_ALREADY)
 
 
 for name in ("producer.sender", "consumer.group_coordinator", "consumer.fetcher"):
