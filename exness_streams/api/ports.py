@@ -146,6 +146,17 @@ class Health(Feed, Protocol):
         """Why the log takes nothing more."""
 
     @property
+    def cut_off(self) -> str:
+        """Why nothing reaches it from its log; empty when something does."""
+
+    def clock_fault(self) -> str:
+        """What is wrong with its clock by its log's, as a sentence; empty when nothing is known."""
+
+    @property
+    def is_clock_right(self) -> bool:
+        """Whether its log's clock is known, and its own agrees with it."""
+
+    @property
     def upkeep_fault(self) -> Callable[[], str]:
         """Why the journal is not trimmed although it should be; empty when it is."""
 

@@ -94,7 +94,7 @@ def add_public_views(engine: Engine, registry: CollectorRegistry) -> None:
     app, settings = engine.app, engine.settings
     symbols = [terms.symbol for terms in engine.catalogue]
     mount(app, "/livez", here, LiveView)
-    ready = (engine, engine.cells, _recovery(engine), engine.freshness, engine.conditions)
+    ready = (engine, engine.cells, _recovery(engine), engine.conditions)
     mount(app, "/readyz", here, ReadyView, *ready, symbols, settings.max_quote_age_ms)
     if settings.metrics_beside_api:
         mount(app, "/metrics", here, MetricsView, registry)

@@ -208,4 +208,4 @@ def simulate_backpack(host: str, port: int, seed: int, rate: float, symbols: str
         )
     except ValueError as error:
         raise OneLine(str(error), EXIT_MISUSED) from None
-    _ended(run_process(stopping, lambda until: serve_simulator(simulator, console(), until)))
+    _ended(run_process(stopping, lambda until: serve_simulator(simulator, console(), stopping, until)))

@@ -11,6 +11,7 @@ from faust.types import TP
 
 from exness_streams.engine.candles import CandleHost
 from exness_streams.engine.cell_conditions import LOOK_S
+from exness_streams.engine.clock_watch import ClockWatch
 from exness_streams.engine.engine import Engine, EngineApp
 from exness_streams.engine.framer import Framer
 from exness_streams.engine.history import HistoryHost
@@ -77,6 +78,7 @@ def add_agents(engine: Engine) -> None:
             engine.conditions.look()  # for since when
             await asyncio.sleep(LOOK_S)
 
+    app.task(ClockWatch(engine.clock_fault).run)
     app.task(StallWatch(lambda: standings(engine), engine.settings.stalled_after_s).run)
 
 

@@ -79,6 +79,7 @@ class FrameCutter:
             quote, day, received_ms = quote_of(record, tick, time_ms), day_of(tick), receipt(record)
             if received_ms is None or not 0 < received_ms < now_ms:
                 received_ms = now_ms  # none of the future
+            received_ms = max(received_ms, min(time_ms, now_ms))  # nor before it was: a broker's clock may be slow
             self.ticks += 1
             if self._raw is not None:
                 if offset < raw_end:

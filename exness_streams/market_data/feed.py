@@ -187,6 +187,11 @@ class BackpackFeed:
         """Local clock minus event time of the newest ticker: network delay plus difference of clocks."""
         return self._skew.skew_us // 1000
 
+    @property
+    def lasting_skew_ms(self) -> int:
+        """The same, if it is more than is allowed and has lasted; else 0."""
+        return self.skew_ms if self._skew.skewed else 0
+
     def observe(self, observer: StatusObserver) -> None:
         """From now on `observer` is called, in the feed's task, with each change of status."""
         self._observers.append(observer)

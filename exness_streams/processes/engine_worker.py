@@ -15,7 +15,7 @@ from exness_streams.api.metrics import CheckpointCollector, WorkerMetrics
 from exness_streams.api.routes import add_routes
 from exness_streams.engine.build import build_engine
 from exness_streams.engine.checkpoint_keeper import CheckpointKeeper
-from exness_streams.engine.engine import Engine
+from exness_streams.engine.engine import APP_ID, Engine
 from exness_streams.engine.raising import RulesRaiser
 from exness_streams.market_data.feed import BackpackFeed, StatusChange
 from exness_streams.market_data.listings import Listings
@@ -27,6 +27,7 @@ from exness_streams.market_data.ticks import note_sequences
 from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder, public_record
 from exness_streams.processes.bound import check_bound
 from exness_streams.processes.market_data_metrics import FeedCollector
+from exness_streams.processes.service_watch import watch_service
 from exness_streams.processes.stopping import given_up, unless
 from exness_streams.settings.platform import Settings
 
@@ -102,6 +103,15 @@ class EngineWorker:
             return {"status": "stale", "reason": reason, "source": source}
         age_ms = max(now_ms, market_ms) - newest_ms
         return {"status": "stale", "reason": f"the newest quote is {age_ms} ms old", "source": source}
+
+    def watch(self, end: Callable[[str], Any]) -> None:
+        """Of one on Kafka: have it seen from outside whether anything reaches it. end: ends the process, in words."""
+        app, settings = self.engine.app, self.settings
+
+        def unserved() -> str | None:
+            return None if app.should_stop else self.engine.cut_off
+
+        watch_service(app.transport.cluster, settings.named(APP_ID), settings.topics, unserved, end)
 
     async def run(
         self, until: asyncio.Event, on_ready: OnReady, on_ending: OnEnding = lambda failed: None

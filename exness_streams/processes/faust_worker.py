@@ -14,6 +14,7 @@ import faust
 from exness_streams.processes.exit_codes import exit_code_of
 from exness_streams.processes.logs import is_news
 from exness_streams.processes.stopping import Stopping
+from exness_streams.processes.watchdog import watch_loop
 from exness_streams.transport.faults import LogFault
 
 
@@ -57,6 +58,11 @@ class BoundedWorker(faust.Worker):  # type: ignore[misc]  # faust is untyped her
             raise
         finally:
             self._stopping.limit(_reason(sys.exc_info()[1]))
+
+    async def on_first_start(self) -> None:
+        """Faust's."""
+        watch_loop(self._stopping.end_unserving)
+        await super().on_first_start()
 
     async def stop(self) -> None:
         """Faust's."""

@@ -87,7 +87,17 @@ class MarketDataViews:
         worker = self._worker
         reasons = [worker.unready] if worker.unready else []
         leads, status = worker.leads.is_set(), worker.feed.status.value
+        skew_ms = worker.feed.lasting_skew_ms if leads else 0
+        if skew_ms < 0:
+            reasons.append(
+                f"this machine's clock is {-skew_ms / 1000:.1f} s behind the exchange's, so its prices pass for that "
+                "old and no order fills: set it by a time service"
+            )
         is_unready = bool(reasons)
+        if skew_ms > 0:
+            reasons.append(
+                f"this machine's clock is {skew_ms / 1000:.1f} s ahead of the exchange's, or its prices come late"
+            )
         if leads and status != "connected":
             reasons.append(f"the feed of prices is {status}")
         if leads and (silent := sorted(worker.feed.silent_symbols)):

@@ -12,7 +12,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import faust
@@ -26,6 +26,7 @@ from exness_streams.market_data.service import MarketDataService
 from exness_streams.market_data.source import Source, check_topic, source_of
 from exness_streams.market_data.ticks import note_sequences, note_sources
 from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, headers_of, json_encoder, public_record
+from exness_streams.processes.service_watch import watch_service
 from exness_streams.processes.stopping import given_up
 from exness_streams.settings.kafka import KafkaSettings
 from exness_streams.settings.topic_prefix import claim_prefix
@@ -189,6 +190,7 @@ class MarketDataWorker:
         self.service = MarketDataService(self.feed, self.publisher, self.source)
         self.leads = asyncio.Event()
         self.joined = asyncio.Event()
+        self._freshness = self.app.transport.freshness
         self.stopped_for = ""
         self._changed = asyncio.Event()
         self._failed_at_s = -FAILED_LATELY_S
@@ -226,13 +228,23 @@ class MarketDataWorker:
         """
         if not self.joined.is_set():
             return "not (yet) a member of the consumer group"
-        if not self.app.transport.freshness.is_fresh():
+        if not self._freshness.is_fresh():
             return "the brokers have not confirmed for a session timeout that this process is in its group"
         if self.leads.is_set() and self.stopped_for and self.publisher.published_at_s < self._failed_at_s:
             return f"ingesting has stopped and resumes when Kafka answers: {self.stopped_for}"
         if self.leads.is_set() and (late_s := self.publisher.late_s) > LATE_S_MAX:
             return f"no update could be published for {late_s:.0f} s"
         return ""
+
+    def watch(self, end: Callable[[str], Any]) -> None:
+        """Have it seen from outside whether it gets anywhere. end: ends the process, in words."""
+        app = self.app
+
+        def unserved() -> str | None:
+            return None if app.should_stop else self.unready
+
+        topics = [self.cluster.topics.market_updates]
+        watch_service(self.cluster, self.settings.named(APP_ID), topics, unserved, end)
 
     async def lead(self) -> None:
         """Ingest while this process is the leader. Runs for ever."""

@@ -1,6 +1,7 @@
 """How each long-running command runs: event loop, signals, logging, and what it says when it is ready.
 
-Faust takes a while to import, so the workers are imported when they are run: not for every --help.
+Faust takes a while to import, so the workers are imported when they are run: not for every --help. That blocks the
+event loop, on a busy machine for long; so each has its loop watched from then on.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ import errno
 import gc
 import socket
 import sys
-from collections.abc import Callable, Coroutine
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
 
@@ -19,11 +20,18 @@ from exness_streams import __version__
 from exness_streams.domain.outside_text import without_secrets
 from exness_streams.market_data.source import OtherSource, check_source, source_of
 from exness_streams.processes.stopping import Stopping, unless
+from exness_streams.processes.watchdog import watch_loop
 from exness_streams.settings.kafka import KafkaSettings
 from exness_streams.settings.platform import Settings
 from exness_streams.simulator.newest_prices import newest_prices
 from exness_streams.simulator.server import BackpackSimulator
 from exness_streams.transport.faults import LogFault
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+    from exness_streams.processes.market_data_worker import MarketDataWorker
+    from exness_streams.transport.kafka.topics import KafkaCluster
 
 T = TypeVar("T")
 
@@ -72,6 +80,7 @@ async def run_platform(
     """Everything in one process. Returns what failed. LogFault, OtherSource, OSError."""
     from exness_streams.processes.engine_worker import Platform
 
+    watch_loop(stopping.end_unserving)
     try:
         check_source(settings.data_dir, "simulated" if simulator else source_of(settings.backpack_ws_url))
         await check_port(settings)
@@ -117,6 +126,7 @@ async def run_engine(settings: KafkaSettings, console: Console, stopping: Stoppi
     """One engine worker on Kafka. Returns what failed. LogFault, OSError."""
     from exness_streams.processes.engine_worker import EngineWorker
 
+    watch_loop(stopping.end_unserving)
     worker = EngineWorker(settings, settings.backpack_rest_url)
 
     async def on_ready() -> None:
@@ -126,7 +136,21 @@ async def run_engine(settings: KafkaSettings, console: Console, stopping: Stoppi
         console.print(f"  page     {settings.own_url} (any worker answers for any account)")
         console.print(f"  API      {settings.own_url}/api/v1/state")
 
-    return await worker.run(until, on_ready, lambda failed: stopping.limit(as_reason(failed)))
+    worker.watch(stopping.end_unserving)
+    running = worker.run(until, on_ready, lambda failed: stopping.limit(as_reason(failed)))
+    return await _explained(worker.engine.app.transport.cluster, running)
+
+
+async def _explained(cluster: KafkaCluster, running: Awaitable[Failed]) -> Failed:
+    """What failed; where no broker could be used, why that is."""
+    from exness_streams.transport.kafka.outlook import explained
+    from exness_streams.transport.kafka.topics import KafkaUnreachable
+
+    try:
+        failed = await running
+    except KafkaUnreachable as fault:
+        failed = fault
+    return await explained(cluster, failed)
 
 
 async def run_market_data(
@@ -134,12 +158,22 @@ async def run_market_data(
 ) -> Failed:
     """One market data process on Kafka. Returns what failed. LogFault, OSError."""
     from exness_streams.api.metrics import WorkHistograms, process_registry
-    from exness_streams.processes.engine_worker import run_app
-    from exness_streams.processes.market_data_metrics import metrics_served
     from exness_streams.processes.market_data_worker import MarketDataWorker
 
     registry = process_registry()
     worker = MarketDataWorker(settings, WorkHistograms(registry).of("ticks"))
+    worker.watch(stopping.end_unserving)
+    return await _explained(worker.cluster, _market_data(worker, registry, console, stopping, until))
+
+
+async def _market_data(
+    worker: MarketDataWorker, registry: CollectorRegistry, console: Console, stopping: Stopping, until: asyncio.Event
+) -> Failed:
+    from exness_streams.processes.engine_worker import run_app
+    from exness_streams.processes.market_data_metrics import metrics_served
+
+    watch_loop(stopping.end_unserving)
+    settings = worker.settings
     async with metrics_served(worker, registry):
         if not await unless(until.wait(), worker.declare()):
             return None
@@ -159,8 +193,11 @@ def _where_metrics_are(settings: KafkaSettings) -> str:
     return f"{settings.own_url}/metrics" if "port" in settings.model_fields_set else "set PORT for them"
 
 
-async def serve_simulator(simulator: BackpackSimulator, console: Console, until: asyncio.Event) -> Failed:
+async def serve_simulator(
+    simulator: BackpackSimulator, console: Console, stopping: Stopping, until: asyncio.Event
+) -> Failed:
     """The simulator alone. OSError."""
+    watch_loop(stopping.end_unserving)
     await simulator.start()
     try:
         console.print(f"[bold green]Backpack simulator[/] on {simulator.url} (seed {simulator.seed})", soft_wrap=True)

@@ -21,6 +21,9 @@ GRACE_S = 15.0
 EXIT_FORCED = 3
 """The exit code of a process that was ended before it had stopped: neither 0 nor that of a fault it has told."""
 
+EXIT_UNSERVING = 4
+"""That of a process which the watchdog has ended: alive, and serving nobody."""
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 SAME_WISH_S = 0.5
@@ -110,17 +113,21 @@ class Stopping:
         overdue.name, overdue.daemon = "stop limit", True
         overdue.start()
 
-    def force(self, words: str) -> None:
+    def force(self, words: str, code: int = EXIT_FORCED) -> None:
         """Say why, in one line, and end the process."""
         # Whoever reads standard error may have stopped reading: that ends nothing later than this.
-        unsaid = threading.Timer(SAY_S_MAX, self._exit, [EXIT_FORCED])
+        unsaid = threading.Timer(SAY_S_MAX, self._exit, [code])
         unsaid.daemon = True
         unsaid.start()
         with suppress(OSError):
             # Not by sys.stderr: a thread that hangs may hold its lock.
             os.write(2, f"exness-streams: {words}\n".encode(errors="replace"))
         unsaid.cancel()
-        self._exit(EXIT_FORCED)
+        self._exit(code)
+
+    def end_unserving(self, words: str) -> None:
+        """What the watchdog does (watchdog.py). From any thread."""
+        self.force(words, EXIT_UNSERVING)
 
 
 async def given_up(task: asyncio.Future[Any]) -> None:

@@ -314,7 +314,7 @@ class SilentFeed:
         self.counters = FeedCounters()
         self.status = FeedStatus.DISCONNECTED
         self.silent_symbols: frozenset[str] = frozenset()
-        self.skew_ms = 0
+        self.skew_ms = self.lasting_skew_ms = 0
         self.on_message: OnMessage | None = None
 
     def observe(self, observer: StatusObserver) -> None:
@@ -421,6 +421,12 @@ async def test_the_web_server_of_a_market_data_process(kafka_settings: KafkaSett
             answer = await leader.json()
             assert (leader.status, answer["status"]) == (200, "degraded")
             assert answer["reasons"] == ["ETH_USDC, SOL_USDC: the exchange sends no prices"]
+        fake.silent_symbols = frozenset()
+        for skew_ms, status, side in ((-60_000, 503, "60.0 s behind"), (60_000, 200, "60.0 s ahead of")):
+            fake.lasting_skew_ms = skew_ms
+            async with client.get("/readyz") as leader:
+                assert leader.status == status
+                assert side in (await leader.json())["reasons"][0]
         worker.feed = true_feed
         worker.publisher._metrics.transaction(7, 0.25)
         async with client.get(METRICS) as metrics:

@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from broker import Broker, fetch_jars
@@ -120,12 +120,28 @@ def released(name: str, directory: Path) -> Path:
     return directory
 
 
-class Cluster:
-    """A simulator, two market data processes and three engine workers."""
+class Brokers(Protocol):
+    """One, or several."""
 
-    def __init__(self, broker: Broker, directory: Path, **variables: str) -> None:
+    @property
+    def address(self) -> str:
+        """Theirs, as clients want it."""
+
+
+class Cluster:
+    """A simulator, two market data processes and three engine workers, unless told otherwise."""
+
+    def __init__(
+        self,
+        broker: Brokers,
+        directory: Path,
+        *,
+        engines: int = ENGINES,
+        market_data: int = MARKET_DATA,
+        **variables: str,
+    ) -> None:
         self.broker, self.directory = broker, directory
-        simulator_port, *ports = free_ports(1 + ENGINES)
+        simulator_port, *ports = free_ports(1 + engines)
         self.variables = common = {
             "KAFKA_BROKERS": broker.address,
             "BACKPACK_WS_URL": f"ws://127.0.0.1:{simulator_port}",
@@ -138,7 +154,7 @@ class Cluster:
         self.simulator = self._member("simulator", ["simulate-backpack", "--port", str(simulator_port)], common)
         self.market_data = [
             self._member(f"md{number}", ["market-data", "--worker-id", f"md{number}"], common)
-            for number in range(1, MARKET_DATA + 1)
+            for number in range(1, market_data + 1)
         ]
         self.engines = [
             self._member(
@@ -239,7 +255,7 @@ def cluster_of_its_own(directory: Path, checkout: Path | None = None, **settings
         own.kill()
 
 
-async def read_topic(broker: Broker, topic: str, isolation_level: str = "read_committed") -> list[Any]:
+async def read_topic(broker: Brokers, topic: str, isolation_level: str = "read_committed") -> list[Any]:
     """All records of a topic, as a plain aiokafka consumer gets them."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=broker.address, isolation_level=isolation_level, enable_auto_commit=False
@@ -263,7 +279,7 @@ async def read_topic(broker: Broker, topic: str, isolation_level: str = "read_co
     return found
 
 
-async def wait_no_lag(broker: Broker, topic: str) -> None:
+async def wait_no_lag(broker: Brokers, topic: str) -> None:
     """Until the workers have committed all that is in the topic now."""
     consumer = AIOKafkaConsumer(bootstrap_servers=broker.address, group_id=GROUP, enable_auto_commit=False)
     await consumer.start()

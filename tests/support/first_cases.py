@@ -1,6 +1,7 @@
 """Tables of long cases: a developer's whole run takes the first case of each test, CI takes all.
 
-So does whoever names the file. The mark is `first_case`, on a test or, as `pytestmark`, on a module.
+So does whoever names the file. The mark is `first_case`, on a test or, as `pytestmark`, on a module. What is marked
+`experiment` runs only for who asks for it, with TEST_EXPERIMENTS=1: it takes minutes, and shows what the docs tell.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from worker_shares import names_files
 
 def leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Take the cases that need not run out of the items, and tell pytest of them."""
+    if not os.environ.get("TEST_EXPERIMENTS"):
+        _leave_out_experiments(config, items)
     if os.environ.get("CI") or names_files(config):
         return
     seen: set[str] = set()
@@ -27,3 +30,10 @@ def leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = kept
+
+
+def _leave_out_experiments(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left_out = [item for item in items if item.get_closest_marker("experiment")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("experiment")]

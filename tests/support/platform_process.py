@@ -51,11 +51,12 @@ class PlatformProcess:
         self.output = data_dir.with_suffix(".out")
         self._variables = variables
         self.prefix: tuple[str, ...] = ()
+        self.program = _MAIN
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it; `wait_ready` says when it serves."""
-        command = [sys.executable, "-c", _MAIN, "run", "--feed", "simulated", "--rate", "50"]
+        command = [sys.executable, "-c", self.program, "run", "--feed", "simulated", "--rate", "50"]
         command += ["--port", str(self.port), "--data-dir", str(self.data_dir)]
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
@@ -89,6 +90,14 @@ class PlatformProcess:
             time.sleep(POLL_S)
         raise RuntimeError(f"no market can be traded on:\n{self.said()}")
 
+    def signal(self, number: signal.Signals) -> None:
+        """Nothing when it has ended."""
+        self._running.send_signal(number)
+
+    def wait_ended(self) -> int:
+        """Its exit code. subprocess.TimeoutExpired when it goes on."""
+        return self._running.wait(GIVE_UP_S)
+
     def kill(self) -> None:
         """SIGKILL: it gets no chance to say goodbye."""
         self._running.kill()
@@ -97,10 +106,6 @@ class PlatformProcess:
     def terminate(self) -> int:
         """SIGTERM; the exit code. subprocess.TimeoutExpired when it does not end."""
         self._running.send_signal(signal.SIGTERM)
-        return self._running.wait(GIVE_UP_S)
-
-    def wait_ended(self) -> int:
-        """Until it ends by itself; the exit code. subprocess.TimeoutExpired when it does not."""
         return self._running.wait(GIVE_UP_S)
 
     def end(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import logging
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,11 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest, SyncGroupRequest
 from aiokafka.record.default_records import DefaultRecordBatch
 
-from exness_streams.transport.kafka.aiokafka_mends import refuse_to_seek_unassigned, tell_confirmations
+from exness_streams.transport.kafka.aiokafka_mends import (
+    beat_while_taking_over,
+    refuse_to_seek_unassigned,
+    tell_confirmations,
+)
 
 GZIP = 1
 """As record batches call it."""
@@ -123,3 +128,39 @@ async def test_a_seek_between_two_assignments_is_refused_as_one_of_a_rebalance()
     consumer._subscription.seek(TopicPartition("journal", 0), 5)
     with pytest.raises(IllegalStateError):
         consumer._subscription.seek(TopicPartition("journal", 1), 5)
+
+
+async def test_a_member_is_heard_of_while_it_takes_its_partitions_over() -> None:
+    happened: list[str] = []
+
+    async def take_over(*given: Any) -> str:
+        happened.append(f"takes over {given}")
+        return "taken"
+
+    coordinator = SimpleNamespace(
+        _on_join_complete=take_over, _start_heartbeat_task=lambda: happened.append("heartbeats")
+    )
+    beat_while_taking_over(SimpleNamespace(_coordinator=coordinator))
+    assert await coordinator._on_join_complete(7, "member", "protocol", b"") == "taken"
+    assert happened == ["heartbeats", "takes over (7, 'member', 'protocol', b'')"]
+
+
+@pytest.mark.parametrize(
+    ("task", "is_told"),
+    [("Sender._sender_routine", False), ("MessageAccumulator._pop_batch", False), ("Framer.run", True)],
+)
+def test_the_end_of_a_task_that_is_told_elsewhere_is_no_traceback(
+    caplog: pytest.LogCaptureFixture, task: str, is_told: bool
+) -> None:
+    words = f"Task exception was never retrieved\nfuture: <Task finished name='Task-7' coro=<{task}() done>>"
+    logging.getLogger("asyncio").error(words)
+    assert bool(caplog.records) == is_told
+
+
+@pytest.mark.parametrize(("failed", "is_told"), [(UnknownMemberIdError(), False), (ValueError("ours"), True)])
+def test_a_future_that_nobody_waits_for_any_more_is_no_traceback(
+    caplog: pytest.LogCaptureFixture, failed: Exception, is_told: bool
+) -> None:
+    words = f"Future exception was never retrieved\nfuture: <Future finished exception={failed!r}>"
+    logging.getLogger("asyncio").error(words, exc_info=(type(failed), failed, None))
+    assert bool(caplog.records) == is_told

@@ -61,11 +61,13 @@ class Worker:
     upkeep: str = ""
     differ: str = ""
     has_quotes: bool = True
-    is_fresh: bool = True
+    cut_off: str = ""
     cells: tuple[CellCondition, ...] = ()
     partitions: tuple[int, ...] = (0,)
     market_ms: int = 0
     ahead_ms: int | None = 0
+    clock: str = ""
+    is_clock_right: bool = False
 
     def feed_status(self) -> dict[str, str]:
         return self.feed
@@ -75,6 +77,9 @@ class Worker:
 
     def clock_ahead_ms(self, now_ms: int) -> int | None:
         return self.ahead_ms
+
+    def clock_fault(self) -> str:
+        return self.clock
 
     def upkeep_fault(self) -> str:
         return self.upkeep
@@ -87,11 +92,8 @@ class Worker:
     async def asked(self) -> tuple[int, str | None, dict[str, Any]]:
         """Status, Retry-After and body of GET /readyz."""
         worker: Any = self
-        freshness = SimpleNamespace(is_fresh=lambda: self.is_fresh)
         conditions = SimpleNamespace(look=lambda: self.cells)
-        view = ReadyView(
-            None, None, worker, worker, lambda: self.is_recovered, freshness, conditions, ("SOL_USDC",), 3_600_000
-        )
+        view = ReadyView(None, None, worker, worker, lambda: self.is_recovered, conditions, ("SOL_USDC",), 3_600_000)
         answer = await view.get(make_mocked_request("GET", "/readyz"))
         assert isinstance(answer.body, bytes)
         return answer.status, answer.headers.get("Retry-After"), json.loads(answer.body)
@@ -102,13 +104,36 @@ async def test_a_worker_that_serves_all_is_ready() -> None:
     assert await Worker().asked() == (200, None, body)
 
 
-@pytest.mark.parametrize(("ahead_ms", "is_ready"), [(None, True), (5_000, True), (-2_000, True), (-60_000, False)])
-async def test_a_worker_whose_clock_is_slow_is_unready_for_its_orders_fill_nothing(
-    ahead_ms: int | None, is_ready: bool
+@pytest.mark.parametrize(
+    ("ahead_ms", "words"),
+    [
+        (None, ""),
+        (5_000, ""),
+        (-2_000, ""),
+        (-60_000, "60.0 s behind that of the worker"),
+        (60_000, "60.0 s ahead of that of the worker"),
+    ],
+)
+async def test_a_worker_whose_clock_is_off_is_unready_for_its_orders_fill_nothing(
+    ahead_ms: int | None, words: str
 ) -> None:
     status, _, body = await Worker(ahead_ms=ahead_ms).asked()
-    assert status == (200 if is_ready else 503)
-    assert is_ready or body["reasons"][0].startswith("this machine's clock is 60.0 s behind that of the worker")
+    assert status == (503 if words else 200)
+    assert not words or body["reasons"] == [
+        f"this machine's clock is {words} that makes the price frames: set both by a time service"
+    ]
+
+
+@pytest.mark.parametrize("ahead_ms", [-7_200_000, 60_000])
+async def test_one_whose_clock_is_the_brokers_is_not_blamed_for_another_that_is_off(ahead_ms: int) -> None:
+    status, _, body = await Worker(ahead_ms=ahead_ms, is_clock_right=True).asked()
+    assert (status, body["status"], len(body["reasons"])) == (200, "degraded", 1)
+
+
+async def test_a_clock_that_is_not_the_brokers_degrades_it() -> None:
+    said = "this machine's clock is 7200.0 s ahead of the brokers'"
+    status, _, body = await Worker(clock=said).asked()
+    assert (status, body["status"], body["reasons"]) == (200, "degraded", [said])
 
 
 async def test_a_worker_that_rightly_has_no_cells_is_ready_and_misses_no_prices() -> None:
@@ -122,7 +147,7 @@ async def test_a_worker_that_rightly_has_no_cells_is_ready_and_misses_no_prices(
         (Worker(fault=LogFault("the disk is full")), "the disk is full"),
         (Worker(is_recovered=False), "tables are being recovered"),
         (Worker(is_ready=False, lag=7), "7 journal records are still to be folded"),
-        (Worker(is_fresh=False), UNCONFIRMED),
+        (Worker(cut_off=UNCONFIRMED), UNCONFIRMED),
     ],
 )
 @pytest.mark.parametrize("is_degraded", [False, True])
@@ -168,5 +193,5 @@ async def test_a_cell_that_does_not_serve_or_is_deaf_makes_it_unready_and_is_nam
 
 
 async def test_what_keeps_all_cells_from_serving_is_said_first() -> None:
-    _, _, body = await Worker(is_fresh=False, cells=(CellCondition(3, CellState.DEAF, "so", 5),)).asked()
+    _, _, body = await Worker(cut_off=UNCONFIRMED, cells=(CellCondition(3, CellState.DEAF, "so", 5),)).asked()
     assert body["reasons"] == [UNCONFIRMED]

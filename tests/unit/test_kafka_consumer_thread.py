@@ -49,11 +49,12 @@ class Client:
     def __init__(self, start: Callable[[], Awaitable[None]], stop: Callable[[], Awaitable[None]]) -> None:
         self._on_start, self.stop = start, stop
         self.closed = threading.Event()
-        self._client = SimpleNamespace(close=self._close)
+        self._client = SimpleNamespace(close=self._close, send=answered)
         self.kept: list[BaseException] = []
         self._coordinator: Any = SimpleNamespace(
-            _group_instance_id="name", _push_error_to_user=self.kept.append, coordinator_id=1, _send_req=answered
-        )
+            _group_instance_id="name", _push_error_to_user=self.kept.append, coordinator_id=1, _send_req=answered,
+            _on_join_complete=nothing,
+        )  # fmt: skip
         self._fetcher: Any = SimpleNamespace()
 
     async def start(self) -> None:

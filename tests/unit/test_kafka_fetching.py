@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Set
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -12,7 +13,8 @@ from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition
 
-from exness_streams.transport.kafka.fetching import Fetching
+from exness_streams.transport.kafka.aiokafka_mends import tell_fetches
+from exness_streams.transport.kafka.fetching import ANSWER_S_MAX, Fetching
 
 GIVE_UP_S = 30.0
 HOUR_S = 3_600.0
@@ -180,3 +182,35 @@ async def test_nothing_is_asked_twice(brokers: Brokers, consumer: Consumer) -> N
         brokers.write(JOURNAL)
         await consumer.take(JOURNAL)
     assert len(said) == 1
+
+
+class FetchRequest:
+    """By its name alone."""
+
+
+async def test_a_broker_that_answers_no_fetch_is_told_of() -> None:
+    now_s, answers = 100.0, {1: asyncio.Event(), 2: asyncio.Event()}
+
+    async def send(node_id: int, request: Any) -> int:
+        await answers[node_id].wait()
+        return node_id
+
+    client = SimpleNamespace(send=send)
+    fetching = Fetching(lambda: now_s)
+    tell_fetches(SimpleNamespace(_client=client), fetching.asked)
+    asked = [asyncio.ensure_future(client.send(1, FetchRequest())), asyncio.ensure_future(client.send(1, object()))]
+    await asyncio.sleep(0)
+    now_s += ANSWER_S_MAX
+    asked.append(asyncio.ensure_future(client.send(2, FetchRequest())))
+    await asyncio.sleep(0)
+    assert fetching.unanswered() == ""
+    now_s += 1.0
+    assert fetching.unanswered() == "broker 1 has not answered a fetch for 16 s"
+    answers[1].set()
+    assert await asyncio.gather(*asked[:2]) == [1, 1]
+    assert fetching.unanswered() == ""
+    now_s += ANSWER_S_MAX
+    assert fetching.unanswered().startswith("broker 2 ")
+    asked[2].cancel()
+    await asyncio.wait({asked[2]})
+    assert fetching.unanswered() == "", "one that was given up is waited for no more"

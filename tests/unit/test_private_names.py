@@ -21,8 +21,8 @@ PACKAGE = Path(exness_streams.__file__).parent
 NEEDED = (*aiohttp_mends.NEEDED, *aiokafka_mends.NEEDED, *faust_mends.NEEDED)
 LISTED = {private.name for private in NEEDED}
 SLOTS = {"_transport"}
-STANDARD = {"_replace", "_fields", "_asdict", "_make"}
-"""Of named tuples, where an underscore says nothing."""
+STANDARD = {"_replace", "_fields", "_asdict", "_make", "_current_frames"}
+"""Of named tuples, and a documented function of sys, where an underscore says nothing."""
 
 
 def trees() -> Iterator[tuple[Path, ast.Module]]:

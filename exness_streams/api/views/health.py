@@ -17,7 +17,9 @@ from exness_streams.api.presenter import market_message
 from exness_streams.domain.instruments import Catalogue
 from exness_streams.domain.quotes import AHEAD_MS_MAX, Quote
 from exness_streams.engine.cell_conditions import NOT_READY, CellCondition, CellState
-from exness_streams.transport.freshness import Freshness
+
+FAST_MS_MAX = 30_000
+"""A clock that is ahead by so much of that of the frames is no frame that was long on its way."""
 
 
 def banner(*, can_mail: bool) -> web.Response:
@@ -94,19 +96,18 @@ class ReadyView(ApiView):
         health: Health,
         cells: FoldingCells,
         is_recovered: Callable[[], bool],
-        freshness: Freshness,
         conditions: Conditions,
         symbols: Sequence[str],
         quote_age_ms_max: int,
     ) -> None:
         super().__init__(app, web_server)
         self._health, self._cells, self._is_recovered = health, cells, is_recovered
-        self._freshness, self._conditions = freshness, conditions
+        self._conditions = conditions
         self._symbols, self._quote_age_ms_max = symbols, quote_age_ms_max
 
     async def get(self, request: web.Request) -> web.Response:
         """Status and reasons, the first of them why it is unready; then each cell."""
-        conditions = self._conditions.look()
+        conditions, apart = self._conditions.look(), self._clock_apart()
         reasons = []
         if self._health.fault is not None:
             reasons.append(str(self._health.fault))
@@ -114,12 +115,15 @@ class ReadyView(ApiView):
             reasons.append("tables are being recovered")
         elif not self._cells.is_ready:
             reasons.append(f"{self._cells.lag} journal records are still to be folded")
-        elif not self._freshness.is_fresh():
-            reasons.append("the brokers have not confirmed for a session timeout that this worker is in its group")
+        elif cut_off := self._health.cut_off:
+            reasons.append(cut_off)
         else:
-            reasons += [_words(one) for one in conditions if one.state in NOT_READY] or self._slow_clock()
+            reasons += [_words(one) for one in conditions if one.state in NOT_READY]
+            if not reasons and apart and not self._health.is_clock_right:  # else it is the other's that is wrong
+                reasons.append(apart)
         feed = self._health.feed_status()
         is_unready = bool(reasons)
+        reasons += [why for why in (apart, self._health.clock_fault()) if why and why not in reasons]
         if self._cells.partitions:  # a worker without cells hears of no price, and passes requests on
             reasons += self._about_prices(feed)
         reasons += [_words(one) for one in conditions if one.state is CellState.BEHIND]
@@ -135,15 +139,19 @@ class ReadyView(ApiView):
         body = {"status": status, "reasons": reasons, "feed": feed, "cells": cells}
         return json_response(body, 503 if is_unready else 200, {"Retry-After": "1"} if is_unready else None)
 
-    def _slow_clock(self) -> list[str]:
-        """To a clock that is behind every quote is of the future, and no order fills; other workers' may be right."""
+    def _clock_apart(self) -> str:
+        """How this worker's clock differs from that of the worker that makes the price frames, so that no order fills.
+
+        To a clock that is behind every quote is of the future, to one that is ahead all are old.
+        """
         ahead_ms = self._cells.clock_ahead_ms(int(time.time() * 1000))
-        if ahead_ms is None or ahead_ms >= -AHEAD_MS_MAX:
-            return []
-        return [
-            f"this machine's clock is {-ahead_ms / 1000:.1f} s behind that of the worker that makes the price frames: "
-            "set both by a time service"
-        ]
+        if ahead_ms is None or -AHEAD_MS_MAX <= ahead_ms <= FAST_MS_MAX:
+            return ""
+        side = "behind" if ahead_ms < 0 else "ahead of"
+        return (
+            f"this machine's clock is {abs(ahead_ms) / 1000:.1f} s {side} that of the worker that makes the price "
+            "frames: set both by a time service"
+        )
 
     def _about_prices(self, feed: Mapping[str, Any]) -> list[str]:
         said = []

@@ -11,11 +11,14 @@ from functools import lru_cache
 from typing import Any
 
 from aiokafka import TopicPartition
+from aiokafka import client as client_module
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
-from aiokafka.errors import IllegalStateError
+from aiokafka.conn import AIOKafkaConnection
+from aiokafka.errors import IllegalStateError, KafkaError
 from aiokafka.producer import message_accumulator, sender
 from aiokafka.record import default_records
 
+from exness_streams.transport.kafka.patience import connecting, with_limits
 from exness_streams.transport.kafka.reconnects import with_patience
 from exness_streams.transport.private_names import Private, refuse_without
 
@@ -34,6 +37,8 @@ NEEDED = (
     Private("aiokafka.consumer.group_coordinator:GroupCoordinator", "coordinator_id"),
     Private("aiokafka.consumer.group_coordinator:GroupCoordinator", "_send_req"),
     Private("aiokafka.consumer.group_coordinator:GroupCoordinator", "request_rejoin"),
+    Private("aiokafka.consumer.group_coordinator:GroupCoordinator", "_on_join_complete"),
+    Private("aiokafka.consumer.group_coordinator:GroupCoordinator", "_start_heartbeat_task"),
     Private("aiokafka.consumer.fetcher:Fetcher", "_fetch_task"),
     Private("aiokafka:AIOKafkaProducer", "_txn_manager"),
     Private("aiokafka.producer.transaction_manager:TransactionManager", "is_fatal_error"),
@@ -46,6 +51,8 @@ NEEDED = (
     Private("aiokafka.partitioner", "DefaultPartitioner"),
     Private("aiokafka.client", "ConnectionGroup"),
     Private("aiokafka.client:AIOKafkaClient", "_get_conn"),
+    Private("aiokafka.client", "create_conn"),
+    Private("aiokafka.conn:AIOKafkaConnection", "_request_timeout"),
     Private("aiokafka.client:AIOKafkaClient", "_conns"),
 )  # fmt: skip
 
@@ -78,6 +85,8 @@ def _is_connected(client: Any, broker: Any, group: Any) -> bool:
 
 
 AIOKafkaClient._get_conn = with_patience(AIOKafkaClient._get_conn, _is_connected)
+AIOKafkaConnection.send = with_limits(AIOKafkaConnection.send)
+client_module.create_conn = connecting(client_module.create_conn)
 
 
 class _QuietBatch(message_accumulator.MessageBatch):  # type: ignore[misc]  # aiokafka is untyped here
@@ -132,9 +141,19 @@ def _in_one_line(record: logging.LogRecord) -> bool:
     return True
 
 
+_TOLD_ALREADY = ("MessageAccumulator._pop_batch", "Sender._sender_routine")
+"""Tasks of aiokafka whose ends nobody looks at: one trips over failed batches, the other has logged its end."""
+
+
 def _is_not_its_bookkeeping(record: logging.LogRecord) -> bool:
-    """And then it trips over the batches that it has failed already, which does no harm."""
-    return "MessageAccumulator._pop_batch" not in record.getMessage()
+    """What asyncio says of such tasks, with a traceback, when they are thrown away; and of a future of aiokafka's that
+    failed when whoever waited for it had given up, for another fault, which is told.
+    """
+    words = record.getMessage()
+    failed = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+    if words.startswith("Future exception was never retrieved") and isinstance(failed, KafkaError):
+        return False
+    return not any(task in words for task in _TOLD_ALREADY)
 
 
 for name in ("producer.sender", "consumer.group_coordinator", "consumer.fetcher"):
@@ -193,6 +212,22 @@ def tell_group_errors(consumer: Any, tell: Callable[[BaseException, int], None])
     coordinator._push_error_to_user = push_and_tell
 
 
+def beat_while_taking_over(consumer: Any) -> None:
+    """Have a started consumer be heard of from when it is given its partitions, and not from when it has them.
+
+    aiokafka waits for whoever takes them over. On a slow network that takes longer than a session: the group gave the
+    member up each time, and dealt out anew, for ever.
+    """
+    coordinator = consumer._coordinator
+    take_over = coordinator._on_join_complete
+
+    async def beat_and_take_over(*given: Any) -> Any:
+        coordinator._start_heartbeat_task()
+        return await take_over(*given)
+
+    coordinator._on_join_complete = beat_and_take_over
+
+
 CONFIRMING = ("HeartbeatRequest", "SyncGroupRequest")
 """Requests whose success says that the member's partitions are its own. Their classes' names may go on, as in `_v3`.
 
@@ -213,6 +248,32 @@ def tell_confirmations(consumer: Any, clock_s: Callable[[], float], tell: Callab
         return answer
 
     coordinator._send_req = send_and_tell
+
+
+def tell_fetches(consumer: Any, asked: Callable[[int], Callable[[], None]]) -> None:
+    """Have a started consumer tell of each fetch to a broker, by its id, and then call what that returns once it ends.
+
+    Nothing tells of one that gets no answer: aiokafka waits for the request timeout, which must be longer than a
+    rebalance takes.
+    """
+    client = consumer._client
+    send = client.send
+
+    async def send_and_tell(node_id: int, request: Any, **how: Any) -> Any:
+        if not type(request).__name__.startswith("FetchRequest"):
+            return await send(node_id, request, **how)
+        over = asked(node_id)
+        try:
+            return await send(node_id, request, **how)
+        finally:
+            over()
+
+    client.send = send_and_tell
+
+
+def lacks_topic(consumer: Any, topic: str) -> bool:
+    """Whether the brokers, as a started consumer heard of them last, have no such topic. From any thread."""
+    return consumer._client.cluster.partitions_for_topic(topic) is None
 
 
 async def close_connections(consumer: Any) -> None:

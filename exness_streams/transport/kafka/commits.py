@@ -26,6 +26,7 @@ from exness_streams.transport.faults import CellReleased, LogFault, LogFenced
 from exness_streams.transport.interfaces import LogRecord
 from exness_streams.transport.kafka.aiokafka_mends import RETRY_BACKOFF_MS, fatal_error, patience
 from exness_streams.transport.kafka.batches import BATCH_BYTES_MAX, delivered, enqueue
+from exness_streams.transport.kafka.error_words import words_of
 from exness_streams.transport.kafka.offsets import committed_offsets
 from exness_streams.transport.kafka.reader import kafka_reader
 from exness_streams.transport.kafka.topics import CONNECT_S_MAX, KafkaCluster
@@ -104,8 +105,7 @@ class _Transactions:
             )
         if isinstance(cause, LogFault):
             return cause.for_waiter(written)
-        words = str(cause) or type(cause).__name__
-        return LogFault(f"{self.name} could not be committed to Kafka: {words}", written=written)
+        return LogFault(f"{self.name} could not be committed to Kafka: {words_of(cause)}", written=written)
 
 
 class _Ownership:
@@ -270,8 +270,7 @@ class KafkaFrameLog:
             sent = await enqueue(self._producer, records, None)
             await delivered(sent, len(records))
         except (KafkaError, OSError) as error:
-            words = str(error) or type(error).__name__
-            raise LogFault(f"frames could not be written to Kafka: {words}", written=None) from error
+            raise LogFault(f"frames could not be written to Kafka: {words_of(error)}", written=None) from error
 
     async def _start_producer(self) -> Any:
         producer = AIOKafkaProducer(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from aiokafka.errors import InvalidSessionTimeoutError, KafkaError
@@ -16,7 +17,9 @@ from exness_streams.transport.batching import Wakeup
 from exness_streams.transport.faults import LogFault
 from exness_streams.transport.kafka.aiokafka_mends import (
     ask_group_anew,
+    beat_while_taking_over,
     close_connections,
+    lacks_topic,
     leave_when_stopped,
     own_tasks,
     poll_records_max,
@@ -24,8 +27,10 @@ from exness_streams.transport.kafka.aiokafka_mends import (
     refuse_to_seek_unassigned,
     seen,
     tell_confirmations,
+    tell_fetches,
     tell_group_errors,
 )
+from exness_streams.transport.kafka.error_words import words_of
 from exness_streams.transport.kafka.fetching import Fetching
 from exness_streams.transport.kafka.session import session_refused
 from exness_streams.transport.kafka.topics import CONNECT_S_MAX
@@ -45,7 +50,7 @@ def stands_still(error: BaseException | None) -> LogFault:
     cause = error and (error.__cause__ or error)
     if isinstance(cause, LogFault):
         return cause
-    words = str(cause).splitlines()[0] if cause and str(cause) else type(cause).__name__
+    words = "it has ended" if cause is None else words_of(cause)
     return LogFault(f"the consumer of Kafka can't go on: this worker must start again ({words})")
 
 
@@ -108,7 +113,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fa
             raise self.transport.cluster.unreachable(error) from error
         for task in own_tasks(self._consumer):
             task.add_done_callback(self._on_task_ended)
+        beat_while_taking_over(self._consumer)
         tell_group_errors(self._consumer, self._on_group_error)
+        tell_fetches(self._consumer, self._fetching.asked)
+        self.transport.unanswered = self._fetching.unanswered
+        self.transport.lacks_topic = partial(lacks_topic, self._consumer)
         freshness = self.transport.freshness
         tell_confirmations(self._consumer, freshness.clock_s, freshness.confirmed)
 

@@ -19,8 +19,10 @@ from exness_streams.transport.batching import BatchingConsumer
 from exness_streams.transport.faults import LogFault
 from exness_streams.transport.freshness import MemberFreshness
 from exness_streams.transport.kafka.aiokafka_mends import assignment_of, has_fatal_error
+from exness_streams.transport.kafka.broker_clock import BrokerClock
 from exness_streams.transport.kafka.commits import KafkaCellLog, KafkaFrameLog
 from exness_streams.transport.kafka.consumer_thread import ConsumerThread, FetchEnd, FetchWakeup
+from exness_streams.transport.kafka.error_words import words_of
 from exness_streams.transport.kafka.offsets import data_ends, newest_of_key
 from exness_streams.transport.kafka.reader import kafka_reader
 from exness_streams.transport.kafka.topics import CONNECT_S_MAX, KafkaCluster, KafkaTopic, declare_topics
@@ -29,6 +31,9 @@ from exness_streams.transport.rejoining import Rejoining
 
 __all__ = ["Consumer", "KafkaCellLog", "KafkaFrameLog", "Producer", "Transport"]
 
+
+APPENDED = 1
+"""Kafka's number for a record's time that is the broker's, of when it took it."""
 
 HEARD_HEARTBEATS = 3
 """A member that is heard of has heard of a rebalance by its next heartbeat; that one may be late."""
@@ -88,7 +93,15 @@ class Consumer(BatchingConsumer, driver.Consumer):  # type: ignore[misc]
             records = await self._thread.fetch(active_partitions, timeout, end)
         finally:
             self.wakeup.fetch = None
+        self._hear_times(records)
         return {TP(tp.topic, tp.partition): found for tp, found in records.items()}
+
+    def _hear_times(self, records: Mapping[Any, list[Any]]) -> None:
+        """Only of records that did not wait: there is none behind them."""
+        for tp, found in records.items():
+            last = found[-1] if found else None
+            if last is not None and last.timestamp_type == APPENDED and not self._is_behind(tp):
+                self.transport.broker_clock.came(last.timestamp)
 
     def stop_flow(self) -> None:
         super().stop_flow()
@@ -180,14 +193,14 @@ class Producer(driver.Producer):  # type: ignore[misc]
         try:
             sent = await super().send(*args, **kwargs)
         except ProducerSendError as error:
-            raise LogFault(f"Kafka accepts no records: {error}") from error
+            raise LogFault(f"Kafka accepts no records: {words_of(error)}") from error
         return asyncio.ensure_future(self._delivered(sent))
 
     async def _delivered(self, sent: Awaitable[Any]) -> Any:
         try:
             return await sent
         except KafkaError as error:
-            fault = LogFault(f"Kafka did not acknowledge a record: {error}", written=None)
+            fault = LogFault(f"Kafka did not acknowledge a record: {words_of(error)}", written=None)
             if has_fatal_error(self._producer):
                 await self.app.crash(fault)  # it would refuse all that follow
             raise fault from error
@@ -211,6 +224,11 @@ class Transport(driver.Transport):  # type: ignore[misc]
         self.frame_logs: dict[str, KafkaFrameLog] = {}
         self._partitions: dict[str, int] = {}
         self.rejoining = Rejoining()
+        self.broker_clock = BrokerClock()
+        self.unanswered: Callable[[], str] = lambda: ""
+        """Which broker answers no fetch, as a sentence; set when this worker's consumer has started, as the next."""
+        self.lacks_topic: Callable[[str], bool] = lambda topic: False
+        """Whether the brokers have no such topic, as the consumer heard last."""
 
     @cached_property
     def cluster(self) -> KafkaCluster:

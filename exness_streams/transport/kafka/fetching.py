@@ -7,19 +7,43 @@ is not fetched.
 
 from __future__ import annotations
 
-from collections.abc import Set
+import time
+from collections.abc import Callable, Set
 from typing import Any
 
 from faust.types import TP
 
 from exness_streams.transport.kafka.aiokafka_mends import assignment_of
 
+ANSWER_S_MAX = 15.0
+"""A broker answers a fetch at once, or within 100 ms when it has nothing. One that has not for so long hangs."""
+
 
 class Fetching:
-    """Of one consumer."""
+    """Of one consumer. clock_s: runs on steadily."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._clock_s = clock_s
+        self._asked: dict[object, tuple[int, float]] = {}
         self._held: tuple[Any, Set[TP]] = (None, frozenset())
+
+    def asked(self, broker_id: int) -> Callable[[], None]:
+        """A fetch is sent to a broker. Returns what is to be called once that is over, however it ended."""
+        fetch = object()
+        self._asked[fetch] = broker_id, self._clock_s()
+
+        def over() -> None:
+            del self._asked[fetch]
+
+        return over
+
+    def unanswered(self) -> str:
+        """Which broker answers no fetch, as a sentence; empty when all do. From any thread."""
+        now_s = self._clock_s()
+        for broker_id, asked_s in list(self._asked.values()):
+            if now_s - asked_s > ANSWER_S_MAX:
+                return f"broker {broker_id} has not answered a fetch for {now_s - asked_s:.0f} s"
+        return ""
 
     def hold_back(self, consumer: Any, wanted: Set[TP]) -> None:
         """Have only these fetched. To be said before each fetch: aiokafka forgets it when partitions are dealt out.

@@ -11,7 +11,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError, TopicAlreadyExistsError, for_code
 from async_timeout import timeout
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 
@@ -24,6 +24,10 @@ METADATA_S_MAX = 15.0
 MESSAGE_BYTES_MIN = 1_000_000
 """What a topic has to take in one message: the largest record is some 900 KB, the outcome of a request that closes
 1,000 positions (tests/unit/test_largest_records.py). Clients have been told by the time it is written."""
+
+
+SAFE_FROM, IN_SYNC_MIN = 3, 2
+"""From so many replicas on, so many must have a record before it is acknowledged."""
 
 
 class KafkaUnreachable(LogFault):
@@ -106,11 +110,12 @@ class KafkaTopic:
     @property
     def settings(self) -> dict[str, str]:
         """The topic's own settings on the broker."""
-        settings = {"cleanup.policy": self.cleanup_policy}
+        # Brokers refuse a record whose writer's clock is an hour ahead of theirs, and would trim by clocks of others.
+        settings = {"cleanup.policy": self.cleanup_policy, "message.timestamp.type": "LogAppendTime"}
         if not self.compact:
             settings["retention.ms"] = str(-1 if self.retention_ms is None else self.retention_ms)
-        if self.replication_factor >= 3:
-            settings["min.insync.replicas"] = "2"  # what was acknowledged survives a broker's disk
+        if self.replication_factor >= SAFE_FROM:
+            settings["min.insync.replicas"] = str(IN_SYNC_MIN)  # what was acknowledged survives a broker's disk
         return settings
 
 
@@ -128,7 +133,9 @@ async def declare_topics(cluster: KafkaCluster, wanted: Sequence[KafkaTopic]) ->
             await _create(admin, missing)
             found = await _until_known(admin, wanted) if missing else existing
             told = await _settings(admin, [topic.name for topic in wanted])
-        except (KafkaError, OSError) as error:
+        except (KafkaConnectionError, NodeNotReadyError, OSError) as error:
+            raise cluster.unreachable(error) from error
+        except KafkaError as error:
             raise LogFault(f"Kafka's topics can't be declared: {error}") from error
     for topic in wanted:
         _check(cluster, topic, found[topic.name], told[topic.name])

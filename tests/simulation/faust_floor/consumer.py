@@ -121,7 +121,7 @@ class Consumer:
         self._closed = False
         self.is_assigned = asyncio.Event()
         """Not while partitions are given out anew: nothing is taken then."""
-        self._client = SimpleNamespace(close=self._disconnect)
+        self._client = SimpleNamespace(close=self._disconnect, send=None)  # its fetches are made elsewhere
         self._subscription = SimpleNamespace(subscription=None)
         self._fetcher = Fetcher(self)
         self._coordinator = Membership(
@@ -551,13 +551,21 @@ class Membership:
             await asyncio.sleep(BACKOFF_S)
         else:
             return
+        await self._on_join_complete(given)
+        self._start_heartbeat_task()
+
+    async def _on_join_complete(self, given: Any) -> None:
+        consumer = self._consumer
         assignment = Assignment(TopicPartition(*tp) for tp in given.partitions())
         consumer._subscription.subscription = SimpleNamespace(assignment=assignment, topics=self._topics)
         consumer.is_assigned.set()
         self._assignor.on_assignment(given)
         consumer._fetcher.wake()
         await _told(self._listener.on_partitions_assigned, set(assignment.tps))
-        self._heartbeat_task = asyncio.ensure_future(self._heartbeats())
+
+    def _start_heartbeat_task(self) -> None:
+        if self._heartbeat_task is None:
+            self._heartbeat_task = asyncio.ensure_future(self._heartbeats())
 
     async def _join(self) -> Any:
         """The assignment; None: try again."""
