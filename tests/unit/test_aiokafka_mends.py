@@ -4,6 +4,7 @@ compressed."""
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import logging
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest, SyncGrou
 from aiokafka.record.default_records import DefaultRecordBatch
 
 from exness_streams.transport.kafka.aiokafka_mends import (
+    abandon,
     beat_while_taking_over,
     refuse_to_seek_unassigned,
     tell_confirmations,
@@ -164,3 +166,39 @@ def test_a_future_that_nobody_waits_for_any_more_is_no_traceback(
     words = f"Future exception was never retrieved\nfuture: <Future finished exception={failed!r}>"
     logging.getLogger("asyncio").error(words, exc_info=(type(failed), failed, None))
     assert bool(caplog.records) == is_told
+
+
+@pytest.mark.parametrize("has_begun", [True, False])
+async def test_a_producer_that_does_not_stop_is_ended(has_begun: bool) -> None:
+    """aiokafka's own close waits for what is under way, such as the partitions of a topic that is gone."""
+    closed: list[str] = []
+
+    async def close() -> None:
+        closed.append("connections")
+
+    async def send() -> None:
+        asking = asyncio.ensure_future(asyncio.get_running_loop().create_future())
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await asking
+
+    unheard: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: unheard.append(told))
+    ended: list[asyncio.Future[None]] = [asyncio.get_running_loop().create_future()]
+    sending = asyncio.ensure_future(send()) if has_begun else None
+    await asyncio.sleep(0)
+    await abandon(
+        SimpleNamespace(
+            _sender=SimpleNamespace(sender_task=sending),
+            _txn_manager=SimpleNamespace(wait_for_transaction_end=lambda: ended[0]),
+            client=SimpleNamespace(close=close),
+        )
+    )
+    if sending is not None:
+        await asyncio.wait({sending}, timeout=10)
+        assert sending.cancelled()
+    ended.pop().set_exception(KafkaConnectionError("too late"))
+    await asyncio.sleep(0)
+    gc.collect()
+    assert (closed, unheard) == (["connections"], [])
