@@ -380,7 +380,7 @@ async def test_a_market_is_as_old_as_its_listing() -> None:
 
 @pytest.mark.parametrize(
     ("symbol", "interval", "said"),
-    [("GONE_USDC", "1m", "Invalid market symbol"), ("SOL_USDC", "7m", "Invalid interval")],
+    [("GONE_USDC", "1m", "Invalid market symbol"), ("SOL_USDC", "7m", "failed to parse parameter `interval`")],
 )
 async def test_what_the_simulator_does_not_have_it_refuses(
     symbol: str, interval: str, said: str, monkeypatch: pytest.MonkeyPatch
