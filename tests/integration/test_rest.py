@@ -16,6 +16,7 @@ import pytest
 from aiohttp import web
 
 from exness_streams.market_data import rest
+from exness_streams.market_data.market_rows import PriceBands
 from exness_streams.market_data.rest import BackpackRest, Kline, MarketInfo, RequestPace, RestFault
 from exness_streams.simulator.server import BackpackSimulator
 
@@ -95,10 +96,11 @@ async def test_markets_keep_their_names_and_digits(exchange: FakeExchange) -> No
     )
     solana, apple, bonk = await asking(exchange).fetch_markets()
     sizes = (Decimal("0.010"), Decimal("0.01"), Decimal("0.01"))
-    assert solana == MarketInfo("SOL_USDC", "SOL", "USDC", "spot", *sizes)
+    more = {"state": "Open", "bands": PriceBands(min_price=Decimal("0.01"))}
+    assert solana == MarketInfo("SOL_USDC", "SOL", "USDC", "spot", *sizes, **more)
     assert str(solana.tick_size) == "0.010"
-    assert apple == MarketInfo("AAPL.US_USDC_PERP", "AAPL.US", "USDC", "perp", *sizes)
-    assert bonk == MarketInfo("kBONK_USDC", "kBONK", "USDC", "spot", is_open=False)
+    assert apple == MarketInfo("AAPL.US_USDC_PERP", "AAPL.US", "USDC", "perp", *sizes, **more)
+    assert bonk == MarketInfo("kBONK_USDC", "kBONK", "USDC", "spot", is_open=False, state="Closed")
     assert exchange.asked == [("/api/v1/markets", {})]
 
 
@@ -148,12 +150,22 @@ async def test_klines_are_exact_and_those_without_a_trade_left_out(exchange: Fak
     assert exchange.asked[0] == ("/api/v1/klines", wanted)
 
 
+@pytest.mark.parametrize("start", [KLINE_S, KLINE_S * 1000, "2025-07-19T13:09:00"])
+async def test_the_start_of_a_kline_may_be_a_number(start: object, exchange: FakeExchange) -> None:
+    nothing = {"start": "2025-07-19 13:10:00", "open": "0", "high": "0", "low": "0", "close": "0", "volume": "0"}
+    exchange.will_say([{**KLINE, "start": start}, {**KLINE, **nothing}])
+    client = asking(exchange)
+    klines = await client.fetch_klines("BTC_USDC", "1m", KLINE_S, KLINE_S + 120)
+    assert [kline.time_s for kline in klines] == [KLINE_S]
+    assert client.skipped == 0, "an interval of zeros is one without a trade"
+
+
 @pytest.mark.parametrize(
     "change",
     [
         {"start": None},
         {"start": "yesterday"},
-        {"start": 1_752_930_540},
+        {"start": 17},
         {"open": "0"},
         {"open": "-1"},
         {"open": "NaN"},
