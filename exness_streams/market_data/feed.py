@@ -11,14 +11,12 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
-from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import WebSocketException
 from websockets.uri import parse_uri
 
-from exness_streams.domain.hosts import is_loopback
 from exness_streams.domain.outside_text import in_one_line, without_secrets
 from exness_streams.market_data.backpack import (
     Ignored,
@@ -29,6 +27,7 @@ from exness_streams.market_data.backpack import (
     parse,
     subscribe_requests,
 )
+from exness_streams.market_data.connecting import Connection, asked_to_wait_s, connect_websocket
 from exness_streams.market_data.feed_health import Backoff, SilenceMonitor, SkewMonitor
 
 logger = logging.getLogger(__name__)
@@ -36,14 +35,10 @@ logger = logging.getLogger(__name__)
 FEED_STREAMS = ("ticker", "bookTicker")
 """What is subscribed to of each symbol: price and volume, bid and ask."""
 
-FRAME_BYTES_MAX = 1 << 20
 ERROR_CODES_MAX = 50
 OTHER_CODE = "other"
 REASON_MAX = 300
 """Characters of what the exchange, or the network, says of a connection."""
-
-FRAMES_QUEUED_MAX = 1024
-CLOSE_TIMEOUT_S = 1.0
 
 _CONNECTION_FAILURES = (OSError, WebSocketException, EOFError, asyncio.TimeoutError)
 
@@ -86,14 +81,6 @@ class FeedSettings(msgspec.Struct, frozen=True, kw_only=True):
     retry_reset_after_ms: int = 5_000
     check_interval_ms: int = 250
     compression: bool = True
-
-
-class Connection(Protocol):
-    """An open websocket. send and recv raise OSError or WebSocketException once it is lost."""
-
-    async def send(self, message: str, /) -> None: ...
-    async def recv(self, decode: Literal[False], /) -> str | bytes: ...
-    async def close(self) -> None: ...
 
 
 class Clock(Protocol):
@@ -167,6 +154,7 @@ class BackpackFeed:
         self._silence = SilenceMonitor(self.symbols, settings.silent_after_ms / 1000)
         self._skew = SkewMonitor(settings.skew_ms_max * 1000, settings.skew_lasting_ms / 1000)
         self._observers: list[StatusObserver] = []
+        self._asked_to_wait_s = 0.0
         self._running = False
         self._status = FeedStatus.DISCONNECTED
         self._status_since_s = self._last_data_s = self._flowing_since_s = 0.0
@@ -206,7 +194,7 @@ class BackpackFeed:
                 reason = await self._one_connection(on_message)
                 # While it cannot be reached the status stays, so this is said once and not at every attempt.
                 self._change(FeedStatus.DISCONNECTED, reason)
-                await self._clock.sleep(self._backoff.next_delay_s())
+                await self._clock.sleep(max(self._backoff.next_delay_s(), self._asked_to_wait_s))
         finally:
             self._running = False
             self._change(FeedStatus.DISCONNECTED, "stopped", logging.INFO)
@@ -217,8 +205,10 @@ class BackpackFeed:
             connection = await self._connect(self._url)
         except _CONNECTION_FAILURES as error:
             self.counters.failed_attempts += 1
+            self._asked_to_wait_s = asked_to_wait_s(error)
             return f"{self._shown_url} cannot be reached: {self._described(error)}"
         self.counters.connections += 1
+        self._asked_to_wait_s = 0.0
         self._last_data_s = self._clock.monotonic_s()
         tasks = (
             asyncio.ensure_future(self._read(connection, on_message)),
@@ -344,17 +334,3 @@ class BackpackFeed:
         change = StatusChange(status, reason, self._clock.epoch_us() // 1000)
         for observer in self._observers:
             observer(change)
-
-
-async def connect_websocket(url: str, *, compression: bool = True) -> Connection:
-    """A websocket to `url`, once the handshake is done. The library answers pings, and sends its own."""
-    connection: Connection = await open_websocket(
-        url,
-        compression="deflate" if compression else None,
-        # A simulator on this machine is never behind the proxy that the environment may name.
-        proxy=None if is_loopback(parse_uri(url).host) else True,
-        max_size=FRAME_BYTES_MAX,
-        max_queue=FRAMES_QUEUED_MAX,
-        close_timeout=CLOSE_TIMEOUT_S,
-    )
-    return connection

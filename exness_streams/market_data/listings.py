@@ -73,7 +73,8 @@ class Listings:
                     said = str(fault) or f"no answer within {self._first_answer_s:g} s"
                     log.warning("the exchange's markets are not known, and are asked for again: %s", said)
                 self.tried.set()
-                await asyncio.sleep(self._retry_s)
+                asked_s = fault.retry_after_s if isinstance(fault, RestFault) else None
+                await asyncio.sleep(max(self._retry_s, asked_s or 0.0))
                 continue
             for warning in adopt(self._catalogue, markets):
                 log.warning("%s", warning)

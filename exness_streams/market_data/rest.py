@@ -20,6 +20,7 @@ from exness_streams.domain.outside_text import in_one_line
 from exness_streams.market_data.market_rows import MarketInfo as MarketInfo
 from exness_streams.market_data.market_rows import read_market, usual_size
 from exness_streams.market_data.outside_times import utc_ms
+from exness_streams.market_data.retry_after import retry_after_s
 
 log = logging.getLogger(__name__)
 
@@ -40,14 +41,22 @@ HISTORY_WINDOW_S = 60.0
 """Backpack answers 30 requests for history a minute. How many klines it puts into one answer it does not say."""
 
 ATTEMPTS_MAX = 4
-RETRY_AFTER_S_MAX = 30.0
+PATIENCE_S_MAX = 30.0
+"""So long a request waits for the exchange's leave to be sent; where it takes longer, it is given up at once."""
 BODY_BYTES_MAX = 16 << 20
 _CHUNK_BYTES = 1 << 16
 EXCERPT_MAX = 120
 
 
 class RestFault(Exception):
-    """The exchange could not be asked, or what it answered can't be used; str() is one line."""
+    """The exchange could not be asked, or what it answered can't be used; str() is one line.
+
+    retry_after_s: for so long it wants no further request; None when it has not said.
+    """
+
+    def __init__(self, said: str, retry_after_s: float | None = None) -> None:
+        super().__init__(said)
+        self.retry_after_s = retry_after_s
 
 
 class Kline(msgspec.Struct, frozen=True):
@@ -80,7 +89,8 @@ class BackpackRest:
     """A client of the public part, for one event loop at a time.
 
     base_url: of the API, without a slash at its end. timeout_s: of one request with its answer. retry_s: pause
-    before the first repeat after HTTP 429 or 5xx, doubled for each further one, unless the exchange says how long.
+    before the first repeat after HTTP 429 or 5xx, doubled for each further one. Where the exchange says how long
+    (Retry-After), none of our requests is sent before.
     skipped: rows of any answer that could not be read. Every method raises RestFault.
     """
 
@@ -93,6 +103,7 @@ class BackpackRest:
         self._timeout_s = timeout_s
         self._retry_s = retry_s
         self._pace = RequestPace() if pace is None else pace
+        self._not_before_s = 0.0
 
     async def fetch_markets(self) -> list[MarketInfo]:
         """All markets, in the exchange's order."""
@@ -136,6 +147,7 @@ class BackpackRest:
     async def _document(self, session: aiohttp.ClientSession, path: str, query: Mapping[str, str]) -> bytes:
         """The body of an answer, asked for again while the exchange is busy."""
         for attempt in range(1, ATTEMPTS_MAX + 1):
+            await self._leave(path)
             try:
                 async with session.get(self.base_url + path, params=query, allow_redirects=False) as response:
                     body = await _bounded_body(response)
@@ -146,15 +158,24 @@ class BackpackRest:
                 raise self._fault(path, _described(error)) from error
             if status == 200:
                 return body
+            asked_s = retry_after_s(status, retry_after)
+            if asked_s is not None:
+                self._not_before_s = asyncio.get_running_loop().time() + asked_s
             if (status != 429 and status < 500) or attempt == ATTEMPTS_MAX:
                 break
-            await asyncio.sleep(self._pause_s(attempt, retry_after))
+            if asked_s is None:
+                pause_s = self._retry_s * (1 << attempt - 1)
+                await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # nosec B311 - spreads repetitions
         raise self._fault(path, f"HTTP {status} {in_one_line(body, EXCERPT_MAX)}".rstrip())
 
-    def _pause_s(self, attempt: int, retry_after: str) -> float:
-        if retry_after.isascii() and retry_after.isdigit():
-            return min(float(retry_after), RETRY_AFTER_S_MAX)
-        return self._retry_s * (1 << attempt - 1) * random.uniform(0.5, 1.0)  # nosec B311 - spreads repetitions
+    async def _leave(self, path: str) -> None:
+        """Waits until the exchange wants to be asked again. RestFault when that takes too long."""
+        wait_s = self._not_before_s - asyncio.get_running_loop().time()
+        if wait_s > PATIENCE_S_MAX:
+            fault = self._fault(path, f"the exchange wants no request for {wait_s:.0f} s more")
+            raise RestFault(str(fault), wait_s)
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
 
     def _rows(self, path: str, body: bytes, read: Callable[[msgspec.Raw], _Row | None]) -> list[_Row]:
         """The rows of a document. One that can't be read is counted; the first such of an answer is logged."""

@@ -13,15 +13,17 @@ from typing import Any
 
 import msgspec
 import pytest
-from websockets.exceptions import ConnectionClosedError, InvalidURI
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosedError, InvalidStatus, InvalidURI
+from websockets.http11 import Response
 
 from exness_streams.market_data.backpack import BookTicker, StreamMessage, Ticker
+from exness_streams.market_data.connecting import connect_websocket
 from exness_streams.market_data.feed import (
     BackpackFeed,
     FeedSettings,
     FeedStatus,
     StatusChange,
-    connect_websocket,
 )
 from exness_streams.market_data.service import MarketDataService
 from exness_streams.messages import MarketDataMessage
@@ -234,6 +236,24 @@ async def test_retries_slow_down_to_half_a_minute() -> None:
         assert 1 <= delays[3] <= 2
         assert all(15 <= delay <= 30 for delay in delays[8:])
         assert bench.feed.counters.failed_attempts == len(attempts)
+
+
+@pytest.mark.parametrize(("header", "waited_s"), [("90", 90.0), ("1000000", 600.0), ("0", 0.5), ("soon", 0.5)])
+async def test_an_exchange_that_says_when_to_come_back_is_not_asked_before(header: str, waited_s: float) -> None:
+    async with running() as bench:
+        await flowing(bench, 6)
+        bench.exchange.refusal = InvalidStatus(Response(429, "Too Many Requests", Headers({"Retry-After": header})))
+        bench.exchange.line.says(LOST)
+        await bench.clock.advance(waited_s + 0.001)
+        first_s, second_s, third_s = bench.exchange.attempts_s[:3]
+        assert second_s - first_s < waited_s + 6, "the first retry comes at once, as ever"
+        assert third_s - second_s == pytest.approx(waited_s)
+        # A loss of another kind waits for no leave.
+        bench.exchange.refusal = None
+        await bench.clock.advance(max(waited_s, 1.0))
+        bench.exchange.line.says(bench.exchange.ticker())
+        await bench.clock.advance(0)
+        assert bench.feed.status is FeedStatus.CONNECTED
 
 
 async def test_an_exchange_out_of_reach_is_said_once_and_its_return_once(
@@ -625,6 +645,25 @@ async def test_an_unknown_symbol_is_silent_and_the_others_are_not() -> None:
         assert {message.symbol for message in messages} == {"SOL_USDC"}
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_redirect_to_another_exchange_is_not_followed() -> None:
+    async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        location = f"Location: {simulator.url}".encode()
+        writer.write(b"HTTP/1.1 302 Found\r\n" + location + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with BackpackSimulator(close_grace_s=1) as simulator:
+        server = await asyncio.start_server(redirect, "127.0.0.1", 0)
+        try:
+            with pytest.raises(InvalidStatus, match="302"):
+                await connect_websocket("ws://{}:{}".format(*server.sockets[0].getsockname()))
+        finally:
+            server.close()
+            await server.wait_closed()
+        assert simulator.connections_accepted == 0
 
 
 async def test_nobody_listening_is_told_and_retried() -> None:

@@ -18,6 +18,7 @@ from aiohttp import web
 from exness_streams.market_data import rest
 from exness_streams.market_data.market_rows import PriceBands
 from exness_streams.market_data.rest import BackpackRest, Kline, MarketInfo, RequestPace, RestFault
+from exness_streams.market_data.retry_after import RETRY_AFTER_S_MAX
 from exness_streams.simulator.server import BackpackSimulator
 
 MARKET = {
@@ -251,6 +252,19 @@ async def test_a_busy_exchange_is_asked_again(status: int, exchange: FakeExchang
     exchange.answers = [web.Response(status=status), web.Response(status=status, headers={"Retry-After": "0"}), answer]
     assert len(await asking(exchange).fetch_markets()) == 1
     assert len(exchange.asked) == 3
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_an_exchange_that_wants_to_be_left_alone_is(status: int, exchange: FakeExchange) -> None:
+    exchange.answers = [web.Response(status=status, headers={"Retry-After": "999999"})]
+    client = asking(exchange)
+    with pytest.raises(RestFault, match="the exchange wants no request for 600 s more") as caught:
+        await client.fetch_markets()
+    assert caught.value.retry_after_s is not None
+    assert 0 < caught.value.retry_after_s <= RETRY_AFTER_S_MAX, "and not for ever"
+    with pytest.raises(RestFault, match="wants no request"):
+        await client.fetch_klines("SOL_USDC", "1m", 0, 60)
+    assert len(exchange.asked) == 1, "whatever is asked for, the exchange is not"
 
 
 async def test_an_exchange_that_stays_busy_is_a_fault(exchange: FakeExchange) -> None:
