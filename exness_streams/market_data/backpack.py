@@ -305,6 +305,11 @@ def _price(value: object, field: str) -> Decimal | None:
     raise _Unusable(IgnoreReason.BAD_PRICE, f"{field} = {value!r}")
 
 
+def is_plain_price(text: str) -> bool:
+    """Whether a text is a price as the exchange writes them."""
+    return _PRICE.fullmatch(text) is not None and _ZERO.fullmatch(text) is None
+
+
 def _required_price(value: object, field: str) -> Decimal:
     price = _price(value, field)
     if price is None:

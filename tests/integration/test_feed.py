@@ -647,6 +647,65 @@ async def test_an_unknown_symbol_is_silent_and_the_others_are_not() -> None:
         await asyncio.gather(task, return_exceptions=True)
 
 
+def flood(bench: Bench, count: int) -> list[str]:
+    """Books of one symbol that walk up and down, a microsecond apart."""
+    rng, bid, frames = random.Random(1), 10_000, []
+    for nth in range(count):
+        bid += rng.randint(-3, 3)
+        data = {"T": bench.clock.epoch_us() - count + nth, "a": f"{bid + 1}", "b": f"{bid}", "u": nth + 1}
+        frames.append(msgspec.json.encode({"data": data, "stream": "bookTicker.SOL_USDC"}).decode())
+    return frames
+
+
+async def settled_with(bench: Bench, count: int) -> None:
+    while sum((len(bench.messages), bench.feed.counters.conflated)) < count:
+        await bench.clock.advance(0.01)
+
+
+async def test_of_a_flood_every_new_extreme_and_the_end_are_handed_on() -> None:
+    async with running(updates_burst=10, updates_per_s=100) as bench:
+        frames = flood(bench, 3_000)
+        bench.exchange.line.says(*frames)
+        await settled_with(bench, len(frames))
+        bids = [int(msgspec.json.decode(frame)["data"]["b"]) for frame in frames]
+        seen = [int(message.bid) for message in bench.messages if isinstance(message, BookTicker) and message.bid]
+        assert bench.feed.counters.conflated > len(frames) / 2
+        assert (min(seen), max(seen), seen[-1]) == (min(bids), max(bids), bids[-1])
+        # Whatever the price: the first book below it, and the first above it, are those of the flood.
+        for price in range(min(bids), max(bids) + 1):
+            for crosses in (price.__ge__, price.__le__):
+                assert next(filter(crosses, seen)) == next(filter(crosses, bids))
+        assert bench.feed.counters.messages == len(bench.messages)
+
+
+async def test_what_is_held_is_handed_on_when_it_is_due_and_when_the_connection_is_lost() -> None:
+    async with running(updates_burst=10, updates_per_s=100, hold_ms_max=150) as bench:
+        bench.exchange.line.says(*flood(bench, 30))
+        await settled()
+        handed_on = len(bench.messages)
+        assert 10 <= handed_on < 30, "a burst goes at once"
+        await bench.clock.advance(0.2)
+        assert bench.messages[-1].event_us == bench.clock.epoch_us() - 200_000 - 1, "the end of it waits for no other"
+        last = len(bench.messages)
+        bench.exchange.line.says(*flood(bench, 300), LOST)
+        for _ in range(20):
+            await settled()
+        assert bench.statuses[-1] == "disconnected"
+        end = bench.messages[-1]
+        assert isinstance(end, BookTicker)
+        assert (len(bench.messages) > last, end.update_id) == (True, 300)
+
+
+async def test_a_quiet_exchange_is_conflated_by_nobody() -> None:
+    async with running() as bench:
+        frames = flood(bench, 4_000)
+        for first in range(0, 4_000, 40):
+            bench.exchange.line.says(*frames[first : first + 40])
+            await bench.clock.advance(0.02)
+        assert len(bench.messages) == 4_000
+        assert bench.feed.counters.conflated == 0
+
+
 async def test_a_redirect_to_another_exchange_is_not_followed() -> None:
     async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
