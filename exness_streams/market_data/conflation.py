@@ -196,7 +196,10 @@ class Burst:
 
     def _judge(self, stream: _Stream, event_us: int, update_id: int | None) -> str:
         """Whether a frame is sure to be taken, whatever went before it, or sure to be late, or who knows."""
-        if event_us > self._clock_us() + _AHEAD_US_MAX:
+        latest_us = self._clock_us() + _AHEAD_US_MAX
+        if stream.newest_us > latest_us:
+            stream.newest_us = stream.sure_us = 0  # as the merger does
+        if event_us > latest_us:
             stream.is_id_known = False
             return _SURE  # it is taken as of now, and is no mark for others
         if event_us < stream.sure_us:

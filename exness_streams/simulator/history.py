@@ -44,8 +44,7 @@ class SimulatedHistory:
 
     def record(self, price: int, quantity: int, time_s: int) -> None:
         """A trade, or with no quantity a price that was set."""
-        # A clock that goes back changes no minute that is over.
-        minute = self._newest_minute = max(time_s // MINUTE_S, self._newest_minute)
+        minute = self._minute_of(time_s)
         candle, trades = self._recorded.get(minute), int(quantity > 0)
         if candle is None:
             self._recorded[minute] = Candle(price, price, price, price, quantity, price * quantity, trades)
@@ -63,6 +62,17 @@ class SimulatedHistory:
             candle.quote_volume + price * quantity,
             candle.trades + trades,
         )
+
+    def _minute_of(self, time_s: int) -> int:
+        """The minute that a trade goes into. One that is over is not changed, unless the clock was set back to it."""
+        minute = max(time_s // MINUTE_S, self._start_minute)
+        if minute < self._newest_minute - 1:
+            for ahead in [one for one in self._recorded if one > minute]:
+                del self._recorded[ahead]
+            self._hours.clear()
+            self._newest_minute = minute
+        self._newest_minute = max(minute, self._newest_minute)
+        return self._newest_minute
 
     def candle(self, start_s: int, length_s: int) -> Candle | None:
         """What became of the market in that time; None when it had no price in it."""

@@ -16,6 +16,8 @@ PRICE_MAX = Decimal(10) ** 11
 
 PULL_STEPS = 500_000
 """Each step draws the walk back by this fraction of its distance from the anchor: it cannot run off."""
+SET_BACK_US = 1_000_000
+"""A clock that goes back by more than this is followed."""
 TRADE_EVERY = 3
 """One step of so many comes with a trade."""
 
@@ -190,8 +192,9 @@ class SimulatedMarket:
         )
 
     def next_event_us(self, now_us: int) -> int:
-        """The time of this symbol's next event: now, or just after its last one."""
-        self.engine_us = max(now_us, self.engine_us + 1)
+        """The time of this symbol's next event: now, or just after its last one, unless the clock was set back."""
+        is_set_back = now_us < self.engine_us - SET_BACK_US
+        self.engine_us = now_us if is_set_back else max(now_us, self.engine_us + 1)
         return self.engine_us
 
     def _trade(self) -> SimulatedTrade:

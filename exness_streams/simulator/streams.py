@@ -79,6 +79,8 @@ class KlineStream:
     def frames(self, now_s: int, emit_us: Callable[[], int]) -> list[str]:
         """What is to be told now."""
         frames = []
+        if now_s < self._begin_s:
+            self._begin_s, self._told = begin_of(self._interval, now_s), None  # the clock was set back
         while (end_s := end_of(self._interval, self._begin_s)) <= now_s:
             frames.append(self._frame(self._candle(end_s), True, end_s, emit_us()))
             self._begin_s, self._told = end_s, None

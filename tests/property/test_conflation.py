@@ -172,3 +172,18 @@ def test_books_that_can_not_be_used_are_told_once_in_a_row() -> None:
     # The first of a stream is kept in any case: nobody knows what was before it.
     assert len(burst.take()) == 2
     assert burst.conflated == 48
+
+
+def test_a_mark_that_a_clock_ahead_let_in_holds_nothing_up_once_the_clock_is_right() -> None:
+    exchange = Exchange()
+    clock = [exchange.now_us + 3_600_000_000]
+    burst = Burst(SYMBOLS, lambda: clock[0])
+    burst.add(exchange.frame("book", "SOL_USDC", 100, 1, "ahead"))  # 10 s on, which to that clock is long ago
+    burst.add(exchange.frame("book", "SOL_USDC", 90, 1, "usual"))
+    clock[0] = exchange.now_us
+    for price in (80, 100, 85, 86):
+        burst.add(exchange.frame("book", "SOL_USDC", price, 1, "usual"))
+    read = [parse(entry) for entry in burst.take() if isinstance(entry, bytes | str)]
+    bids = [int(book.bid) for book in read if isinstance(book, BookTicker) and book.bid]
+    assert set(bids) >= {80, 100, 86}
+    assert burst.late <= 1

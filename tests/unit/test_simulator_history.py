@@ -76,7 +76,7 @@ FIGURES: dict[str, Callable[[list[Candle]], float]] = {
     ("symbol", "rate"), [("SOL_USDC", 10), ("SOL_USDC", 1), ("BTC_USDC", 10), ("kBONK_USDC_PERP", 40)]
 )
 def test_the_past_is_like_what_is_then_played(symbol: str, rate: float) -> None:
-    before, after = played(symbol, rate, 1_000 if rate <= 10 else 300)
+    before, after = played(symbol, rate, 1_000 if rate < 10 else 300 if rate == 10 else 90)
     for name, figure in FIGURES.items():
         assert figure(before) == pytest.approx(figure(after), rel=0.15), name
 
@@ -107,17 +107,22 @@ def test_the_figures_of_a_day_are_those_of_its_minutes_up_to_now() -> None:
     assert (day.volume, day.trades) == (sum(part.volume for part in parts), sum(part.trades for part in parts))
 
 
-def test_an_hour_that_is_over_forgets_nothing_and_a_clock_that_goes_back_changes_none() -> None:
+def test_an_hour_that_is_over_forgets_nothing_until_the_clock_is_set_back() -> None:
     past = history()
     for minute in range(180):
         past.record(PRICE + minute, 1, START_S + minute * 60)
         hour = past.candle(START_MINUTE_S, 3 * HOUR_S)
         assert hour is not None
         assert hour.trades == minute + 1
-    past.record(1, 1, START_S)
-    first = past.candle(START_MINUTE_S, HOUR_S)
+    # A second back is the minute that is under way; hours back, the clock was set: what lay ahead is forgotten.
+    past.record(PRICE - 5, 1, START_S + 178 * 60)
+    first = past.candle(START_MINUTE_S + 178 * 60, 60)
     assert first is not None
-    assert first.low == PRICE
+    assert first.low == PRICE + 178
+    past.record(PRICE - 5, 1, START_S + 60)
+    rest = past.candle(START_MINUTE_S, 3 * HOUR_S)
+    assert rest is not None
+    assert (rest.trades, rest.low, rest.close) == (3, PRICE - 5, PRICE - 5)
 
 
 @pytest.mark.parametrize("length_s", [300, HOUR_S, 4 * HOUR_S, 24 * HOUR_S])

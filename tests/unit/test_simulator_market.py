@@ -151,6 +151,8 @@ def test_factors_that_are_no_jump(factor: str) -> None:
 def test_event_times_rise_strictly() -> None:
     walk = market()
     assert [walk.next_event_us(now_us) for now_us in (10, 10, 9, 20)] == [10, 11, 12, 20]
+    # A clock that was an hour ahead holds nothing up for an hour.
+    assert [walk.next_event_us(now_us) for now_us in (3_600_000_000, 30, 30)] == [3_600_000_000, 30, 31]
 
 
 # Frames: the same keys in the same order, with the same types, as those captured.
