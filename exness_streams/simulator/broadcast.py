@@ -41,8 +41,11 @@ class Broadcast:
 
     def emit_us(self, instrument: Instrument) -> int:
         """The time of an instrument's next event: later than its last one, unless the clock's fault has changed."""
-        ahead_s = self._faults.skew_s + self._faults.ahead_s.get(instrument.symbol, 0.0)
-        return instrument.market.next_event_us(time.time_ns() // 1000) + round(ahead_s * 1_000_000)
+        event_us = instrument.market.next_event_us(time.time_ns() // 1000)
+        faults = self._faults
+        if not faults.skew_s and not faults.ahead_s:
+            return event_us
+        return event_us + round((faults.skew_s + faults.ahead_s.get(instrument.symbol, 0.0)) * 1_000_000)
 
     def is_closed(self, instrument: Instrument) -> bool:
         """Whether nothing is told of it at all."""
@@ -62,9 +65,10 @@ class Broadcast:
         if self._clients.wants(stream):
             book = self._faults.shown(instrument.symbol, instrument.book())
             self._clients.deliver(stream, book_ticker_frame(instrument.listing, book, self.emit_us(instrument)))
-        followed = self._depths.get(f"depth.{instrument.symbol}")
-        if followed is not None:
-            self._depth(f"depth.{instrument.symbol}", followed[1])
+        if self._depths:
+            followed = self._depths.get(f"depth.{instrument.symbol}")
+            if followed is not None:
+                self._depth(f"depth.{instrument.symbol}", followed[1])
 
     def ticker(self, instrument: Instrument) -> None:
         """Tells the figures of 24 hours, and a perpetual's mark price."""

@@ -79,10 +79,12 @@ class Faults:
 
     def state(self, symbol: str) -> MarketState:
         """The state of a market's order book."""
-        return self.states.get(symbol, MarketState.OPEN)
+        return self.states.get(symbol, MarketState.OPEN) if self.states else MarketState.OPEN
 
     def shown(self, symbol: str, book: Book) -> Book:
         """The best prices as they are told: with an empty side, or crossed."""
+        if not self.crossed and not self.hidden_sides:
+            return book
         hidden = self.hidden_sides.get(symbol)
         if symbol in self.crossed and book.bid is not None and book.ask is not None:
             # By as much as they are apart; a book that has no spread is crossed by one tick.
