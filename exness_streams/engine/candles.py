@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from decimal import Decimal
 from functools import partial
 from itertools import islice
 
@@ -268,6 +269,11 @@ class CandleHost:
             return None
         asked, now_s = candles.decode_asked(stored), int(self._clock_s())
         return Asked(asked.from_s, min(asked.to_s, now_s)) if asked.from_s < now_s else None
+
+    def price(self, symbol: str) -> Decimal | None:
+        """The last trade that is known, None before the first. NotOwned."""
+        minute = self.owned.fold.live(symbol)
+        return None if minute is None else minute.observed.last
 
     def told(self, symbol: str) -> Told:
         """The time for which the exchange's history was asked. NotOwned."""

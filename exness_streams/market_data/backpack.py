@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime, timezone
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -18,6 +17,7 @@ import msgspec
 
 from exness_streams.domain.instruments import is_symbol
 from exness_streams.domain.outside_text import in_one_line
+from exness_streams.market_data.outside_times import utc_ms
 
 STREAMS_PER_REQUEST_MAX = 50
 """Streams in one SUBSCRIBE frame; Backpack publishes no limit, so frames are kept to a few KB."""
@@ -99,7 +99,7 @@ class MarkPrice(msgspec.Struct, frozen=True, gc=False):
 
 
 class Kline(msgspec.Struct, frozen=True, gc=False):
-    """`kline.<interval>.<symbol>`, on change. Prices are None in an interval without trades."""
+    """`kline.<interval>.<symbol>`, on change. Prices are None in an interval without trades, and where they are 0."""
 
     symbol: str
     interval: str
@@ -170,6 +170,10 @@ _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 _PRICE = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?")
 _AMOUNT = re.compile(r"-?[0-9]{1,24}(?:\.[0-9]{1,18})?")
 _INTEGER = re.compile(r"[0-9]{1,18}")
+# The exchange's funding rates have 28 decimals.
+_RATE = re.compile(r"-?[0-9]{1,6}(?:\.[0-9]{1,40})?")
+_RATE_DIGITS_MAX = 46
+_ZERO = re.compile(r"0+(?:\.0+)?")
 
 _Fields = dict[str, Any]
 
@@ -243,7 +247,7 @@ def _parse_mark_price(symbol: str, data: _Fields) -> MarkPrice:
         mark=_required_price(data.get("p"), "p"),
         event_us=_event_us(data),
         index=_price(data.get("i"), "i"),
-        funding_rate=_amount(data.get("f")),
+        funding_rate=_rate(data.get("f")),
         next_funding_ms=_integer(data.get("n")),
     )
 
@@ -256,10 +260,10 @@ def _parse_kline(topic: str, data: _Fields) -> Kline:
         interval=interval,
         start_ms=utc_ms(data.get("t")),
         end_ms=utc_ms(data.get("T")),
-        open=_price(data.get("o"), "o"),
-        high=_price(data.get("h"), "h"),
-        low=_price(data.get("l"), "l"),
-        close=_price(data.get("c"), "c"),
+        open=_kline_price(data.get("o"), "o"),
+        high=_kline_price(data.get("h"), "h"),
+        low=_kline_price(data.get("l"), "l"),
+        close=_kline_price(data.get("c"), "c"),
         volume=_quantity(data.get("v")),
         closed=data.get("X") is True,
     )
@@ -301,11 +305,35 @@ def _price(value: object, field: str) -> Decimal | None:
     raise _Unusable(IgnoreReason.BAD_PRICE, f"{field} = {value!r}")
 
 
+def is_plain_price(text: str) -> bool:
+    """Whether a text is a price as the exchange writes them."""
+    return _PRICE.fullmatch(text) is not None and _ZERO.fullmatch(text) is None
+
+
 def _required_price(value: object, field: str) -> Decimal:
     price = _price(value, field)
     if price is None:
         raise _Unusable(IgnoreReason.NO_PRICE, f"{field} is missing or null")
     return price
+
+
+def _kline_price(value: object, field: str) -> Decimal | None:
+    """A price, or None where there is none, which the exchange may write as 0 too."""
+    is_zero = (type(value) is str and _ZERO.fullmatch(value) is not None) or (
+        type(value) in (int, Decimal) and not value
+    )
+    return None if is_zero else _price(value, field)
+
+
+def _rate(value: object) -> Decimal | None:
+    """A fraction with all its digits: None when it is missing or malformed."""
+    if type(value) is str and _RATE.fullmatch(value) is not None:
+        return Decimal(value)
+    if type(value) is int or type(value) is Decimal:
+        number = Decimal(value)
+        is_usual = -41 < number.adjusted() < 6 and len(number.as_tuple().digits) <= _RATE_DIGITS_MAX
+        return number if is_usual or not number else None
+    return None
 
 
 def _amount(value: object) -> Decimal | None:
@@ -341,17 +369,6 @@ def _event_us(data: _Fields) -> int:
         if event_us is not None and EVENT_US_MIN <= event_us < EVENT_US_MAX:
             return event_us
     raise _Unusable(IgnoreReason.NO_EVENT_TIME, f"T = {data.get('T')!r}, E = {data.get('E')!r}")
-
-
-def utc_ms(value: object) -> int | None:
-    """ISO text without a zone, which Backpack means as UTC, as ms since the epoch."""
-    if type(value) is not str:
-        return None
-    try:
-        moment = datetime.fromisoformat(value.removesuffix("Z"))
-        return int(moment.replace(tzinfo=moment.tzinfo or timezone.utc).timestamp() * 1000)
-    except (ValueError, OverflowError):
-        return None
 
 
 def subscribe_requests(streams: Iterable[str]) -> Iterator[str]:

@@ -11,39 +11,36 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
-from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import WebSocketException
 from websockets.uri import parse_uri
 
-from exness_streams.domain.hosts import is_loopback
 from exness_streams.domain.outside_text import in_one_line, without_secrets
 from exness_streams.market_data.backpack import (
     Ignored,
     IgnoreReason,
+    ParseResult,
     StreamError,
     StreamMessage,
     Ticker,
     parse,
     subscribe_requests,
 )
-from exness_streams.market_data.feed_health import Backoff, SilenceMonitor, SkewMonitor
+from exness_streams.market_data.conflation import Burst
+from exness_streams.market_data.connecting import Connection, asked_to_wait_s, connect_websocket
+from exness_streams.market_data.feed_health import Backoff, Pace, SilenceMonitor, SkewMonitor
 
 logger = logging.getLogger(__name__)
 
 FEED_STREAMS = ("ticker", "bookTicker")
 """What is subscribed to of each symbol: price and volume, bid and ask."""
 
-FRAME_BYTES_MAX = 1 << 20
 ERROR_CODES_MAX = 50
 OTHER_CODE = "other"
 REASON_MAX = 300
 """Characters of what the exchange, or the network, says of a connection."""
-
-FRAMES_QUEUED_MAX = 1024
-CLOSE_TIMEOUT_S = 1.0
 
 _CONNECTION_FAILURES = (OSError, WebSocketException, EOFError, asyncio.TimeoutError)
 
@@ -74,6 +71,7 @@ class FeedSettings(msgspec.Struct, frozen=True, kw_only=True):
     retry_first_ms, retry_max_ms: bounds of the delay between attempts, after a first one at once.
     retry_reset_after_ms: once data has flowed for so long, a loss is retried at once again.
     check_interval_ms: of the watchdog. compression: offer permessage-deflate.
+    updates_per_s, updates_burst: what comes faster for longer is conflated, for at most hold_ms_max at a time.
     """
 
     stale_after_ms: int = 5_000
@@ -86,14 +84,9 @@ class FeedSettings(msgspec.Struct, frozen=True, kw_only=True):
     retry_reset_after_ms: int = 5_000
     check_interval_ms: int = 250
     compression: bool = True
-
-
-class Connection(Protocol):
-    """An open websocket. send and recv raise OSError or WebSocketException once it is lost."""
-
-    async def send(self, message: str, /) -> None: ...
-    async def recv(self, decode: Literal[False], /) -> str | bytes: ...
-    async def close(self) -> None: ...
+    updates_per_s: int = 2_000
+    updates_burst: int = 400
+    hold_ms_max: int = 150
 
 
 class Clock(Protocol):
@@ -121,13 +114,15 @@ class SystemClock:
 class FeedCounters:
     """What happened since the feed was made.
 
-    connections: handshakes that succeeded. messages: those handed on. ignored: frames, by reason.
+    connections: handshakes that succeeded. messages: those handed on. conflated: frames left out, since newer ones of
+    the same burst say more. ignored: frames, by reason.
     errors: error frames, by code.
     """
 
     connections: int = 0
     failed_attempts: int = 0
     messages: int = 0
+    conflated: int = 0
     ignored: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
 
@@ -166,7 +161,12 @@ class BackpackFeed:
         self._backoff = Backoff(settings.retry_first_ms / 1000, settings.retry_max_ms / 1000, rng)
         self._silence = SilenceMonitor(self.symbols, settings.silent_after_ms / 1000)
         self._skew = SkewMonitor(settings.skew_ms_max * 1000, settings.skew_lasting_ms / 1000)
+        self._burst = Burst(self.symbols, self._clock.epoch_us)
+        self._pace = Pace(settings.updates_per_s, settings.updates_burst, settings.hold_ms_max / 1000)
+        self._due_s = 0.0
+        self._held = asyncio.Event()
         self._observers: list[StatusObserver] = []
+        self._asked_to_wait_s = 0.0
         self._running = False
         self._status = FeedStatus.DISCONNECTED
         self._status_since_s = self._last_data_s = self._flowing_since_s = 0.0
@@ -211,7 +211,7 @@ class BackpackFeed:
                 reason = await self._one_connection(on_message)
                 # While it cannot be reached the status stays, so this is said once and not at every attempt.
                 self._change(FeedStatus.DISCONNECTED, reason)
-                await self._clock.sleep(self._backoff.next_delay_s())
+                await self._clock.sleep(max(self._backoff.next_delay_s(), self._asked_to_wait_s))
         finally:
             self._running = False
             self._change(FeedStatus.DISCONNECTED, "stopped", logging.INFO)
@@ -222,11 +222,14 @@ class BackpackFeed:
             connection = await self._connect(self._url)
         except _CONNECTION_FAILURES as error:
             self.counters.failed_attempts += 1
+            self._asked_to_wait_s = asked_to_wait_s(error)
             return f"{self._shown_url} cannot be reached: {self._described(error)}"
         self.counters.connections += 1
+        self._asked_to_wait_s = 0.0
         self._last_data_s = self._clock.monotonic_s()
         tasks = (
             asyncio.ensure_future(self._read(connection, on_message)),
+            asyncio.ensure_future(self._hand_on_late(on_message)),
             asyncio.ensure_future(self._watch()),
         )
         try:
@@ -251,11 +254,35 @@ class BackpackFeed:
             try:
                 frame = await connection.recv(False)
             except _CONNECTION_FAILURES as error:
+                self._hand_on(on_message)
                 return f"connection lost: {self._described(error)}"
-            self._take(frame, on_message)
+            self._burst.add(frame)
+            if self._clock.monotonic_s() >= self._due_s:
+                self._hand_on(on_message)
+            else:
+                self._held.set()
 
-    def _take(self, frame: str | bytes, on_message: OnMessage) -> None:
-        result = parse(frame)
+    async def _hand_on_late(self, on_message: OnMessage) -> str:
+        """Hands on what is held when it is due, should no further frame come."""
+        while True:
+            await self._held.wait()
+            self._held.clear()
+            await self._clock.sleep(max(0.0, self._due_s - self._clock.monotonic_s()))
+            self._hand_on(on_message)
+
+    def _hand_on(self, on_message: OnMessage) -> None:
+        entries = self._burst.take()
+        if not entries:
+            return
+        for entry in entries:
+            self._take(parse(entry) if isinstance(entry, str | bytes) else entry, on_message)
+        self.counters.conflated = self._burst.conflated
+        if self._burst.late:
+            self.counters.ignored[IgnoreReason.LATE.value] = self._burst.late
+        now_s = self._clock.monotonic_s()
+        self._due_s = now_s + self._pace.spend(len(entries), now_s)
+
+    def _take(self, result: ParseResult, on_message: OnMessage) -> None:
         if isinstance(result, Ignored):
             self._ignore(result)
             if result.book is not None and result.book.symbol in self._wanted:
@@ -349,17 +376,3 @@ class BackpackFeed:
         change = StatusChange(status, reason, self._clock.epoch_us() // 1000)
         for observer in self._observers:
             observer(change)
-
-
-async def connect_websocket(url: str, *, compression: bool = True) -> Connection:
-    """A websocket to `url`, once the handshake is done. The library answers pings, and sends its own."""
-    connection: Connection = await open_websocket(
-        url,
-        compression="deflate" if compression else None,
-        # A simulator on this machine is never behind the proxy that the environment may name.
-        proxy=None if is_loopback(parse_uri(url).host) else True,
-        max_size=FRAME_BYTES_MAX,
-        max_queue=FRAMES_QUEUED_MAX,
-        close_timeout=CLOSE_TIMEOUT_S,
-    )
-    return connection

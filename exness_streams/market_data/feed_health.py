@@ -32,6 +32,23 @@ class Backoff:
         self._attempts = 0
 
 
+class Pace:
+    """How many updates may be handed on: bursts at once, and so many a second in the long run. Never waits for long."""
+
+    def __init__(self, updates_per_s: float, burst: float, wait_s_max: float) -> None:
+        self._updates_per_s = updates_per_s
+        self._burst = self._credit = burst
+        self._least = -updates_per_s * wait_s_max
+        self._at_s = 0.0
+
+    def spend(self, updates: int, now_s: float) -> float:
+        """So many were handed on. Seconds until the next ones may be."""
+        earned = (now_s - self._at_s) * self._updates_per_s
+        self._credit = max(self._least, min(self._burst, self._credit + earned) - updates)
+        self._at_s = now_s
+        return max(0.0, -self._credit / self._updates_per_s)
+
+
 class SkewMonitor:
     """Tells a lasting difference between event times and the local clock from a passing one."""
 

@@ -31,7 +31,10 @@ def adopt(catalogue: Catalogue, markets: Iterable[MarketInfo]) -> list[str]:
             warnings.append(f"{terms.symbol} is in EXNESS_INSTRUMENTS, and the exchange does not list it")
             continue
         if not market.is_open:
-            warnings.append(f"{terms.symbol} is closed at the exchange")
+            said = "closed" if market.state in (None, "Closed") else f"not open ({market.state})"
+            warnings.append(f"{terms.symbol} is {said} at the exchange")
+        elif not market.is_visible:
+            warnings.append(f"{terms.symbol} is hidden at the exchange, which may be about to close it")
         catalogue.replace(msgspec.structs.replace(terms, tick_size=market.tick_size, step_size=market.step_size))
     return warnings
 
@@ -40,7 +43,7 @@ class Listings:
     """Keeps asking for the markets until they are known.
 
     fetch_markets: BackpackRest's. tried: set once it has answered, or could not within FIRST_ANSWER_S.
-    known: set once it has answered.
+    known: set once it has answered. markets: by symbol, what it said of the instruments on offer.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Listings:
         self._retry_s = retry_s
         self.tried = asyncio.Event()
         self.known = asyncio.Event()
+        self.markets: dict[str, MarketInfo] = {}
 
     async def run(self) -> None:
         """Ends with the first answer. An exchange that can't be asked changes nothing but the log, once."""
@@ -69,10 +73,12 @@ class Listings:
                     said = str(fault) or f"no answer within {self._first_answer_s:g} s"
                     log.warning("the exchange's markets are not known, and are asked for again: %s", said)
                 self.tried.set()
-                await asyncio.sleep(self._retry_s)
+                asked_s = fault.retry_after_s if isinstance(fault, RestFault) else None
+                await asyncio.sleep(max(self._retry_s, asked_s or 0.0))
                 continue
             for warning in adopt(self._catalogue, markets):
                 log.warning("%s", warning)
+            self.markets = {one.symbol: one for one in markets if self._catalogue.terms_of(one.symbol) is not None}
             log.info("the exchange lists %d markets", len(markets))
             self.known.set()
             self.tried.set()

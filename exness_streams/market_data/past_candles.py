@@ -10,9 +10,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from decimal import Decimal
 from typing import Protocol
 
 from exness_streams.domain.candles import Asked, Bar, next_page
+from exness_streams.market_data.believed_klines import NEIGHBOURS, believed
 from exness_streams.market_data.rest import INTERVALS_S, KLINES_PER_REQUEST_MAX, Kline, RestFault
 
 log = logging.getLogger(__name__)
@@ -33,6 +35,7 @@ class CandleStore(Protocol):
 
     symbols: tuple[str, ...]
 
+    def price(self, symbol: str) -> Decimal | None: ...
     def asked(self, symbol: str, interval: str) -> Asked | None: ...
     def wanted_time(self, symbol: str, interval: str) -> tuple[int, int]: ...
     async def take_told(self, symbol: str, interval: str, told: Sequence[tuple[int, Bar]], asked: Asked) -> None: ...
@@ -42,7 +45,10 @@ FetchKlines = Callable[[str, str, int, int], Awaitable[list[Kline]]]
 
 
 class PastCandles:
-    """Keeps asking for what the store lacks. fetch_klines: BackpackRest's."""
+    """Keeps asking for what the store lacks. fetch_klines: BackpackRest's.
+
+    disbelieved: klines that were left out, because no market can have been there.
+    """
 
     def __init__(
         self,
@@ -61,6 +67,9 @@ class PastCandles:
         self._retry_s = retry_s
         self._is_away = False
         self._known: set[str] = set()
+        self._unpriced: set[str] = set()
+        self._doubted: dict[str, float] = {}
+        self.disbelieved = 0
 
     async def run(self) -> None:
         """Runs for ever. An exchange that can't be asked changes nothing but the log, once."""
@@ -77,29 +86,64 @@ class PastCandles:
             if not self._is_away:
                 log.warning("past candles are unavailable and will be requested again: %s", fault)
             self._is_away = True
-            return self._retry_s
+            return self._retry_s if fault.retry_after_s is None else max(self._retry_s, fault.retry_after_s)
+        if self._unpriced:
+            return LOOK_S
         # A little after the minute, so that the exchange has it.
         return self._refresh_s - time.time() % self._refresh_s + LOOK_S if is_complete else 0.0
 
     async def round(self) -> bool:
-        """Ask for one page of each kind for each market; whether nothing is lacking now. LookupError, RestFault."""
-        is_complete = True
+        """Ask for one page of each kind for each market; whether nothing is lacking now. LookupError, RestFault.
+
+        A market without a price yet is left for later: nobody could tell whether its klines can be believed. One whose
+        klines were all refused is asked again after a while.
+        """
+        is_complete, loop = True, asyncio.get_running_loop()
+        self._unpriced.clear()
         for interval in KEPT:
             for symbol in self._store.symbols:
                 page = self._next_page(symbol, interval)
                 if page is None:
                     continue
+                known = self._store.price(symbol)
+                if known is None:
+                    self._unpriced.add(symbol)
+                if known is None or self._doubted.get(symbol, 0) > loop.time():
+                    continue
                 is_complete = False
                 if symbol in self._known:
                     await asyncio.sleep(self._pause_s)
                 klines = await self._fetch_klines(symbol, interval, page.from_s, page.to_s)
-                told = [(one.time_s, Bar(one.open, one.high, one.low, one.close, one.volume)) for one in klines]
-                await self._store.take_told(symbol, interval, told, page)
                 self._known.add(symbol)
+                kept = self._believed(symbol, interval, klines, known)
+                if kept is None:
+                    self._doubted[symbol] = loop.time() + self._refresh_s
+                    continue
+                self._doubted.pop(symbol, None)
+                told = [(one.time_s, Bar(one.open, one.high, one.low, one.close, one.volume)) for one in kept]
+                await self._store.take_told(symbol, interval, told, page)
                 if self._is_away:
                     log.info("past candles are available again")
                 self._is_away = False
         return is_complete
+
+    def _believed(self, symbol: str, interval: str, klines: list[Kline], known: Decimal) -> list[Kline] | None:
+        """Those that can be believed; None of many when that is none: then the price itself may be the wrong one."""
+        kept = believed(klines, known)
+        if len(kept) == len(klines):
+            return kept
+        worst = max(klines, key=lambda kline: max(kline.high / known, known / kline.low))
+        said = (
+            f"{len(klines) - len(kept)} of {len(klines)} {interval} candles of {symbol} can't be believed at a price "
+            f"of {known}: one goes from {worst.low} to {worst.high}"
+        )
+        if not kept and len(klines) > NEIGHBOURS:
+            if symbol not in self._doubted:
+                log.warning("%s; they are asked for again", said)
+            return None
+        self.disbelieved += len(klines) - len(kept)
+        log.warning("%s; they are left out", said)
+        return kept
 
     def _next_page(self, symbol: str, interval: str) -> Asked | None:
         horizon_s, end_s = self._store.wanted_time(symbol, interval)

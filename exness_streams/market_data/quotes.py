@@ -49,7 +49,9 @@ class QuoteMerger:
         if not isinstance(message, BookTicker | Ticker):
             return None
         quote, event_us, now_us = self._quote_of(message.symbol), message.event_us, self._clock_us()
-        is_ahead = event_us > now_us + AHEAD_MS_MAX * 1000
+        latest_us = now_us + AHEAD_MS_MAX * 1000
+        quote.check_marks(latest_us)
+        is_ahead = event_us > latest_us
         if is_ahead:
             if not self.ahead:
                 ahead_ms = (event_us - now_us) // 1000
@@ -132,6 +134,13 @@ class _SymbolQuote:
         self.ask: Decimal | None = None
         self.update_id: int | None = None
         self.book_known = False
+
+    def check_marks(self, latest_us: int) -> None:
+        """A mark beyond what is possible now was made when our clock was ahead: it may hold up nothing any more."""
+        if self.ticker_us > latest_us:
+            self.ticker_us = 0
+        if self.book_us > latest_us:
+            self.book_us = 0
 
     def take_ticker(self, ticker: Ticker, *, is_ahead: bool) -> bool:
         if not is_ahead:  # else its order is that of its arrival, and its time no mark for others

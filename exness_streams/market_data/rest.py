@@ -15,10 +15,12 @@ import aiohttp
 import msgspec
 
 from exness_streams.domain.hosts import is_loopback
-from exness_streams.domain.instruments import is_symbol
-from exness_streams.domain.money import AMOUNT_MAX, ZERO
+from exness_streams.domain.money import ZERO
 from exness_streams.domain.outside_text import in_one_line
-from exness_streams.market_data.backpack import utc_ms
+from exness_streams.market_data.market_rows import MarketInfo as MarketInfo
+from exness_streams.market_data.market_rows import read_market, usual_size
+from exness_streams.market_data.outside_times import utc_ms
+from exness_streams.market_data.retry_after import retry_after_s
 
 log = logging.getLogger(__name__)
 
@@ -39,33 +41,22 @@ HISTORY_WINDOW_S = 60.0
 """Backpack answers 30 requests for history a minute. How many klines it puts into one answer it does not say."""
 
 ATTEMPTS_MAX = 4
-RETRY_AFTER_S_MAX = 30.0
+PATIENCE_S_MAX = 30.0
+"""So long a request waits for the exchange's leave to be sent; where it takes longer, it is given up at once."""
 BODY_BYTES_MAX = 16 << 20
 _CHUNK_BYTES = 1 << 16
-_SCALE_MIN = -18
 EXCERPT_MAX = 120
 
 
 class RestFault(Exception):
-    """The exchange could not be asked, or what it answered can't be used; str() is one line."""
+    """The exchange could not be asked, or what it answered can't be used; str() is one line.
 
-
-class MarketInfo(msgspec.Struct, frozen=True):
-    """A market of the exchange.
-
-    symbol: as the exchange spells it. base, quote: assets. market_type: "spot", "perp" or another word of the
-    exchange in small letters. tick_size: grid of prices, quote currency. step_size, min_quantity: base asset.
-    None: the exchange does not say. is_open: whether its order book takes orders.
+    retry_after_s: for so long it wants no further request; None when it has not said.
     """
 
-    symbol: str
-    base: str
-    quote: str
-    market_type: str
-    tick_size: Decimal | None = None
-    step_size: Decimal | None = None
-    min_quantity: Decimal | None = None
-    is_open: bool = True
+    def __init__(self, said: str, retry_after_s: float | None = None) -> None:
+        super().__init__(said)
+        self.retry_after_s = retry_after_s
 
 
 class Kline(msgspec.Struct, frozen=True):
@@ -98,7 +89,8 @@ class BackpackRest:
     """A client of the public part, for one event loop at a time.
 
     base_url: of the API, without a slash at its end. timeout_s: of one request with its answer. retry_s: pause
-    before the first repeat after HTTP 429 or 5xx, doubled for each further one, unless the exchange says how long.
+    before the first repeat after HTTP 429 or 5xx, doubled for each further one. Where the exchange says how long
+    (Retry-After), none of our requests is sent before.
     skipped: rows of any answer that could not be read. Every method raises RestFault.
     """
 
@@ -111,11 +103,12 @@ class BackpackRest:
         self._timeout_s = timeout_s
         self._retry_s = retry_s
         self._pace = RequestPace() if pace is None else pace
+        self._not_before_s = 0.0
 
     async def fetch_markets(self) -> list[MarketInfo]:
         """All markets, in the exchange's order."""
         async with self._session() as session:
-            return self._rows(MARKETS_PATH, await self._document(session, MARKETS_PATH, {}), _market)
+            return self._rows(MARKETS_PATH, await self._document(session, MARKETS_PATH, {}), read_market)
 
     async def fetch_klines(self, symbol: str, interval: str, start_s: int, end_s: int) -> list[Kline]:
         """The klines that begin in [start_s, end_s), oldest first; intervals without a trade are left out.
@@ -154,6 +147,7 @@ class BackpackRest:
     async def _document(self, session: aiohttp.ClientSession, path: str, query: Mapping[str, str]) -> bytes:
         """The body of an answer, asked for again while the exchange is busy."""
         for attempt in range(1, ATTEMPTS_MAX + 1):
+            await self._leave(path)
             try:
                 async with session.get(self.base_url + path, params=query, allow_redirects=False) as response:
                     body = await _bounded_body(response)
@@ -164,15 +158,24 @@ class BackpackRest:
                 raise self._fault(path, _described(error)) from error
             if status == 200:
                 return body
+            asked_s = retry_after_s(status, retry_after)
+            if asked_s is not None:
+                self._not_before_s = asyncio.get_running_loop().time() + asked_s
             if (status != 429 and status < 500) or attempt == ATTEMPTS_MAX:
                 break
-            await asyncio.sleep(self._pause_s(attempt, retry_after))
+            if asked_s is None:
+                pause_s = self._retry_s * (1 << attempt - 1)
+                await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # nosec B311 - spreads repetitions
         raise self._fault(path, f"HTTP {status} {in_one_line(body, EXCERPT_MAX)}".rstrip())
 
-    def _pause_s(self, attempt: int, retry_after: str) -> float:
-        if retry_after.isascii() and retry_after.isdigit():
-            return min(float(retry_after), RETRY_AFTER_S_MAX)
-        return self._retry_s * (1 << attempt - 1) * random.uniform(0.5, 1.0)  # nosec B311 - spreads repetitions
+    async def _leave(self, path: str) -> None:
+        """Waits until the exchange wants to be asked again. RestFault when that takes too long."""
+        wait_s = self._not_before_s - asyncio.get_running_loop().time()
+        if wait_s > PATIENCE_S_MAX:
+            fault = self._fault(path, f"the exchange wants no request for {wait_s:.0f} s more")
+            raise RestFault(str(fault), wait_s)
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
 
     def _rows(self, path: str, body: bytes, read: Callable[[msgspec.Raw], _Row | None]) -> list[_Row]:
         """The rows of a document. One that can't be read is counted; the first such of an answer is logged."""
@@ -202,31 +205,8 @@ class BackpackRest:
 _decode_rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
-class _PriceFilter(msgspec.Struct, rename="camel"):
-    tick_size: Decimal | None = None
-
-
-class _QuantityFilter(msgspec.Struct, rename="camel"):
-    min_quantity: Decimal | None = None
-    step_size: Decimal | None = None
-
-
-class _Filters(msgspec.Struct):
-    price: _PriceFilter | None = None
-    quantity: _QuantityFilter | None = None
-
-
-class _MarketRow(msgspec.Struct, rename="camel"):
-    symbol: str
-    base_symbol: str
-    quote_symbol: str
-    market_type: str
-    order_book_state: str | None = None
-    filters: _Filters | None = None
-
-
 class _KlineRow(msgspec.Struct):
-    start: str
+    start: str | int
     open: Decimal | None = None
     high: Decimal | None = None
     low: Decimal | None = None
@@ -234,26 +214,7 @@ class _KlineRow(msgspec.Struct):
     volume: Decimal | None = None
 
 
-_decode_market = msgspec.json.Decoder(_MarketRow).decode
 _decode_kline = msgspec.json.Decoder(_KlineRow).decode
-
-
-def _market(raw: msgspec.Raw) -> MarketInfo:
-    row = _decode_market(raw)
-    if not is_symbol(row.symbol):
-        raise ValueError("no symbol")
-    filters = row.filters or _Filters()
-    price, quantity = filters.price or _PriceFilter(), filters.quantity or _QuantityFilter()
-    return MarketInfo(
-        row.symbol,
-        row.base_symbol,
-        row.quote_symbol,
-        row.market_type.lower(),
-        _optional_size(price.tick_size),
-        _optional_size(quantity.step_size),
-        _optional_size(quantity.min_quantity),
-        row.order_book_state in (None, "Open"),
-    )
 
 
 def _kline(raw: msgspec.Raw) -> Kline | None:
@@ -264,21 +225,13 @@ def _kline(raw: msgspec.Raw) -> Kline | None:
         raise ValueError("start is not a time")
     if row.open is None or row.high is None or row.low is None or row.close is None:
         return None
-    first, high, low, last = _size(row.open), _size(row.high), _size(row.low), _size(row.close)
+    if not (row.open or row.high or row.low or row.close):
+        return None  # zeros are another way to say it
+    first, high, low, last = usual_size(row.open), usual_size(row.high), usual_size(row.low), usual_size(row.close)
     if not low <= min(first, last) <= max(first, last) <= high:
         raise ValueError("open or close outside of low to high")
-    volume = ZERO if not row.volume else _size(row.volume)
+    volume = ZERO if not row.volume else usual_size(row.volume)
     return Kline(start_ms // 1000, first, high, low, last, volume)
-
-
-def _optional_size(number: Decimal | None) -> Decimal | None:
-    return _size(number) if number else None
-
-
-def _size(number: Decimal) -> Decimal:
-    if not number.is_finite() or not ZERO < number <= AMOUNT_MAX or number.adjusted() < _SCALE_MIN:
-        raise ValueError("not a positive number of a usual size")
-    return number
 
 
 async def _bounded_body(response: aiohttp.ClientResponse) -> bytes:

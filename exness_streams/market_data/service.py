@@ -46,6 +46,7 @@ class MarketDataMetrics(msgspec.Struct, frozen=True):
     published: updates by symbol. last_tick_ms: event time of the newest update, None before the first.
     reconnects: connections after the first. ignored: frames by reason (late ones included). errors: the
     exchange's error frames by code. skew_ms: local clock − event time of the newest ticker.
+    messages: handed on by the feed. conflated: frames that it left out, since newer ones of a burst say more.
     ahead: frames that claimed to be of the future, and count as of now.
     """
 
@@ -59,6 +60,8 @@ class MarketDataMetrics(msgspec.Struct, frozen=True):
     silent_symbols: list[str]
     skew_ms: int
     ahead: int = 0
+    messages: int = 0
+    conflated: int = 0
 
 
 class MarketDataService:
@@ -99,7 +102,7 @@ class MarketDataService:
         ignored = dict(counters.ignored)
         late = self._late_before + self._merger.late
         if late:
-            ignored[IgnoreReason.LATE.value] = late
+            ignored[IgnoreReason.LATE.value] = ignored.get(IgnoreReason.LATE.value, 0) + late
         return MarketDataMetrics(
             status=self._feed.status.value,
             published=dict(self._published),
@@ -111,6 +114,8 @@ class MarketDataService:
             silent_symbols=sorted(self._feed.silent_symbols),
             skew_ms=self._feed.skew_ms,
             ahead=self._ahead_before + self._merger.ahead,
+            messages=counters.messages,
+            conflated=counters.conflated,
         )
 
     def _on_message(self, message: StreamMessage) -> None:

@@ -14,9 +14,6 @@ from exness_streams.messages import MarketDataMessage
 TICK_BYTES_MAX = 4_096
 """A market update is a few hundred bytes."""
 
-RESUME_SEQUENCE_MAX = 5 * 10**15
-"""µs, in the year 2128: nobody goes on from a sequence above it, or no room would be left above for numbers."""
-
 _decode = msgspec.json.Decoder(MarketDataMessage).decode
 
 
@@ -60,9 +57,9 @@ def note_sources(records: Iterable[TickRecord], counted: Counter[str]) -> None:
             counted[tick.source] += 1
 
 
-def note_sequences(records: Iterable[TickRecord], newest: dict[str, int]) -> None:
-    """Raise the newest sequence of each symbol to those of the records."""
+def note_sequences(records: Iterable[TickRecord], newest: dict[str, int], sequence_max: int) -> None:
+    """Raise the newest sequence of each symbol to those of the records; one above sequence_max counts for nothing."""
     for record in records:
         tick, _ = read_tick(record)
-        if tick is not None and tick.sequence <= RESUME_SEQUENCE_MAX:
+        if tick is not None and tick.sequence <= sequence_max:
             newest[tick.symbol] = max(tick.sequence, newest.get(tick.symbol, 0))

@@ -21,18 +21,16 @@ from exness_streams.market_data.feed import BackpackFeed, StatusChange
 from exness_streams.market_data.listings import Listings
 from exness_streams.market_data.past_candles import PastCandles
 from exness_streams.market_data.rest import BackpackRest
+from exness_streams.market_data.resuming import newest_sequences
 from exness_streams.market_data.service import MarketDataService
 from exness_streams.market_data.source import claim_source, source_of
-from exness_streams.market_data.ticks import note_sequences
+from exness_streams.market_data.ticks import TickRecord
 from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder, public_record
 from exness_streams.processes.bound import check_bound
 from exness_streams.processes.market_data_metrics import FeedCollector
 from exness_streams.processes.service_watch import watch_service
 from exness_streams.processes.stopping import given_up, unless
 from exness_streams.settings.platform import Settings
-
-TAIL_TICKS = 10_000
-"""How far back the ticks' topic is searched for the last sequence of each symbol."""
 
 FIRST_PRICE_S = 3.0
 
@@ -140,6 +138,7 @@ class LogPublisher:
 
     def __init__(self, engine: Engine) -> None:
         self._transport = engine.app.transport
+        self._symbols = [terms.symbol for terms in engine.catalogue]
 
     def publish(self, message: MarketDataMessage) -> None:
         """Append one update. When the log has failed the app ends itself with the log's own words."""
@@ -153,16 +152,19 @@ class LogPublisher:
         appended.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def last_sequences(self) -> Mapping[str, int]:
-        """The newest sequence of each symbol among the last ticks."""
+        """The newest sequence of each symbol on offer, however long ago it was published."""
         log, tp = self._transport.log, (MARKET_UPDATES_TOPIC, 0)
         if log.partitions(MARKET_UPDATES_TOPIC) is None:
             return {}
-        newest: dict[str, int] = {}
-        offset = max(log.start(tp), log.end(tp) - TAIL_TICKS)
-        while records := await log.read(tp, offset, TAIL_TICKS, 1 << 22):
-            note_sequences(records, newest)
-            offset = records[-1].offset + 1
-        return newest
+
+        async def read(first: int, end: int) -> list[TickRecord]:
+            records: list[TickRecord] = []
+            while first < end and (some := await log.read(tp, first, end - first, 1 << 22)):
+                records += some
+                first = some[-1].offset + 1
+            return records
+
+        return await newest_sequences(self._symbols, log.start(tp), log.end(tp), read)
 
 
 class Platform(EngineWorker):

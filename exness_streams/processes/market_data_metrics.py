@@ -40,6 +40,8 @@ class FeedCollector(Collector):
         yield counter("exness_feed_failed_attempts", "Failed connection attempts", now.failed_attempts)
         yield _labelled("exness_feed_ticks", "Market updates handed to the log", "symbol", now.published)
         yield _labelled("exness_feed_ignored", "Frames ignored, by reason", "reason", now.ignored)
+        yield counter("exness_feed_messages", "Messages that were handed on", now.messages)
+        yield counter("exness_feed_conflated", "Frames left out of bursts, since newer ones say more", now.conflated)
         yield counter("exness_feed_ahead", "Frames with a time in the future, taken as of now", now.ahead)
         yield _labelled("exness_feed_errors", "Error frames of the exchange, by its code", "code", now.errors)
         yield gauge("exness_feed_silent_symbols", "Symbols without a recent ticker", len(now.silent_symbols))

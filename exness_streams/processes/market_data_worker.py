@@ -12,7 +12,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import faust
@@ -22,9 +22,10 @@ from aiokafka.errors import KafkaError
 from exness_streams.domain.outside_text import without_secrets
 from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.market_data.feed import BackpackFeed
+from exness_streams.market_data.resuming import newest_sequences
 from exness_streams.market_data.service import MarketDataService
 from exness_streams.market_data.source import Source, check_topic, source_of
-from exness_streams.market_data.ticks import note_sequences, note_sources
+from exness_streams.market_data.ticks import TickRecord, note_sources
 from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, headers_of, json_encoder, public_record
 from exness_streams.processes.service_watch import watch_service
 from exness_streams.processes.stopping import given_up
@@ -45,7 +46,6 @@ log = logging.getLogger(__name__)
 
 APP_ID = "exness-market-data"
 DAY_MS = 24 * 3600 * 1000
-TAIL_TICKS = 10_000
 TAIL_S_MAX = 10.0
 RETRY_S = 2.0
 FAILED_LATELY_S = 60.0
@@ -66,8 +66,16 @@ class KafkaPublisher:
     published_at_s: when the newest of them were durable (monotonic).
     """
 
-    def __init__(self, cluster: KafkaCluster, source: Source, metrics: WorkMetrics, group: str = APP_ID) -> None:
+    def __init__(
+        self,
+        cluster: KafkaCluster,
+        source: Source,
+        metrics: WorkMetrics,
+        group: str = APP_ID,
+        symbols: Collection[str] = (),
+    ) -> None:
         self._cluster = cluster
+        self._symbols = symbols
         self._topic = cluster.topics.market_updates
         self._source = source
         # A cell log with one cell: its fence is what makes this process the only publisher. It has no input, and so no
@@ -104,7 +112,7 @@ class KafkaPublisher:
         self._since_s = None
         self._lease = (await self._log.fence([0]))[0]
         sources: Counter[str] = Counter()
-        newest = await _newest_sequences(self._cluster, sources)
+        newest = await _newest_sequences(self._cluster, sources, self._symbols)
         check_topic(sources, self._source)
         return newest
 
@@ -130,30 +138,38 @@ class KafkaPublisher:
             await self._log.close()
 
 
-async def _newest_sequences(cluster: KafkaCluster, sources: Counter[str]) -> dict[str, int]:
+async def _newest_sequences(
+    cluster: KafkaCluster, sources: Counter[str], symbols: Collection[str] = ()
+) -> dict[str, int]:
+    """The newest sequence of each symbol; and, counted, the sources of the topic's last updates. LogFault."""
     consumer = AIOKafkaConsumer(
         **cluster.client_settings,
         isolation_level="read_committed",
         enable_auto_commit=False,
         auto_offset_reset="earliest",
     )
-    newest: dict[str, int] = {}
     try:
         await consumer.start()
         tp = TopicPartition(cluster.topics.market_updates, 0)
         consumer.assign([tp])
         begin, end = (await consumer.beginning_offsets([tp]))[tp], (await consumer.end_offsets([tp]))[tp]
-        consumer.seek(tp, max(begin, end - TAIL_TICKS))
-        deadline_s = asyncio.get_running_loop().time() + TAIL_S_MAX
-        while await consumer.position(tp) < end and asyncio.get_running_loop().time() < deadline_s:
-            for records in (await consumer.getmany(tp, timeout_ms=200)).values():
-                note_sequences(records, newest)
+
+        async def read(first: int, last: int) -> list[TickRecord]:
+            records: list[TickRecord] = []
+            consumer.seek(tp, first)
+            deadline_s = asyncio.get_running_loop().time() + TAIL_S_MAX
+            while await consumer.position(tp) < last and asyncio.get_running_loop().time() < deadline_s:
+                for some in (await consumer.getmany(tp, timeout_ms=200)).values():
+                    records += [record for record in some if record.offset < last]
+            if last == end:
                 note_sources(records, sources)
+            return records
+
+        return await newest_sequences(symbols, begin, end, read)
     except (KafkaError, OSError) as error:
         raise cluster.unreachable(error) from error
     finally:
         await consumer.stop()
-    return newest
 
 
 class MarketDataWorker:
@@ -186,7 +202,9 @@ class MarketDataWorker:
         )
         self.feed = BackpackFeed(settings.backpack_ws_url, settings.instruments)
         self.source = source_of(settings.backpack_ws_url)
-        self.publisher = KafkaPublisher(self.cluster, self.source, metrics or WorkMetrics(), settings.named(APP_ID))
+        self.publisher = KafkaPublisher(
+            self.cluster, self.source, metrics or WorkMetrics(), settings.named(APP_ID), settings.instruments
+        )
         self.service = MarketDataService(self.feed, self.publisher, self.source)
         self.leads = asyncio.Event()
         self.joined = asyncio.Event()

@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from exness_streams.market_data.backpack import STREAM_TYPES
 from exness_streams.simulator.faults import Faults
 from exness_streams.simulator.frames import error_frame
+from exness_streams.simulator.streams import parse_stream
 
 logger = logging.getLogger(__name__)
-
-KNOWN_STREAM_TYPES = STREAM_TYPES | {"depth", "liquidation", "openInterest"}
-"""Stream types that Backpack knows. Those without data here stay quiet, as a quiet market would."""
 
 INVALID_STREAM = error_frame(4006, "Invalid stream")
 PARSE_ERROR = error_frame(4002, "Parse error")
@@ -34,6 +32,10 @@ class _StreamRequest(msgspec.Struct):
 
 
 _decode_request = msgspec.json.Decoder(_StreamRequest).decode
+
+
+OnWanted = Callable[[str, bool], None]
+"""Is told of a stream that somebody wants, or nobody any more."""
 
 
 class Client:
@@ -89,6 +91,7 @@ class Clients:
         # Dicts as ordered sets: frames go out in the order of the connections.
         self._clients: dict[Client, None] = {}
         self._subscribers: dict[str, dict[Client, None]] = {}
+        self._observers: list[OnWanted] = []
         self.accepted = 0
 
     def __len__(self) -> int:
@@ -98,6 +101,10 @@ class Clients:
     def subscriptions(self) -> frozenset[str]:
         """The streams that somebody is subscribed to."""
         return frozenset(self._subscribers)
+
+    def observe(self, observer: OnWanted) -> None:
+        """From now on `observer` is told when a stream gets its first subscriber, and when it has lost its last."""
+        self._observers.append(observer)
 
     async def serve(self, connection: ServerConnection) -> None:
         """Serves one connection until it ends."""
@@ -152,14 +159,21 @@ class Clients:
         except (ValueError, RecursionError):
             client.put(PARSE_ERROR)
             return
-        valid = [stream for stream in request.params if _is_known(stream)]
+        valid = [stream for stream in request.params if parse_stream(stream) is not None]
         for stream in valid:
             if request.method == "SUBSCRIBE":
-                self._subscribers.setdefault(stream, {})[client] = None
+                self._subscribe(client, stream)
             else:
                 self._unsubscribe(client, stream)
         if len(valid) < len(request.params):
             client.put(INVALID_STREAM)
+
+    def _subscribe(self, client: Client, stream: str) -> None:
+        if stream not in self._subscribers:
+            self._subscribers[stream] = {}
+            for observer in self._observers:
+                observer(stream, True)
+        self._subscribers[stream][client] = None
 
     def _unsubscribe(self, client: Client, stream: str) -> None:
         subscribers = self._subscribers.get(stream)
@@ -167,8 +181,5 @@ class Clients:
             subscribers.pop(client, None)
             if not subscribers:
                 del self._subscribers[stream]
-
-
-def _is_known(stream: str) -> bool:
-    kind, _, symbol = stream.partition(".")
-    return kind in KNOWN_STREAM_TYPES and bool(symbol)
+                for observer in self._observers:
+                    observer(stream, False)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
+from enum import Enum
+from typing import Any
 
 import msgspec
 
 from exness_streams.domain.money import DECIMAL_COMMA, has_decimal_comma
+from exness_streams.simulator.book import Book
 
 GARBAGE: tuple[str | bytes, ...] = (
     "",
@@ -31,14 +34,30 @@ GARBAGE: tuple[str | bytes, ...] = (
 """Frames that no exchange should send; none of them holds a price."""
 
 
+class MarketState(str, Enum):
+    """A market's order book, in the exchange's words. One that is not open stands still; a closed one sends nothing."""
+
+    OPEN = "Open"
+    CLOSED = "Closed"
+    CANCEL_ONLY = "CancelOnly"
+    LIMIT_ONLY = "LimitOnly"
+    POST_ONLY = "PostOnly"
+
+
+_NUMBERS = re.compile(r'"([ETUu])":([0-9]+)')
+
+
 @dataclass(slots=True)
 class Faults:
     """Faults that last while they are set.
 
     silent: the socket stays open, no data is sent. refuse: new connections get HTTP 503.
-    rest_down: plain HTTP requests get 503. duplicate: each frame is sent twice.
-    reorder: two frames of a stream change places.
-    delay_s: frames are sent so much later. hidden_sides: symbol → "bid" or "ask", shown as empty in its book.
+    rest_down: plain HTTP requests get 503. rate_limit_s: they get 429 with that Retry-After. slow_rest_s: they are
+    answered so much later. duplicate: each frame is sent twice. reorder: two frames of a stream change places.
+    text_times: E, T, U and u are strings. delay_s: frames are sent so much later.
+    skew_s: the exchange's clock is so much ahead of ours; ahead_s: symbol → its frames claim to be so much later.
+    hidden_sides: symbol → "bid" or "ask", shown as empty in its book. crossed: symbols shown with a bid above the ask.
+    no_last: symbols whose ticker has no last price. states: symbol → the state of its order book, when it is not open.
     """
 
     silent: bool = False
@@ -46,14 +65,40 @@ class Faults:
     rest_down: bool = False
     duplicate: bool = False
     reorder: bool = False
+    text_times: bool = False
     delay_s: float = 0.0
+    rate_limit_s: float = 0.0
+    slow_rest_s: float = 0.0
+    skew_s: float = 0.0
     hidden_sides: dict[str, str] = field(default_factory=dict)
+    ahead_s: dict[str, float] = field(default_factory=dict)
+    states: dict[str, MarketState] = field(default_factory=dict)
+    crossed: set[str] = field(default_factory=set)
+    no_last: set[str] = field(default_factory=set)
     _held: dict[str, str] = field(default_factory=dict, init=False)
+
+    def state(self, symbol: str) -> MarketState:
+        """The state of a market's order book."""
+        return self.states.get(symbol, MarketState.OPEN) if self.states else MarketState.OPEN
+
+    def shown(self, symbol: str, book: Book) -> Book:
+        """The best prices as they are told: with an empty side, or crossed."""
+        if not self.crossed and not self.hidden_sides:
+            return book
+        hidden = self.hidden_sides.get(symbol)
+        if symbol in self.crossed and book.bid is not None and book.ask is not None:
+            # By as much as they are apart; a book that has no spread is crossed by one tick.
+            book = book._replace(bid=book.ask + 1, ask=book.bid)
+        if hidden == "bid":
+            return book._replace(bid=None)
+        return book._replace(ask=None) if hidden == "ask" else book
 
     def deform(self, stream: str, frame: str) -> tuple[str, ...]:
         """What is sent in the place of `frame`, in this order."""
         if self.silent:
             return ()
+        if self.text_times:
+            frame = _NUMBERS.sub(r'"\1":"\2"', frame)
         frames: tuple[str, ...] = (frame,)
         held = self._held.pop(stream, None)
         if held is not None:
@@ -65,21 +110,38 @@ class Faults:
 
     def begin(self, fault: ScheduledFault) -> None:
         """Sets a scheduled fault that lasts."""
-        if fault.kind == "delay":
-            self.delay_s = fault.delay_s
-        elif fault.kind == "null":
-            self.hidden_sides[fault.symbol] = fault.side
+        kind, symbol = fault.kind, fault.symbol
+        if kind in _SECONDS:
+            setattr(self, f"{kind}_s", fault.seconds)
+        elif kind == "null":
+            self.hidden_sides[symbol] = fault.side
+        elif kind == "ahead":
+            self.ahead_s[symbol] = fault.seconds
+        elif kind == "state":
+            self.states[symbol] = fault.state
+        elif kind in ("crossed", "no_last"):
+            getattr(self, kind).add(symbol)
         else:
-            setattr(self, fault.kind, True)
+            setattr(self, kind, True)
 
     def end(self, fault: ScheduledFault) -> None:
         """Undoes `begin`."""
-        if fault.kind == "delay":
-            self.delay_s = 0.0
-        elif fault.kind == "null":
-            self.hidden_sides.pop(fault.symbol, None)
+        kind, symbol = fault.kind, fault.symbol
+        if kind in _SECONDS:
+            setattr(self, f"{kind}_s", 0.0)
+        elif kind in ("null", "ahead", "state"):
+            by_symbol: dict[str, dict[str, Any]] = {
+                "null": self.hidden_sides, "ahead": self.ahead_s, "state": self.states,
+            }  # fmt: skip
+            by_symbol[kind].pop(symbol, None)
+        elif kind in ("crossed", "no_last"):
+            getattr(self, kind).discard(symbol)
         else:
-            setattr(self, fault.kind, False)
+            setattr(self, kind, False)
+
+
+_SECONDS = frozenset({"delay", "rate_limit", "slow_rest", "skew"})
+"""Faults that are a number of seconds, and 0 when there is none."""
 
 
 class ScheduledFault(msgspec.Struct, frozen=True):
@@ -91,21 +153,32 @@ class ScheduledFault(msgspec.Struct, frozen=True):
     symbol: str = ""
     side: str = ""
     factor: Decimal = Decimal(1)
-    delay_s: float = 0.0
+    seconds: float = 0.0
+    state: MarketState = MarketState.OPEN
 
 
 _FORMS = {
     "drop": "drop@AT",
     "garbage": "garbage@AT",
     "jump": "jump:SYMBOL:FACTOR@AT",
+    "spike": "spike:SYMBOL:FACTOR@AT",
     "silent": "silent@AT[+DURATION]",
     "refuse": "refuse@AT[+DURATION]",
     "rest_down": "rest_down@AT[+DURATION]",
     "duplicate": "duplicate@AT[+DURATION]",
     "reorder": "reorder@AT[+DURATION]",
     "delay": "delay:SECONDS@AT[+DURATION]",
+    "rate_limit": "rate_limit:SECONDS@AT[+DURATION]",
+    "slow_rest": "slow_rest:SECONDS@AT[+DURATION]",
+    "skew": "skew:SECONDS@AT[+DURATION]",
+    "ahead": "ahead:SYMBOL:SECONDS@AT[+DURATION]",
+    "text_times": "text_times@AT[+DURATION]",
     "null": "null:SYMBOL:bid|ask@AT[+DURATION]",
+    "crossed": "crossed:SYMBOL@AT[+DURATION]",
+    "no_last": "no_last:SYMBOL@AT[+DURATION]",
+    "state": "state:SYMBOL:Closed|CancelOnly|LimitOnly|PostOnly@AT[+DURATION]",
 }
+SECONDS_MAX = 10.0**9
 FAULT_FORMS = ", ".join(_FORMS.values())
 """The forms of a fault in a schedule, for a help text."""
 
@@ -137,22 +210,29 @@ def _parse_fault(item: str) -> ScheduledFault:
 
 def _with_arguments(fault: ScheduledFault, arguments: list[str]) -> ScheduledFault:
     replace = msgspec.structs.replace
-    if fault.kind == "delay":
-        return replace(fault, delay_s=_seconds(arguments[0]))
-    if fault.kind == "jump":
+    if fault.kind in _SECONDS:
+        return replace(fault, seconds=_seconds(arguments[0], is_signed=fault.kind == "skew"))
+    if not arguments:
+        return fault
+    fault = replace(fault, symbol=arguments[0])
+    if fault.kind in ("jump", "spike"):
         factor = Decimal(arguments[1])
         if not factor.is_finite() or factor <= 0:
             raise ValueError(factor)
-        return replace(fault, symbol=arguments[0], factor=factor)
+        return replace(fault, factor=factor)
+    if fault.kind == "ahead":
+        return replace(fault, seconds=_seconds(arguments[1]))
+    if fault.kind == "state":
+        return replace(fault, state=MarketState(arguments[1]))
     if fault.kind == "null":
         if arguments[1] not in ("bid", "ask"):
             raise ValueError(arguments[1])
-        return replace(fault, symbol=arguments[0], side=arguments[1])
+        return replace(fault, side=arguments[1])
     return fault
 
 
-def _seconds(text: str) -> float:
+def _seconds(text: str, *, is_signed: bool = False) -> float:
     seconds = float(text)
-    if not 0 <= seconds < 10**9:
+    if not (-SECONDS_MAX if is_signed else 0) <= seconds <= SECONDS_MAX:
         raise ValueError(text)
     return seconds

@@ -1,60 +1,40 @@
-"""The past of an invented market, minute by minute: made up before the start, recorded from then on. No clock.
-
-What lies before the start depends on seed, symbol and time alone, but for the last hour, which leads to the price
-that the market starts with: so a chart has a past, the same whoever asks, in any interval and after a restart.
-"""
+"""The candles of one simulated market: made up before it began to move, recorded from then on. No clock."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 from exness_streams.simulator.market import Listing
+from exness_streams.simulator.past import MINUTE_S, USUAL_RATE, Candle, InventedPast
 
-MINUTE_S = 60
 PAST_MINUTES = 30 * 24 * 60
 """How long the markets have been listed when the simulator starts, unless it is told; more is not remembered."""
 
-_DAY_MINUTES = 24 * 60
-_BLOCK_MINUTES = 4 * 60
-"""Made up at a time."""
-_BLEND_MINUTES = 60
-_PPM = 1_000_000
-_WAVES = ((1, 150), (8, 500), (64, 1_500), (512, 5_000), (4_096, 15_000))
-"""Minutes between two random heights, and the largest of them in millionths of the price."""
-_WICK_PPM = 200
-
-
-class Candle(NamedTuple):
-    """Prices in ticks, volume in steps, quote_volume in ticks × steps. trades 0: nothing was traded."""
-
-    open: int
-    high: int
-    low: int
-    close: int
-    volume: int
-    quote_volume: int
-    trades: int
+DAY_S = 86_400
+_HOUR_MINUTES = 60
 
 
 class SimulatedHistory:
     """The candles of one market. start_s: when it began to be simulated, seconds since the epoch.
 
-    past_minutes: how long it had been listed by then.
+    past_minutes: how long it had been listed by then. rate: steps a second, of the past as of the present.
     """
 
     def __init__(
-        self, listing: Listing, seed: int, start_price: int, start_s: int, past_minutes: int = PAST_MINUTES
+        self,
+        listing: Listing,
+        seed: int,
+        start_price: int,
+        start_s: int,
+        past_minutes: int = PAST_MINUTES,
+        rate: float = USUAL_RATE,
     ) -> None:
-        self._listing = listing
-        self._name = f"{seed}/{listing.symbol}/history"
-        self._start_price = start_price
         self._start_minute = start_s // MINUTE_S
         self._begin_minute = self._start_minute - past_minutes
-        self._blocks: dict[int, list[Candle]] = {}
-        self._heights: dict[tuple[int, int], int] = {}
+        self._past = InventedPast(listing, seed, start_price, self._start_minute, rate)
         self._recorded: dict[int, Candle] = {}
+        self._hours: dict[int, Candle | None] = {}
+        self._newest_minute = self._start_minute
         self.record(start_price, 0, start_s)
 
     @property
@@ -64,12 +44,14 @@ class SimulatedHistory:
 
     def record(self, price: int, quantity: int, time_s: int) -> None:
         """A trade, or with no quantity a price that was set."""
-        minute = max(time_s // MINUTE_S, self._start_minute)
-        candle = self._recorded.get(minute)
+        minute = self._minute_of(time_s)
+        candle, trades = self._recorded.get(minute), int(quantity > 0)
         if candle is None:
-            self._recorded[minute] = Candle(price, price, price, price, quantity, price * quantity, 1)
+            self._recorded[minute] = Candle(price, price, price, price, quantity, price * quantity, trades)
             if len(self._recorded) > PAST_MINUTES:
-                del self._recorded[next(iter(self._recorded))]
+                oldest = next(iter(self._recorded))
+                del self._recorded[oldest]
+                self._hours.pop(oldest // _HOUR_MINUTES, None)
             return
         self._recorded[minute] = Candle(
             candle.open,
@@ -78,66 +60,49 @@ class SimulatedHistory:
             price,
             candle.volume + quantity,
             candle.quote_volume + price * quantity,
-            candle.trades + 1,
+            candle.trades + trades,
         )
 
-    def candle(self, start_s: int, length_s: int) -> Candle | None:
-        """What became of the market in that time; None when nothing was traded."""
-        first = max(start_s // MINUTE_S, self._begin_minute)
-        return _merged(self._minutes(first, (start_s + length_s) // MINUTE_S))
+    def _minute_of(self, time_s: int) -> int:
+        """The minute that a trade goes into. One that is over is not changed, unless the clock was set back to it."""
+        minute = max(time_s // MINUTE_S, self._start_minute)
+        if minute < self._newest_minute - 1:
+            for ahead in [one for one in self._recorded if one > minute]:
+                del self._recorded[ahead]
+            self._hours.clear()
+            self._newest_minute = minute
+        self._newest_minute = max(minute, self._newest_minute)
+        return self._newest_minute
 
-    def _minutes(self, first: int, end: int) -> Iterator[Candle]:
-        for minute in range(first, min(end, self._start_minute)):
-            yield self._invented(minute)
-        for minute in range(max(first, self._start_minute), end):
-            candle = self._recorded.get(minute)
+    def candle(self, start_s: int, length_s: int) -> Candle | None:
+        """What became of the market in that time; None when it had no price in it."""
+        first, end = max(start_s // MINUTE_S, self._begin_minute), (start_s + length_s) // MINUTE_S
+        return _merged(self._parts(first, end))
+
+    def until(self, now_s: int, length_s: int = DAY_S) -> Candle | None:
+        """What became of it in the whole minutes of that length which end with the present one."""
+        end_s = (now_s // MINUTE_S + 1) * MINUTE_S
+        return self.candle(end_s - length_s, length_s)
+
+    def _parts(self, first: int, end: int) -> Iterator[Candle]:
+        """Minutes, and hours that are over, in order."""
+        minute = first
+        while minute < end:
+            hour, within = divmod(minute, _HOUR_MINUTES)
+            whole = not within and minute + _HOUR_MINUTES <= min(end, self._newest_minute)
+            candle = self._hour(hour) if whole else self._minute(minute)
+            minute += _HOUR_MINUTES if whole else 1
             if candle is not None:
                 yield candle
 
-    def _invented(self, minute: int) -> Candle:
-        block, nth = divmod(minute, _BLOCK_MINUTES)
-        candles = self._blocks.get(block)
-        if candles is None:
-            first = block * _BLOCK_MINUTES
-            levels = [self._level(one) for one in range(first, first + _BLOCK_MINUTES + 1)]
-            candles = self._blocks[block] = [self._bar(first + n, *levels[n : n + 2]) for n in range(_BLOCK_MINUTES)]
-        return candles[nth]
+    def _hour(self, hour: int) -> Candle | None:
+        if hour not in self._hours:
+            minutes = range(hour * _HOUR_MINUTES, (hour + 1) * _HOUR_MINUTES)
+            self._hours[hour] = _merged(candle for candle in map(self._minute, minutes) if candle is not None)
+        return self._hours[hour]
 
-    def _bar(self, minute: int, first: int, last: int) -> Candle:
-        noise = self._noise("bar", minute)
-        wick = max(1, first * _WICK_PPM // _PPM)
-        high = max(first, last) + noise % (wick + 1)
-        low = max(1, min(first, last) - (noise >> 16) % (wick + 1))
-        usual = max(1, self._listing.daily_volume * 10**self._listing.quantity_places // _DAY_MINUTES)
-        volume = 1 + (noise >> 32) % (2 * usual)
-        return Candle(first, high, low, last, volume, volume * (first + last) // 2, 1 + noise % 50)
-
-    def _level(self, minute: int) -> int:
-        """The price at a minute's beginning."""
-        height = sum(self._height(period, minute) * size for period, size in _WAVES) // _PPM
-        before_start = min(max(self._start_minute - minute, 0), _BLEND_MINUTES)
-        height = height * before_start // _BLEND_MINUTES
-        return max(2, self._start_price * (_PPM + height) // _PPM)
-
-    def _height(self, period: int, minute: int) -> int:
-        """One wave, from -1 to 1 in millionths: straight lines between random heights."""
-        step, within = divmod(minute, period)
-        left = self._random_height(period, step)
-        if not within:
-            return left
-        return left + (self._random_height(period, step + 1) - left) * within // period
-
-    def _random_height(self, period: int, step: int) -> int:
-        height = self._heights.get((period, step))
-        if height is None:
-            height = self._noise(str(period), step) % (2 * _PPM) - _PPM
-            if period > 1:
-                self._heights[period, step] = height
-        return height
-
-    def _noise(self, kind: str, number: int) -> int:
-        text = f"{self._name}/{kind}/{number}"
-        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+    def _minute(self, minute: int) -> Candle | None:
+        return self._past.candle(minute) if minute < self._start_minute else self._recorded.get(minute)
 
 
 def _merged(candles: Iterable[Candle]) -> Candle | None:

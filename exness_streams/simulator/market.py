@@ -14,17 +14,29 @@ import msgspec
 
 PRICE_MAX = Decimal(10) ** 11
 
+PULL_STEPS = 500_000
+"""Each step draws the walk back by this fraction of its distance from the anchor: it cannot run off."""
+SET_BACK_US = 1_000_000
+"""A clock that goes back by more than this is followed."""
+TRADE_EVERY = 3
+"""One step of so many comes with a trade."""
+
 _WALK_PPM = 87
 """Half-width of one step, millionths of the price: a standard deviation of half a basis point."""
-_PULL_STEPS = 500_000
-"""Each step draws the walk back by this fraction of its distance from the anchor: it cannot run off."""
-_TRADE_EVERY = 3
+_TRADES_A_DAY = 288_000
+"""At 10 steps a second."""
+
+
+def step_width(price: int) -> int:
+    """The largest step at a price, in ticks; all up to it, up and down, are equally likely."""
+    return max(1, price * _WALK_PPM // 1_000_000)
 
 
 class Listing(msgspec.Struct, frozen=True):
     """The terms of a market. The tick is 10^-price_places, the quantity step 10^-quantity_places.
 
-    start: first bid, quote currency. spread_ticks_max: widest spread. daily_volume: 24 h before, base asset.
+    start: first bid, quote currency. spread_ticks_max: widest spread. daily_volume: base asset, what is traded in 24 h
+    at the usual rate of 10 steps a second.
     """
 
     symbol: str
@@ -33,6 +45,16 @@ class Listing(msgspec.Struct, frozen=True):
     quantity_places: int
     spread_ticks_max: int
     daily_volume: int
+
+    @property
+    def unit(self) -> int:
+        """Steps of one base asset."""
+        return int(10**self.quantity_places)
+
+    @property
+    def trade_quantity_max(self) -> int:
+        """The largest trade, in steps; all up to it are equally likely."""
+        return max(1, 2 * self.daily_volume * self.unit // _TRADES_A_DAY)
 
 
 class SimulatedQuote(msgspec.Struct, frozen=True):
@@ -72,7 +94,7 @@ def listing_of(symbol: str) -> Listing:
 
 
 class SimulatedMarket:
-    """One symbol's book, last trade and figures of the day. Prices are in ticks, quantities in steps."""
+    """One symbol's best prices and last trade. Prices are in ticks, quantities in steps."""
 
     def __init__(self, listing: Listing, seed: int) -> None:
         self.listing = listing
@@ -85,11 +107,8 @@ class SimulatedMarket:
         self.pinned = False
         self.bid: int | None = self._ticks(listing.start)
         self.ask: int | None = self._ticks(listing.start) + 1
-        self.open = self.high = self.low = self.last = self._anchor = self._ticks(listing.start)
-        self._at = self._anchor
-        self.volume = listing.daily_volume * 10**listing.quantity_places
-        self.quote_volume = self.volume * self.last
-        self.trades = listing.daily_volume // 10
+        self.last = self._at = self._anchor = self._ticks(listing.start)
+        self._trade_quantity_max = listing.trade_quantity_max
         self.trade_id = 341_399_899
         self.update_id = 6_730_019_258
         self.engine_us = 0
@@ -99,17 +118,17 @@ class SimulatedMarket:
         """One change of the book, and the trade that came with it, if any. A pinned market stands still."""
         if self.pinned:
             return None
-        width = max(1, self._at * _WALK_PPM // 1_000_000)
-        drift, self._pull = divmod(self._pull + self._anchor - self._at, _PULL_STEPS)
+        width = step_width(self._at)
+        drift, self._pull = divmod(self._pull + self._anchor - self._at, PULL_STEPS)
         self._at = max(1, self._at + drift + self._walk.randint(-width, width))
         self.bid = self._at
         self.ask = self._at + self._walk.randint(1, self.listing.spread_ticks_max)
         self.new_quantities()
-        return self._trade() if self._detail.randrange(_TRADE_EVERY) == 0 else None
+        return self._trade() if self._detail.randrange(TRADE_EVERY) == 0 else None
 
     def new_quantities(self) -> None:
         """The book changes, its prices do not."""
-        unit = 10**self.listing.quantity_places
+        unit = self.listing.unit
         self.bid_quantity = self._detail.randint(unit // 100 or 1, 20 * unit)
         self.ask_quantity = self._detail.randint(unit // 100 or 1, 20 * unit)
         self.update_id += self._detail.randint(1, 9)
@@ -129,7 +148,7 @@ class SimulatedMarket:
         last_ticks = sum(sides) // len(sides) if last is None else self._ticks(last)
         self.pinned = True
         self.bid, self.ask = bid_ticks, ask_ticks
-        self._moved(last_ticks)
+        self.last = last_ticks
         self.new_quantities()
 
     def release(self) -> None:
@@ -149,8 +168,7 @@ class SimulatedMarket:
         self._at = self._anchor = self.bid = ticks
         self.ask = ticks + 1
         self._pull = 0
-        self.open = self.high = self.low = self.last = ticks
-        self.quote_volume = self.volume * ticks
+        self.last = ticks
 
     def jump(self, factor: Decimal) -> None:
         """Multiplies every price at once, as a gap does. Raises ValueError when the result is no price."""
@@ -162,7 +180,7 @@ class SimulatedMarket:
         self.ask = None if self.ask is None else max(2, int(self.ask * factor))
         self._at = max(1, int(self._at * factor))
         self._anchor = max(1, int(self._anchor * factor))
-        self._moved(max(1, int(self.last * factor)))
+        self.last = max(1, int(self.last * factor))
         self.new_quantities()
 
     def quote(self) -> SimulatedQuote:
@@ -174,28 +192,20 @@ class SimulatedMarket:
         )
 
     def next_event_us(self, now_us: int) -> int:
-        """The time of this symbol's next event: now, or just after its last one."""
-        self.engine_us = max(now_us, self.engine_us + 1)
+        """The time of this symbol's next event: now, or just after its last one, unless the clock was set back."""
+        is_set_back = now_us < self.engine_us - SET_BACK_US
+        self.engine_us = now_us if is_set_back else max(now_us, self.engine_us + 1)
         return self.engine_us
 
     def _trade(self) -> SimulatedTrade:
-        unit = 10**self.listing.quantity_places
         buyer_is_maker = self._detail.random() < 0.5
         price = self.bid if buyer_is_maker else self.ask
         if price is None:
             raise ValueError(f"{self.listing.symbol} has no trade on a side without a price")
-        quantity = self._detail.randint(1, unit)
-        self._moved(price)
-        self.volume += quantity
-        self.quote_volume += quantity * price
-        self.trades += 1
+        quantity = self._detail.randint(1, self._trade_quantity_max)
+        self.last = price
         self.trade_id += 1
         return SimulatedTrade(self.trade_id, price, quantity, buyer_is_maker)
-
-    def _moved(self, last: int) -> None:
-        self.last = last
-        self.high = max(self.high, last)
-        self.low = min(self.low, last)
 
     def _ticks(self, price: Decimal) -> int:
         ticks = price.scaleb(self.listing.price_places)

@@ -1,133 +1,197 @@
-"""The simulator's REST API, in the forms of Backpack's: the markets, and klines of their past."""
+"""The simulator's REST API, in the forms of Backpack's: everything public. What needs an account is not there."""
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
-from collections.abc import Mapping
-from datetime import datetime, timezone
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from exness_streams.market_data.rest import INTERVALS_S, KLINES_PATH, KLINES_PER_REQUEST_MAX, MARKETS_PATH
-from exness_streams.simulator.frames import short_text
-from exness_streams.simulator.history import PAST_MINUTES, SimulatedHistory
-from exness_streams.simulator.market import SimulatedMarket
+from exness_streams.market_data.rest import KLINES_PER_REQUEST_MAX
+from exness_streams.simulator.faults import Faults
+from exness_streams.simulator.history import DAY_S
+from exness_streams.simulator.instrument import Instrument
+from exness_streams.simulator.intervals import KLINE_INTERVALS, begin_of, end_of
+from exness_streams.simulator.perpetuals import FUNDING_INTERVAL_S
+from exness_streams.simulator.rows import (
+    asset_rows,
+    depth_row,
+    funding_row,
+    interest_row,
+    kline_row,
+    mark_row,
+    market_row,
+    ticker_row,
+    trade_row,
+)
 
-STATUS_PATH = "/api/v1/status"
+ROWS_MAX = 1_000
+DEPTH_LIMITS = (5, 10, 20, 50, 100, 500, 1_000)
+_TICKER_SPANS_S = {"1d": DAY_S, "1w": 7 * DAY_S}
+_PRICE_TYPES = ("Last", "Index", "Mark")
 _TURN_S = 3_600
+
+_EMPTY = (
+    "borrowLend/apy", "borrowLend/markets", "borrowLend/markets/history", "collateral", "market-holidays",
+    "market-sessions", "prediction", "prediction/tags", "securities", "stockHolidays", "stockSessions", "wallets",
+)  # fmt: skip
+"""Nobody lends here, nothing is held, nothing is predicted, and no market has hours."""
+
+Query = Mapping[str, str]
 
 
 class HttpReply(msgspec.Struct, frozen=True):
-    """An answer to a plain HTTP GET."""
+    """An answer to a plain HTTP GET. retry_after_s: after so many seconds one may ask again."""
 
     status: int
     body: bytes
     content_type: str = "application/json"
+    retry_after_s: int | None = None
+
+
+class _Refused(Exception):
+    """A request that can't be served; str() says why, as the exchange does."""
 
 
 class SimulatedRest:
-    """Answers GET requests about `markets`. past_minutes: how long they have been listed when they begin to move."""
+    """Answers GET requests about `instruments`, as the faults will have it."""
 
-    def __init__(self, markets: Mapping[str, SimulatedMarket], seed: int, past_minutes: int = PAST_MINUTES) -> None:
-        self._markets = markets
-        self._seed = seed
-        self._past_minutes = past_minutes
-        self._histories: dict[str, SimulatedHistory] = {}
-
-    def begin(self, now_s: int) -> None:
-        """The markets begin to move: what comes before is made up, what comes now is recorded."""
-        self._histories = {
-            symbol: SimulatedHistory(market.listing, self._seed, market.last, now_s, self._past_minutes)
-            for symbol, market in self._markets.items()
+    def __init__(self, instruments: Mapping[str, Instrument], faults: Faults) -> None:
+        self._instruments = instruments
+        self._faults = faults
+        self._routes: dict[str, Callable[[Query], Any | Awaitable[Any]]] = {
+            "assets": lambda _: asset_rows(one.listing for one in instruments.values()),
+            "markets": lambda _: [self._market_row(one) for one in instruments.values()],
+            "market": lambda query: self._market_row(self._instrument(query)),
+            "ticker": lambda query: self._ticker_row(self._instrument(query), query),
+            "tickers": lambda query: [self._ticker_row(one, query) for one in instruments.values()],
+            "depth": self._depth,
+            "klines": self._klines,
+            "markPrices": lambda query: [mark_row(one.market, self._now_s()) for one in self._perpetuals(query)],
+            "openInterest": lambda query: [interest_row(one.listing, self._now_s()) for one in self._perpetuals(query)],
+            "fundingRates": self._funding_rates,
+            "trades": self._trades,
+            "trades/history": self._trades,
+            "status": lambda _: {"status": "Ok", "message": None},
+            "time": lambda _: self._now_us() // 1000,
+            **dict.fromkeys(_EMPTY, lambda _: []),
         }
 
-    def record(self, market: SimulatedMarket, quantity: int) -> None:
-        """The market's last price is new. quantity: traded at it, in steps; 0: the price was set."""
-        history = self._histories.get(market.symbol)
-        if history is not None:
-            history.record(market.last, quantity, int(time.time()))
-
-    async def answer(self, path: str) -> HttpReply | None:
-        """The answer to a path with its query; None for what Backpack does not know (404)."""
+    async def answer(self, path: str) -> HttpReply:
+        """The answer to a path with its query."""
+        if self._faults.slow_rest_s:
+            await asyncio.sleep(self._faults.slow_rest_s)
+        if self._faults.rest_down:
+            return HttpReply(503, b"down on demand\n", "text/plain")
+        if self._faults.rate_limit_s:
+            return too_many(self._faults.rate_limit_s)
         parts = urlsplit(path)
-        if parts.path == STATUS_PATH:
-            return _reply({"status": "Ok", "message": None})
-        if parts.path == MARKETS_PATH:
-            return _reply([_market_row(market) for market in self._markets.values()])
-        if parts.path == KLINES_PATH:
-            return await self._klines({name: values[-1] for name, values in parse_qs(parts.query).items()})
-        return None
+        name = parts.path.removeprefix("/api/v1/")
+        if name == "ping" and name != parts.path:
+            return HttpReply(200, b"pong", "text/plain")
+        route = self._routes.get(name) if name != parts.path else None
+        if route is None:
+            return _refusal(404, "RESOURCE_NOT_FOUND", "Not Found")
+        try:
+            rows = route({key: values[-1] for key, values in parse_qs(parts.query).items()})
+            return HttpReply(200, msgspec.json.encode(await rows if inspect.isawaitable(rows) else rows))
+        except _Refused as refused:
+            return _refusal(400, "INVALID_CLIENT_REQUEST", str(refused))
 
-    async def _klines(self, query: Mapping[str, str]) -> HttpReply:
-        market = self._markets.get(query.get("symbol", ""))
-        history = self._histories.get(query.get("symbol", ""))
-        length_s = INTERVALS_S.get(query.get("interval", ""))
-        start, end = query.get("startTime", ""), query.get("endTime", str(int(time.time())))
-        if market is None or history is None:
-            return _refusal("Invalid market symbol")
-        if length_s is None:
-            return _refusal("Invalid interval")
-        if not all(text.isascii() and text.isdigit() and len(text) <= 10 for text in (start, end)):
-            return _refusal("Invalid startTime or endTime: they are seconds")
-        first_s = max(int(start), history.begin_s) // length_s * length_s
-        if first_s < int(start):
-            first_s += length_s
-        end_s = min(int(end), int(time.time()) + 1, first_s + KLINES_PER_REQUEST_MAX * length_s)
-        rows = []
-        for start_s in range(first_s, end_s, length_s):
-            rows.append(_kline_row(market, history, start_s, length_s))
-            if (start_s - first_s) % _TURN_S == 0:
+    def _now_us(self) -> int:
+        return time.time_ns() // 1000 + round(self._faults.skew_s * 1_000_000)
+
+    def _now_s(self) -> int:
+        return self._now_us() // 1_000_000
+
+    def _instrument(self, query: Query) -> Instrument:
+        instrument = self._instruments.get(query.get("symbol", ""))
+        if instrument is None:
+            raise _Refused("Invalid market symbol")
+        return instrument
+
+    def _perpetuals(self, query: Query) -> list[Instrument]:
+        """Of one market or of all; those that are no perpetuals have none of it."""
+        wanted = [self._instrument(query)] if "symbol" in query else list(self._instruments.values())
+        return [one for one in wanted if one.market.is_perpetual]
+
+    def _market_row(self, instrument: Instrument) -> dict[str, Any]:
+        return market_row(instrument, self._faults.state(instrument.symbol))
+
+    def _ticker_row(self, instrument: Instrument, query: Query) -> dict[str, Any]:
+        span_s = _TICKER_SPANS_S.get(query.get("interval", "1d"))
+        if span_s is None:
+            raise _invalid("interval", "TickerInterval")
+        last = None if instrument.symbol in self._faults.no_last else instrument.market.last
+        return ticker_row(instrument.listing, instrument.until(self._now_s(), span_s), last)
+
+    def _depth(self, query: Query) -> dict[str, Any]:
+        instrument = self._instrument(query)
+        limit = query.get("limit", str(DEPTH_LIMITS[-1]))
+        if limit not in map(str, DEPTH_LIMITS):
+            raise _invalid("limit", "DepthLimit")
+        book = self._faults.shown(instrument.symbol, instrument.book())
+        return depth_row(instrument, book, int(limit), self._now_us())
+
+    def _trades(self, query: Query) -> list[dict[str, Any]]:
+        instrument = self._instrument(query)
+        limit, offset = _number(query, "limit", 100), _number(query, "offset", 0)
+        if limit > ROWS_MAX:
+            raise _Refused(f"limit is at most {ROWS_MAX}")
+        newest_first = list(reversed(instrument.trades))
+        return [trade_row(instrument.listing, past) for past in newest_first[offset : offset + limit]]
+
+    def _funding_rates(self, query: Query) -> list[dict[str, Any]]:
+        instrument = self._instrument(query)
+        limit, offset = _number(query, "limit", 100), _number(query, "offset", 0)
+        if not instrument.market.is_perpetual:
+            return []
+        newest_s = self._now_s() // FUNDING_INTERVAL_S * FUNDING_INTERVAL_S
+        ends = range(newest_s, instrument.history.begin_s, -FUNDING_INTERVAL_S)
+        return [funding_row(instrument.symbol, end_s) for end_s in ends[offset : offset + min(limit, ROWS_MAX)]]
+
+    async def _klines(self, query: Query) -> list[dict[str, Any]]:
+        instrument, now_s = self._instrument(query), self._now_s()
+        interval, price_type = query.get("interval", ""), query.get("priceType", "Last")
+        if interval not in KLINE_INTERVALS:
+            raise _invalid("interval", "KlineInterval")
+        if price_type not in _PRICE_TYPES:
+            raise _invalid("priceType", "KlinePriceType")
+        start_s, end_s = _number(query, "startTime", None), min(_number(query, "endTime", now_s), now_s + 1)
+        begin_s = begin_of(interval, max(start_s, instrument.history.begin_s))
+        if begin_s < start_s:
+            begin_s = end_of(interval, begin_s)
+        rows: list[dict[str, Any]] = []
+        while begin_s < end_s and len(rows) < KLINES_PER_REQUEST_MAX:
+            span_s = (begin_s, end_of(interval, begin_s))
+            candle = instrument.history.candle(begin_s, span_s[1] - begin_s)
+            rows.append(kline_row(instrument.listing, span_s, candle, price_type == "Last"))
+            if begin_s % _TURN_S == 0:
                 await asyncio.sleep(0)  # a day takes 10 ms to make up, and prices move in this loop
-        return _reply(rows)
+            begin_s = span_s[1]
+        return rows
 
 
-def _reply(document: Any) -> HttpReply:
-    return HttpReply(200, msgspec.json.encode(document))
+def too_many(seconds: float) -> HttpReply:
+    """What one gets who asks too often."""
+    refusal = _refusal(429, "TOO_MANY_REQUESTS", "Too many requests")
+    return msgspec.structs.replace(refusal, retry_after_s=max(1, round(seconds)))
 
 
-def _refusal(message: str) -> HttpReply:
-    return HttpReply(400, msgspec.json.encode({"code": "INVALID_CLIENT_REQUEST", "message": message}))
+def _refusal(status: int, code: str, message: str) -> HttpReply:
+    return HttpReply(status, msgspec.json.encode({"code": code, "message": message}))
 
 
-def _market_row(market: SimulatedMarket) -> dict[str, Any]:
-    listing = market.listing
-    tick, step = short_text(1, listing.price_places), short_text(1, listing.quantity_places)
-    base, _, rest = market.symbol.partition("_")
-    return {
-        "symbol": market.symbol,
-        "baseSymbol": base,
-        "quoteSymbol": rest.removesuffix("_PERP"),
-        "marketType": "PERP" if market.is_perpetual else "SPOT",
-        "orderBookState": "Open",
-        "createdAt": "2025-01-21T06:34:54.691858",
-        "filters": {
-            "price": {"minPrice": tick, "maxPrice": None, "tickSize": tick},
-            "quantity": {"minQuantity": step, "maxQuantity": None, "stepSize": step},
-        },
-    }
+def _invalid(parameter: str, kind: str) -> _Refused:
+    return _Refused(f'failed to parse parameter `{parameter}`: failed to parse "{kind}": Expect a valid value.')
 
 
-def _kline_row(market: SimulatedMarket, history: SimulatedHistory, start_s: int, length_s: int) -> dict[str, Any]:
-    candle = history.candle(start_s, length_s)
-    times = {"start": _time_text(start_s), "end": _time_text(start_s + length_s)}
-    if candle is None:
-        nothing = {"open": None, "high": None, "low": None, "close": None}
-        return {**times, **nothing, "volume": "0", "quoteVolume": "0", "trades": "0"}
-    places, quantity_places = market.listing.price_places, market.listing.quantity_places
-    return {
-        **times,
-        "open": short_text(candle.open, places),
-        "high": short_text(candle.high, places),
-        "low": short_text(candle.low, places),
-        "close": short_text(candle.close, places),
-        "volume": short_text(candle.volume, quantity_places),
-        "quoteVolume": short_text(candle.quote_volume, places + quantity_places),
-        "trades": str(candle.trades),
-    }
-
-
-def _time_text(time_s: int) -> str:
-    return datetime.fromtimestamp(time_s, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+def _number(query: Query, name: str, default: int | None) -> int:
+    text = query.get(name, "" if default is None else str(default))
+    if not (text.isascii() and text.isdigit() and len(text) <= 10):
+        raise _Refused(f"Invalid {name}: it is a whole number, of seconds if it is a time")
+    return int(text)

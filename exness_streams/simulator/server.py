@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from http import HTTPStatus
@@ -15,17 +14,14 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from exness_streams.domain.instruments import is_symbol
+from exness_streams.simulator.broadcast import Broadcast
 from exness_streams.simulator.clients import Clients
-from exness_streams.simulator.faults import GARBAGE, Faults, ScheduledFault
-from exness_streams.simulator.frames import (
-    book_ticker_frame,
-    mark_price_frame,
-    ticker_frame,
-    trade_frame,
-)
+from exness_streams.simulator.faults import GARBAGE, Faults, MarketState, ScheduledFault
 from exness_streams.simulator.history import PAST_MINUTES
-from exness_streams.simulator.market import SimulatedMarket, SimulatedQuote, listing_of
-from exness_streams.simulator.rest import SimulatedRest
+from exness_streams.simulator.instrument import Instrument
+from exness_streams.simulator.market import SimulatedQuote, listing_of
+from exness_streams.simulator.rest import HttpReply, SimulatedRest, too_many
+from exness_streams.simulator.streams import DEPTH_ROUND_S
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +40,8 @@ class BackpackSimulator:
     Given `seed`, each symbol's sequence of prices is the same in every run, whoever listens; event times are
     the clock's. Raises ValueError for a symbol, rate or schedule that cannot be simulated.
 
-    rate: book updates per second and symbol; 0: the books stand still. ticker_interval_s: of `ticker` and
-    `markPrice`. port 0: any free one, see `url` once started.
+    rate: book updates per second and symbol; 0: the books stand still. ticker_interval_s: of `ticker`, `markPrice` and
+    `kline`. port 0: any free one, see `url` once started.
     ping_interval_s, pong_timeout_s: a Ping goes out so often, and without a Pong in time the connection is
     closed (120 s after the last one, by default). close_grace_s: for clients to answer the Close at the end.
     schedule: faults that come by the clock; `faults` may also be set at any time.
@@ -68,8 +64,12 @@ class BackpackSimulator:
         schedule: Iterable[ScheduledFault] = (),
         past_minutes: int = PAST_MINUTES,
     ) -> None:
+        symbols = tuple(symbols)
+        _check(symbols, rate)
         self.seed = seed
-        self._markets = {symbol: SimulatedMarket(listing_of(symbol), seed) for symbol in symbols}
+        self._instruments = {
+            symbol: Instrument(listing_of(symbol), seed, rate=rate, past_minutes=past_minutes) for symbol in symbols
+        }
         self._schedule = tuple(schedule)
         self._rate = rate
         self._host, self._port = host, port
@@ -77,27 +77,21 @@ class BackpackSimulator:
         self._ping_interval_s, self._pong_timeout_s = ping_interval_s, pong_timeout_s
         self._close_grace_s = close_grace_s
         self._compression = compression
-        self._rest = SimulatedRest(self._markets, seed, past_minutes)
         self._server: Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.faults = Faults()
         self._clients = Clients(self.faults)
-        self._check()
-
-    def _check(self) -> None:
-        for symbol in self._markets:
-            if not is_symbol(symbol):
-                raise ValueError(f"{symbol!r} is not a symbol")
-        if not 0 <= self._rate <= RATE_MAX:
-            raise ValueError(f"rate {self._rate} is not between 0 and {RATE_MAX} updates a second")
+        self._rest = SimulatedRest(self._instruments, self.faults)
+        self._broadcast = Broadcast(self._instruments, self._clients, self.faults)
+        self._spiked: set[str] = set()
         for fault in self._schedule:
             if fault.symbol:
-                self._market(fault.symbol)
+                self._instrument(fault.symbol)
 
     def resume(self, bids: Mapping[str, Decimal]) -> None:
         """Before the start: markets go on from these bids; one that is not named begins as ever. ValueError."""
         for symbol, bid in bids.items():
-            self._market(symbol).resume(bid)
+            self._instrument(symbol).market.resume(bid)
 
     async def start(self) -> None:
         """Listens, and lets the markets move. Raises OSError when the port is taken."""
@@ -113,12 +107,13 @@ class BackpackSimulator:
             max_size=REQUEST_BYTES_MAX,
         )
         self._port = next(iter(self._server.sockets)).getsockname()[1]
-        self._rest.begin(int(time.time()))
-        work = [self._send_tickers(), self._follow_schedule()]
+        for instrument in self._instruments.values():
+            instrument.begin(self._broadcast.now_s())
+        work = [self._send_tickers(), self._send_depths(), self._follow_schedule()]
         if self._rate:
             work.append(self._move_books())
         self._tasks = [asyncio.create_task(coroutine) for coroutine in work]
-        logger.info("simulated Backpack on %s: %s", self.url, ", ".join(self._markets))
+        logger.info("simulated Backpack on %s: %s", self.url, ", ".join(self._instruments))
 
     async def stop(self) -> None:
         """Sends Close frames, and waits for the clients to answer them. Raises what a task has raised."""
@@ -164,7 +159,7 @@ class BackpackSimulator:
     @property
     def symbols(self) -> tuple[str, ...]:
         """The symbols on offer."""
-        return tuple(self._markets)
+        return tuple(self._instruments)
 
     @property
     def connections(self) -> int:
@@ -183,7 +178,7 @@ class BackpackSimulator:
 
     def quote(self, symbol: str) -> SimulatedQuote:
         """The symbol's prices now. Raises ValueError for a symbol that is not on offer."""
-        return self._market(symbol).quote()
+        return self._instrument(symbol).market.quote()
 
     def set_price(self, symbol: str, bid: Decimal | None, ask: Decimal | None, last: Decimal | None = None) -> None:
         """Pins the book, and sends it and a ticker at once. None: an empty side. last defaults to the middle.
@@ -191,19 +186,26 @@ class BackpackSimulator:
         The prices stay until `release_price`; the book is sent again with every ticker, as its quantities
         change. Raises ValueError for prices off the tick grid or crossed.
         """
-        market = self._market(symbol)
-        market.pin(bid, ask, last)
-        self._announce(market)
+        instrument = self._instrument(symbol)
+        instrument.pin(bid, ask, last, self._broadcast.now_s())
+        self._announce(instrument)
 
     def release_price(self, symbol: str) -> None:
         """Lets a pinned symbol walk again."""
-        self._market(symbol).release()
+        self._instrument(symbol).market.release()
 
     def jump(self, symbol: str, factor: Decimal) -> None:
         """A gap: every price of the symbol times `factor`, sent at once. Raises ValueError for factor ≤ 0."""
-        market = self._market(symbol)
-        market.jump(factor)
-        self._announce(market)
+        instrument = self._instrument(symbol)
+        instrument.jump(factor, self._broadcast.now_s())
+        self._announce(instrument)
+
+    def spike(self, symbol: str, factor: Decimal) -> None:
+        """One book and one ticker with every price times `factor`, which was never so; the next are right again."""
+        instrument = self._instrument(symbol)
+        self._broadcast.spike(instrument, factor)
+        instrument.market.new_quantities()
+        self._spiked.add(symbol)
 
     def drop_connections(self) -> None:
         """Ends every connection without a Close frame."""
@@ -218,11 +220,11 @@ class BackpackSimulator:
     def _authority(self) -> str:
         return f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
 
-    def _market(self, symbol: str) -> SimulatedMarket:
-        market = self._markets.get(symbol)
-        if market is None:
-            raise ValueError(f"{symbol!r} is not simulated; there are {', '.join(self._markets)}")
-        return market
+    def _instrument(self, symbol: str) -> Instrument:
+        instrument = self._instruments.get(symbol)
+        if instrument is None:
+            raise ValueError(f"{symbol!r} is not simulated; there are {', '.join(self._instruments)}")
+        return instrument
 
     async def _move_books(self) -> None:
         """Moves every market `rate` times a second: many steps at a time where the timer is too coarse."""
@@ -237,51 +239,42 @@ class BackpackSimulator:
                 started_s = loop.time() - steps / self._rate
                 due = 1
             for count in range(1, due + 1):
-                for market in self._markets.values():
-                    self._move(market)
+                for instrument in self._instruments.values():
+                    self._move(instrument)
                 if count % _STEPS_PER_TURN == 0:
                     await asyncio.sleep(0)
             steps += due
 
-    def _move(self, market: SimulatedMarket) -> None:
-        if market.pinned:
+    def _move(self, instrument: Instrument) -> None:
+        if instrument.market.pinned or self.faults.state(instrument.symbol) is not MarketState.OPEN:
             return
-        trade = market.step()
+        emit_us = self._broadcast.emit_us(instrument)
+        trade = instrument.move(emit_us)
         if trade is not None:
-            self._rest.record(market, trade.quantity)
-        stream = f"trade.{market.symbol}"
-        if trade is not None and self._clients.wants(stream):
-            self._clients.deliver(stream, trade_frame(market, trade, self._event_us(market)))
-        self._send_book(market)
+            self._broadcast.trade(instrument, trade, emit_us)
+        self._broadcast.book(instrument)
 
     async def _send_tickers(self) -> None:
         while True:
             await asyncio.sleep(self._ticker_interval_s)
-            for market in self._markets.values():
-                if market.pinned:
-                    market.new_quantities()
-                    self._send_book(market)
-                self._send_ticker(market)
+            for instrument in self._instruments.values():
+                if instrument.market.pinned or instrument.symbol in self._spiked:
+                    self._spiked.discard(instrument.symbol)
+                    instrument.market.new_quantities()
+                    self._broadcast.book(instrument)
+                self._broadcast.ticker(instrument)
+            self._broadcast.klines()
+            self._broadcast.open_interest()
 
-    def _announce(self, market: SimulatedMarket) -> None:
-        self._rest.record(market, 0)
-        self._send_book(market)
-        self._send_ticker(market)
+    async def _send_depths(self) -> None:
+        number = 0
+        while True:
+            await asyncio.sleep(DEPTH_ROUND_S)
+            self._broadcast.depths(number := number + 1)
 
-    def _send_book(self, market: SimulatedMarket) -> None:
-        stream = f"bookTicker.{market.symbol}"
-        if self._clients.wants(stream):
-            hidden_side = self.faults.hidden_sides.get(market.symbol)
-            self._clients.deliver(stream, book_ticker_frame(market, self._event_us(market), hidden_side))
-
-    def _send_ticker(self, market: SimulatedMarket) -> None:
-        self._clients.deliver(f"ticker.{market.symbol}", ticker_frame(market, self._event_us(market)))
-        if market.is_perpetual:
-            frame = mark_price_frame(market, self._event_us(market))
-            self._clients.deliver(f"markPrice.{market.symbol}", frame)
-
-    def _event_us(self, market: SimulatedMarket) -> int:
-        return market.next_event_us(time.time_ns() // 1000)
+    def _announce(self, instrument: Instrument) -> None:
+        self._broadcast.book(instrument)
+        self._broadcast.ticker(instrument)
 
     async def _follow_schedule(self) -> None:
         """Begins and ends the scheduled faults, at their seconds after the start; then waits for ever."""
@@ -298,6 +291,7 @@ class BackpackSimulator:
                 self._begin(fault)
             else:
                 self.faults.end(fault)
+                self._show(fault)
         await loop.create_future()
 
     def _begin(self, fault: ScheduledFault) -> None:
@@ -307,22 +301,41 @@ class BackpackSimulator:
             self.send_garbage()
         elif fault.kind == "jump":
             self.jump(fault.symbol, fault.factor)
+        elif fault.kind == "spike":
+            self.spike(fault.symbol, fault.factor)
         else:
             self.faults.begin(fault)
+            self._show(fault)
+
+    def _show(self, fault: ScheduledFault) -> None:
+        """A market whose fault has begun or ended looks different: its book is a new one."""
+        if fault.symbol:
+            instrument = self._instrument(fault.symbol)
+            instrument.market.new_quantities()
+            self._announce(instrument)
 
     async def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
         """Lets websocket handshakes pass, and answers plain HTTP on the same port."""
         if self.faults.refuse:
             return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "refused on demand\n")
-        if request.headers.get("Upgrade", "").lower() == "websocket":
-            return None
-        if self.faults.rest_down:
-            return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "down on demand\n")
-        reply = await self._rest.answer(request.path)
-        if reply is None:
-            return connection.respond(HTTPStatus.NOT_FOUND, "not found\n")
-        headers = Headers()
-        headers["Content-Type"] = reply.content_type
-        headers["Content-Length"] = str(len(reply.body))
-        headers["Connection"] = "close"
-        return Response(reply.status, HTTPStatus(reply.status).phrase, headers, reply.body)
+        if request.headers.get("Upgrade", "").lower() != "websocket":
+            return _response(await self._rest.answer(request.path))
+        return _response(too_many(self.faults.rate_limit_s)) if self.faults.rate_limit_s else None
+
+
+def _check(symbols: Iterable[str], rate: float) -> None:
+    for symbol in symbols:
+        if not is_symbol(symbol):
+            raise ValueError(f"{symbol!r} is not a symbol")
+    if not 0 <= rate <= RATE_MAX:
+        raise ValueError(f"rate {rate} is not between 0 and {RATE_MAX} updates a second")
+
+
+def _response(reply: HttpReply) -> Response:
+    headers = Headers()
+    headers["Content-Type"] = reply.content_type
+    headers["Content-Length"] = str(len(reply.body))
+    headers["Connection"] = "close"
+    if reply.retry_after_s is not None:
+        headers["Retry-After"] = str(reply.retry_after_s)
+    return Response(reply.status, HTTPStatus(reply.status).phrase, headers, reply.body)

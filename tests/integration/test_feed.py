@@ -13,15 +13,17 @@ from typing import Any
 
 import msgspec
 import pytest
-from websockets.exceptions import ConnectionClosedError, InvalidURI
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosedError, InvalidStatus, InvalidURI
+from websockets.http11 import Response
 
 from exness_streams.market_data.backpack import BookTicker, StreamMessage, Ticker
+from exness_streams.market_data.connecting import connect_websocket
 from exness_streams.market_data.feed import (
     BackpackFeed,
     FeedSettings,
     FeedStatus,
     StatusChange,
-    connect_websocket,
 )
 from exness_streams.market_data.service import MarketDataService
 from exness_streams.messages import MarketDataMessage
@@ -234,6 +236,24 @@ async def test_retries_slow_down_to_half_a_minute() -> None:
         assert 1 <= delays[3] <= 2
         assert all(15 <= delay <= 30 for delay in delays[8:])
         assert bench.feed.counters.failed_attempts == len(attempts)
+
+
+@pytest.mark.parametrize(("header", "waited_s"), [("90", 90.0), ("1000000", 600.0), ("0", 0.5), ("soon", 0.5)])
+async def test_an_exchange_that_says_when_to_come_back_is_not_asked_before(header: str, waited_s: float) -> None:
+    async with running() as bench:
+        await flowing(bench, 6)
+        bench.exchange.refusal = InvalidStatus(Response(429, "Too Many Requests", Headers({"Retry-After": header})))
+        bench.exchange.line.says(LOST)
+        await bench.clock.advance(waited_s + 0.001)
+        first_s, second_s, third_s = bench.exchange.attempts_s[:3]
+        assert second_s - first_s < waited_s + 6, "the first retry comes at once, as ever"
+        assert third_s - second_s == pytest.approx(waited_s)
+        # A loss of another kind waits for no leave.
+        bench.exchange.refusal = None
+        await bench.clock.advance(max(waited_s, 1.0))
+        bench.exchange.line.says(bench.exchange.ticker())
+        await bench.clock.advance(0)
+        assert bench.feed.status is FeedStatus.CONNECTED
 
 
 async def test_an_exchange_out_of_reach_is_said_once_and_its_return_once(
@@ -625,6 +645,84 @@ async def test_an_unknown_symbol_is_silent_and_the_others_are_not() -> None:
         assert {message.symbol for message in messages} == {"SOL_USDC"}
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+def flood(bench: Bench, count: int) -> list[str]:
+    """Books of one symbol that walk up and down, a microsecond apart."""
+    rng, bid, frames = random.Random(1), 10_000, []
+    for nth in range(count):
+        bid += rng.randint(-3, 3)
+        data = {"T": bench.clock.epoch_us() - count + nth, "a": f"{bid + 1}", "b": f"{bid}", "u": nth + 1}
+        frames.append(msgspec.json.encode({"data": data, "stream": "bookTicker.SOL_USDC"}).decode())
+    return frames
+
+
+async def settled_with(bench: Bench, count: int) -> None:
+    while sum((len(bench.messages), bench.feed.counters.conflated)) < count:
+        await bench.clock.advance(0.01)
+
+
+async def test_of_a_flood_every_new_extreme_and_the_end_are_handed_on() -> None:
+    async with running(updates_burst=10, updates_per_s=100) as bench:
+        frames = flood(bench, 3_000)
+        bench.exchange.line.says(*frames)
+        await settled_with(bench, len(frames))
+        bids = [int(msgspec.json.decode(frame)["data"]["b"]) for frame in frames]
+        seen = [int(message.bid) for message in bench.messages if isinstance(message, BookTicker) and message.bid]
+        assert bench.feed.counters.conflated > len(frames) / 2
+        assert (min(seen), max(seen), seen[-1]) == (min(bids), max(bids), bids[-1])
+        # Whatever the price: the first book below it, and the first above it, are those of the flood.
+        for price in range(min(bids), max(bids) + 1):
+            for crosses in (price.__ge__, price.__le__):
+                assert next(filter(crosses, seen)) == next(filter(crosses, bids))
+        assert bench.feed.counters.messages == len(bench.messages)
+
+
+async def test_what_is_held_is_handed_on_when_it_is_due_and_when_the_connection_is_lost() -> None:
+    async with running(updates_burst=10, updates_per_s=100, hold_ms_max=150) as bench:
+        bench.exchange.line.says(*flood(bench, 30))
+        await settled()
+        handed_on = len(bench.messages)
+        assert 10 <= handed_on < 30, "a burst goes at once"
+        await bench.clock.advance(0.2)
+        assert bench.messages[-1].event_us == bench.clock.epoch_us() - 200_000 - 1, "the end of it waits for no other"
+        last = len(bench.messages)
+        bench.exchange.line.says(*flood(bench, 300), LOST)
+        for _ in range(20):
+            await settled()
+        assert bench.statuses[-1] == "disconnected"
+        end = bench.messages[-1]
+        assert isinstance(end, BookTicker)
+        assert (len(bench.messages) > last, end.update_id) == (True, 300)
+
+
+async def test_a_quiet_exchange_is_conflated_by_nobody() -> None:
+    async with running() as bench:
+        frames = flood(bench, 4_000)
+        for first in range(0, 4_000, 40):
+            bench.exchange.line.says(*frames[first : first + 40])
+            await bench.clock.advance(0.02)
+        assert len(bench.messages) == 4_000
+        assert bench.feed.counters.conflated == 0
+
+
+async def test_a_redirect_to_another_exchange_is_not_followed() -> None:
+    async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        location = f"Location: {simulator.url}".encode()
+        writer.write(b"HTTP/1.1 302 Found\r\n" + location + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with BackpackSimulator(close_grace_s=1) as simulator:
+        server = await asyncio.start_server(redirect, "127.0.0.1", 0)
+        try:
+            with pytest.raises(InvalidStatus, match="302"):
+                await connect_websocket("ws://{}:{}".format(*server.sockets[0].getsockname()))
+        finally:
+            server.close()
+            await server.wait_closed()
+        assert simulator.connections_accepted == 0
 
 
 async def test_nobody_listening_is_told_and_retried() -> None:

@@ -16,7 +16,9 @@ import pytest
 from aiohttp import web
 
 from exness_streams.market_data import rest
+from exness_streams.market_data.market_rows import PriceBands
 from exness_streams.market_data.rest import BackpackRest, Kline, MarketInfo, RequestPace, RestFault
+from exness_streams.market_data.retry_after import RETRY_AFTER_S_MAX
 from exness_streams.simulator.server import BackpackSimulator
 
 MARKET = {
@@ -95,10 +97,11 @@ async def test_markets_keep_their_names_and_digits(exchange: FakeExchange) -> No
     )
     solana, apple, bonk = await asking(exchange).fetch_markets()
     sizes = (Decimal("0.010"), Decimal("0.01"), Decimal("0.01"))
-    assert solana == MarketInfo("SOL_USDC", "SOL", "USDC", "spot", *sizes)
+    more = {"state": "Open", "bands": PriceBands(min_price=Decimal("0.01"))}
+    assert solana == MarketInfo("SOL_USDC", "SOL", "USDC", "spot", *sizes, **more)
     assert str(solana.tick_size) == "0.010"
-    assert apple == MarketInfo("AAPL.US_USDC_PERP", "AAPL.US", "USDC", "perp", *sizes)
-    assert bonk == MarketInfo("kBONK_USDC", "kBONK", "USDC", "spot", is_open=False)
+    assert apple == MarketInfo("AAPL.US_USDC_PERP", "AAPL.US", "USDC", "perp", *sizes, **more)
+    assert bonk == MarketInfo("kBONK_USDC", "kBONK", "USDC", "spot", is_open=False, state="Closed")
     assert exchange.asked == [("/api/v1/markets", {})]
 
 
@@ -148,12 +151,22 @@ async def test_klines_are_exact_and_those_without_a_trade_left_out(exchange: Fak
     assert exchange.asked[0] == ("/api/v1/klines", wanted)
 
 
+@pytest.mark.parametrize("start", [KLINE_S, KLINE_S * 1000, "2025-07-19T13:09:00"])
+async def test_the_start_of_a_kline_may_be_a_number(start: object, exchange: FakeExchange) -> None:
+    nothing = {"start": "2025-07-19 13:10:00", "open": "0", "high": "0", "low": "0", "close": "0", "volume": "0"}
+    exchange.will_say([{**KLINE, "start": start}, {**KLINE, **nothing}])
+    client = asking(exchange)
+    klines = await client.fetch_klines("BTC_USDC", "1m", KLINE_S, KLINE_S + 120)
+    assert [kline.time_s for kline in klines] == [KLINE_S]
+    assert client.skipped == 0, "an interval of zeros is one without a trade"
+
+
 @pytest.mark.parametrize(
     "change",
     [
         {"start": None},
         {"start": "yesterday"},
-        {"start": 1_752_930_540},
+        {"start": 17},
         {"open": "0"},
         {"open": "-1"},
         {"open": "NaN"},
@@ -239,6 +252,19 @@ async def test_a_busy_exchange_is_asked_again(status: int, exchange: FakeExchang
     exchange.answers = [web.Response(status=status), web.Response(status=status, headers={"Retry-After": "0"}), answer]
     assert len(await asking(exchange).fetch_markets()) == 1
     assert len(exchange.asked) == 3
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_an_exchange_that_wants_to_be_left_alone_is(status: int, exchange: FakeExchange) -> None:
+    exchange.answers = [web.Response(status=status, headers={"Retry-After": "999999"})]
+    client = asking(exchange)
+    with pytest.raises(RestFault, match="the exchange wants no request for 600 s more") as caught:
+        await client.fetch_markets()
+    assert caught.value.retry_after_s is not None
+    assert 0 < caught.value.retry_after_s <= RETRY_AFTER_S_MAX, "and not for ever"
+    with pytest.raises(RestFault, match="wants no request"):
+        await client.fetch_klines("SOL_USDC", "1m", 0, 60)
+    assert len(exchange.asked) == 1, "whatever is asked for, the exchange is not"
 
 
 async def test_an_exchange_that_stays_busy_is_a_fault(exchange: FakeExchange) -> None:
@@ -380,7 +406,7 @@ async def test_a_market_is_as_old_as_its_listing() -> None:
 
 @pytest.mark.parametrize(
     ("symbol", "interval", "said"),
-    [("GONE_USDC", "1m", "Invalid market symbol"), ("SOL_USDC", "7m", "Invalid interval")],
+    [("GONE_USDC", "1m", "Invalid market symbol"), ("SOL_USDC", "7m", "failed to parse parameter `interval`")],
 )
 async def test_what_the_simulator_does_not_have_it_refuses(
     symbol: str, interval: str, said: str, monkeypatch: pytest.MonkeyPatch

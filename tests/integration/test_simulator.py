@@ -86,7 +86,7 @@ async def test_success_is_silent_and_each_stream_sends_its_own() -> None:
 async def test_a_spot_market_has_no_mark_price_and_an_unknown_symbol_gets_neither_reply_nor_data() -> None:
     async with (
         serving() as simulator,
-        client(simulator, "markPrice.SOL_USDC", "ticker.GONE_USDC", "depth.SOL_USDC") as connection,
+        client(simulator, "markPrice.SOL_USDC", "ticker.GONE_USDC", "depth.GONE_USDC") as connection,
         client(simulator, "ticker.SOL_USDC", "bookTicker.SOL_USDC", "trade.SOL_USDC") as other,
     ):
         await until(lambda: len(simulator.subscriptions) == 6)
@@ -114,7 +114,11 @@ async def test_a_stream_subscribed_to_twice_is_sent_once_and_unsubscribed_from_e
             assert (await frame(connection))["stream"] == "ticker.SOL_USDC"
 
 
-@pytest.mark.parametrize("stream", ["weather.SOL_USDC", "ticker", "SOL_USDC", "", "ticker."])
+@pytest.mark.parametrize(
+    "stream",
+    ["weather.SOL_USDC", "ticker", "SOL_USDC", "", "ticker.", "kline.7m.SOL_USDC", "kline.SOL_USDC", "kline.1m.",
+     "depth.300ms.SOL_USDC", "depth.", "account.orderUpdate"],
+)  # fmt: skip
 async def test_an_unknown_stream_type_is_an_error_and_the_others_are_served(stream: str) -> None:
     async with serving() as simulator, client(simulator, stream, "ticker.SOL_USDC") as connection:
         assert await asyncio.wait_for(connection.recv(), WAIT_S) == INVALID_STREAM

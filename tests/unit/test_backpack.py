@@ -229,11 +229,76 @@ BAD_PRICES = [
 @pytest.mark.parametrize("price", BAD_PRICES, ids=repr)
 @pytest.mark.parametrize(
     ("frame", "field"),
-    [(TICKER, "c"), (BOOK, "a"), (BOOK, "b"), (TRADE, "p"), (MARK_PRICE, "p"), (KLINE, "c")],
-    ids=["last", "ask", "bid", "trade", "mark", "close"],
+    [(TICKER, "c"), (BOOK, "a"), (BOOK, "b"), (TRADE, "p"), (MARK_PRICE, "p")],
+    ids=["last", "ask", "bid", "trade", "mark"],
 )
 def test_what_is_not_a_price_never_becomes_one(frame: str, field: str, price: object) -> None:
     assert reason_of(altered(frame, **{field: price})) is IgnoreReason.BAD_PRICE
+
+
+@pytest.mark.parametrize("price", [price for price in BAD_PRICES if price not in ("0", "0.000", 0)], ids=repr)
+def test_nor_in_a_kline_where_a_zero_is_none(price: object) -> None:
+    assert reason_of(altered(KLINE, c=price)) is IgnoreReason.BAD_PRICE
+
+
+@pytest.mark.parametrize("zero", ["0", "0.000", 0, 0.0])
+@pytest.mark.parametrize("field", ["o", "h", "l", "c"])
+def test_a_zero_in_a_kline_is_no_price_and_the_rest_is_known(field: str, zero: object) -> None:
+    prices = {"o": "18.75", "h": "19", "l": "18", "c": "18.5", field: zero}
+    kline = parse(altered(KLINE, **prices))
+    assert isinstance(kline, Kline)
+    known = {"o": kline.open, "h": kline.high, "l": kline.low, "c": kline.close}
+    assert known == {name: None if name == field else Decimal(str(price)) for name, price in prices.items()}
+
+
+@pytest.mark.parametrize(
+    ("sent", "start_ms"),
+    [
+        (1790132400, 1790132400000),
+        (1790132400000, 1790132400000),
+        (1790132400000123, 1790132400000),
+        ("1790132400", 1790132400000),
+        ("2026-09-23T03:00:00", 1790132400000),
+        ("2026-09-23 03:00:00", 1790132400000),
+        (17, None),
+        (-1790132400, None),
+        (10**18, None),
+        (True, None),
+        ("99999999999999999999", None),
+        ("soon", None),
+        (None, None),
+    ],
+)
+def test_the_times_of_a_kline_may_be_numbers_of_any_unit(sent: object, start_ms: int | None) -> None:
+    kline = parse(altered(KLINE, t=sent, T=sent))
+    assert isinstance(kline, Kline)
+    assert (kline.start_ms, kline.end_ms) == (start_ms, start_ms)
+
+
+@pytest.mark.parametrize(
+    ("sent", "rate"),
+    [
+        ("0.0000063927411384126372918465", "0.0000063927411384126372918465"),
+        ("-0.0000125000000000000000000001", "-0.0000125000000000000000000001"),
+        ("0", "0"),
+        ("0.1e5", None),
+        ("NaN", None),
+        ("0." + "1" * 41, None),
+        ("1" * 7, None),
+        (0, "0"),
+        (None, None),
+    ],
+)
+def test_funding_rates_keep_all_their_digits(sent: object, rate: str | None) -> None:
+    mark = parse(altered(MARK_PRICE, f=sent))
+    assert isinstance(mark, MarkPrice)
+    assert mark.funding_rate == (None if rate is None else Decimal(rate))
+
+
+def test_a_funding_rate_that_is_a_json_number_keeps_them_too() -> None:
+    mark = parse(MARK_PRICE.replace('"0.00000625"', "0.0000063927411384126372918465"))
+    assert isinstance(mark, MarkPrice)
+    assert mark.funding_rate == Decimal("0.0000063927411384126372918465")
 
 
 @pytest.mark.parametrize("number", ["1e400", "1e999999", "-1.5", "0.0", "-0.0", "1e-400", "1e12"])

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import random
 
-from exness_streams.market_data.feed_health import Backoff, SilenceMonitor, SkewMonitor
+import pytest
+
+from exness_streams.market_data.feed_health import Backoff, Pace, SilenceMonitor, SkewMonitor
 
 
 def test_the_first_retry_is_at_once_then_delays_double_with_jitter_up_to_the_bound() -> None:
@@ -15,6 +17,23 @@ def test_the_first_retry_is_at_once_then_delays_double_with_jitter_up_to_the_bou
         assert max(0.5, ceiling / 2) <= delay <= ceiling
     assert all(15 <= delay <= 30 for delay in delays[12:])
     assert len(set(delays[12:])) > 1_900  # many clients do not come back in step
+
+
+def test_a_burst_goes_at_once_and_what_comes_after_it_at_the_pace() -> None:
+    pace = Pace(2_000, 400, 0.15)
+    assert pace.spend(400, 1_000.0) == 0
+    assert pace.spend(100, 1_000.0) == 0.05
+    assert pace.spend(0, 1_000.05) == pytest.approx(0, abs=1e-9)
+    assert pace.spend(100, 1_000.05) == pytest.approx(0.05)
+    # A quiet minute gives back a burst, and no more.
+    assert pace.spend(400, 1_060.0) == 0
+    assert pace.spend(20, 1_060.0) == pytest.approx(0.01)
+
+
+def test_nothing_waits_longer_than_it_may_and_what_was_too_much_is_forgiven() -> None:
+    pace = Pace(2_000, 400, 0.15)
+    assert pace.spend(1_000_000, 0.0) == pytest.approx(0.15)
+    assert pace.spend(1, 0.15) == pytest.approx(0.0005)
 
 
 def test_after_a_reset_the_next_retry_is_at_once_again() -> None:

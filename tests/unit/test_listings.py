@@ -50,6 +50,10 @@ def test_what_will_have_no_price_is_told() -> None:
         "SOL_USDC is closed at the exchange",
         "sol_USDC is in EXNESS_INSTRUMENTS, and the exchange does not list it",
     ]
+    cancel_only = MarketInfo("SOL_USDC", "SOL", "USDC", "spot", is_open=False, state="CancelOnly")
+    assert adopt(catalogue, [cancel_only])[0] == "SOL_USDC is not open (CancelOnly) at the exchange"
+    hidden = MarketInfo("SOL_USDC", "SOL", "USDC", "spot", state="Open", is_visible=False)
+    assert adopt(catalogue, [hidden])[0] == "SOL_USDC is hidden at the exchange, which may be about to close it"
 
 
 async def test_it_asks_until_it_is_answered_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -58,6 +62,7 @@ async def test_it_asks_until_it_is_answered_and_says_so_once(caplog: pytest.LogC
     exchange = Exchange(RestFault("HTTP 503"), RestFault("HTTP 502"), None, [LISTED])
     listings = Listings(exchange.fetch_markets, catalogue, first_answer_s=0.01, retry_s=0)
     await asyncio.wait_for(listings.run(), WAIT_S)
+    assert listings.markets == {"SOL_USDC": LISTED}
     assert exchange.asked == 4
     assert listings.known.is_set()
     found = catalogue.find("SOL")

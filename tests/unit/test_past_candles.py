@@ -27,6 +27,10 @@ class Store:
         self.end_s = MINUTES[1]
         self.bars: dict[tuple[str, str], dict[int, Bar]] = {}
         self._asked: dict[tuple[str, str], Asked] = {}
+        self.prices = dict.fromkeys(self.symbols, Decimal(1))
+
+    def price(self, symbol: str) -> Decimal | None:
+        return self.prices.get(symbol)
 
     def asked(self, symbol: str, interval: str) -> Asked | None:
         return self._asked.get((symbol, interval))
@@ -109,3 +113,57 @@ async def test_nothing_is_asked_while_the_candles_are_anothers() -> None:
     with pytest.raises(LookupError):
         await PastCandles(exchange.fetch, store).round()
     assert not exchange.pages
+
+
+class Absurd(Exchange):
+    """Tells a page of klines of which `wrong` are absurd."""
+
+    wrong = 0
+
+    async def fetch(self, symbol: str, interval: str, start_s: int, end_s: int) -> list[Kline]:
+        await super().fetch(symbol, interval, start_s, end_s)
+        right, low, high = Decimal(1), Decimal("1e-18"), Decimal("1e12")
+        return [
+            Kline(start_s + nth * 60, right, high if nth < self.wrong else right, low if nth < self.wrong else right,
+                  right, right)
+            for nth in range(20)
+        ]  # fmt: skip
+
+
+async def test_absurd_klines_never_reach_the_chart(caplog: pytest.LogCaptureFixture) -> None:
+    store, exchange = Store(), Absurd()
+    exchange.wrong = 3
+    past = PastCandles(exchange.fetch, store, pause_s=0)
+    assert not await past.round()
+    assert past.disbelieved == 3 * 4
+    assert all(bar.high == bar.low == 1 for bars in store.bars.values() for bar in bars.values())
+    assert [len(bars) for bars in store.bars.values()] == [17] * 4
+    assert (
+        "3 of 20 1m candles of SOL_USDC can't be believed at a price of 1: one goes from 1E-18 to 1E+12" in caplog.text
+    )
+
+
+async def test_a_market_whose_klines_are_all_absurd_is_asked_again_later_and_holds_up_no_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store, exchange = Store(), Absurd()
+    store.prices["SOL_USDC"] = Decimal("1e9")
+    past = PastCandles(exchange.fetch, store, pause_s=0, refresh_s=3_600)
+    while not await past.round():
+        pass
+    assert {symbol for symbol, _ in store.bars} == {"BTC_USDC"}
+    assert [symbol for symbol, *_ in exchange.pages].count("SOL_USDC") == 1, "it is asked again an hour later"
+    assert caplog.text.count("they are asked for again") == 1
+    assert store.asked("SOL_USDC", "1m") is None, "a page that was refused is lacking still"
+
+
+async def test_a_market_without_a_price_is_asked_for_once_it_has_one() -> None:
+    store, exchange = Store(), Exchange()
+    del store.prices["SOL_USDC"]
+    past = PastCandles(exchange.fetch, store, pause_s=0)
+    while not await past.round():
+        pass
+    assert {symbol for symbol, *_ in exchange.pages} == {"BTC_USDC"}
+    store.prices["SOL_USDC"] = Decimal(1)
+    assert not await past.round()
+    assert exchange.pages[-1][0] == "SOL_USDC"

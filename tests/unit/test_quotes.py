@@ -244,3 +244,17 @@ def test_a_figure_of_the_day_that_is_no_price_is_left_out(wrong: str) -> None:
     told = QuoteMerger().merge(Ticker("SOL_USDC", Decimal(150), T0, odd, odd, Decimal(148)))
     assert told is not None
     assert (told.open24h, told.high24h, told.low24h) == (None, None, 148)
+
+
+def test_a_mark_that_a_clock_ahead_let_in_holds_nothing_up_once_the_clock_is_right() -> None:
+    now_us = T0 + 3_600_000_000  # our clock is an hour ahead
+    merger = QuoteMerger(clock_us=lambda: now_us)
+    ahead_us = 3_500_000_000
+    assert last_of(merger, ticker("150", ahead_us), book("149", "151", ahead_us)) is not None
+    assert merger.ahead == 0, "to that clock it is no time of the future"
+    assert merger.merge(ticker("149", 1)) is None
+    now_us = T0 + 2
+    update = last_of(merger, ticker("140", 2), book("139", "141", 2))
+    assert update is not None
+    assert (update.price, update.bid, update.ask) == (Decimal(140), Decimal(139), Decimal(141))
+    assert merger.late == 1

@@ -5,7 +5,8 @@ from decimal import Decimal
 import pytest
 
 from exness_streams.market_data.backpack import Ignored, parse
-from exness_streams.simulator.faults import GARBAGE, Faults, ScheduledFault, parse_faults
+from exness_streams.simulator.book import Book
+from exness_streams.simulator.faults import GARBAGE, Faults, MarketState, ScheduledFault, parse_faults
 
 
 @pytest.mark.parametrize("frame", GARBAGE, ids=range(len(GARBAGE)))
@@ -19,11 +20,24 @@ def test_a_schedule_is_read_from_text() -> None:
         ScheduledFault("drop", 10),
         ScheduledFault("silent", 20, 8),
         ScheduledFault("jump", 30, symbol="SOL_USDC", factor=Decimal("0.8")),
-        ScheduledFault("delay", 40, 5, delay_s=1.5),
+        ScheduledFault("delay", 40, 5, seconds=1.5),
         ScheduledFault("null", 50, symbol="AAPL.US_USDC_PERP", side="ask"),
         ScheduledFault("refuse", 0.5, 1),
     )
     assert parse_faults("") == ()
+    text = "rate_limit:30@1 slow_rest:2@1 skew:-7.5@1 ahead:SOL_USDC:60@1+2 text_times@1 crossed:SOL_USDC@1+1"
+    text += " no_last:SOL_USDC@1 state:SOL_USDC:CancelOnly@1+9 spike:SOL_USDC:100@3"
+    assert parse_faults(text) == (
+        ScheduledFault("rate_limit", 1, seconds=30),
+        ScheduledFault("slow_rest", 1, seconds=2),
+        ScheduledFault("skew", 1, seconds=-7.5),
+        ScheduledFault("ahead", 1, 2, symbol="SOL_USDC", seconds=60),
+        ScheduledFault("text_times", 1),
+        ScheduledFault("crossed", 1, 1, symbol="SOL_USDC"),
+        ScheduledFault("no_last", 1, symbol="SOL_USDC"),
+        ScheduledFault("state", 1, 9, symbol="SOL_USDC", state=MarketState.CANCEL_ONLY),
+        ScheduledFault("spike", 3, symbol="SOL_USDC", factor=Decimal(100)),
+    )
 
 
 @pytest.mark.parametrize(
@@ -42,6 +56,13 @@ def test_a_schedule_is_read_from_text() -> None:
         ("jump:SOL_USDC:0@1", r"should read jump"),
         ("delay:-1@1", r"should read delay"),
         ("null:SOL_USDC:both@1", r"should read null:SYMBOL:bid\|ask"),
+        ("spike:SOL_USDC:-2@1", r"should read spike:SYMBOL:FACTOR@AT"),
+        ("rate_limit@1", r"should read rate_limit:SECONDS@AT"),
+        ("skew:inf@1", r"should read skew:SECONDS@AT"),
+        ("slow_rest:-2@1", r"should read slow_rest:SECONDS@AT"),
+        ("ahead:SOL_USDC@1", r"should read ahead:SYMBOL:SECONDS@AT"),
+        ("state:SOL_USDC:Shut@1", r"should read state:SYMBOL:Closed\|CancelOnly\|LimitOnly\|PostOnly@AT"),
+        ("crossed@1", r"should read crossed:SYMBOL@AT"),
     ],
 )
 def test_a_wrong_schedule_is_named_with_its_right_form(text: str, message: str) -> None:
@@ -56,8 +77,20 @@ def test_a_wrong_schedule_is_named_with_its_right_form(text: str, message: str) 
         (ScheduledFault("refuse", 1), "refuse", True),
         (ScheduledFault("duplicate", 1), "duplicate", True),
         (ScheduledFault("reorder", 1), "reorder", True),
-        (ScheduledFault("delay", 1, delay_s=2.0), "delay_s", 2.0),
+        (ScheduledFault("delay", 1, seconds=2.0), "delay_s", 2.0),
         (ScheduledFault("null", 1, symbol="SOL_USDC", side="bid"), "hidden_sides", {"SOL_USDC": "bid"}),
+        (ScheduledFault("rate_limit", 1, seconds=2.0), "rate_limit_s", 2.0),
+        (ScheduledFault("slow_rest", 1, seconds=2.0), "slow_rest_s", 2.0),
+        (ScheduledFault("skew", 1, seconds=-2.0), "skew_s", -2.0),
+        (ScheduledFault("ahead", 1, symbol="SOL_USDC", seconds=2.0), "ahead_s", {"SOL_USDC": 2.0}),
+        (ScheduledFault("text_times", 1), "text_times", True),
+        (ScheduledFault("crossed", 1, symbol="SOL_USDC"), "crossed", {"SOL_USDC"}),
+        (ScheduledFault("no_last", 1, symbol="SOL_USDC"), "no_last", {"SOL_USDC"}),
+        (
+            ScheduledFault("state", 1, symbol="SOL_USDC", state=MarketState.CLOSED),
+            "states",
+            {"SOL_USDC": MarketState.CLOSED},
+        ),
     ],
 )
 def test_a_fault_that_lasts_begins_and_ends(fault: ScheduledFault, attribute: str, value: object) -> None:
@@ -85,3 +118,20 @@ def test_no_frame_is_lost_when_reordering_ends() -> None:
     assert deformed(faults, "1") == []
     faults.reorder = False
     assert deformed(faults, "2", "3") == ["1", "2", "3"]
+
+
+def test_times_and_update_ids_become_text_and_nothing_else() -> None:
+    frame = '{"data":{"A":"1","E":17,"T":16,"U":3,"a":"9","n":5,"u":8},"stream":"bookTicker.SOL_USDC"}'
+    text = '{"data":{"A":"1","E":"17","T":"16","U":"3","a":"9","n":5,"u":"8"},"stream":"bookTicker.SOL_USDC"}'
+    assert deformed(Faults(text_times=True), frame) == [text]
+
+
+def test_a_book_is_shown_as_the_faults_will_have_it() -> None:
+    book = Book(100, 7, 103, 9, 1)
+    assert Faults().shown("SOL_USDC", book) == book
+    assert Faults(crossed={"SOL_USDC"}).shown("SOL_USDC", book) == Book(104, 7, 100, 9, 1)
+    assert Faults(crossed={"BTC_USDC"}).shown("SOL_USDC", book) == book
+    assert Faults(hidden_sides={"SOL_USDC": "bid"}).shown("SOL_USDC", book) == book._replace(bid=None)
+    assert Faults(hidden_sides={"SOL_USDC": "ask"}).shown("SOL_USDC", book) == book._replace(ask=None)
+    empty = book._replace(bid=None)
+    assert Faults(crossed={"SOL_USDC"}).shown("SOL_USDC", empty) == empty

@@ -1,13 +1,16 @@
-"""The invented past: the same for a seed, without gaps, the same in every interval, up to the price now."""
+"""The invented past: the same for a seed, without gaps, the same in every interval, and like what is then played."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
+from statistics import mean, pstdev
 
 import pytest
 
-from exness_streams.simulator.history import PAST_MINUTES, Candle, SimulatedHistory
-from exness_streams.simulator.market import listing_of
+from exness_streams.simulator.history import PAST_MINUTES, SimulatedHistory
+from exness_streams.simulator.market import SimulatedMarket, listing_of
+from exness_streams.simulator.past import Candle
 
 START_S = 1_790_000_000
 START_MINUTE_S = START_S // 60 * 60
@@ -43,9 +46,83 @@ def test_it_depends_on_seed_symbol_and_time_alone() -> None:
     assert last_hours(history()) == last_hours(history())
     assert last_hours(history()) != last_hours(history(seed=2))
     assert last_hours(history()) != last_hours(history("SOL_USDC_PERP"))
-    # Started again a day later, what is older than the first start's last hour is the same.
-    before_s = START_MINUTE_S - 5 * HOUR_S
+    # Started again a day later, what is older than the first start's last day is the same.
+    before_s = START_MINUTE_S - 30 * HOUR_S
     assert minutes(history(), before_s, 60) == minutes(history(start_s=START_S + 24 * HOUR_S), before_s, 60)
+
+
+def played(symbol: str, rate: float, count: int) -> tuple[list[Candle], list[Candle]]:
+    """So many minutes before the start of a market, and so many that were then played, each with a price."""
+    market = SimulatedMarket(listing_of(symbol), 1)
+    past = SimulatedHistory(market.listing, 1, market.last, START_MINUTE_S, rate=rate)
+    for step in range(round(count * 60 * rate)):
+        trade = market.step()
+        if trade is not None:
+            past.record(trade.price, trade.quantity, START_MINUTE_S + int(step / rate))
+    live = [past.candle(START_MINUTE_S + nth * 60, 60) for nth in range(count)]
+    return minutes(past, START_MINUTE_S - count * 60, count), [candle for candle in live if candle is not None]
+
+
+FIGURES: dict[str, Callable[[list[Candle]], float]] = {
+    "moves": lambda candles: pstdev(after.close - before.close for before, after in pairwise(candles)),
+    "ranges": lambda candles: mean(candle.high - candle.low for candle in candles),
+    "volumes": lambda candles: mean(candle.volume for candle in candles),
+    "variety of volumes": lambda candles: pstdev(candle.volume for candle in candles),
+    "trades": lambda candles: mean(candle.trades for candle in candles),
+}
+
+
+@pytest.mark.parametrize(
+    ("symbol", "rate"), [("SOL_USDC", 10), ("SOL_USDC", 1), ("BTC_USDC", 10), ("kBONK_USDC_PERP", 40)]
+)
+def test_the_past_is_like_what_is_then_played(symbol: str, rate: float) -> None:
+    before, after = played(symbol, rate, 1_000 if rate < 10 else 300 if rate == 10 else 90)
+    for name, figure in FIGURES.items():
+        assert figure(before) == pytest.approx(figure(after), rel=0.15), name
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_past_does_not_run_straight_to_the_present(seed: int) -> None:
+    moves = [
+        after.close - before.close for before, after in pairwise(minutes(history(seed=seed), START_S - 7_200, 120))
+    ]
+    ways = "".join("u" if move > 0 else "d" for move in moves)
+    assert "u" * 15 not in ways
+    assert "d" * 15 not in ways
+    # The last hour moves as the one before it does.
+    assert 0.6 < pstdev(moves[60:]) / pstdev(moves[:60]) < 1.6
+
+
+def test_the_figures_of_a_day_are_those_of_its_minutes_up_to_now() -> None:
+    past = history()
+    now_s = START_S + 90
+    past.record(PRICE + 400, 12, START_S)
+    past.record(PRICE + 300, 34, now_s)
+    parts = minutes(past, START_MINUTE_S - 1_438 * 60, 1_440)
+    day = past.until(now_s)
+    assert day == past.until(now_s)
+    assert day is not None
+    assert (day.open, day.close) == (parts[0].open, PRICE + 300)
+    assert (day.high, day.low) == (max(part.high for part in parts), min(part.low for part in parts))
+    assert (day.volume, day.trades) == (sum(part.volume for part in parts), sum(part.trades for part in parts))
+
+
+def test_an_hour_that_is_over_forgets_nothing_until_the_clock_is_set_back() -> None:
+    past = history()
+    for minute in range(180):
+        past.record(PRICE + minute, 1, START_S + minute * 60)
+        hour = past.candle(START_MINUTE_S, 3 * HOUR_S)
+        assert hour is not None
+        assert hour.trades == minute + 1
+    # A second back is the minute that is under way; hours back, the clock was set: what lay ahead is forgotten.
+    past.record(PRICE - 5, 1, START_S + 178 * 60)
+    first = past.candle(START_MINUTE_S + 178 * 60, 60)
+    assert first is not None
+    assert first.low == PRICE + 178
+    past.record(PRICE - 5, 1, START_S + 60)
+    rest = past.candle(START_MINUTE_S, 3 * HOUR_S)
+    assert rest is not None
+    assert (rest.trades, rest.low, rest.close) == (3, PRICE - 5, PRICE - 5)
 
 
 @pytest.mark.parametrize("length_s", [300, HOUR_S, 4 * HOUR_S, 24 * HOUR_S])
@@ -68,11 +145,11 @@ def test_trades_are_recorded_and_a_minute_without_one_has_no_candle() -> None:
     past = history()
     for second, price, quantity in ((1, 15_010, 3), (2, 14_990, 4), (180, 15_020, 5)):
         past.record(price, quantity, START_S + second)
-    assert past.candle(START_MINUTE_S, 60) == Candle(PRICE, 15_010, 14_990, 14_990, 7, 15_010 * 3 + 14_990 * 4, 3)
+    assert past.candle(START_MINUTE_S, 60) == Candle(PRICE, 15_010, 14_990, 14_990, 7, 15_010 * 3 + 14_990 * 4, 2)
     assert past.candle(START_MINUTE_S + 60, 60) is None
     assert past.candle(START_MINUTE_S + 180, 60) == Candle(15_020, 15_020, 15_020, 15_020, 5, 15_020 * 5, 1)
     assert past.candle(START_MINUTE_S, 300) == Candle(
-        PRICE, 15_020, 14_990, 15_020, 12, 15_010 * 3 + 14_990 * 4 + 15_020 * 5, 4
+        PRICE, 15_020, 14_990, 15_020, 12, 15_010 * 3 + 14_990 * 4 + 15_020 * 5, 3
     )
 
 

@@ -7,17 +7,23 @@ from typing import Any
 
 import pytest
 
-from exness_streams.market_data.backpack import BookTicker, MarkPrice, Ticker, Trade, parse
+from exness_streams.market_data.backpack import BookTicker, Ignored, Kline, MarkPrice, Ticker, Trade, parse
+from exness_streams.simulator.book import Book
 from exness_streams.simulator.frames import (
     book_ticker_frame,
+    depth_frame,
     error_frame,
+    kline_frame,
     mark_price_frame,
+    open_interest_frame,
     ticker_frame,
     trade_frame,
 )
 from exness_streams.simulator.market import SimulatedMarket, SimulatedTrade, listing_of
+from exness_streams.simulator.past import Candle
 
 NOW_US = 1_790_134_357_267_285
+NOW_S = NOW_US // 1_000_000
 
 
 def market(symbol: str = "SOL_USDC", seed: int = 1) -> SimulatedMarket:
@@ -60,16 +66,17 @@ def test_the_book_is_never_crossed_and_the_walk_does_not_run_off(symbol: str) ->
     assert start / 2 < walk.quote().last < start * 2
 
 
-def test_trades_move_the_figures_of_the_day() -> None:
+def test_a_third_of_the_steps_comes_with_a_trade_that_is_the_last_price() -> None:
     walk = market()
-    volume, trades = walk.volume, walk.trades
-    seen = [trade for trade in (walk.step() for _ in range(300)) if trade is not None]
+    seen = []
+    for _ in range(300):
+        trade = walk.step()
+        if trade is not None:
+            seen.append(trade)
+            assert trade.price == walk.last == (walk.bid if trade.buyer_is_maker else walk.ask)
+            assert 0 < trade.quantity <= walk.listing.trade_quantity_max
     assert 50 < len(seen) < 200
     assert [trade.trade_id for trade in seen] == list(range(seen[0].trade_id, seen[0].trade_id + len(seen)))
-    assert walk.trades == trades + len(seen)
-    assert walk.volume == volume + sum(trade.quantity for trade in seen)
-    assert walk.low <= walk.last <= walk.high
-    assert walk.low <= walk.open <= walk.high
 
 
 def test_a_pinned_market_stands_still_and_a_released_one_walks_on_from_there() -> None:
@@ -144,6 +151,8 @@ def test_factors_that_are_no_jump(factor: str) -> None:
 def test_event_times_rise_strictly() -> None:
     walk = market()
     assert [walk.next_event_us(now_us) for now_us in (10, 10, 9, 20)] == [10, 11, 12, 20]
+    # A clock that was an hour ahead holds nothing up for an hour.
+    assert [walk.next_event_us(now_us) for now_us in (3_600_000_000, 30, 30)] == [3_600_000_000, 30, 31]
 
 
 # Frames: the same keys in the same order, with the same types, as those captured.
@@ -153,6 +162,11 @@ CAPTURED = {
     "bookTicker": '{"data":{"A":"","B":"","E":1,"T":1,"a":"","b":"","e":"","s":"","u":1},"stream":""}',
     "trade": ('{"data":{"E":1,"T":1,"a":"","b":"","e":"","m":true,"p":"","q":"","s":"","t":1},"stream":""}'),
     "markPrice": '{"data":{"E":1,"T":1,"e":"","f":"","i":"","n":1,"p":"","s":""},"stream":""}',
+    "openInterest": '{"data":{"E":1,"e":"","o":"","s":""},"stream":""}',
+    "depth": '{"data":{"E":1,"T":1,"U":1,"a":[],"b":[],"e":"","s":"","u":1},"stream":""}',
+    "kline": (
+        '{"data":{"E":1,"T":"","X":true,"c":"","e":"","h":"","l":"","n":1,"o":"","s":"","t":"","v":""},"stream":""}'
+    ),
 }
 
 
@@ -161,12 +175,21 @@ def shape(frame: str) -> list[Any]:
     return [list(envelope), [(key, type(value)) for key, value in envelope["data"].items()]]
 
 
+def book_of(walk: SimulatedMarket) -> Book:
+    return Book(walk.bid, walk.bid_quantity, walk.ask, walk.ask_quantity, walk.update_id)
+
+
 def frames(walk: SimulatedMarket) -> dict[str, str]:
+    listing = walk.listing
+    day = Candle(walk.last, walk.last + 5, walk.last - 5, walk.last, 1_000, 1_000 * walk.last, 9)
     return {
-        "ticker": ticker_frame(walk, NOW_US),
-        "bookTicker": book_ticker_frame(walk, NOW_US),
-        "trade": trade_frame(walk, SimulatedTrade(5, 15_000, 7, True), NOW_US),
-        "markPrice": mark_price_frame(walk, NOW_US),
+        "ticker": ticker_frame(listing, day, walk.last, NOW_US),
+        "bookTicker": book_ticker_frame(listing, book_of(walk), NOW_US),
+        "trade": trade_frame(listing, SimulatedTrade(5, 15_000, 7, True), NOW_US),
+        "markPrice": mark_price_frame(listing, walk.last, NOW_US),
+        "openInterest": open_interest_frame(listing, 12_345, NOW_US),
+        "depth": depth_frame(listing, f"depth.{walk.symbol}", [(14_999, 0)], [(15_001, 7)], (3, 9), NOW_US),
+        "kline": kline_frame(listing, f"kline.1m.{walk.symbol}", (NOW_S, NOW_S + 60), day, True, NOW_US),
     }
 
 
@@ -175,7 +198,7 @@ def test_frames_are_shaped_like_captured_ones(kind: str) -> None:
     frame = frames(market("AAPL.US_USDC_PERP"))[kind]
     assert shape(frame) == shape(CAPTURED[kind])
     envelope = json.loads(frame)
-    assert envelope["stream"] == f"{kind}.AAPL.US_USDC_PERP"
+    assert envelope["stream"] == f"{'kline.1m' if kind == 'kline' else kind}.AAPL.US_USDC_PERP"
     assert envelope["data"]["e"] == kind
     assert frame == json.dumps(envelope, separators=(",", ":"))
 
@@ -189,23 +212,31 @@ def test_books_and_trades_are_padded_to_the_tick_and_tickers_are_not() -> None:
     assert (data["trade"]["p"], data["trade"]["q"]) == ("150.00", "0.07")
     assert data["bookTicker"]["T"] < data["bookTicker"]["E"] == NOW_US
     assert data["markPrice"]["n"] == 1_790_136_000_000
+    assert data["depth"]["b"] == [["149.99", "0.00"]]
+    assert (data["depth"]["a"], data["depth"]["U"], data["depth"]["u"]) == ([["150.01", "0.07"]], 3, 9)
+    assert (data["kline"]["t"], data["kline"]["T"]) == ("2026-09-23T03:32:37", "2026-09-23T03:33:37")
+    assert (data["kline"]["o"], data["kline"]["h"], data["kline"]["v"]) == ("150", "150.05", "10")
 
 
 def test_an_empty_side_is_null() -> None:
     walk = market()
-    data = json.loads(book_ticker_frame(walk, NOW_US, "ask"))["data"]
+    data = json.loads(book_ticker_frame(walk.listing, book_of(walk)._replace(ask=None), NOW_US))["data"]
     assert (data["a"], data["A"], data["b"]) == (None, None, "150.00")
     walk.pin(None, Decimal("151"), None)
-    data = json.loads(book_ticker_frame(walk, NOW_US))["data"]
+    data = json.loads(book_ticker_frame(walk.listing, book_of(walk), NOW_US))["data"]
     assert (data["b"], data["B"], data["a"]) == (None, None, "151.00")
 
 
 def test_the_parser_reads_what_the_simulator_writes() -> None:
     walk = market()
     walk.step()
-    kinds = [type(parse(frame)) for frame in frames(walk).values()]
-    assert kinds == [Ticker, BookTicker, Trade, MarkPrice]
-    book = parse(book_ticker_frame(walk, NOW_US))
+    kinds = {kind: type(parse(frame)) for kind, frame in frames(walk).items()}
+    # Interest and depth are not the feed's business.
+    assert kinds == {
+        "ticker": Ticker, "bookTicker": BookTicker, "trade": Trade, "markPrice": MarkPrice, "openInterest": Ignored,
+        "depth": Ignored, "kline": Kline,
+    }  # fmt: skip
+    book = parse(book_ticker_frame(walk.listing, book_of(walk), NOW_US))
     assert isinstance(book, BookTicker)
     assert (book.bid, book.ask) == (walk.quote().bid, walk.quote().ask)
 
@@ -219,7 +250,7 @@ def test_a_market_goes_on_from_an_earlier_price(bid: str) -> None:
     walk = market()
     walk.resume(Decimal(bid))
     begun = round(Decimal(bid), 2)
-    assert (walk.quote().bid, walk.quote().last, walk.open, walk.high, walk.low) == (begun, begun, *[walk.last] * 3)
+    assert (walk.quote().bid, walk.quote().last) == (begun, begun)
     again = market()
     again.resume(Decimal(bid))
     assert path(walk) == path(again), "the seed still decides"

@@ -105,10 +105,10 @@ def test_of_a_book_that_is_none_the_price_is_left(fields: dict[str, str], named:
 def test_the_newest_sequences_are_those_of_updates() -> None:
     newest: dict[str, int] = {}
     others = [Record(SOL, value) for value, _ in FAULTY]
-    note_sequences([*others, Record(SOL, text()), *others, Record(SOL, text(sequence="4"))], newest)
-    note_sequences([Record(b"ETH_USDC", text(symbol='"ETH_USDC"', sequence="9")), Record(None, text())], newest)
-    # A sequence with no room above it would refuse all that follow.
-    note_sequences([Record(SOL, text(sequence="9" * 16))], newest)
+    note_sequences([*others, Record(SOL, text()), *others, Record(SOL, text(sequence="4"))], newest, 10)
+    note_sequences([Record(b"ETH_USDC", text(symbol='"ETH_USDC"', sequence="9")), Record(None, text())], newest, 10)
+    # One that can't be ours would number all that follow.
+    note_sequences([Record(SOL, text(sequence="11"))], newest, 10)
     assert newest == {"SOL_USDC": 5, "ETH_USDC": 9}
 
 
