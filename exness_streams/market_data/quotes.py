@@ -16,6 +16,9 @@ from exness_streams.messages import MarketDataMessage
 
 log = logging.getLogger(__name__)
 
+BOOK_MS_MAX = 5_000
+"""As EXNESS_MAX_QUOTE_AGE_MS when nothing else is said."""
+
 
 def epoch_us() -> int:
     """This machine's clock."""
@@ -30,13 +33,19 @@ class QuoteMerger:
     older than what is known. `ahead` counts those that claim to be of the future, by more than AHEAD_MS_MAX: they are
     taken as of now, and no later frame is old because of them.
 
-    clock_us: µs since the epoch.
+    clock_us: µs since the epoch. book_ms_max: bid and ask that came longer ago are unknown: the ticker goes on by
+    itself, and would carry a book along that nobody has told of for long.
     """
 
     def __init__(
-        self, last_sequences: Mapping[str, int] | None = None, *, clock_us: Callable[[], int] = epoch_us
+        self,
+        last_sequences: Mapping[str, int] | None = None,
+        *,
+        clock_us: Callable[[], int] = epoch_us,
+        book_ms_max: int = BOOK_MS_MAX,
     ) -> None:
         self._clock_us = clock_us
+        self._book_us_max = book_ms_max * 1000
         self.ahead = 0
         self._symbols = {symbol: _SymbolQuote(last) for symbol, last in (last_sequences or {}).items()}
         self.late = 0
@@ -64,9 +73,11 @@ class QuoteMerger:
             self.ahead += 1
             event_us = now_us
         if isinstance(message, BookTicker):
-            taken = quote.take_book(message, is_ahead=is_ahead)
+            taken = quote.take_book(message, now_us, is_ahead=is_ahead)
         else:
             taken = quote.take_ticker(message, is_ahead=is_ahead)
+            if abs(now_us - quote.book_came_us) > self._book_us_max:
+                quote.forget_book()
         if not taken:
             self.late += 1
             return None
@@ -111,6 +122,7 @@ class _SymbolQuote:
     __slots__ = (
         "ask",
         "bid",
+        "book_came_us",
         "book_known",
         "book_us",
         "price",
@@ -130,6 +142,10 @@ class _SymbolQuote:
         # ticker_us and book_us stay: a new connection may not bring back what is older than what was known.
         self.price: Decimal | None = None
         self.volume: Decimal | None = None
+        self.book_came_us = 0
+        self.forget_book()
+
+    def forget_book(self) -> None:
         self.bid: Decimal | None = None
         self.ask: Decimal | None = None
         self.update_id: int | None = None
@@ -152,13 +168,14 @@ class _SymbolQuote:
             self.volume = ticker.volume
         return True
 
-    def take_book(self, book: BookTicker, *, is_ahead: bool) -> bool:
+    def take_book(self, book: BookTicker, now_us: int, *, is_ahead: bool) -> bool:
         if not is_ahead:
             if book.event_us < self.book_us or (self.book_known and self._is_repeated(book)):
                 return False
             self.book_us = book.event_us
         self.bid = book.bid
         self.ask = book.ask
+        self.book_came_us = now_us
         self.update_id = None if is_ahead else book.update_id
         self.book_known = True
         return True

@@ -10,7 +10,7 @@ import msgspec
 
 from exness_streams.market_data.backpack import IgnoreReason, StreamMessage
 from exness_streams.market_data.feed import FeedCounters, FeedStatus, OnMessage, StatusChange, StatusObserver
-from exness_streams.market_data.quotes import QuoteMerger, epoch_us
+from exness_streams.market_data.quotes import BOOK_MS_MAX, QuoteMerger, epoch_us
 from exness_streams.market_data.source import Source
 from exness_streams.messages import MarketDataMessage
 
@@ -68,6 +68,7 @@ class MarketDataService:
     """Publishes every market update of the feed. One of several may run at a time: the others stand by.
 
     source: where the prices come from, as each update says. clock_us: µs since the epoch.
+    book_ms_max: as QuoteMerger's.
     """
 
     def __init__(
@@ -77,12 +78,14 @@ class MarketDataService:
         source: Source | None = None,
         *,
         clock_us: Callable[[], int] = epoch_us,
+        book_ms_max: int = BOOK_MS_MAX,
     ) -> None:
+        self._book_ms_max = book_ms_max
         self._feed = feed
         self._source = source
         self._publisher = publisher
         self._clock_us = clock_us
-        self._merger = QuoteMerger(clock_us=clock_us)
+        self._merger = QuoteMerger(clock_us=clock_us, book_ms_max=book_ms_max)
         self._published: Counter[str] = Counter()
         self._late_before = self._ahead_before = 0
         self._last_tick_ms: int | None = None
@@ -93,7 +96,7 @@ class MarketDataService:
         last_sequences = await self._publisher.last_sequences()
         self._late_before += self._merger.late
         self._ahead_before += self._merger.ahead
-        self._merger = QuoteMerger(last_sequences, clock_us=self._clock_us)
+        self._merger = QuoteMerger(last_sequences, clock_us=self._clock_us, book_ms_max=self._book_ms_max)
         await self._feed.run(self._on_message)
 
     def metrics(self) -> MarketDataMetrics:

@@ -177,7 +177,9 @@ class Platform(EngineWorker):
         self._feed_change: StatusChange | None = None
         self.feed.observe(self._on_feed_change)
         self.source = source_of(feed_url)
-        self.market_data = MarketDataService(self.feed, LogPublisher(self.engine), self.source)
+        self.market_data = MarketDataService(
+            self.feed, LogPublisher(self.engine), self.source, book_ms_max=settings.max_quote_age_ms
+        )
         self.metrics.register(FeedCollector(self.market_data))
         self.checkpoints = CheckpointKeeper(self.engine)
         self.raiser = RulesRaiser(self.engine)

@@ -205,7 +205,7 @@ class MarketDataWorker:
         self.publisher = KafkaPublisher(
             self.cluster, self.source, metrics or WorkMetrics(), settings.named(APP_ID), settings.instruments
         )
-        self.service = MarketDataService(self.feed, self.publisher, self.source)
+        self.service = MarketDataService(self.feed, self.publisher, self.source, book_ms_max=settings.max_quote_age_ms)
         self.leads = asyncio.Event()
         self.joined = asyncio.Event()
         self._freshness = self.app.transport.freshness

@@ -209,6 +209,49 @@ def test_an_event_of_the_future_counts_as_of_now_and_makes_nothing_late(ahead_us
     assert (merger.ahead, merger.late) == (2, 0)
 
 
+class Clock:
+    """Of this machine, µs."""
+
+    def __init__(self) -> None:
+        self.now_us = NOW_US
+
+    def __call__(self) -> int:
+        return self.now_us
+
+
+@pytest.mark.parametrize(("silent_s", "is_known"), [(0.0, True), (4.9, True), (5.0, True), (5.1, False), (-6.0, False)])
+def test_a_book_that_nobody_tells_of_any_more_is_not_carried_on_by_the_ticker(silent_s: float, is_known: bool) -> None:
+    """Else orders fill at what the book was, while the ticker says that the market is elsewhere."""
+    clock = Clock()
+    merger = QuoteMerger(clock_us=clock)
+    merger.merge(book("149", "151", 1, 1))
+    clock.now_us += int(silent_s * 1_000_000)
+    update = merger.merge(ticker("75", 2))
+    assert update is not None
+    assert (update.price, update.bid is not None, update.ask is not None) == (Decimal(75), is_known, is_known)
+    again = merger.merge(book("74", "76", 3, 2))
+    assert again is not None
+    assert (again.bid, again.ask) == (Decimal(74), Decimal(76))
+
+
+@settings(max_examples=200)
+@given(st.lists(st.tuples(st.sampled_from(("ticker", "book", "wait")), st.integers(0, 4_000_000)), max_size=40))
+def test_what_is_published_was_told_within_the_age_that_is_allowed(happening: list[tuple[str, int]]) -> None:
+    clock, told_us = Clock(), None
+    merger = QuoteMerger(clock_us=clock, book_ms_max=3_000)
+    for after_us, (kind, us) in enumerate(happening, 1):
+        if kind == "wait":
+            clock.now_us += us
+        elif kind == "book":
+            merger.merge(book("149", "151", after_us, after_us))
+            told_us = clock.now_us
+        else:
+            update = merger.merge(ticker("150", after_us))
+            assert update is not None
+            is_young = told_us is not None and clock.now_us - told_us <= 3_000_000
+            assert (update.bid is not None) == is_young
+
+
 def test_a_little_ahead_is_the_difference_of_clocks() -> None:
     merger = QuoteMerger(clock_us=lambda: NOW_US)
     message = merger.merge(Ticker("SOL_USDC", Decimal(150), NOW_US + 2_000_000))
