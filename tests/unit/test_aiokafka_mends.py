@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,11 @@ from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.errors import IllegalStateError, KafkaConnectionError, RebalanceInProgressError, UnknownMemberIdError
 from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest, SyncGroupRequest
 
-from exness_streams.transport.kafka.aiokafka_mends import refuse_to_seek_unassigned, tell_confirmations
+from exness_streams.transport.kafka.aiokafka_mends import (
+    abandon,
+    refuse_to_seek_unassigned,
+    tell_confirmations,
+)
 
 REQUESTS: dict[str, Callable[[], Any]] = {
     "heartbeat": lambda: HeartbeatRequest("group", 1, "member"),
@@ -86,3 +91,39 @@ async def test_a_seek_between_two_assignments_is_refused_as_one_of_a_rebalance()
     consumer._subscription.seek(TopicPartition("journal", 0), 5)
     with pytest.raises(IllegalStateError):
         consumer._subscription.seek(TopicPartition("journal", 1), 5)
+
+
+@pytest.mark.parametrize("has_begun", [True, False])
+async def test_a_producer_that_does_not_stop_is_ended(has_begun: bool) -> None:
+    """aiokafka's own close waits for what is under way, such as the partitions of a topic that is gone."""
+    closed: list[str] = []
+
+    async def close() -> None:
+        closed.append("connections")
+
+    async def send() -> None:
+        asking = asyncio.ensure_future(asyncio.get_running_loop().create_future())
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await asking
+
+    unheard: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: unheard.append(told))
+    ended: list[asyncio.Future[None]] = [asyncio.get_running_loop().create_future()]
+    sending = asyncio.ensure_future(send()) if has_begun else None
+    await asyncio.sleep(0)
+    await abandon(
+        SimpleNamespace(
+            _sender=SimpleNamespace(sender_task=sending),
+            _txn_manager=SimpleNamespace(wait_for_transaction_end=lambda: ended[0]),
+            client=SimpleNamespace(close=close),
+        )
+    )
+    if sending is not None:
+        await asyncio.wait({sending}, timeout=10)
+        assert sending.cancelled()
+    ended.pop().set_exception(KafkaConnectionError("too late"))
+    await asyncio.sleep(0)
+    gc.collect()
+    assert (closed, unheard) == (["connections"], [])

@@ -32,6 +32,8 @@ NEEDED = (
     Private("aiokafka.consumer.group_coordinator:GroupCoordinator", "request_rejoin"),
     Private("aiokafka.consumer.fetcher:Fetcher", "_fetch_task"),
     Private("aiokafka:AIOKafkaProducer", "_txn_manager"),
+    Private("aiokafka:AIOKafkaProducer", "_sender"),
+    Private("aiokafka.producer.sender:Sender", "sender_task"),
     Private("aiokafka.producer.transaction_manager:TransactionManager", "is_fatal_error"),
     Private("aiokafka.producer.transaction_manager:TransactionManager", "wait_for_transaction_end"),
     Private("aiokafka.producer.message_accumulator", "MessageBatch"),
@@ -139,6 +141,22 @@ def fatal_error(producer: Any) -> BaseException | None:
         error: BaseException | None = ended.exception()
         return error
     return None
+
+
+async def abandon(producer: Any) -> None:
+    """End a producer that does not stop in order, as one does not that has records for a topic which is gone.
+
+    aiokafka's would go on asking the brokers, and fail in the end where nobody hears it.
+    """
+    ended = None if producer._txn_manager is None else producer._txn_manager.wait_for_transaction_end()
+    if ended is not None:
+        ended.add_done_callback(seen)
+    sending = producer._sender.sender_task
+    if sending is not None:
+        sending.cancel()
+        await asyncio.sleep(0)
+        sending.cancel()  # it waits for what is under way first, which need not end
+    await producer.client.close()
 
 
 def leave_when_stopped(consumer: Any) -> None:

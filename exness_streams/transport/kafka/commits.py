@@ -24,7 +24,7 @@ from async_timeout import timeout
 
 from exness_streams.transport.faults import CellReleased, LogFault, LogFenced
 from exness_streams.transport.interfaces import LogRecord
-from exness_streams.transport.kafka.aiokafka_mends import RETRY_BACKOFF_MS, fatal_error, patience
+from exness_streams.transport.kafka.aiokafka_mends import RETRY_BACKOFF_MS, abandon, fatal_error, patience
 from exness_streams.transport.kafka.batches import BATCH_BYTES_MAX, delivered, enqueue
 from exness_streams.transport.kafka.offsets import committed_offsets
 from exness_streams.transport.kafka.reader import kafka_reader
@@ -299,3 +299,4 @@ async def _stop(producer: Any) -> None:
             await producer.stop()
     except (KafkaError, OSError, asyncio.TimeoutError) as error:
         logging.getLogger(__name__).warning("a Kafka producer did not stop in order: %r", error)
+        await abandon(producer)
