@@ -297,6 +297,49 @@ async def test_a_lost_history_is_built_anew_and_not_shown_meanwhile(
     assert "WARNING" not in await serves_what_was_there(one, known)
 
 
+async def until_in_histories(harness: KafkaHarness) -> None:
+    """All events that there are."""
+    for partition in range(PARTITIONS):
+        end = (await harness.read(EVENTS_TOPIC, partition))[-1].offset + 1
+        until_s = time.monotonic() + GROUP_RESTS_S_MAX
+        while (await harness.committed(APP_ID, EVENTS_TOPIC, partition) or 0) < end:
+            assert time.monotonic() < until_s
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("loses", ["all", "the beginning", "the beginning, and the histories"])
+async def test_events_that_are_lost_with_nobody_there(shop: Found, harness: KafkaHarness, loses: str) -> None:
+    one, known = shop
+    async with one.running():
+        await until_in_histories(harness)
+    if loses == "all":
+        await harness.admin.delete_topics([EVENTS_TOPIC])
+    else:
+        for partition in range(PARTITIONS):
+            await harness.trim(EVENTS_TOPIC, partition, -1)  # up to the end, the last transaction's mark with it
+    if "histories" in loses:
+        await harness.admin.delete_topics([HISTORY])
+        one.lose_directory()
+        known = {name: {**state, "trades": []} for name, state in known.items()}
+    said = await serves_what_was_there(one, known)
+    assert "go on with the first event there is" in said or "which begins at" in said
+    async with one.running() as (engine, session):
+        for name in NAMES:
+            await Client(engine.url, session).trade(name)
+            assert (await trades(engine, session, name))[1:] == known[name]["trades"]
+        await until_in_histories(harness)
+    audited = await asyncio.to_thread(run_cli, "audit", "--kafka", **engine.variables)
+    assert audited.returncode == 0, audited.stdout + audited.stderr
+    assert "WARNING" not in await serves_what_was_read(one)
+
+
+async def serves_what_was_read(shop: Shop) -> str:
+    async with shop.running() as (engine, session):
+        for name in NAMES:
+            assert await trades(engine, session, name)
+        return engine.said()
+
+
 async def test_lost_candles_are_said_once(shop: Found, harness: KafkaHarness) -> None:
     one, known = shop
     await harness.admin.delete_topics([CANDLES])
