@@ -572,7 +572,7 @@ async def test_after_a_drop_everything_is_subscribed_again_and_no_old_quote_retu
 
 
 async def test_a_silent_exchange_is_stale_then_dropped_and_comes_back() -> None:
-    async with served(stale_after_ms=300, drop_after_ms=900, check_interval_ms=20) as joined:
+    async with served(stale_after_ms=300, drop_after_ms=3_000, check_interval_ms=20) as joined:
         joined.simulator.faults.silent = True
         await until(lambda: joined.statuses[-2:] == ["stale", "disconnected"])
         joined.simulator.faults.silent = False

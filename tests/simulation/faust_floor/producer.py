@@ -88,7 +88,8 @@ class Producer:
         self._in_transaction = False
         self._queues: dict[tuple[str, int], asyncio.Future[Any]] = {}
         self._closed = False
-        self.client = SimpleNamespace(api_version=(2, 5), force_metadata_update=self._nothing)
+        self._sender = SimpleNamespace(sender_task=None)
+        self.client = SimpleNamespace(api_version=(2, 5), force_metadata_update=self._nothing, close=self._nothing)
 
     async def _nothing(self) -> None:
         pass
