@@ -23,7 +23,7 @@ from exness_streams.audit.tables import check_readable, stored_entries, take_off
 from exness_streams.domain import codec, rules
 from exness_streams.domain.canonical_entries import is_same
 from exness_streams.domain.money import money_arithmetic
-from exness_streams.domain.repairs import Unreadable
+from exness_streams.domain.repairs import Unreadable, covering
 from exness_streams.domain.state_hash import state_hash
 from exness_streams.messages import JOURNAL_TOPIC
 from exness_streams.transport.embedded.reader import LogReader, Snapshot
@@ -221,8 +221,10 @@ def _replay(
             replay.fold(record.offset, record.value)
         except Unreadable as fault:
             later = (one.value for one in snapshot.records(tp, fault.end))
-            if not replay.give_up(fault, later, tell):
+            repair = replay.known_repair(fault) or covering(later, fault.first)
+            if repair is None:
                 raise
+            replay.give_up(fault, repair, tell)
         if record.offset % PROGRESS_RECORDS == 0:
             on_progress(record.offset - began_at, end - began_at)
     replay.apply()

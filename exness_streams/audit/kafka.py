@@ -38,8 +38,8 @@ from exness_streams.audit.embedded import (
     compared,
 )
 from exness_streams.audit.replay import Replay, StateSearch, put
-from exness_streams.domain.codec import META_KEY, decode_meta
-from exness_streams.domain.repairs import Unreadable, gives_up
+from exness_streams.domain.codec import META_KEY, JournalRepaired, decode_meta
+from exness_streams.domain.repairs import Unreadable, gives_up, repair_of
 from exness_streams.transport.faults import LogFault
 from exness_streams.transport.kafka.reader import KafkaReader, kafka_reader
 from exness_streams.transport.kafka.topics import KafkaCluster
@@ -74,7 +74,7 @@ async def audit_cluster(
     """Audit every cell. LogFault when Kafka can't be read, ValueError when the journal can't be replayed."""
     async with kafka_reader(cluster) as reader:
         auditor = _Auditor(reader, cluster.topics.journal, group, checkpoints_dir, on_progress, tell)
-        return [(await auditor.audit(partition))[0] for partition in range(await _cells(reader, cluster))]
+        return [(await auditor.audit(partition))[0] for partition in range(await cell_count(reader, cluster))]
 
 
 async def checkpoint_cluster(
@@ -91,7 +91,7 @@ async def checkpoint_cluster(
     written: list[Header] = []
     async with kafka_reader(cluster) as reader:
         auditor = _Auditor(reader, cluster.topics.journal, group, checkpoints_dir, on_progress, tell, from_newest=True)
-        for partition in range(await _cells(reader, cluster)):
+        for partition in range(await cell_count(reader, cluster)):
             found, replay = await auditor.audit(partition)
             if not found.is_clean:
                 raise CellDiffers(
@@ -105,7 +105,8 @@ async def checkpoint_cluster(
     return written
 
 
-async def _cells(reader: KafkaReader, cluster: KafkaCluster) -> int:
+async def cell_count(reader: KafkaReader, cluster: KafkaCluster) -> int:
+    """How many partitions the journal has. LogFault when there is none."""
     count = await reader.partition_count(cluster.topics.journal)
     if not count:
         raise LogFault(
@@ -113,6 +114,21 @@ async def _cells(reader: KafkaReader, cluster: KafkaCluster) -> int:
             "once, or correct KAFKA_BROKERS, EXNESS_TOPIC_PREFIX"
         )
     return count
+
+
+async def committed_state(reader: KafkaReader, group: str, partition: int) -> dict[bytes, bytes]:
+    """A cell's entries, as the changelog has them between two transactions. LogFault."""
+    changelog, entries = changelog_of(group), dict[bytes, bytes]()
+    if await reader.partition_count(changelog) > partition:
+        end = await reader.decided_end(changelog, partition)
+        start, _ = await reader.bounds(changelog, partition)
+
+        def take(record: Any) -> bool:
+            put(entries, record.key, record.value)
+            return False
+
+        await reader.read(changelog, partition, start, end, take)
+    return entries
 
 
 class _Auditor:
@@ -162,18 +178,9 @@ class _Auditor:
         return Reach(start, end, digests)
 
     async def _cut(self, partition: int) -> _Cut:
-        reader, changelog = self._reader, changelog_of(self._group)
+        reader = self._reader
         folded_min = await reader.group_offset(self._group, self._journal, partition) or 0
-        entries: dict[bytes, bytes] = {}
-        if await reader.partition_count(changelog) > partition:
-            end = await reader.decided_end(changelog, partition)
-            start, _ = await reader.bounds(changelog, partition)
-
-            def take(record: Any) -> bool:
-                put(entries, record.key, record.value)
-                return False
-
-            await reader.read(changelog, partition, start, end, take)
+        entries = await committed_state(reader, self._group, partition)
         journal_start, folded_max = await reader.bounds(self._journal, partition)
         return _Cut(journal_start, folded_min, folded_max, entries)
 
@@ -214,11 +221,15 @@ class _Auditor:
             fault = await self._read_on(replay.partition, first, end, take)
             if fault is None:
                 return
-            given_up = gives_up(fault.first)
-            found = await self._reader.first_value(self._journal, replay.partition, fault.end, given_up)
-            if not replay.give_up(fault, [found], self._tell):
+            repair = replay.known_repair(fault) or await self._repair(fault)
+            if repair is None:
                 raise fault
+            replay.give_up(fault, repair, self._tell)
             first = fault.end
+
+    async def _repair(self, fault: Unreadable) -> JournalRepaired | None:
+        given_up = gives_up(fault.first)
+        return repair_of(await self._reader.first_value(self._journal, fault.partition, fault.end, given_up))
 
     async def _read_on(self, partition: int, first: int, end: int, take: Callable[[Any], bool]) -> Unreadable | None:
         try:

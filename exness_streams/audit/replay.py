@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 from exness_streams.audit.checkpoints import record_digest
 from exness_streams.domain import codec
 from exness_streams.domain.canonical_entries import is_same
 from exness_streams.domain.cell import Cell
+from exness_streams.domain.codec import JournalRepaired
 from exness_streams.domain.outside_text import in_one_line
-from exness_streams.domain.repairs import Unreadable, covering, read_record
+from exness_streams.domain.repairs import Unreadable, covers, read_record
 
 WORDS_MAX = 200
 
@@ -30,6 +31,7 @@ class Replay:
         self.entries = entries
         self.last_value: bytes | None = None
         self._began_after = began_after
+        self._repair: JournalRepaired | None = None
         known = entries.pop(codec.META_KEY, None)
         self._cell = Cell(partition, entries.get)
         rows = [codec.decode_row(value) for key, value in entries.items() if key.startswith(codec.ROW_PREFIX)]
@@ -77,16 +79,18 @@ class Replay:
         if offset > self._cell.next_offset:
             self._cell.pass_over(offset)
 
-    def give_up(self, fault: Unreadable, values: Iterable[bytes | None], tell: Callable[[str], None]) -> bool:
-        """Pass over a record that can't be read, if one of these, which come after it, gives it up. That is told."""
-        repair = covering(values, fault.first)
-        if repair is None:
-            return False
+    def known_repair(self, fault: Unreadable) -> JournalRepaired | None:
+        """The one that gave up the last such record, if this is another of its run."""
+        known = self._repair
+        return known if known is not None and covers(known, fault.first) else None
+
+    def give_up(self, fault: Unreadable, repair: JournalRepaired, tell: Callable[[str], None]) -> None:
+        """Pass over a record that can't be read, which a later one gives up. That is told."""
+        self._repair = repair
         self._cell.give_up(fault.end)
         self.last_value = fault.value or b""
         who, why = in_one_line(repair.operator, WORDS_MAX), in_one_line(repair.reason, WORDS_MAX)
         tell(f"cell {self.partition}: journal record {fault.first} can't be read; {who} gave it up: {why}")
-        return True
 
     def apply(self) -> dict[bytes, bytes | None]:
         """Bring `entries` up to the last record. Returns what they held before, by key, None for what was not there."""

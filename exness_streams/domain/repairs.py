@@ -80,5 +80,4 @@ def gives_up(offset: int) -> Callable[[bytes | None], bool]:
 
 def covering(values: Iterable[bytes | None], offset: int) -> JournalRepaired | None:
     """The first of these records that gives up the one at `offset`. Give it those behind that one."""
-    found = (repair_of(value) for value in values)
-    return next((repair for repair in found if repair is not None and covers(repair, offset)), None)
+    return repair_of(next(filter(gives_up(offset), values), None))

@@ -175,24 +175,22 @@ class Engine:
     @property
     def cut_off(self) -> str:
         """Why nothing reaches this worker from its log; empty when something does. From any thread."""
-        lacks_topic = getattr(self.app.transport, "lacks_topic", None)  # a log that is one process's has them all
-        if lacks_topic is not None and (lacking := [topic for topic in self.topics if lacks_topic(topic)]):
+        transport = self.app.transport
+        if lacking := [topic for topic in self.topics if transport.lacks_topic(topic)]:
             return f"the brokers have no topic {lacking[0]} any more, or do not show it"
         if not self.freshness.is_fresh():
             return "the brokers have not confirmed for a session timeout that this worker is in its group"
-        unanswered = getattr(self.app.transport, "unanswered", None)
-        return "" if unanswered is None else str(unanswered())
+        return str(transport.unanswered())
 
     def clock_fault(self) -> str:
         """What is wrong with this machine's clock by that of its log, as a sentence; empty when nothing is known."""
-        clock = getattr(self.app.transport, "broker_clock", None)  # a log that is one process's has its clock
-        return "" if clock is None else str(clock.fault())
+        return str(self.app.transport.broker_clock.fault())
 
     @property
     def is_clock_right(self) -> bool:
         """Whether the brokers' clock is known, and this machine's agrees with it."""
-        clock = getattr(self.app.transport, "broker_clock", None)
-        return clock is not None and clock.ahead_ms() is not None and not clock.fault()
+        clock = self.app.transport.broker_clock
+        return clock.ahead_ms() is not None and not clock.fault()
 
     @property
     def fault(self) -> LogFault | None:

@@ -66,7 +66,7 @@ class HistoryMending:
                 partition,
                 self._topic,
             )
-            await self._commit_meta(lease, known, start)
+            await self._commits.move(lease, msgspec.structs.replace(known, next_offset=start))
         elif known.next_offset > (committed or 0):
             await self._commits.mend_offset(lease, f"partition {partition} of {self._topic}", known)
 
@@ -91,12 +91,8 @@ class HistoryMending:
             stands_at,
         )
         meta = meta_of(self._table, partition) or self.counted(partition)
-        meta = msgspec.structs.replace(meta, rebuilt_to=_within(meta.rebuilt_to, start, end))
-        await self._commit_meta(lease, meta, start)
-
-    async def _commit_meta(self, lease: Lease, meta: Meta, next_offset: int) -> None:
-        meta = msgspec.structs.replace(meta, next_offset=next_offset)
-        await self._commits.commit(lease, {META_KEY: codec.encode(meta)}, [], next_offset)
+        rebuilt_to = _within(meta.rebuilt_to, start, end)
+        await self._commits.move(lease, msgspec.structs.replace(meta, next_offset=start, rebuilt_to=rebuilt_to))
 
     # -- entries that are lost
 
@@ -133,7 +129,8 @@ class HistoryMending:
         removed = chain.from_iterable(self._entries_of(partition, one) for one in self._broken(partition))
         while old := list(islice(removed, REMOVED_AT_ONCE)):
             await self._commits.commit(lease, {**dict.fromkeys(old), **beginning}, [], committed)
-        await self._commit_meta(lease, msgspec.structs.replace(self.counted(partition), rebuilt_to=rebuilt_to), start)
+        counted = self.counted(partition)
+        await self._commits.move(lease, msgspec.structs.replace(counted, next_offset=start, rebuilt_to=rebuilt_to))
 
     def _broken(self, partition: int) -> list[bytes]:
         """Ids of the accounts whose head, trades and balances do not belong together."""

@@ -10,7 +10,8 @@ import msgspec
 from async_timeout import timeout
 
 from exness_streams.domain.instruments import Catalogue
-from exness_streams.market_data.rest import MarketInfo, RestFault
+from exness_streams.market_data.market_rows import MarketInfo
+from exness_streams.market_data.rest import RestFault
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,7 @@ import msgspec
 from exness_streams.domain.hosts import is_loopback
 from exness_streams.domain.money import ZERO
 from exness_streams.domain.outside_text import in_one_line
-from exness_streams.market_data.market_rows import MarketInfo as MarketInfo
-from exness_streams.market_data.market_rows import read_market, usual_size
+from exness_streams.market_data.market_rows import MarketInfo, read_market, usual_size
 from exness_streams.market_data.outside_times import utc_ms
 from exness_streams.market_data.retry_after import retry_after_s
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from aiokafka.errors import KafkaError
 
-from exness_streams.audit.checkpoints import changelog_of, committed_entries, write_checkpoint
-from exness_streams.audit.replay import put
+from exness_streams.audit.checkpoints import committed_entries, write_checkpoint
+from exness_streams.audit.kafka import cell_count, committed_state
 from exness_streams.domain import codec, rules
 from exness_streams.domain.codec import META_KEY, JournalRepaired, Meta, decode_meta
 from exness_streams.domain.outside_text import in_one_line
@@ -157,14 +157,13 @@ async def repair_embedded(log_dir: Path, checkpoints_dir: Path, found: Sequence[
 async def find_in_cluster(cluster: KafkaCluster, group: str) -> list[Found]:
     """Of every cell, what its journal lacks. LogFault."""
     async with kafka_reader(cluster) as reader:
-        count = await reader.partition_count(cluster.topics.journal)
-        if not count:
-            raise LogFault(f"there is no topic {cluster.topics.journal}: start an engine worker once")
-        return [await _find_of(reader, cluster.topics.journal, group, one) for one in range(count)]
+        cells = range(await cell_count(reader, cluster))
+        return [await _find_of(reader, cluster.topics.journal, group, one) for one in cells]
 
 
 async def _find_of(reader: KafkaReader, journal: str, group: str, partition: int) -> Found:
-    offset, entries = await reader.group_offset(group, journal, partition), await _entries(reader, group, partition)
+    offset = await reader.group_offset(group, journal, partition)
+    entries = await committed_state(reader, group, partition)
     meta = _stands_at(partition, offset, entries.get(META_KEY))
     start, end = await reader.bounds(journal, partition)
     search = LossSearch(meta, start)
@@ -175,20 +174,6 @@ async def _find_of(reader: KafkaReader, journal: str, group: str, partition: int
 
     await reader.read(journal, partition, max(start, meta.next_offset), end, take)
     return Found(partition, search.losses, _beyond_repair(meta, end), meta, entries)
-
-
-async def _entries(reader: KafkaReader, group: str, partition: int) -> dict[bytes, bytes]:
-    changelog, entries = changelog_of(group), dict[bytes, bytes]()
-    if await reader.partition_count(changelog) > partition:
-
-        def take(record: Any) -> bool:
-            put(entries, record.key, record.value)
-            return False
-
-        end = await reader.decided_end(changelog, partition)
-        start, _ = await reader.bounds(changelog, partition)
-        await reader.read(changelog, partition, start, end, take)
-    return entries
 
 
 async def repair_cluster(

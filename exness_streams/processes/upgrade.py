@@ -16,7 +16,7 @@ from typing import Any
 from aiokafka.errors import KafkaError
 
 from exness_streams.audit.checkpoints import candles_changelog_of, changelog_of, committed_entries
-from exness_streams.audit.kafka import checkpoint_cluster
+from exness_streams.audit.kafka import cell_count, checkpoint_cluster
 from exness_streams.domain import rules
 from exness_streams.domain.codec import META_KEY, decode_meta
 from exness_streams.engine.framer_state import FRAMER_KEY, decode_framer_state
@@ -54,10 +54,8 @@ def embedded_rules(log_dir: Path, group: str) -> list[int]:
 async def cluster_rules(cluster: KafkaCluster, group: str) -> list[int]:
     """By partition, what its cell's changelog says last. LogFault."""
     async with kafka_reader(cluster) as reader:
-        count = await reader.partition_count(cluster.topics.journal)
-        if not count:
-            raise LogFault(f"there is no topic {cluster.topics.journal}: start an engine worker once")
-        return [await _cell_rules(reader, changelog_of(group), partition) for partition in range(count)]
+        cells = range(await cell_count(reader, cluster))
+        return [await _cell_rules(reader, changelog_of(group), partition) for partition in cells]
 
 
 async def _cell_rules(reader: KafkaReader, changelog: str, partition: int) -> int:

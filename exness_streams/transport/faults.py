@@ -59,3 +59,9 @@ class TableFault(LogFault):
 
 class TableDamaged(TableFault):
     """They are not what was written to them."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of another package says, without what follows its first line; its kind when it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -12,14 +12,14 @@ from typing import Any
 
 import aiohttp
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
+from simulator_client import WAIT_S, client, data_where
+from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from exness_streams.market_data.backpack import BookTicker, Ignored, IgnoreReason, parse
 from exness_streams.simulator.faults import MarketState, parse_faults
 from exness_streams.simulator.server import BackpackSimulator
 
-WAIT_S = 20.0
 SPOT, OTHER = "SOL_USDC", "BTC_USDC"
 
 
@@ -28,23 +28,6 @@ async def exchange(schedule: str = "", **settings: Any) -> AsyncIterator[Backpac
     settings = {"rate": 100, "ticker_interval_s": 0.05, "close_grace_s": 1, **settings}
     async with BackpackSimulator((SPOT, OTHER), schedule=parse_faults(schedule), **settings) as simulator:
         yield simulator
-
-
-@asynccontextmanager
-async def client(simulator: BackpackSimulator, *streams: str) -> AsyncIterator[ClientConnection]:
-    async with connect(simulator.url, proxy=None, close_timeout=2) as connection:
-        await connection.send(json.dumps({"method": "SUBSCRIBE", "params": streams}))
-        yield connection
-
-
-async def data_where(connection: ClientConnection, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    async def search() -> dict[str, Any]:
-        while True:
-            data: dict[str, Any] = json.loads(await connection.recv())["data"]
-            if condition(data):
-                return data
-
-    return await asyncio.wait_for(search(), WAIT_S)
 
 
 async def get(simulator: BackpackSimulator, path: str) -> tuple[int, dict[str, str], Any]:

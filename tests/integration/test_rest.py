@@ -16,8 +16,8 @@ import pytest
 from aiohttp import web
 
 from exness_streams.market_data import rest
-from exness_streams.market_data.market_rows import PriceBands
-from exness_streams.market_data.rest import BackpackRest, Kline, MarketInfo, RequestPace, RestFault
+from exness_streams.market_data.market_rows import MarketInfo, PriceBands
+from exness_streams.market_data.rest import BackpackRest, Kline, RequestPace, RestFault
 from exness_streams.market_data.retry_after import RETRY_AFTER_S_MAX
 from exness_streams.simulator.server import BackpackSimulator
 

@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from simulator_client import WAIT_S, client, data_where, subscribe
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError
 
@@ -21,7 +22,6 @@ from exness_streams.simulator.clients import Client
 from exness_streams.simulator.faults import GARBAGE, ScheduledFault, parse_faults
 from exness_streams.simulator.server import BackpackSimulator
 
-WAIT_S = 20.0
 Books = dict[int, tuple[str, str]]
 PARSE_ERROR = '{"id":null,"error":{"code":4002,"message":"Parse error"}}'
 INVALID_STREAM = '{"id":null,"error":{"code":4006,"message":"Invalid stream"}}'
@@ -34,34 +34,10 @@ async def serving(**settings: Any) -> AsyncIterator[BackpackSimulator]:
         yield simulator
 
 
-@asynccontextmanager
-async def client(simulator: BackpackSimulator, *streams: str) -> AsyncIterator[ClientConnection]:
-    async with connect(simulator.url, proxy=None, close_timeout=2) as connection:
-        if streams:
-            await subscribe(connection, *streams)
-        yield connection
-
-
-async def subscribe(connection: ClientConnection, *streams: str) -> None:
-    await connection.send(json.dumps({"method": "SUBSCRIBE", "params": streams}))
-
-
 async def frame(connection: ClientConnection) -> dict[str, Any]:
     envelope = json.loads(await asyncio.wait_for(connection.recv(), WAIT_S))
     assert isinstance(envelope, dict)
     return envelope
-
-
-async def frame_where(connection: ClientConnection, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """The data of the next frame that fulfils the condition."""
-
-    async def search() -> dict[str, Any]:
-        while True:
-            data: dict[str, Any] = json.loads(await connection.recv())["data"]
-            if condition(data):
-                return data
-
-    return await asyncio.wait_for(search(), WAIT_S)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -109,7 +85,7 @@ async def test_a_stream_subscribed_to_twice_is_sent_once_and_unsubscribed_from_e
         await connection.send('{"method":"UNSUBSCRIBE","params":["bookTicker.SOL_USDC"]}')
         await until(lambda: simulator.subscriptions == frozenset())
         await subscribe(connection, "ticker.SOL_USDC")
-        await frame_where(connection, lambda data: data["e"] == "ticker")
+        await data_where(connection, lambda data: data["e"] == "ticker")
         for _ in range(3):
             assert (await frame(connection))["stream"] == "ticker.SOL_USDC"
 
@@ -187,19 +163,19 @@ async def test_a_pinned_price_is_sent_at_once_and_stays() -> None:
     ):
         await frame(connection)
         simulator.set_price("SOL_USDC", Decimal("99.90"), Decimal("100.10"))
-        book = await frame_where(connection, lambda data: data.get("b") == "99.90")
+        book = await data_where(connection, lambda data: data.get("b") == "99.90")
         assert book["a"] == "100.10"
-        ticker = await frame_where(connection, lambda data: data["e"] == "ticker")
+        ticker = await data_where(connection, lambda data: data["e"] == "ticker")
         assert ticker["c"] == "100"
         # From now on nothing else is seen, by old clients and by new ones.
         async with client(simulator, "bookTicker.SOL_USDC") as newcomer:
             assert (await frame(newcomer))["data"]["b"] == "99.90"
         assert simulator.quote("SOL_USDC").bid == Decimal("99.90")
         simulator.set_price("SOL_USDC", None, Decimal("100.10"), Decimal("100"))
-        book = await frame_where(connection, lambda data: data["e"] == "bookTicker" and data["b"] is None)
+        book = await data_where(connection, lambda data: data["e"] == "bookTicker" and data["b"] is None)
         assert (book["B"], book["a"]) == (None, "100.10")
         simulator.release_price("SOL_USDC")
-        book = await frame_where(connection, lambda data: data["e"] == "bookTicker" and data["b"] is not None)
+        book = await data_where(connection, lambda data: data["e"] == "bookTicker" and data["b"] is not None)
         assert Decimal("99") < Decimal(book["b"]) < Decimal("101")
 
 

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from exness_streams.engine.clock_watch import ClockWatch
-from exness_streams.transport.kafka.broker_clock import DIFFERS_MS_MAX, SAMPLES_MIN, WITHIN_S, BrokerClock
+from exness_streams.transport.broker_clock import DIFFERS_MS_MAX, SAMPLES_MIN, WITHIN_S, BrokerClock
 
 BROKER_MS = 1_790_000_000_000
 

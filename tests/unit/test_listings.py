@@ -11,7 +11,8 @@ from trading_samples import terms
 
 from exness_streams.domain.instruments import Catalogue
 from exness_streams.market_data.listings import Listings, adopt
-from exness_streams.market_data.rest import MarketInfo, RestFault
+from exness_streams.market_data.market_rows import MarketInfo
+from exness_streams.market_data.rest import RestFault
 
 LISTED = MarketInfo("SOL_USDC", "SOL", "USDC", "spot", Decimal("0.01"), Decimal("0.1"))
 WAIT_S = 20.0

@@ -102,8 +102,10 @@ def audited(journal: Journal, told: list[str]) -> Replay:
         try:
             replay.fold(record.offset, record.value)
         except Unreadable as fault:  # noqa: PERF203 - as the audits do it
-            if not replay.give_up(fault, journal.values[fault.end :], told.append):
+            repair = replay.known_repair(fault) or covering(journal.values[fault.end :], fault.first)
+            if repair is None:
                 raise
+            replay.give_up(fault, repair, told.append)
     replay.apply()
     return replay
 

@@ -13,6 +13,7 @@ from faust.transport import base
 from faust.types import TP, AppT, ConsumerMessage
 
 from exness_streams.transport.batching import BatchingConsumer
+from exness_streams.transport.broker_clock import BrokerClock
 from exness_streams.transport.embedded.commits import EmbeddedCellLog, EmbeddedFrameLog
 from exness_streams.transport.embedded.log import EmbeddedLog, Record
 from exness_streams.transport.embedded.open_log import OpenLog
@@ -258,6 +259,15 @@ class Transport(base.Transport):  # type: ignore[misc]
         self.held = OpenLog(Path(first.path), app.conf)
         self.cell_logs: dict[str, EmbeddedCellLog] = {}
         self.freshness = AlwaysFresh()
+        self.broker_clock = BrokerClock()  # hears of none: this log has its process's own
+
+    def lacks_topic(self, topic: str) -> bool:
+        """As Kafka's. A log that is one process's has them all."""
+        return False
+
+    def unanswered(self) -> str:
+        """As Kafka's."""
+        return ""
 
     @property
     def fault(self) -> LogFault | None:

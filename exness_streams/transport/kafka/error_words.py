@@ -10,6 +10,8 @@ from aiokafka.errors import (
     TransactionalIdAuthorizationFailed,
 )
 
+from exness_streams.transport.faults import first_line
+
 ADVICE = {
     InvalidTimestampError: "the brokers refuse the times of its records: this machine's clock is more than an hour "
     "ahead of theirs. Set both by a time service, or let the brokers give the times, for each topic made by an older "
@@ -32,8 +34,7 @@ def words_of(error: BaseException) -> str:
     told, depth = error, 0
     while depth < 5 and told.__cause__ is not None and any(words in str(told) for words in WRAPPERS):
         told, depth = told.__cause__, depth + 1
-    text = str(told).strip().splitlines()
-    words = text[0] if text else type(told).__name__
+    words = first_line(told)
     advice = next((advice for kind, advice in ADVICE.items() if isinstance(told, kind)), "")
     if not advice and isinstance(told, KafkaError) and type(told).__name__ not in words:
         words = f"{type(told).__name__}: {words}"

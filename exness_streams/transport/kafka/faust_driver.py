@@ -16,10 +16,10 @@ from faust.types import TP
 from mode import Service
 
 from exness_streams.transport.batching import BatchingConsumer
+from exness_streams.transport.broker_clock import BrokerClock
 from exness_streams.transport.faults import LogFault
 from exness_streams.transport.freshness import MemberFreshness
 from exness_streams.transport.kafka.aiokafka_mends import assignment_of, has_fatal_error
-from exness_streams.transport.kafka.broker_clock import BrokerClock
 from exness_streams.transport.kafka.commits import KafkaCellLog, KafkaFrameLog
 from exness_streams.transport.kafka.consumer_thread import ConsumerThread, FetchEnd, FetchWakeup
 from exness_streams.transport.kafka.error_words import words_of

@@ -26,7 +26,7 @@ from aiokafka.errors import (
 )
 from async_timeout import timeout
 
-from exness_streams.transport.faults import LogFault
+from exness_streams.transport.faults import LogFault, first_line
 from exness_streams.transport.kafka.topics import IN_SYNC_MIN, SAFE_FROM, KafkaCluster, KafkaUnreachable
 
 CONNECT_S_MAX = 3.0
@@ -80,7 +80,7 @@ async def outlook(cluster: KafkaCluster, group: str = "", topics: Sequence[str] 
         async with timeout(LOOK_S_MAX):
             return await _look_inside(cluster, group, topics)
     except (KafkaError, LogFault, OSError, asyncio.TimeoutError) as error:
-        return Outlook(Sky.AWAY, f"the brokers at {_addresses(cluster)} do not answer in time ({_words(error)})")
+        return Outlook(Sky.AWAY, f"the brokers at {_addresses(cluster)} do not answer in time ({first_line(error)})")
 
 
 async def explained(cluster: KafkaCluster, failed: BaseException | None) -> BaseException | None:
@@ -102,7 +102,7 @@ async def _first_connection(cluster: KafkaCluster) -> Outlook | str:
         error = await _try(cluster, host.strip("[]"), int(port))
         if error is None:
             return address
-        (refused if isinstance(error, REFUSALS) else errors).append(f"{address}: {_words(error)}")
+        (refused if isinstance(error, REFUSALS) else errors).append(f"{address}: {first_line(error)}")
     if refused:
         return Outlook(
             Sky.REFUSED,
@@ -132,12 +132,13 @@ async def _look_inside(cluster: KafkaCluster, group: str, topics: Sequence[str])
         await client.bootstrap()
         brokers = client.cluster.brokers()
         tried = await asyncio.gather(*(_try(cluster, broker.host, broker.port) for broker in brokers))
-        if tried and all(error is not None for error in tried):
+        failed = [error for error in tried if error is not None]
+        if failed and len(failed) == len(tried):
             where = ", ".join(f"{broker.host}:{broker.port}" for broker in brokers)
             return Outlook(
                 Sky.ASTRAY,
                 f"the brokers at {_addresses(cluster)} send their clients to {where}, where none takes a connection "
-                f"({_words(tried[0])}): correct the brokers' advertised.listeners",
+                f"({first_line(failed[0])}): correct the brokers' advertised.listeners",
             )
     finally:
         await client.close()
@@ -183,8 +184,3 @@ async def _state_of(admin: Any, group: str) -> str:
 
 def _addresses(cluster: KafkaCluster) -> str:
     return ", ".join(cluster.addresses)
-
-
-def _words(error: BaseException | None) -> str:
-    text = str(error).strip().splitlines()
-    return text[0] if text else type(error).__name__

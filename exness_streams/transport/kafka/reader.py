@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -14,7 +14,7 @@ from async_timeout import timeout
 
 from exness_streams.transport.faults import LogFault
 from exness_streams.transport.kafka.offsets import ANSWER_S_MAX, offsets_told_to
-from exness_streams.transport.kafka.topics import CONNECT_S_MAX, KafkaCluster
+from exness_streams.transport.kafka.topics import KafkaCluster
 
 POLL_S = 0.02
 STOP_S_MAX = 5.0
@@ -138,8 +138,7 @@ async def kafka_reader(cluster: KafkaCluster) -> AsyncIterator[KafkaReader]:
         yield KafkaReader(admin, committed, uncommitted)
 
 
-@asynccontextmanager
-async def _started(cluster: KafkaCluster, isolation_level: str) -> AsyncIterator[Any]:
+def _started(cluster: KafkaCluster, isolation_level: str) -> AbstractAsyncContextManager[Any]:
     consumer = AIOKafkaConsumer(
         **cluster.client_settings,
         isolation_level=isolation_level,
@@ -147,17 +146,13 @@ async def _started(cluster: KafkaCluster, isolation_level: str) -> AsyncIterator
         auto_offset_reset="none",
         fetch_max_wait_ms=FETCH_WAIT_MS_MAX,
     )
-    try:
-        try:
-            async with timeout(CONNECT_S_MAX):
-                await consumer.start()
-        except (KafkaError, OSError, asyncio.TimeoutError) as error:
-            raise cluster.unreachable(error) from error
-        yield consumer
-    finally:
+
+    async def stop() -> None:
         with suppress(asyncio.TimeoutError):  # what was read is read
             async with timeout(STOP_S_MAX):
                 await consumer.stop()
+
+    return cluster.connected(consumer, stop)
 
 
 @contextmanager

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from async_timeout import timeout
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 
 from exness_streams.messages import PLAIN_TOPICS, Topics
-from exness_streams.transport.faults import LogFault, Misconfigured
+from exness_streams.transport.faults import LogFault, Misconfigured, first_line
 
 CONNECT_S_MAX = 15.0
 METADATA_S_MAX = 15.0
@@ -54,39 +54,33 @@ class KafkaCluster:
 
     def unreachable(self, error: BaseException) -> KafkaUnreachable:
         """The fault when connecting failed."""
-        words = str(error).splitlines()[0] if str(error) else type(error).__name__
         return KafkaUnreachable(
             f"no Kafka broker can be used at {', '.join(self.addresses)}: start it, or correct KAFKA_BROKERS "
-            f"and the credentials ({words})"
+            f"and the credentials ({first_line(error)})"
         )
 
     @asynccontextmanager
-    async def admin(self) -> AsyncIterator[Any]:
+    async def connected(self, client: Any, close: Callable[[], Awaitable[object]]) -> AsyncIterator[Any]:
+        """One of aiokafka's clients: started, and closed at the end. KafkaUnreachable."""
+        try:
+            try:
+                async with timeout(CONNECT_S_MAX):
+                    await client.start()
+            except (KafkaError, OSError, asyncio.TimeoutError) as error:
+                raise self.unreachable(error) from error
+            yield client
+        finally:
+            await close()
+
+    def admin(self) -> AbstractAsyncContextManager[Any]:
         """A connected aiokafka admin client. KafkaUnreachable."""
         client = AIOKafkaAdminClient(**self.client_settings)
-        try:
-            try:
-                async with timeout(CONNECT_S_MAX):
-                    await client.start()
-            except (KafkaError, OSError, asyncio.TimeoutError) as error:
-                raise self.unreachable(error) from error
-            yield client
-        finally:
-            await client.close()
+        return self.connected(client, client.close)
 
-    @asynccontextmanager
-    async def producer(self) -> AsyncIterator[Any]:
+    def producer(self) -> AbstractAsyncContextManager[Any]:
         """A connected aiokafka producer that loses and doubles nothing. KafkaUnreachable."""
         client = AIOKafkaProducer(**self.client_settings, acks="all", enable_idempotence=True)
-        try:
-            try:
-                async with timeout(CONNECT_S_MAX):
-                    await client.start()
-            except (KafkaError, OSError, asyncio.TimeoutError) as error:
-                raise self.unreachable(error) from error
-            yield client
-        finally:
-            await client.stop()
+        return self.connected(client, client.stop)
 
 
 @dataclass(frozen=True, slots=True)
