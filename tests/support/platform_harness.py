@@ -85,8 +85,9 @@ class PlatformThread:
         until(lambda: self._ready.is_set() or not self._thread.is_alive())
         if not self._ready.is_set():
             raise self.failed or RuntimeError("the platform has ended")
+        begun_ms = time.time_ns() // 1_000_000
         for symbol, bid, ask in STARTED:
-            self.set_price(symbol, bid, ask)
+            self.set_price(symbol, bid, ask, told_from_ms=begun_ms)
         return self
 
     def stop(self) -> None:
@@ -111,13 +112,17 @@ class PlatformThread:
 
         return self.run(call())
 
-    def set_price(self, symbol: str, bid: str | None, ask: str | None) -> None:
-        """Set the book of a market, and wait until orders would fill at it."""
+    def set_price(self, symbol: str, bid: str | None, ask: str | None, *, told_from_ms: int = 0) -> None:
+        """Set the book of a market, and wait until orders would fill at it.
+
+        told_from_ms: a quote from before says nothing. What a platform remembers as it starts may be this very book,
+        and is followed by a first ticker without one.
+        """
         wanted = [None if price is None else Decimal(price) for price in (bid, ask)]
 
         def is_there() -> bool:
             market = next(m for m in self.get("/api/v1/markets").json["markets"] if m["symbol"] == symbol)
-            return [market["bid"], market["ask"]] == wanted
+            return [market["bid"], market["ask"]] == wanted and market["timestamp"] >= told_from_ms
 
         self.call(self.simulator.set_price, symbol, *wanted, Decimal(bid or ask or "1"))
         until(is_there)
