@@ -9,6 +9,7 @@ from exness_streams.domain.commands import Command
 from exness_streams.domain.events import Event, PositionClosed
 from exness_streams.domain.frames import PriceFrame
 from exness_streams.domain.identity import AccessCommand, AccessOutcome, AccessRow
+from exness_streams.domain.market_states import Markets
 from exness_streams.domain.quotes import Quote, ReceivedQuote
 from exness_streams.domain.raw_frames import RawFrame
 from exness_streams.domain.rejections import Rejection
@@ -74,7 +75,7 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
     + 1, a history's sequence), which any account that is missing or older makes smaller. rebuilt_to: a history that
     is built anew is not whole before this offset. access, access_taken: likewise of the access rows (identity.py).
     rules: by which the input goes on at next_offset (rules.py).
-    now_ms, framer_epoch, ticks_end, ticks_restarts, ticks_lost: how far a cell's market has come (FrameFold).
+    now_ms, framer_epoch, ticks_end, ticks_restarts, ticks_lost, markets: how far a cell's market has come (FrameFold).
     """
 
     partition: int
@@ -90,6 +91,7 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
     ticks_end: int = -1
     ticks_restarts: int = 0
     ticks_lost: bool = False
+    markets: Markets = ()
 
 
 class _StoredQuote(Quote, frozen=True, array_like=True, forbid_unknown_fields=False, gc=False):

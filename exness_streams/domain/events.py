@@ -12,8 +12,8 @@ from exness_streams.domain.commands import OrderKind
 from exness_streams.domain.money import ZERO
 from exness_streams.domain.quotes import Side
 
-CloseReason = Literal["manual", "stop_loss", "take_profit", "liquidation"]
-CancelReason = Literal["client", "unfillable"]
+CloseReason = Literal["manual", "stop_loss", "take_profit", "liquidation", "settlement"]
+CancelReason = Literal["client", "unfillable", "close_only", "settlement"]
 Cause = str | msgspec.UnsetType | None
 
 

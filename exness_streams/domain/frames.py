@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from exness_streams.domain.market_states import Markets
 from exness_streams.domain.money import ZERO, canonical
 from exness_streams.domain.quotes import Quote, follows
 
@@ -57,6 +58,13 @@ class SymbolFrame(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
     before_ms: int = 0
 
 
+class OldBook(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
+    """A tick that tells a book that came before it. offset: the tick's, from the frame's `from`. age_ms: above 0."""
+
+    offset: int
+    age_ms: int
+
+
 class DayFigures(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """The last 24 hours of a symbol as the exchange tells them, None: not told.
 
@@ -83,6 +91,8 @@ class PriceFrame(msgspec.Struct, frozen=True, omit_defaults=True, tag="PriceFram
     restarts: how often the ticks' topic was begun anew, so that its offsets are from 0 again.
     gap: the ticks before `from` that a cell has not seen are trimmed: nobody will ever see them.
     settings: a digest of the settings that decide, as their owner has them. It is told, and changes nothing.
+    books: of the symbols' last ticks, those whose book had come before. markets: None: not told in this one. Both since
+    rules.MARKET_STATES.
     """
 
     time_ms: int
@@ -96,6 +106,8 @@ class PriceFrame(msgspec.Struct, frozen=True, omit_defaults=True, tag="PriceFram
     restarts: int = 0
     gap: bool = False
     settings: str | None = None
+    books: tuple[OldBook, ...] = ()
+    markets: Markets | None = None
 
 
 class Range(NamedTuple):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
-from exness_streams.domain.frames import DayFigures, RangeKeeper, canonical_quote
+from exness_streams.domain.frames import DayFigures, OldBook, RangeKeeper, canonical_quote
+from exness_streams.domain.market_states import Markets
 from exness_streams.domain.quotes import Quote
 
 RAW_TICKS_MAX = 500
@@ -25,7 +26,7 @@ class RawTick(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
 
 
 class RawFrame(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, tag="RawFrame"):
-    """One record of the journal, for every partition. Fields as in PriceFrame; ticks: in the order of their offsets.
+    """One record of the journal, for every partition. Fields as in PriceFrame, books of all its ticks; ticks: in the order of their offsets.
 
     Releases that know the first rules only can't read it: it is written where every partition goes by rules that
     number ticks by offset (rules.FRAMES_BY_OFFSET).
@@ -41,6 +42,8 @@ class RawFrame(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
     restarts: int = 0
     gap: bool = False
     settings: str | None = None
+    books: tuple[OldBook, ...] = ()
+    markets: Markets | None = None
 
 
 class RawFrameBuilder:

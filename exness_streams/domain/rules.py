@@ -13,7 +13,7 @@ FIRST = 1
 REFUSALS_BY_CODE = 2
 """From these on a refusal is kept as its code and details, and its words are made when it is answered."""
 
-NEWEST = 2
+NEWEST = 3
 """The highest that this release knows."""
 
 FRAMES_BY_OFFSET = 2
@@ -21,6 +21,12 @@ FRAMES_BY_OFFSET = 2
 
 TIME_BY_FRAMES = 2
 """Since then time goes on by frames alone, and orders expire among the ticks, by their receipt (frame_fold.py)."""
+
+MARKET_STATES = 3
+"""Since then frames say which markets are not open, and how old a book is (market_states.py)."""
+
+ORDERS_AT_MARKET = 3
+"""Since then an order whose price the market has reached is filled at once (orders.py)."""
 
 
 class UnknownRules(ValueError):
