@@ -49,6 +49,8 @@ class MarketDataMessage(msgspec.Struct, frozen=True, omit_defaults=True, gc=Fals
     the quote currency. They come with the exchange's ticker, once a second, and are absent from updates in between.
     sequence: event time in µs, made strictly increasing per symbol by the market data service.
     source: where the price comes from, "backpack" or "simulated"; absent when the publisher has not said.
+    state: what the exchange does with the market when it is not open: "close_only" (no market orders) or "halted" (it
+    trades nothing). Each update says it anew, and while it is not open there is one a second; absent: it is open.
     """
 
     symbol: str
@@ -63,6 +65,7 @@ class MarketDataMessage(msgspec.Struct, frozen=True, omit_defaults=True, gc=Fals
     high24h: Decimal | None = None
     low24h: Decimal | None = None
     quote_volume24h: Decimal | None = msgspec.field(default=None, name="quoteVolume24h")
+    state: str | None = None
 
 
 json_encoder = PlainEncoder("number")

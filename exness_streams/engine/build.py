@@ -19,12 +19,14 @@ from exness_streams.engine.candle_reader import CandleReader
 from exness_streams.engine.candles import CandleHost
 from exness_streams.engine.cells import CellHost
 from exness_streams.engine.engine import APP_ID, Engine, EngineApp
-from exness_streams.engine.framer import Framer, nothing_known, nothing_told
+from exness_streams.engine.framer import Framer, epoch_ms, nothing_known, nothing_told
 from exness_streams.engine.framer_state import seen_by
 from exness_streams.engine.gateway import Gateway
 from exness_streams.engine.history import HistoryHost
+from exness_streams.engine.kept_markets import KeptMarkets
 from exness_streams.engine.known_rules import KnownRules
 from exness_streams.engine.losses import check_kept
+from exness_streams.engine.market_board import MarketBoard
 from exness_streams.engine.passed_over import PassedOver
 from exness_streams.engine.settings_watch import SettingsWatch
 from exness_streams.engine.work_metrics import EngineMetrics
@@ -90,7 +92,9 @@ def build_engine(settings: Settings, metrics: EngineMetrics | None = None) -> En
     symbols = [terms.symbol for terms in catalogue]
     kept_candles, kept_history = _small_table(app, "candles", 1), _small_table(app, "history", settings.partitions)
     candles = CandleHost(kept_candles, logs[topics.market_updates], symbols, metrics=metrics.candles)
-    framer, watch = _framer(settings, app, cells, candles, metrics)
+    board = MarketBoard(symbols, clock_ms=epoch_ms)
+    markets = KeptMarkets(board, candles, candles.price)
+    framer, watch = _framer(settings, app, cells, candles, markets, metrics)
     history = HistoryHost(kept_history, logs[topics.events], topic=topics.events, metrics=metrics.history)
     cells.tell(history)
 
@@ -104,7 +108,9 @@ def build_engine(settings: Settings, metrics: EngineMetrics | None = None) -> En
         kept.check_kept = partial(check_kept, kept)
         if not isinstance(settings, KafkaSettings):
             kept.lineage = app.transport
-    engine = Engine(settings, app, table, cells, gateway, framer, catalogue, history, candles, CandleReader(candles))
+    engine = Engine(
+        settings, app, table, cells, gateway, framer, catalogue, history, candles, CandleReader(candles), markets
+    )
     engine.settings_fault = lambda: watch.reason
     for kept in (table, candles.table, history.table):
         kept.on_fault = partial(_end_with, engine)
@@ -128,7 +134,12 @@ def _cells(settings: Settings, app: EngineApp, table: CellTable, gateway: Gatewa
 
 
 def _framer(
-    settings: Settings, app: EngineApp, cells: CellHost, candles: CandleHost, metrics: EngineMetrics
+    settings: Settings,
+    app: EngineApp,
+    cells: CellHost,
+    candles: CandleHost,
+    markets: KeptMarkets,
+    metrics: EngineMetrics,
 ) -> tuple[Framer, SettingsWatch]:
     """The framer, and who holds the settings that it tells against this worker's."""
     topics, partitions, digest = settings.topics, settings.partitions, deciding_digest(settings)
@@ -151,6 +162,7 @@ def _framer(
         topics=topics,
         metrics=metrics.candles,
         settings=digest,
+        board=markets,
         seen=lambda: seen_by(cells.all_cells(), partitions),
         told=known.seen if is_shared else nothing_told,
         rules=known.look if is_shared else nothing_known,

@@ -171,6 +171,11 @@ class CandleHost:
             raise NotOwned("the candles are another worker's")
         return self._owned
 
+    @property
+    def owned_or_none(self) -> OwnedCandles | None:
+        """As `owned`, None while the partition is another's."""
+        return self._owned
+
     def hours_from_s(self) -> int:
         """Hours before this are not kept."""
         return start_of(int(self._clock_s()) - HOURS_KEPT_S, HOUR_S)
@@ -197,6 +202,12 @@ class CandleHost:
                 return False
             owned.framer = state
             return await self._commit(owned, {}, owned.committed)
+
+    async def keep_entries(self, owned: OwnedCandles, entries: dict[bytes, bytes | None]) -> None:
+        """Commit what others keep in this table, at once. NotOwned, LogFault."""
+        async with self._writing:
+            if self._owned is not owned or not await self._commit(owned, entries, owned.committed):
+                raise NotOwned("the candles are another worker's")
 
     def framed(self, fold: CandleFold, next_offset: int, state: FramerState) -> None:
         """The ticks before an offset are in `fold` and need not be read again once that is committed, with `state`."""

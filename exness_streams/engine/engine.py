@@ -21,6 +21,7 @@ from exness_streams.engine.framer import Framer
 from exness_streams.engine.fresh_cells import FreshCells
 from exness_streams.engine.gateway import Gateway, Overloaded
 from exness_streams.engine.history import HistoryHost
+from exness_streams.engine.kept_markets import KeptMarkets
 from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.messages import PLAIN_TOPICS, Topics
 from exness_streams.settings.kafka import KafkaSettings
@@ -101,6 +102,7 @@ class Engine:
     history: HistoryHost
     candles: CandleHost
     candle_reader: CandleReader
+    markets: KeptMarkets
     feed_status: Callable[[], dict[str, Any]] = field(default=lambda: {"status": "unknown", "source": "unknown"})
 
     upkeep_fault: Callable[[], str] = field(default=lambda: "")
