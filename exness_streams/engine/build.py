@@ -162,6 +162,7 @@ def _framer(
         topics=topics,
         metrics=metrics.candles,
         settings=digest,
+        markets=markets.told,
         board=markets,
         seen=lambda: seen_by(cells.all_cells(), partitions),
         told=known.seen if is_shared else nothing_told,
