@@ -15,6 +15,7 @@ import msgspec
 from exness_streams.domain.candles import INTERVALS_S
 from exness_streams.domain.commands import OrderKind
 from exness_streams.domain.events import CloseReason
+from exness_streams.domain.market_states import MarketState, StateReason
 from exness_streams.domain.plain_numbers import PlainEncoder
 from exness_streams.domain.quotes import Side
 
@@ -105,6 +106,8 @@ KindWord = Annotated[str, one_of(get_args(OrderKind))]
 ReasonWord = Annotated[str, one_of(get_args(CloseReason))]
 IntervalWord = Annotated[str, one_of(INTERVALS_S)]
 BuySellWord = Annotated[str, one_of(("buy", "sell"))]
+MarketStateWord = Annotated[str, one_of(state.value for state in MarketState)]
+StateReasonWord = Annotated[str, one_of(reason.value for reason in StateReason)]
 OrderStatusWord = Annotated[str, one_of(("open", "filled", "cancelled", "expired"))]
 
 

@@ -201,8 +201,10 @@ class MarketBoard:
         now = {market.symbol: market for market in told}
         for symbol in sorted({*before, *now}):
             was, market = before.get(symbol), now.get(symbol)
-            if market is None:
+            if market is None and symbol in self.offered:
                 log.warning("%s is open again", symbol)
+            elif market is None:
+                log.warning("nothing stands any more in %s, which is not offered", symbol)
             elif was is None or (was.state, was.reason, was.price) != (market.state, market.reason, market.price):
                 log.warning("%s", in_words(market))
 

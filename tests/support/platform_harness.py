@@ -9,7 +9,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
@@ -76,8 +76,8 @@ class PlatformThread:
         self._until = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="platform")
 
-    def start(self) -> PlatformThread:
-        """Start it, and wait until all markets can be traded on. Raises what ended it instead."""
+    def start(self, without: Collection[str] = ()) -> PlatformThread:
+        """Start it, and wait until all markets can be traded on, but for some. Raises what ended it instead."""
         # In one process the handle of a table, and RocksDB's lock with it, lives until it is collected: a platform that
         # was here before may still hold them.
         gc.collect()
@@ -86,7 +86,7 @@ class PlatformThread:
         if not self._ready.is_set():
             raise self.failed or RuntimeError("the platform has ended")
         begun_ms = time.time_ns() // 1_000_000
-        for symbol, bid, ask in STARTED:
+        for symbol, bid, ask in (market for market in STARTED if market[0] not in without):
             self.set_price(symbol, bid, ask, told_from_ms=begun_ms)
         return self
 
