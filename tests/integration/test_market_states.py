@@ -37,7 +37,7 @@ def order(platform: PlatformThread, asset: str) -> Reply:
 
 
 def why(reply: Reply) -> tuple[int, str, str]:
-    return reply.status, reply.json["error"], reply.json.get("details", {}).get("reason", "")
+    return reply.status, reply.json.get("error", ""), reply.json.get("details", {}).get("reason", "")
 
 
 def test_an_operator_halts_closes_opens_and_settles_and_a_restart_keeps_it(
