@@ -93,7 +93,7 @@ def build_engine(settings: Settings, metrics: EngineMetrics | None = None) -> En
     kept_candles, kept_history = _small_table(app, "candles", 1), _small_table(app, "history", settings.partitions)
     candles = CandleHost(kept_candles, logs[topics.market_updates], symbols, metrics=metrics.candles)
     board = MarketBoard(symbols, clock_ms=epoch_ms, standing=cells.standing)
-    markets = KeptMarkets(board, candles, candles.price)
+    markets = KeptMarkets(board, candles, candles.price, is_shared=isinstance(settings, KafkaSettings))
     framer, watch = _framer(settings, app, cells, candles, markets, metrics)
     history = HistoryHost(kept_history, logs[topics.events], topic=topics.events, metrics=metrics.history)
     cells.tell(history)

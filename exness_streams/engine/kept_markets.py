@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from decimal import Decimal
 
+from exness_streams.domain.candles import live_key
 from exness_streams.domain.market_states import Markets, MarketState
 from exness_streams.engine.candles import CandleHost, OwnedCandles
 from exness_streams.engine.history import NotOwned
@@ -13,6 +14,8 @@ from exness_streams.engine.market_board import NOTHING_KEPT, KeptMarket, MarketB
 
 PREFIX, END = b"market/", b"market0"
 FLUSH_S = 1.0
+
+_LIVE = live_key("")
 
 
 class NoPrice(Exception):
@@ -26,8 +29,17 @@ class KeptMarkets:
     price_of: the last price that was accepted of a symbol, None when there is none.
     """
 
-    def __init__(self, board: MarketBoard, candles: CandleHost, price_of: Callable[[str], Decimal | None]) -> None:
+    def __init__(
+        self,
+        board: MarketBoard,
+        candles: CandleHost,
+        price_of: Callable[[str], Decimal | None],
+        *,
+        is_shared: bool = False,
+    ) -> None:
+        """is_shared: whether there may be cells elsewhere, in which something may stand that is not known here."""
         self.board = board
+        self._is_shared = is_shared
         self._candles, self._price_of = candles, price_of
         self._of: OwnedCandles | None = None
         self._unsaved: set[str] = set()
@@ -119,8 +131,11 @@ class KeptMarkets:
             return
         self._of = owned
         self._unsaved.clear()
-        found = {} if owned is None else self._candles.table.range(owned.partition, PREFIX, END)
-        self.board.load({key[len(PREFIX) :].decode(): decode_kept(value) for key, value in dict(found).items()})
+        found = {} if owned is None else dict(self._candles.table.range(owned.partition, PREFIX, END))
+        self.board.load({key[len(PREFIX) :].decode(): decode_kept(value) for key, value in found.items()})
+        if self._is_shared:  # whatever was ever offered has candles
+            live = () if owned is None else self._candles.table.scan(owned.partition, _LIVE)
+            self.board.former = frozenset(key[len(_LIVE) :].decode() for key, _ in live) - self.board.offered
 
 
 def _key(symbol: str) -> bytes:

@@ -72,7 +72,7 @@ class MarketBoard:
     """What is said of each market, and what that comes to.
 
     offered: the instruments on offer. suspended: by symbol, since when (ms) the price guard holds its prices.
-    standing: symbols in which positions or orders stand.
+    standing: symbols in which positions or orders stand. former: other symbols in which they may, in cells elsewhere.
     """
 
     def __init__(
@@ -87,6 +87,7 @@ class MarketBoard:
         self._clock_ms = clock_ms
         self.suspended, self.standing = suspended, standing
         self._kept: dict[str, KeptMarket] = {}
+        self.former: frozenset[str] = frozenset()
         self._left_ms: dict[str, int] = {}
         self._told: Markets | None = None
 
@@ -144,7 +145,7 @@ class MarketBoard:
 
     def follows(self, symbol: str) -> bool:
         """Whether the ticks of a symbol are wanted: it is on offer, or something stands in it still."""
-        return symbol in self.offered or symbol in self.standing()
+        return symbol in self.offered or symbol in self.former or symbol in self.standing()
 
     def masks(self, symbol: str) -> bool:
         """Whether cells may get no bid and ask of a symbol now."""
@@ -174,7 +175,7 @@ class MarketBoard:
 
     def _left(self) -> Mapping[str, int]:
         """Markets that are not offered any more and in which something stands, by since when that is known here."""
-        left = {symbol for symbol in self.standing() if symbol not in self.offered}
+        left = {symbol for symbol in (*self.former, *self.standing()) if symbol not in self.offered}
         if left != self._left_ms.keys():
             now_ms = self._clock_ms()
             self._left_ms = {symbol: self._left_ms.get(symbol, now_ms) for symbol in left}

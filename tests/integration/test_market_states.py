@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from platform_harness import CLOSE, OPEN, PlatformThread, Reply, until
 
+from exness_streams.simulator.faults import MarketState
+
 MARKETS = "/api/v1/operator/markets"
 SOL, BTC, ETH = "SOL_USDC", "BTC_USDC", "ETH_USDC"
 
@@ -133,3 +135,77 @@ def test_who_comes_through_a_proxy_is_not_at_this_machine(shared: PlatformThread
     foreign = {"Content-Type": "application/json", "Origin": "https://evil.example"}
     assert shared.send("POST", MARKETS, body, foreign).status == 403
     assert stated(shared, SOL)["state"] == "open"
+
+
+# -- the exchange's own word
+
+
+def look_again(platform: PlatformThread) -> None:
+    """As at the next time that the exchange is asked."""
+    assert platform.platform is not None
+    assert platform.platform.states is not None
+    platform.run(platform.platform.states._ask())
+
+
+def fault(platform: PlatformThread, symbol: str, state: str | None) -> None:
+    states = platform.simulator.faults.states
+
+    def become() -> None:
+        states.pop(symbol, None)
+        if state is not None:
+            states[symbol] = MarketState(state)
+
+    platform.call(become)
+    look_again(platform)
+
+
+@pytest.mark.parametrize(
+    ("word", "state"),
+    [("Closed", "halted"), ("CancelOnly", "halted"), ("LimitOnly", "close_only"), ("PostOnly", "close_only")],
+)
+def test_a_market_that_the_exchange_closes_is_not_traded_until_it_opens(
+    shared: PlatformThread, word: str, state: str
+) -> None:
+    until(lambda: order(shared, "ETH").status == 201)
+    position = shared.state()["positions"][0]["positionId"]
+    fault(shared, ETH, word)
+    until(lambda: stated(shared, ETH)["state"] == state)
+    assert stated(shared, ETH)["stateReason"] == "exchange"
+    until(lambda: why(order(shared, "ETH")) == (503, "PRICE_UNAVAILABLE", state))
+    closed = shared.post(CLOSE, {"positionId": position})
+    assert closed.status == (200 if state == "close_only" else 503)
+    assert decide(shared, ETH, "open").json["state"] == state, "nobody opens what the exchange holds back"
+    fault(shared, ETH, None)
+    until(lambda: stated(shared, ETH)["state"] == "open")
+    until(lambda: shared.post("/api/v1/positions/close-all", {}).status == 200)
+    until(lambda: not shared.state()["positions"])
+
+
+# -- not offered any more
+
+
+def test_what_stands_in_an_instrument_that_is_offered_no_more_can_be_closed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = PlatformThread(tmp_path / "data").start()
+    position = order(first, "BTC").json["positionId"]
+    first.stop()
+    caplog.clear()
+    left = [symbol for symbol in (SOL, BTC, ETH) if symbol != BTC]
+    second = PlatformThread(tmp_path / "data", instruments=tuple(left), exchange=(SOL, BTC, ETH))
+    try:
+        second.start(without=(BTC,))
+        said = [record.getMessage() for record in caplog.records if BTC in record.getMessage()]
+        assert sum("not in EXNESS_INSTRUMENTS any more" in line for line in said) == 1
+        assert stated(second, BTC)["stateReason"] == "not_offered"
+        refused = order(second, "BTC")
+        assert (refused.status, refused.json["error"]) == (400, "UNKNOWN_ASSET")
+        second.call(second.simulator.set_price, BTC, Decimal(64_000), Decimal(64_010), Decimal(64_000))
+        assert second.platform is not None
+        quotes = second.platform.engine.cells
+        until(lambda: quotes.quotes[BTC].bid == 64_000)
+        closed = second.post(CLOSE, {"positionId": position})
+        assert (closed.status, closed.json["closePrice"]) == (200, 64_000)
+        until(lambda: BTC not in {one["symbol"] for one in second.get(MARKETS).json["markets"]})
+    finally:
+        second.stop()

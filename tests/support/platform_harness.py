@@ -59,10 +59,13 @@ class PlatformThread:
     """A platform on simulated prices. Its prices stand still until a test moves them.
 
     past_minutes: how long its markets have been listed; the candles of a month are most of the work of a start.
+    exchange: the markets that are listed, if other ones than those on offer.
     """
 
-    def __init__(self, data_dir: Path, *, past_minutes: int = 90, **settings: Any) -> None:
-        self._past_minutes = past_minutes
+    def __init__(
+        self, data_dir: Path, *, past_minutes: int = 90, exchange: Collection[str] = (), **settings: Any
+    ) -> None:
+        self._past_minutes, self._exchange = past_minutes, exchange
         self.port = free_port()
         # A test asks as often as it likes, and makes accounts at will.
         rates = {"rate_limit": "", "address_rate_limit": "", "new_accounts_limit": ""}
@@ -190,7 +193,7 @@ class PlatformThread:
                 connection.shutdown(socket.SHUT_RDWR)
 
     async def _serve(self) -> BaseException | None:
-        symbols = self.settings.instruments
+        symbols = self._exchange or self.settings.instruments
         async with BackpackSimulator(
             symbols, rate=0, ticker_interval_s=0.1, close_grace_s=1, past_minutes=self._past_minutes
         ) as simulator:
