@@ -37,7 +37,7 @@ from exness_streams.domain.frames import DayFigures, PriceFrame
 from exness_streams.domain.funding import deposit, reset_account
 from exness_streams.domain.identity import AccessCommand, AccessRow, Ended
 from exness_streams.domain.money import money_arithmetic
-from exness_streams.domain.orders import cancel_order, place_order
+from exness_streams.domain.orders import cancel_order, place_or_fill, place_order
 from exness_streams.domain.outcomes import Outcomes, by_rules, is_transient, repeat_of
 from exness_streams.domain.positions import close_position, modify_position, open_position
 from exness_streams.domain.quotes import Quote
@@ -295,6 +295,8 @@ class Cell:
     def _decide(self, folding: Folding, row: AccountRow, command: Command) -> Outcome:
         if isinstance(command, CloseAllPositions):
             return self._close_all(folding, row, command)
+        if isinstance(command, PlaceOrder) and self.rules >= rules.ORDERS_AT_MARKET:
+            return self._place(folding, row, command)
         decided = self._change(row, command, folding.at)
         if isinstance(decided, Rejection):
             return decided
@@ -330,6 +332,15 @@ class Cell:
         if isinstance(command, ClosePosition):
             return close_position(row, position, command, quote, at)
         return modify_position(row, position, command, quote, at)
+
+    def _place(self, folding: Folding, row: AccountRow, command: PlaceOrder) -> Outcome:
+        decided = place_or_fill(row, command, self.quotes.get(command.terms.symbol), folding.later)
+        if isinstance(decided, Rejection):
+            return decided
+        for change in decided:
+            row = folding.apply(row, change)
+        placed, *filled = decided
+        return (filled or [placed])[0].event
 
     def _close_all(self, folding: Folding, row: AccountRow, command: CloseAllPositions) -> PositionsClosed:
         common = {name: getattr(command, name) for name in CommandBase.__struct_fields__}

@@ -70,6 +70,7 @@ class FrameFold:
         self.epoch = self.restarts = self.now_ms = 0
         self.ticks_end = -1
         self.is_lost = False
+        self._cancels_stillborn = False
         self._triggers, self._expiries = triggers, expiries
         self._pending = pending
         self._settle = settle
@@ -99,6 +100,7 @@ class FrameFold:
 
     def fold(self, folding: Folding, frame: PriceFrame | RawFrame, active: int) -> IgnoredFrame | None:
         """Apply a frame by the rules that are active. Returns why its ticks were ignored, if they were."""
+        self._cancels_stillborn = active >= rules.ORDERS_AT_MARKET
         if active < rules.FRAMES_BY_OFFSET:
             if isinstance(frame, RawFrame):
                 raise ValueError(f"rules {active} have no raw frames")
@@ -248,8 +250,8 @@ class FrameFold:
         order = row.orders.get(fired.item_id)
         if order is None:
             return []
-        mark = self.quotes[order.symbol].mark_price(order.side)
-        for change in fill_order(row, order, fired.price, mark, folding.later):
+        newest, looks = self.quotes[order.symbol], self._cancels_stillborn
+        for change in fill_order(row, order, fired.price, newest, folding.later, looks=looks):
             row = folding.apply(row, change)
         return [(fired.account_id, order.position_id)] if order.position_id in row.positions else []
 
