@@ -16,33 +16,35 @@ from exness_streams.domain import codec, identity, rules
 from exness_streams.domain.access_rows import AccessRows
 from exness_streams.domain.account import AccountRow, PendingOrder, new_account
 from exness_streams.domain.checks import order_not_found, position_not_found
-from exness_streams.domain.codec import CloseResult, KeyedOutcome, Outcome, PositionsClosed
+from exness_streams.domain.codec import KeyedOutcome, Outcome
 from exness_streams.domain.commands import (
     CancelOrder,
     CloseAllPositions,
     ClosePosition,
     Command,
-    CommandBase,
     Deposit,
     ModifyPosition,
     OpenPosition,
     PlaceOrder,
     ResetAccount,
 )
-from exness_streams.domain.events import Event, PositionClosed
+from exness_streams.domain.events import Event
 from exness_streams.domain.expiries import ExpiryIndex
 from exness_streams.domain.folding import Folding
 from exness_streams.domain.frame_fold import FrameFold, IgnoredFrame
 from exness_streams.domain.frames import DayFigures, PriceFrame
 from exness_streams.domain.funding import deposit, reset_account
 from exness_streams.domain.identity import AccessCommand, AccessRow, Ended
+from exness_streams.domain.market_states import MarketTold
 from exness_streams.domain.money import money_arithmetic
-from exness_streams.domain.orders import cancel_order, place_or_fill, place_order
+from exness_streams.domain.orders import cancel_order, place_order
 from exness_streams.domain.outcomes import Outcomes, by_rules, is_transient, repeat_of
 from exness_streams.domain.positions import close_position, modify_position, open_position
 from exness_streams.domain.quotes import Quote
 from exness_streams.domain.raw_frames import RawFrame
 from exness_streams.domain.rejections import Rejection
+from exness_streams.domain.several_changes import close_all, place
+from exness_streams.domain.standing import Standing
 from exness_streams.domain.transition import JournalPlace, Transition
 from exness_streams.domain.triggers import Item, TriggerIndex
 
@@ -76,6 +78,7 @@ class Cell:
         self._unencoded: dict[bytes, AccountRow] = {}
         self.triggers = TriggerIndex()
         self.expiries = ExpiryIndex()
+        self.standing = Standing()
         self.next_offset = 0
         self.rules = rules.FIRST
         self._accounts = self._taken = 0
@@ -84,7 +87,7 @@ class Cell:
         self._before: dict[str, AccountRow] = {}
         self._access = AccessRows(partition, self._pending, self._entry)
         self._outcomes = Outcomes(self._pending, self._entry)
-        self._market = FrameFold(self.triggers, self.expiries, self._pending, self._settle)
+        self._market = FrameFold(self.triggers, self.expiries, self.standing, self._pending, self._settle)
 
     def load(
         self,
@@ -112,6 +115,7 @@ class Cell:
         self._access.load(access, next_offset)
         items = list(self._items(rows))
         self.triggers.load(items)
+        self.standing.load(items)
         self.expiries.load((account_id, item) for account_id, item in items if isinstance(item, PendingOrder))
 
     def _items(self, rows: Iterable[AccountRow]) -> Iterable[tuple[str, Item]]:
@@ -144,6 +148,7 @@ class Cell:
             ticks_end=self._market.ticks_end,
             ticks_restarts=self._market.restarts,
             ticks_lost=self._market.is_lost,
+            markets=tuple(self._market.markets.values()),
         )
 
     @property
@@ -168,6 +173,11 @@ class Cell:
     def days(self) -> dict[str, DayFigures]:
         """The last 24 hours of symbols, as told since this cell is here."""
         return self._market.days
+
+    @property
+    def markets(self) -> dict[str, MarketTold]:
+        """By symbol, those that are not open."""
+        return self._market.markets
 
     @property
     def market_ms(self) -> int:
@@ -232,7 +242,7 @@ class Cell:
                 ended = identity.ended_by(reply.outcome, record.account_id)
             else:
                 folding.caused_by = record.request_id or msgspec.UNSET
-                folding.market_ms = self.market_ms
+                folding.market_ms, folding.markets = self.market_ms, self.markets
                 reply = self._fold_command(folding, record)
             self._settle()
         self.next_offset = offset + 1
@@ -294,9 +304,9 @@ class Cell:
 
     def _decide(self, folding: Folding, row: AccountRow, command: Command) -> Outcome:
         if isinstance(command, CloseAllPositions):
-            return self._close_all(folding, row, command)
+            return close_all(folding, row, command, self.quotes)
         if isinstance(command, PlaceOrder) and self.rules >= rules.ORDERS_AT_MARKET:
-            return self._place(folding, row, command)
+            return place(folding, row, command, self.quotes)
         decided = self._change(row, command, folding.at)
         if isinstance(decided, Rejection):
             return decided
@@ -333,30 +343,6 @@ class Cell:
             return close_position(row, position, command, quote, at)
         return modify_position(row, position, command, quote, at)
 
-    def _place(self, folding: Folding, row: AccountRow, command: PlaceOrder) -> Outcome:
-        decided = place_or_fill(row, command, self.quotes.get(command.terms.symbol), folding.later)
-        if isinstance(decided, Rejection):
-            return decided
-        for change in decided:
-            row = folding.apply(row, change)
-        placed, *filled = decided
-        return (filled or [placed])[0].event
-
-    def _close_all(self, folding: Folding, row: AccountRow, command: CloseAllPositions) -> PositionsClosed:
-        common = {name: getattr(command, name) for name in CommandBase.__struct_fields__}
-        results = []
-        for name, position in row.positions.items():
-            one = ClosePosition(**common, position_id=name)
-            decided = close_position(row, position, one, self.quotes.get(position.symbol), folding.at)
-            if isinstance(decided, Transition):
-                row = folding.apply(row, decided)
-                if not isinstance(decided.event, PositionClosed):
-                    raise TypeError(f"closing {name} told of something else: {decided.event!r}")
-                results.append(CloseResult(name, decided.event))
-            else:
-                results.append(CloseResult(name, decided))
-        return PositionsClosed(results)
-
     def put(self, old: AccountRow, new: AccountRow, offset: int) -> None:
         """Take a changed row, made by the record at `offset`. The entry and the indexes follow with `_settle`."""
         known = self._rows.get(new.account_id, old)  # `old` may be of the middle of a record
@@ -383,9 +369,11 @@ class Cell:
         for name, item in old.items():
             if new.get(name) is not item:
                 self.triggers.remove(account_id, item)
+                self.standing.remove(account_id, item)
         for name, item in new.items():
             if old.get(name) is not item:
                 self.triggers.add(account_id, item)
+                self.standing.add(account_id, item)
 
     def _entry(self, key: bytes) -> bytes | None:
         if key in self._unencoded:

@@ -46,7 +46,7 @@ def place_order(row: AccountRow, command: PlaceOrder, quote: Quote | None, at: J
     refused = check_terms(command)
     if refused is not None:
         return refused
-    market = market_price(command, command.terms.symbol, quote, at.market_ms, buys=command.side == "long")
+    market = market_price(command, command.terms.symbol, quote, at, buys=command.side == "long", opens=True)
     if isinstance(market, Rejection):
         return market
     order = _order_of(command, at)
@@ -75,7 +75,7 @@ def place_or_fill(
     refused = check_terms(command)
     if refused is not None:
         return refused
-    market = market_price(command, command.terms.symbol, quote, place_of(0).market_ms, buys=command.side == "long")
+    market = market_price(command, command.terms.symbol, quote, place_of(0), buys=command.side == "long", opens=True)
     if isinstance(market, Rejection):
         return market
     quote = cast(Quote, quote)  # market_price refuses an absent one
