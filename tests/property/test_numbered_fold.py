@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from examples import examples
 from history_run import EXPOSURE_MAX, OPEN_MAX, STARTING_BALANCE, settle
@@ -24,29 +22,27 @@ few = settings(max_examples=examples(60), deadline=None)
 choice_lists = st.lists(st.integers(0, 8), min_size=1, max_size=5)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _known_rules() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rules, "NEWEST", RULES)
-        yield
+BY_RULES = range(RULES, rules.NEWEST + 1)
 
 
+@pytest.mark.parametrize("by_rules", BY_RULES)
 @few
 @given(histories, st.sampled_from([1, 2, 3, 1000]), choice_lists, st.integers(1, 4))
 def test_numbered_frames_do_what_the_naive_reference_does(
-    history: History, cut_every: int, choices: list[int], raw_ticks: int
+    by_rules: int, history: History, cut_every: int, choices: list[int], raw_ticks: int
 ) -> None:
-    run = NumberedRun(cut_every, choices, raw_ticks).play(history)
+    run = NumberedRun(cut_every, choices, raw_ticks, by_rules).play(history)
     naive = naive_run(run, STARTING_BALANCE, OPEN_MAX, EXPOSURE_MAX)
     assert run.effects == naive.effects
     assert run.accounts() == naive.reference.accounts
 
 
+@pytest.mark.parametrize("by_rules", BY_RULES)
 @few
 @given(histories, choice_lists)
-def test_the_fold_is_deterministic(history: History, choices: list[int]) -> None:
-    first = NumberedRun(2, choices).play(history)
-    again = NumberedRun()
+def test_the_fold_is_deterministic(by_rules: int, history: History, choices: list[int]) -> None:
+    first = NumberedRun(2, choices, by_rules=by_rules).play(history)
+    again = NumberedRun(by_rules=by_rules)
     for record in first.journal:
         again.apply(record)
     assert again.cell.pending == first.cell.pending
@@ -54,13 +50,14 @@ def test_the_fold_is_deterministic(history: History, choices: list[int]) -> None
     assert again.hash() == first.hash()
 
 
+@pytest.mark.parametrize("by_rules", BY_RULES)
 @few
 @given(histories, choice_lists, st.lists(st.integers(0, 60), max_size=5))
 def test_a_cell_loaded_at_any_offset_goes_on_as_if_never_stopped(
-    history: History, choices: list[int], stops: list[int]
+    by_rules: int, history: History, choices: list[int], stops: list[int]
 ) -> None:
-    whole = NumberedRun(2, choices).play(history)
-    entries: dict[bytes, bytes] = {META_KEY: encoded(Meta(0, 0, rules=RULES))}
+    whole = NumberedRun(2, choices, by_rules=by_rules).play(history)
+    entries: dict[bytes, bytes] = {META_KEY: encoded(Meta(0, 0, rules=by_rules))}
     cell = loaded(0, entries)
     replies = []
     for offset, record in enumerate(whole.journal):
@@ -74,7 +71,7 @@ def test_a_cell_loaded_at_any_offset_goes_on_as_if_never_stopped(
     del entries[META_KEY]
     assert entries == whole.entries()
     assert cell.meta == whole.cell.meta
-    fresh = NumberedRun()
+    fresh = NumberedRun(by_rules=by_rules)
     assert [fresh.apply(record) for record in whole.journal] == replies
 
 
