@@ -189,9 +189,10 @@ class Reference:
         name, order = asked.opening.account, asked.opening
         account = self.accounts[name] = self.account(name)
         margin = cents(order.margin)
+        reserved = cents(margin * order.leverage * order.fee_rate)
         waiting = account.orders[birth] = NaiveOrder(
-            birth, order.symbol, order.long, asked.is_limit, asked.price, margin, order.leverage,
-            cents(margin * order.leverage * order.fee_rate), order.fee_rate, order.maintenance, asked.expires, order.exits,
+            birth, order.symbol, order.long, asked.is_limit, asked.price, margin, order.leverage, reserved,
+            order.fee_rate, order.maintenance, asked.expires, order.exits,
         )  # fmt: skip
         account.cash -= waiting.held
         yield self._told(name, "placed", birth, asked.price, margin)
@@ -213,22 +214,17 @@ class Reference:
         exit_now = market.bid if order.long else market.ask
         worth = market.last if exit_now is None else exit_now
         margin, sign = cents(order.margin), 1 if order.long else -1
-        entry = asked.price
         is_reached = sign * asked.price >= sign * current if asked.is_limit else sign * asked.price <= sign * current
+        fills = self.fills_at_market and asked.is_limit and is_reached
         if self.fills_at_market:
-            now_liquidated_at = liquidation_of(order.long, current, order.leverage, order.maintenance)
-            if now_liquidated_at > 0 and sign * worth <= sign * now_liquidated_at:
+            liquidated_now = liquidation_of(order.long, current, order.leverage, order.maintenance)
+            if liquidated_now > 0 and sign * worth <= sign * liquidated_now:
                 return "INVALID_LEVERAGE"
-            if asked.is_limit and is_reached:
-                entry, is_reached = current, False
-            else:
-                worth = entry
-        else:
-            worth = entry
+        entry, worth = (current, worth) if fills else (asked.price, asked.price)
         if down(margin * order.leverage / entry) == 0:
             return "INVALID_MARGIN"
         liquidation = liquidation_of(order.long, entry, order.leverage, order.maintenance)
-        if is_reached or wrong_exits(order.long, order.exits, liquidation, worth):
+        if (is_reached and not fills) or wrong_exits(order.long, order.exits, liquidation, worth):
             return "INVALID_TRIGGER"
         if margin + cents(margin * order.leverage * order.fee_rate) > account.cash:
             return "INSUFFICIENT_MARGIN"
