@@ -47,6 +47,7 @@ class MarketDataMessage(msgspec.Struct, frozen=True, omit_defaults=True, gc=Fals
     timestamp: event time, ms since the epoch. volume: 24 h volume in the base currency.
     open24h, high24h, low24h: the first, highest and lowest trade of the last 24 hours; quote_volume24h: their volume in
     the quote currency. They come with the exchange's ticker, once a second, and are absent from updates in between.
+    book_age_ms: how long before this update bid and ask were received; absent when they came with it.
     sequence: event time in µs, made strictly increasing per symbol by the market data service.
     source: where the price comes from, "backpack" or "simulated"; absent when the publisher has not said.
     """
@@ -63,6 +64,7 @@ class MarketDataMessage(msgspec.Struct, frozen=True, omit_defaults=True, gc=Fals
     high24h: Decimal | None = None
     low24h: Decimal | None = None
     quote_volume24h: Decimal | None = msgspec.field(default=None, name="quoteVolume24h")
+    book_age_ms: int = msgspec.field(default=0, name="bookAgeMs")
 
 
 json_encoder = PlainEncoder("number")

@@ -22,7 +22,7 @@ from exness_streams.api.request_ids import request_id_of
 from exness_streams.api.requests import Body, idempotency_of, read_body
 from exness_streams.domain.account import AccountRow, Position
 from exness_streams.domain.cell import Cell, Reply
-from exness_streams.domain.checks import check_terms, order_not_found, position_not_found, refuse_stale
+from exness_streams.domain.checks import check_terms, order_not_found, position_not_found, refuse_stale, refuse_state
 from exness_streams.domain.commands import (
     CancelOrder,
     CloseAllPositions,
@@ -252,4 +252,7 @@ def _needs_market(command: Command, incoming: Incoming) -> bool:
 
 def _stale(command: Command, symbol: str, incoming: Incoming) -> Rejection | None:
     cell = incoming.cell
-    return refuse_stale(cell.quotes.get(symbol), symbol, command.time_ms, command.quote_age_ms_max, cell.market_ms)
+    opens = isinstance(command, OpenPosition | PlaceOrder)
+    return refuse_state(cell.markets.get(symbol), opens=opens) or refuse_stale(
+        cell.quotes.get(symbol), symbol, command.time_ms, command.quote_age_ms_max, cell.market_ms
+    )

@@ -36,6 +36,7 @@ from exness_streams.domain.frame_fold import FrameFold, IgnoredFrame
 from exness_streams.domain.frames import DayFigures, PriceFrame
 from exness_streams.domain.funding import deposit, reset_account
 from exness_streams.domain.identity import AccessCommand, AccessRow, Ended
+from exness_streams.domain.market_states import MarketTold
 from exness_streams.domain.money import money_arithmetic
 from exness_streams.domain.orders import cancel_order, place_order
 from exness_streams.domain.outcomes import Outcomes, by_rules, is_transient, repeat_of
@@ -43,6 +44,7 @@ from exness_streams.domain.positions import close_position, modify_position, ope
 from exness_streams.domain.quotes import Quote
 from exness_streams.domain.raw_frames import RawFrame
 from exness_streams.domain.rejections import Rejection
+from exness_streams.domain.standing import Standing
 from exness_streams.domain.transition import JournalPlace, Transition
 from exness_streams.domain.triggers import Item, TriggerIndex
 
@@ -76,6 +78,7 @@ class Cell:
         self._unencoded: dict[bytes, AccountRow] = {}
         self.triggers = TriggerIndex()
         self.expiries = ExpiryIndex()
+        self.standing = Standing()
         self.next_offset = 0
         self.rules = rules.FIRST
         self._accounts = self._taken = 0
@@ -84,7 +87,7 @@ class Cell:
         self._before: dict[str, AccountRow] = {}
         self._access = AccessRows(partition, self._pending, self._entry)
         self._outcomes = Outcomes(self._pending, self._entry)
-        self._market = FrameFold(self.triggers, self.expiries, self._pending, self._settle)
+        self._market = FrameFold(self.triggers, self.expiries, self.standing, self._pending, self._settle)
 
     def load(
         self,
@@ -112,6 +115,7 @@ class Cell:
         self._access.load(access, next_offset)
         items = list(self._items(rows))
         self.triggers.load(items)
+        self.standing.load(items)
         self.expiries.load((account_id, item) for account_id, item in items if isinstance(item, PendingOrder))
 
     def _items(self, rows: Iterable[AccountRow]) -> Iterable[tuple[str, Item]]:
@@ -144,6 +148,7 @@ class Cell:
             ticks_end=self._market.ticks_end,
             ticks_restarts=self._market.restarts,
             ticks_lost=self._market.is_lost,
+            markets=tuple(self._market.markets.values()),
         )
 
     @property
@@ -168,6 +173,11 @@ class Cell:
     def days(self) -> dict[str, DayFigures]:
         """The last 24 hours of symbols, as told since this cell is here."""
         return self._market.days
+
+    @property
+    def markets(self) -> dict[str, MarketTold]:
+        """By symbol, those that are not open."""
+        return self._market.markets
 
     @property
     def market_ms(self) -> int:
@@ -232,7 +242,7 @@ class Cell:
                 ended = identity.ended_by(reply.outcome, record.account_id)
             else:
                 folding.caused_by = record.request_id or msgspec.UNSET
-                folding.market_ms = self.market_ms
+                folding.market_ms, folding.markets = self.market_ms, self.markets
                 reply = self._fold_command(folding, record)
             self._settle()
         self.next_offset = offset + 1
@@ -372,9 +382,11 @@ class Cell:
         for name, item in old.items():
             if new.get(name) is not item:
                 self.triggers.remove(account_id, item)
+                self.standing.remove(account_id, item)
         for name, item in new.items():
             if old.get(name) is not item:
                 self.triggers.add(account_id, item)
+                self.standing.add(account_id, item)
 
     def _entry(self, key: bytes) -> bytes | None:
         if key in self._unencoded:

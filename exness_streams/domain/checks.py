@@ -12,9 +12,11 @@ from exness_streams.domain import formulas
 from exness_streams.domain.account import AccountRow
 from exness_streams.domain.commands import ClosePosition, Command, CommandBase, OpenPosition, PlaceOrder
 from exness_streams.domain.instruments import Limits, Terms
+from exness_streams.domain.market_states import MarketState, MarketTold
 from exness_streams.domain.money import AMOUNT_MAX, ONE, ZERO, to_money
 from exness_streams.domain.quotes import AHEAD_MS_MAX, Quote, Side
 from exness_streams.domain.rejections import Rejection, RejectionCode
+from exness_streams.domain.transition import JournalPlace
 
 
 def check_terms(command: Command) -> Rejection | None:
@@ -80,11 +82,23 @@ def refuse_stale(
     return None
 
 
+def refuse_state(told: MarketTold | None, *, opens: bool) -> Rejection | None:
+    """Whether the state of a market (None: open) forbids to trade in it; asked by the edge, too.
+
+    opens: a position is to be opened, now or later.
+    """
+    if told is None or told.state is MarketState.OPEN or (told.state is MarketState.CLOSE_ONLY and not opens):
+        return None
+    return price_unavailable(told.symbol, told.state.value)
+
+
 def market_price(
-    command: CommandBase, symbol: str, quote: Quote | None, market_ms: int, *, buys: bool
+    command: CommandBase, symbol: str, quote: Quote | None, at: JournalPlace, *, buys: bool, opens: bool
 ) -> Decimal | Rejection:
-    """What a market order of this command pays (ask) or gets (bid) now."""
-    refused = refuse_stale(quote, symbol, command.time_ms, command.quote_age_ms_max, market_ms)
+    """What a market order of this command pays (ask) or gets (bid) now. opens: as in refuse_state."""
+    refused = refuse_state(at.markets.get(symbol), opens=opens) or refuse_stale(
+        quote, symbol, command.time_ms, command.quote_age_ms_max, at.market_ms
+    )
     if refused is not None:
         return refused
     quote = cast(Quote, quote)  # refuse_stale refuses an absent one

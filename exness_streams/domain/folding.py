@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from exness_streams.domain.account import AccountRow
 from exness_streams.domain.events import Cause, Event
+from exness_streams.domain.market_states import MarketTold
 from exness_streams.domain.transition import JournalPlace, Transition
 
 
@@ -22,12 +24,13 @@ class Rows(Protocol):
 
 
 class Folding:
-    """One record. at: the place of its next event. market_ms: as in JournalPlace."""
+    """One record. at: the place of its next event. market_ms, markets: as in JournalPlace."""
 
     def __init__(self, cell: Rows, offset: int, time_ms: int) -> None:
         self.offset, self.time_ms = offset, time_ms
         self.caused_by: Cause = None
         self.market_ms = 0
+        self.markets: Mapping[str, MarketTold] = {}
         self.events: list[Event] = []
         self._cell = cell
         self._touched: set[str] = set()
@@ -38,7 +41,9 @@ class Folding:
 
     def later(self, events: int) -> JournalPlace:
         nth = len(self.events) + events
-        return JournalPlace(self._cell.partition, self.offset, nth, self.time_ms, self.caused_by, self.market_ms)
+        return JournalPlace(
+            self._cell.partition, self.offset, nth, self.time_ms, self.caused_by, self.market_ms, self.markets
+        )
 
     def row_of(self, account_id: str) -> AccountRow | None:
         """An account's row, None before its first record. ValueError when a record at or after this one made it."""

@@ -18,10 +18,12 @@ from exness_streams.domain.events import CloseReason
 from exness_streams.domain.expiries import ExpiryIndex
 from exness_streams.domain.folding import Folding
 from exness_streams.domain.frames import DayFigures, PriceFrame, Step, SymbolFrame
-from exness_streams.domain.orders import expire_order, fill_order
+from exness_streams.domain.market_states import MarketState, MarketTold
+from exness_streams.domain.orders import cancel_order, expire_order, fill_order
 from exness_streams.domain.positions import fill_close
 from exness_streams.domain.quotes import Quote, ReceivedQuote, follows, sequence_bound
 from exness_streams.domain.raw_frames import RawFrame
+from exness_streams.domain.standing import Standing
 from exness_streams.domain.triggers import Fired, TriggerIndex, TriggerKind, first_exit
 
 _REASONS: dict[TriggerKind, CloseReason] = {
@@ -52,25 +54,27 @@ class FrameFold:
     quotes: the newest of each symbol. days, source, settings: as last told. epoch: of the newest owner of the ticks
     that this cell has heard of. ticks_end: the offset of the tick that is to come next, -1 while no numbered frame has
     come. restarts: of the ticks' topic. is_lost: frames may have been given up, so that the next one may begin later.
-    now_ms: as told by frames; 0 before the first.
+    now_ms: as told by frames; 0 before the first. markets: by symbol, those that are not open.
     """
 
     def __init__(
         self,
         triggers: TriggerIndex,
         expiries: ExpiryIndex,
+        standing: Standing,
         pending: dict[bytes, bytes | None],
         settle: Callable[[], None],
     ) -> None:
         """settle: brings the indexes up to the rows."""
         self.quotes: dict[str, Quote] = {}
         self.days: dict[str, DayFigures] = {}
+        self.markets: dict[str, MarketTold] = {}
         self.source: str | None = None
         self.settings: str | None = None
         self.epoch = self.restarts = self.now_ms = 0
         self.ticks_end = -1
         self.is_lost = False
-        self._triggers, self._expiries = triggers, expiries
+        self._triggers, self._expiries, self._standing = triggers, expiries, standing
         self._pending = pending
         self._settle = settle
 
@@ -82,6 +86,7 @@ class FrameFold:
         self.now_ms = 0 if meta is None else meta.now_ms
         self.ticks_end = -1 if meta is None else meta.ticks_end
         self.is_lost = False if meta is None else meta.ticks_lost
+        self.markets = {} if meta is None else {told.symbol: told for told in meta.markets}
 
     def expire(self, folding: Folding, time_ms: int) -> None:
         """Take out the orders that are over by then."""
@@ -98,7 +103,12 @@ class FrameFold:
         self.epoch = max(self.epoch, epoch)
 
     def fold(self, folding: Folding, frame: PriceFrame | RawFrame, active: int) -> IgnoredFrame | None:
-        """Apply a frame by the rules that are active. Returns why its ticks were ignored, if they were."""
+        """Apply a frame by the rules that are active. Returns why its ticks were ignored, if they were.
+
+        ValueError when it says what those rules don't know.
+        """
+        if active < rules.MARKET_STATES and (frame.books or frame.markets is not None):
+            raise ValueError(f"rules {active} have no states of markets")
         if active < rules.FRAMES_BY_OFFSET:
             if isinstance(frame, RawFrame):
                 raise ValueError(f"rules {active} have no raw frames")
@@ -163,7 +173,25 @@ class FrameFold:
                 born = self._fold_staircases(folding, frame)
         self._move_time(folding, frame.time_ms)
         self._check_newborn(folding, born)
+        if frame.markets is not None:
+            self.markets = {told.symbol: told for told in frame.markets}
+            self._settle_markets(folding)
         return ignored
+
+    def _settle_markets(self, folding: Folding) -> None:
+        """Close all that stands in markets that are settled. A position is born in none of them any more."""
+        for told in self.markets.values():
+            if told.state is not MarketState.SETTLED or told.price is None or told.symbol not in self._standing.symbols:
+                continue
+            self._settle()  # what this frame has closed and opened
+            for account_id, item_id in self._standing.of(told.symbol):
+                row = folding.known_row(account_id)
+                if item_id in row.orders:
+                    folding.apply(row, cancel_order(row, row.orders[item_id], "settlement", folding.at))
+                else:
+                    position = row.positions[item_id]
+                    folding.apply(row, fill_close(row, position, told.price, "settlement", folding.at))
+            self._settle()
 
     def _move_time(self, folding: Folding, time_ms: int) -> None:
         """Time goes on to `time_ms`, and never back."""
@@ -172,6 +200,7 @@ class FrameFold:
 
     def _fold_staircases(self, folding: Folding, frame: PriceFrame) -> list[tuple[str, str]]:
         fired: list[Fired] = []
+        book_ages = {book.offset: book.age_ms for book in frame.books}
         for symbol_frame in frame.symbols:
             told = symbol_frame
             known = self._seen_by_sequence(symbol_frame.symbol) if frame.sequence_max >= 0 else None
@@ -180,7 +209,8 @@ class FrameFold:
                 if news is None:
                     continue
                 told = news
-            self._put_quote(told.symbol, told.last, frame.time_ms - told.before_ms)
+            book_age_ms = book_ages.get(told.offset, 0)
+            self._put_quote(told.symbol, told.last, frame.time_ms - told.before_ms - book_age_ms)
             self._keep_quote(told.symbol)
             fired += self._triggers.fired_by_offset(told)
         born: list[tuple[str, str]] = []
@@ -200,6 +230,7 @@ class FrameFold:
 
     def _fold_raw(self, folding: Folding, frame: RawFrame, known_end: int) -> None:
         sequence_max = sequence_bound(frame.time_ms)
+        book_ages = {book.offset: book.age_ms for book in frame.books}
         moved: dict[str, None] = {}
         for tick in frame.ticks:
             if frame.from_offset + tick.offset < known_end:
@@ -209,7 +240,7 @@ class FrameFold:
                 continue
             received_ms = frame.time_ms - tick.before_ms
             self._move_time(folding, received_ms)
-            self._put_quote(tick.symbol, tick.quote, received_ms)
+            self._put_quote(tick.symbol, tick.quote, received_ms - book_ages.get(tick.offset, 0))
             moved[tick.symbol] = None
             fired = self._triggers.fired_by_offset(SymbolFrame(tick.symbol, tick.quote))
             self._check_newborn(folding, self._fire(folding, fired))
@@ -247,6 +278,10 @@ class FrameFold:
         row = folding.known_row(fired.account_id)
         order = row.orders.get(fired.item_id)
         if order is None:
+            return []
+        told = self.markets.get(order.symbol)
+        if told is not None and told.state is MarketState.CLOSE_ONLY:
+            folding.apply(row, cancel_order(row, order, "close_only", folding.at))
             return []
         mark = self.quotes[order.symbol].mark_price(order.side)
         for change in fill_order(row, order, fired.price, mark, folding.later):

@@ -174,6 +174,7 @@ class _Batch:
         "bid_highs",
         "bid_low",
         "bid_lows",
+        "book_age_ms",
         "last",
         "moved",
         "offset",
@@ -183,14 +184,14 @@ class _Batch:
     def __init__(self) -> None:
         self.last: Quote | None = None
         self.moved = False
-        self.offset = self.received_ms = 0
+        self.offset = self.received_ms = self.book_age_ms = 0
         self.bid_low = self.bid_high = self.ask_low = self.ask_high = ZERO  # until the first step
         self.bid_lows: list[Step] = []
         self.bid_highs: list[Step] = []
         self.ask_lows: list[Step] = []
         self.ask_highs: list[Step] = []
 
-    def add(self, quote: Quote, offset: int, received_ms: int) -> None:
+    def add(self, quote: Quote, offset: int, received_ms: int, book_age_ms: int) -> None:
         bid, ask, sequence = quote.bid, quote.ask, quote.sequence
         if bid is not None:
             if bid < self.bid_low or not self.bid_lows:
@@ -206,7 +207,7 @@ class _Batch:
             if ask > self.ask_high or not self.ask_highs:
                 self.ask_high = ask
                 self.ask_highs.append(Step(sequence, ask, offset, received_ms))
-        self.last, self.offset, self.received_ms = quote, offset, received_ms
+        self.last, self.offset, self.received_ms, self.book_age_ms = quote, offset, received_ms, book_age_ms
 
     def frame(self, symbol: str, last: Quote, told: Range, *, with_sequences: bool) -> SymbolFrame:
         def before(steps: Iterable[Step]) -> tuple[Step, ...]:
@@ -241,6 +242,7 @@ class FrameBuilder:
     by_offset: False while a cell may go by rules in which the sequence decides (rules.FRAMES_BY_OFFSET): ticks at or
     before one already seen of their symbol are dropped, by sequence. True: every tick counts, in the order of offsets.
     It may be set between a cut() and the next add().
+    tells_books: whether frames say how old books are (rules.MARKET_STATES); likewise.
     """
 
     def __init__(self, begin: int | None = None, *, epoch: int = 0, restarts: int = 0, by_offset: bool = False) -> None:
@@ -248,6 +250,7 @@ class FrameBuilder:
         if (begin is None) != (epoch == 0) or (by_offset and begin is None):
             raise ValueError("a builder of numbered frames needs the first offset and an epoch above 0")
         self.by_offset = by_offset
+        self.tells_books = False
         self._range = None if begin is None else RangeKeeper(begin)
         self._epoch, self._restarts = epoch, restarts
         self._framed: dict[str, Quote] = {}
@@ -265,6 +268,7 @@ class FrameBuilder:
         *,
         offset: int = 0,
         received_ms: int = 0,
+        book_age_ms: int = 0,
     ) -> bool:
         """Take one tick (a quote with both sides merged) into the batch. day: what it tells of 24 hours.
 
@@ -272,6 +276,7 @@ class FrameBuilder:
         sequence_max. Never by offset, where a tick of an offset that was taken is passed over.
         received_ms: by this machine's clock; one before the former tick's, or before the last cut's time, counts as
         that.
+        book_age_ms: how long before the tick its bid and ask were received.
         """
         framed = self._framed.get(symbol)
         batch = self._batches.get(symbol)
@@ -297,7 +302,7 @@ class FrameBuilder:
             batch.moved = framed is None or (
                 quote.bid != framed.bid or quote.ask != framed.ask or quote.price != framed.price
             )
-        batch.add(quote, offset, received_ms)
+        batch.add(quote, offset, received_ms, book_age_ms)
         if day is not None:
             self._days[symbol] = day
         return True
@@ -329,7 +334,7 @@ class FrameBuilder:
         """
         # Without numbers all are at the same place and time, which distances of 0 tell.
         told = Range(0, 0, 0, gap=False) if self._range is None else self._range.open(time_ms, end)
-        frames = []
+        frames, books = [], []
         for symbol, batch in self._batches.items():
             last = batch.last
             framed = self._framed.get(symbol)
@@ -337,6 +342,8 @@ class FrameBuilder:
                 continue
             frames.append(batch.frame(symbol, last, told, with_sequences=not self.by_offset))
             self._framed[symbol], self._framed_ms[symbol] = last, batch.received_ms
+            if self.tells_books and batch.book_age_ms > 0:
+                books.append(OldBook(batch.offset - told.begin, batch.book_age_ms))
         self._batches.clear()
         if not frames and not always:
             return None
@@ -357,6 +364,7 @@ class FrameBuilder:
             self._restarts,
             told.gap,
             settings,
+            tuple(sorted(books, key=lambda book: book.offset)),
         )
 
     def _is_due(self, symbol: str, batch: _Batch, last: Quote, framed: Quote) -> bool:

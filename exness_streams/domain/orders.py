@@ -39,7 +39,7 @@ def place_order(row: AccountRow, command: PlaceOrder, quote: Quote | None, at: J
     refused = check_terms(command)
     if refused is not None:
         return refused
-    market = market_price(command, command.terms.symbol, quote, at.market_ms, buys=command.side == "long")
+    market = market_price(command, command.terms.symbol, quote, at, buys=command.side == "long", opens=True)
     if isinstance(market, Rejection):
         return market
     order = _order_of(command, at)

@@ -40,7 +40,7 @@ def open_position(
     refused = check_terms(command)
     if refused is not None:
         return refused
-    entry = market_price(command, command.terms.symbol, quote, at.market_ms, buys=command.side == "long")
+    entry = market_price(command, command.terms.symbol, quote, at, buys=command.side == "long", opens=True)
     if isinstance(entry, Rejection):
         return entry
     quote = cast(Quote, quote)  # market_price refuses an absent one
@@ -120,7 +120,7 @@ def close_position(
     row: AccountRow, position: Position, command: ClosePosition, quote: Quote | None, at: JournalPlace
 ) -> Transition | Rejection:
     """Fill a market order that closes a position or a part of it, or say why not."""
-    price = market_price(command, position.symbol, quote, at.market_ms, buys=position.side == "short")
+    price = market_price(command, position.symbol, quote, at, buys=position.side == "short", opens=False)
     if isinstance(price, Rejection):
         return price
     quantity = _closing_quantity(position, command)
@@ -237,7 +237,7 @@ def modify_position(
     stop_loss = None if command.stop_loss is msgspec.UNSET else command.stop_loss
     take_profit = None if command.take_profit is msgspec.UNSET else command.take_profit
     if stop_loss is not None or take_profit is not None:
-        market = market_price(command, position.symbol, quote, at.market_ms, buys=position.side == "short")
+        market = market_price(command, position.symbol, quote, at, buys=position.side == "short", opens=False)
         if isinstance(market, Rejection):
             return market
         refused = refuse_triggers(

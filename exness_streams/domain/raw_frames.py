@@ -26,7 +26,8 @@ class RawTick(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
 
 
 class RawFrame(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, tag="RawFrame"):
-    """One record of the journal, for every partition. Fields as in PriceFrame, books of all its ticks; ticks: in the order of their offsets.
+    """One record of the journal, for every partition. Fields as in PriceFrame; ticks: in the order of their offsets;
+    books: of any of them.
 
     Releases that know the first rules only can't read it: it is written where every partition goes by rules that
     number ticks by offset (rules.FRAMES_BY_OFFSET).
@@ -57,16 +58,27 @@ class RawFrameBuilder:
         self._epoch, self._restarts = epoch, restarts
         self._ticks: list[tuple[str, int, int, Quote]] = []
         self._days: dict[str, DayFigures] = {}
+        self._books: list[OldBook] = []
+        self.tells_books = False
 
     @property
     def is_full(self) -> bool:
         """Whether a frame has to be cut before the next tick."""
         return len(self._ticks) >= RAW_TICKS_MAX
 
-    def add(self, symbol: str, quote: Quote, day: DayFigures | None = None, *, offset: int, received_ms: int) -> None:
+    def add(
+        self,
+        symbol: str,
+        quote: Quote,
+        day: DayFigures | None = None,
+        *,
+        offset: int,
+        received_ms: int,
+        book_age_ms: int = 0,
+    ) -> None:
         """Take one tick, unless its offset was there already. ValueError when the frame is full.
 
-        received_ms: as in FrameBuilder.add.
+        received_ms, book_age_ms, and tells_books: as in FrameBuilder.
         """
         if self.is_full:
             raise ValueError(f"a raw frame holds {RAW_TICKS_MAX} ticks")
@@ -74,6 +86,8 @@ class RawFrameBuilder:
         if taken_ms is None:
             return
         self._ticks.append((symbol, offset, taken_ms, canonical_quote(quote)))
+        if self.tells_books and book_age_ms > 0:
+            self._books.append(OldBook(offset - self._range.begin, book_age_ms))
         if day is not None:
             self._days[symbol] = day
 
@@ -101,8 +115,20 @@ class RawFrameBuilder:
         )
         days = tuple(day for _, day in sorted(self._days.items()))
         self._ticks.clear()
+        books = tuple(self._books)
         self._days.clear()
+        self._books.clear()
         self._range.close()
         return RawFrame(
-            told.time_ms, self._epoch, told.begin, told.end, ticks, source, days, self._restarts, told.gap, settings
+            told.time_ms,
+            self._epoch,
+            told.begin,
+            told.end,
+            ticks,
+            source,
+            days,
+            self._restarts,
+            told.gap,
+            settings,
+            books,
         )

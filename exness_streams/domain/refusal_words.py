@@ -57,6 +57,10 @@ _NO_PRICE: dict[Detail, Callable[[Details], str]] = {
     "old": lambda of: f"the last quote is {of['ageMs']} ms old, at most {of['ageMsMax']} ms is allowed",
     "no_ask": lambda of: "the market has no ask",
     "no_bid": lambda of: "the market has no bid",
+    "close_only": lambda of: "positions in it may only be closed",
+    "suspended": lambda of: "it is suspended until its newest prices are confirmed",
+    "halted": lambda of: "trading in it is halted",
+    "settled": lambda of: "it was settled: its positions were closed for good",
 }
 
 

@@ -76,6 +76,8 @@ class Tick(Protocol):
     @property
     def low24h(self) -> Decimal | None: ...
     @property
+    def book_age_ms(self) -> int: ...
+    @property
     def quote_volume24h(self) -> Decimal | None: ...
 
 
@@ -91,6 +93,8 @@ def sane(tick: Tick) -> TickFault | None:
         return TickFault.BAD_TIME
     if not 0 <= tick.sequence <= SEQUENCE_MAX:
         return TickFault.BAD_SEQUENCE
+    if not 0 <= tick.book_age_ms <= TIME_MS_MAX:
+        return TickFault.BAD_TIME
     if tick.source not in SOURCES:
         return TickFault.BAD_SOURCE
     bid, ask, volume = tick.bid, tick.ask, tick.volume

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from exness_streams.domain.account import AccountRow
 from exness_streams.domain.events import Cause, Event
+from exness_streams.domain.market_states import MarketTold
 
 
 class Transition(NamedTuple):
@@ -19,7 +22,7 @@ class JournalPlace(NamedTuple):
     """Where in the journal something happens: ids are made of it. nth: of the record's events, from 0.
 
     caused_by: the id of the request that did it; None when prices or the time did, unset when the record does not say.
-    market_ms: how far the market's time has come there; 0 where the rules do not say.
+    market_ms: how far the market's time has come there; 0 where the rules do not say. markets: those that are not open.
     """
 
     partition: int
@@ -28,6 +31,7 @@ class JournalPlace(NamedTuple):
     time_ms: int
     caused_by: Cause = None
     market_ms: int = 0
+    markets: Mapping[str, MarketTold] = MappingProxyType({})
 
     @property
     def event_id(self) -> str:

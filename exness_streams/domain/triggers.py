@@ -93,6 +93,11 @@ def _exits_of(account_id: str, position: Position) -> Iterator[tuple[Crossing, T
         yield gain, Trigger(position.take_profit, TriggerKind.TAKE_PROFIT, account_id, name)
 
 
+def item_id_of(item: Item) -> str:
+    """Of a position or a pending order."""
+    return item.order_id if isinstance(item, PendingOrder) else item.position_id
+
+
 def first_exit(position: Position, price: Decimal) -> TriggerKind | None:
     """What closes a position that could be closed at `price` now, None when nothing does."""
     crossed = (

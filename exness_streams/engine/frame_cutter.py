@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import msgspec
 
 from exness_streams.domain.candles import CandleFold
 from exness_streams.domain.frames import FrameBuilder, PriceFrame
+from exness_streams.domain.market_states import Markets
 from exness_streams.domain.quotes import bounded_ms, sequence_bound
 from exness_streams.domain.raw_frames import RawFrame, RawFrameBuilder
-from exness_streams.domain.rules import FRAMES_BY_OFFSET
+from exness_streams.domain.rules import FRAMES_BY_OFFSET, MARKET_STATES
 from exness_streams.engine.framer_state import Takeover
 from exness_streams.engine.tick_reading import OffsetTickRecord, TickReader, day_of, receipt_of
 
 Frame = PriceFrame | RawFrame
 
+_AnyFrame = TypeVar("_AnyFrame", PriceFrame, RawFrame)
+
 TELL_MS = 1_000
-"""Source and settings are told this seldom; each cell gets every frame, and keeps what it was told."""
+"""What has not changed of source, settings and markets is told this seldom; each cell keeps what it was told."""
+
+
+def all_open() -> Markets:
+    """No market has a state that needs to be told."""
+    return ()
 
 
 class FrameCutter:
@@ -25,12 +34,18 @@ class FrameCutter:
 
     Ticks before taken.state.promised may have been framed by another: they go out one by one, since no frame may
     straddle what cells have seen; in raw frames where the rules know those. settings: the digest of those that decide.
+    markets: those that are not open now.
     """
 
     def __init__(
-        self, reader: TickReader, clock_ms: Callable[[], int], taken: Takeover, settings: str | None = None
+        self,
+        reader: TickReader,
+        clock_ms: Callable[[], int],
+        taken: Takeover,
+        settings: str | None = None,
+        markets: Callable[[], Markets] = all_open,
     ) -> None:
-        self._reader, self._clock_ms, self._settings = reader, clock_ms, settings
+        self._reader, self._clock_ms, self._settings, self._markets = reader, clock_ms, settings, markets
         state = self._state = taken.state
         self.end = state.framed
         self.ticks = 0
@@ -38,7 +53,9 @@ class FrameCutter:
         self._now_ms = self._received_ms = clock_ms()
         self._source: str | None = None
         self._told: tuple[int, str | None] | None = None
+        self._told_markets: tuple[int, Markets | None] = (0, None)
         self._by_offset = state.rules >= FRAMES_BY_OFFSET
+        self._tells_markets = state.rules >= MARKET_STATES
         self._raw: RawFrameBuilder | None = None
         self._builder = self._staircases()
         if self._by_offset and taken.first < self._raw_end:
@@ -48,17 +65,30 @@ class FrameCutter:
 
     def _staircases(self) -> FrameBuilder:
         state = self._state
-        return FrameBuilder(self.end, epoch=state.epoch, restarts=state.restarts, by_offset=self._by_offset)
+        builder = FrameBuilder(self.end, epoch=state.epoch, restarts=state.restarts, by_offset=self._by_offset)
+        builder.tells_books = self._tells_markets
+        return builder
 
-    def go_by_offset(self) -> None:
-        """The rules have come with which cells take ticks by their offsets. To be called after a cut."""
-        self._by_offset = self._builder.by_offset = True
-        if self._raw is None and self.end < self._raw_end:  # each offset before has a frame of its own: none is begun
-            self._begin_raw()
+    @property
+    def has_news(self) -> bool:
+        """Whether a market's state has changed, and no frame has told it."""
+        return self._tells_markets and self._markets() != self._told_markets[1]
+
+    def go_by(self, rules: int) -> None:
+        """All cells go by these rules from now on. To be called after a cut."""
+        if rules >= MARKET_STATES:
+            self._tells_markets = self._builder.tells_books = True
+            if self._raw is not None:
+                self._raw.tells_books = True
+        if rules >= FRAMES_BY_OFFSET and not self._by_offset:
+            self._by_offset = self._builder.by_offset = True
+            if self._raw is None and self.end < self._raw_end:  # each offset before has a frame of its own
+                self._begin_raw()
 
     def _begin_raw(self) -> None:
         state = self._state
         self._raw = RawFrameBuilder(self.end, epoch=state.epoch, restarts=state.restarts)
+        self._raw.tells_books = self._tells_markets
         if self._first > self.end:
             self._raw.skip_to(self._first)
 
@@ -80,21 +110,22 @@ class FrameCutter:
             if received_ms is None or not 0 < received_ms < now_ms:
                 received_ms = now_ms  # none of the future
             received_ms = max(received_ms, min(time_ms, now_ms))  # nor before it was: a broker's clock may be slow
+            times = {"received_ms": received_ms, "book_age_ms": tick.book_age_ms}
             self.ticks += 1
             if self._raw is not None:
                 if offset < raw_end:
                     if self._raw.is_full:
                         yield from self._cut(offset, received_ms)
-                    self._raw.add(symbol, quote, day, offset=offset, received_ms=received_ms)
+                    self._raw.add(symbol, quote, day, offset=offset, **times)
                     self._source = tick.source or self._source
                     continue
                 yield from self._end_raw(received_ms)
                 add = self._builder.add
             if self.end < raw_end:
                 yield from self._fill(min(offset, raw_end), received_ms)
-            if not add(symbol, quote, sequence_max, day, offset=offset, received_ms=received_ms):
+            if not add(symbol, quote, sequence_max, day, offset=offset, **times):
                 yield from self._cut(offset, received_ms)
-                add(symbol, quote, sequence_max, day, offset=offset, received_ms=received_ms)
+                add(symbol, quote, sequence_max, day, offset=offset, **times)
             self._source = tick.source or self._source
             if offset < raw_end:
                 yield from self._fill(offset + 1, received_ms)
@@ -122,6 +153,7 @@ class FrameCutter:
             if frame is None:  # a raw frame is of some ticks
                 clock = self._staircases()
                 frame = clock.cut(time_ms, self._source, end=self.end, settings=self._settings, always=True)
+                frame = None if frame is None else self._with_markets(frame)
         if frame is None:
             raise AssertionError("a frame was to be made whatever there is to tell")
         return frame
@@ -152,17 +184,29 @@ class FrameCutter:
         return self._in_short(frame)
 
     def _in_short(self, frame: PriceFrame) -> PriceFrame:
-        """Without what changes nothing and was told less than a second ago."""
+        """Without what has not changed and was told less than a second ago."""
+        frame = self._with_markets(frame)
         told_ms, source = self._told or (0, None)
         if self._told is None or source != frame.source or not 0 <= frame.time_ms - told_ms < TELL_MS:
             self._told = frame.time_ms, frame.source
             return frame
         return msgspec.structs.replace(frame, source=None, settings=None)
 
+    def _with_markets(self, frame: _AnyFrame) -> _AnyFrame:
+        if not self._tells_markets:
+            return frame
+        told_ms, told = self._told_markets
+        markets = self._markets()
+        if markets == told and 0 <= frame.time_ms - told_ms < TELL_MS:
+            return frame
+        self._told_markets = frame.time_ms, markets
+        return msgspec.structs.replace(frame, markets=markets)
+
     def _raw_frame(self, end: int, time_ms: int) -> RawFrame | None:
         if self._raw is None:
             return None
         frame = self._raw.cut(time_ms, self._source, end=end, settings=self._settings)
-        if frame is not None:
-            self.end = frame.to_offset
-        return frame
+        if frame is None:
+            return None
+        self.end = frame.to_offset
+        return self._with_markets(frame)

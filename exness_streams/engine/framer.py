@@ -18,9 +18,10 @@ import msgspec
 from exness_streams.domain import codec
 from exness_streams.domain.candles import CandleFold
 from exness_streams.domain.instruments import Catalogue
-from exness_streams.domain.rules import FRAMES_BY_OFFSET
+from exness_streams.domain.market_states import Markets
+from exness_streams.domain.rules import NEWEST
 from exness_streams.domain.ticks import TickFault
-from exness_streams.engine.frame_cutter import Frame, FrameCutter
+from exness_streams.engine.frame_cutter import Frame, FrameCutter, all_open
 from exness_streams.engine.framer_state import (
     AHEAD_TICKS_MIN,
     PARTED_S_MAX,
@@ -122,7 +123,7 @@ class Framer:
     catalogue: whose spread rates the quotes are marked up with. lease: of the ticks' partition.
     seen: what the cells near here have seen. told: what all have, as committed. rules: by which every cell goes at
     least, whoever owns it, 0: not known.
-    settings: the digest of those that decide.
+    settings: the digest of those that decide. markets: those that are not open now.
     clock_ms: ms since the epoch; no tick's time is taken to be later. It is read here, before the journal, since what
     folds the journal may not look at a clock.
     """
@@ -141,6 +142,7 @@ class Framer:
         told: Callable[[], Awaitable[Seen]] = nothing_told,
         rules: Callable[[], Awaitable[int]] = nothing_known,
         settings: str | None = None,
+        markets: Callable[[], Markets] = all_open,
         clock_ms: Callable[[], int] = epoch_ms,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -149,7 +151,8 @@ class Framer:
         self._lease = lease
         self._cells = range(cells)
         self._pace_s = pace_ms / 1000
-        self._seen, self._told, self._rules, self._settings = seen, told, rules, settings
+        self._seen, self._told, self._rules = seen, told, rules
+        self._settings, self._markets = settings, markets
         self._clock_ms, self._monotonic_s = clock_ms, monotonic_s
         self._session: _Session | None = None
         self._holder = object()
@@ -187,23 +190,23 @@ class Framer:
             if session is None:
                 return
             await self._look_at_rules(session)
-            if self._session is not session or self._monotonic_s() - session.written_s < BEAT_S:
+            is_due = session.cutter.has_news or self._monotonic_s() - session.written_s >= BEAT_S
+            if self._session is not session or not is_due:
                 return
             if await self._write(session, [session.cutter.beat(session.position)]) and self._session is session:
                 self._lease.framed(session.fold, session.state.framed, session.state)
                 await self._promise_less(session)
 
     async def _known_rules(self, before: int) -> int:
-        """They only go up: those by which raw frames are read are all that is asked for."""
+        """They only go up: the newest are all that is asked for."""
         known = max(before, self._seen().rules)
-        return known if known >= FRAMES_BY_OFFSET else max(known, await self._rules())
+        return known if known >= NEWEST else max(known, await self._rules())
 
     async def _look_at_rules(self, session: _Session) -> None:
         rules = await self._known_rules(session.state.rules)
         if rules > session.state.rules:
             session.state = msgspec.structs.replace(session.state, rules=rules)
-            if rules >= FRAMES_BY_OFFSET:
-                session.cutter.go_by_offset()
+            session.cutter.go_by(rules)
 
     def drop(self) -> None:
         """The ticks are another worker's now. Those that are not framed yet are that one's, too."""
@@ -256,7 +259,7 @@ class Framer:
         if not await self._lease.keep(fold, state) or self._holder is not holder:
             return None
         self._say(found, taken)
-        cutter = FrameCutter(self._reader, self._clock_ms, taken, self._settings)
+        cutter = FrameCutter(self._reader, self._clock_ms, taken, self._settings, self._markets)
         session = self._session = _Session(
             found.partition,
             fold,

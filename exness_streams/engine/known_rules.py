@@ -34,7 +34,7 @@ class KnownRules:
         metas: Metas,
         partitions: int,
         *,
-        wanted: int = rules.FRAMES_BY_OFFSET,
+        wanted: int = rules.NEWEST,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._metas, self._partitions, self._wanted, self._clock_s = metas, partitions, wanted, clock_s

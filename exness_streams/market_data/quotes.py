@@ -88,7 +88,12 @@ class QuoteMerger:
         update = MarketDataMessage(
             message.symbol, quote.price, event_us // 1000, sequence, quote.volume, quote.bid, quote.ask
         )
-        return _with_day(update, message) if isinstance(message, Ticker) else update
+        if not isinstance(message, Ticker):
+            return update
+        age_us = now_us - quote.book_came_us
+        if quote.book_known and age_us > 0:
+            update = msgspec.structs.replace(update, book_age_ms=age_us // 1000)
+        return _with_day(update, message)
 
     def forget_quotes(self) -> None:
         """Forgets prices and books, not sequences: after a lost connection nobody knows what they are.
