@@ -68,7 +68,8 @@ class Told(NamedTuple):
 class Believed(NamedTuple):
     """What goes on in a tick's place. is_told False: nothing does. change: None when it changed nothing.
 
-    since_ms: since when the market is or was suspended. held: how many ticks were.
+    since_ms: since when the market is or was suspended. held: how many ticks were. age_ms: how long before this tick
+    the book that goes on was told, where it is of one that was held.
     """
 
     bid: Decimal | None
@@ -79,6 +80,7 @@ class Believed(NamedTuple):
     change: Change | None = None
     since_ms: int = 0
     held: int = 0
+    age_ms: int = 0
 
 
 class _Run:
@@ -103,12 +105,14 @@ class _Run:
 
 
 class _Hold:
-    """Why a market is suspended. newest: the last tick held. doubted: a look has contradicted what is held."""
+    """Why a market is suspended. newest: the last tick held. book_ms: when a book was told last. doubted: a look has
+    contradicted what is held."""
 
-    __slots__ = ("count", "doubted", "newest", "now_ms", "run", "since_ms")
+    __slots__ = ("book_ms", "count", "doubted", "newest", "now_ms", "run", "since_ms")
 
     def __init__(self, newest: Told, now_ms: int) -> None:
-        self.newest, self.since_ms, self.now_ms = newest, now_ms, now_ms
+        self.newest = newest
+        self.since_ms = self.now_ms = self.book_ms = now_ms
         self.count, self.doubted = 0, False
         self.run: _Run | None = None
 
@@ -290,6 +294,7 @@ def _take(market: _Market, told: Told, received_ms: int, *, book_is_old: bool) -
         before = hold.newest.price
     hold.now_ms = now_ms = max(hold.now_ms, received_ms)
     hold.newest = told
+    hold.book_ms = hold.book_ms if book_is_old else now_ms
     hold.count += 1
     tells_price = book_is_old or told.price != before
     spoken = _Far(0 if book_is_old else far.bid, 0 if book_is_old else far.ask, far.price if tells_price else 0)
@@ -375,7 +380,7 @@ def _take_look(market: _Market, told: Told, received_ms: int) -> Believed:
             run.count += LOOK_COUNTS
             run.looked = True
             if _is_accepted(market, hold):
-                return _accepted(market, hold)
+                return _accepted(market, hold)._replace(age_ms=hold.now_ms - hold.book_ms)
         else:
             hold.run, hold.doubted = None, True
     return Believed(None, None, market.price, hold is not None, is_told=False)
