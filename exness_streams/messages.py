@@ -53,6 +53,8 @@ class MarketDataMessage(msgspec.Struct, frozen=True, omit_defaults=True, gc=Fals
     source: where the price comes from, "backpack" or "simulated"; absent when the publisher has not said.
     state: what the exchange does with the market when it is not open: "close_only" (no market orders) or "halted" (it
     trades nothing). Each update says it anew, and while it is not open there is one a second; absent: it is open.
+    look: true: no update, but what the exchange's REST says when it is asked whether an update can be believed. It is
+    evidence for the price guard, and no quote; absent from updates.
     """
 
     symbol: str
@@ -69,6 +71,7 @@ class MarketDataMessage(msgspec.Struct, frozen=True, omit_defaults=True, gc=Fals
     quote_volume24h: Decimal | None = msgspec.field(default=None, name="quoteVolume24h")
     book_age_ms: int = msgspec.field(default=0, name="bookAgeMs")
     state: str | None = None
+    look: bool = False
 
 
 json_encoder = PlainEncoder("number")

@@ -16,20 +16,19 @@ from exness_streams.domain import codec, identity, rules
 from exness_streams.domain.access_rows import AccessRows
 from exness_streams.domain.account import AccountRow, PendingOrder, new_account
 from exness_streams.domain.checks import order_not_found, position_not_found
-from exness_streams.domain.codec import CloseResult, KeyedOutcome, Outcome, PositionsClosed
+from exness_streams.domain.codec import KeyedOutcome, Outcome
 from exness_streams.domain.commands import (
     CancelOrder,
     CloseAllPositions,
     ClosePosition,
     Command,
-    CommandBase,
     Deposit,
     ModifyPosition,
     OpenPosition,
     PlaceOrder,
     ResetAccount,
 )
-from exness_streams.domain.events import Event, PositionClosed
+from exness_streams.domain.events import Event
 from exness_streams.domain.expiries import ExpiryIndex
 from exness_streams.domain.folding import Folding
 from exness_streams.domain.frame_fold import FrameFold, IgnoredFrame
@@ -44,6 +43,7 @@ from exness_streams.domain.positions import close_position, modify_position, ope
 from exness_streams.domain.quotes import Quote
 from exness_streams.domain.raw_frames import RawFrame
 from exness_streams.domain.rejections import Rejection
+from exness_streams.domain.several_changes import close_all, place
 from exness_streams.domain.standing import Standing
 from exness_streams.domain.transition import JournalPlace, Transition
 from exness_streams.domain.triggers import Item, TriggerIndex
@@ -304,7 +304,9 @@ class Cell:
 
     def _decide(self, folding: Folding, row: AccountRow, command: Command) -> Outcome:
         if isinstance(command, CloseAllPositions):
-            return self._close_all(folding, row, command)
+            return close_all(folding, row, command, self.quotes)
+        if isinstance(command, PlaceOrder) and self.rules >= rules.ORDERS_AT_MARKET:
+            return place(folding, row, command, self.quotes)
         decided = self._change(row, command, folding.at)
         if isinstance(decided, Rejection):
             return decided
@@ -340,21 +342,6 @@ class Cell:
         if isinstance(command, ClosePosition):
             return close_position(row, position, command, quote, at)
         return modify_position(row, position, command, quote, at)
-
-    def _close_all(self, folding: Folding, row: AccountRow, command: CloseAllPositions) -> PositionsClosed:
-        common = {name: getattr(command, name) for name in CommandBase.__struct_fields__}
-        results = []
-        for name, position in row.positions.items():
-            one = ClosePosition(**common, position_id=name)
-            decided = close_position(row, position, one, self.quotes.get(position.symbol), folding.at)
-            if isinstance(decided, Transition):
-                row = folding.apply(row, decided)
-                if not isinstance(decided.event, PositionClosed):
-                    raise TypeError(f"closing {name} told of something else: {decided.event!r}")
-                results.append(CloseResult(name, decided.event))
-            else:
-                results.append(CloseResult(name, decided))
-        return PositionsClosed(results)
 
     def put(self, old: AccountRow, new: AccountRow, offset: int) -> None:
         """Take a changed row, made by the record at `offset`. The entry and the indexes follow with `_settle`."""

@@ -128,12 +128,30 @@ def _invalid_trigger(field: str, **allowed: str) -> Rejection:
     return Rejection(RejectionCode.INVALID_TRIGGER, details={"field": field, **allowed})
 
 
-def refuse_entry(side: Side, kind: str, price: Decimal, market: Decimal) -> Rejection | None:
-    """A pending order waits for a price that the market has not reached; market: what opening costs now."""
-    waits_below = (side == "long") == (kind == "limit")
-    if price < market if waits_below else price > market:
+def refuse_spread(side: Side, leverage: Decimal, *, liquidation: Decimal, mark: Decimal) -> Rejection | None:
+    """A leverage at which the spread alone would liquidate what is opened now.
+
+    mark: what it could be closed at. Whether it is so depends on the spread in proportion to the price, and so the
+    answer holds for an order that waits for another price, too.
+    """
+    if liquidation <= ZERO or (mark > liquidation if side == "long" else mark < liquidation):
         return None
-    bound = "below" if waits_below else "above"
+    return Rejection(RejectionCode.INVALID_LEVERAGE, details={"field": "leverage", "leverage": str(leverage)})
+
+
+def is_reached(side: Side, kind: str, price: Decimal, market: Decimal) -> bool:
+    """Whether the market is at an order's price or through it; market: what opening costs now."""
+    waits_below = (side == "long") == (kind == "limit")
+    return price >= market if waits_below else price <= market
+
+
+def refuse_entry(
+    side: Side, kind: str, price: Decimal, market: Decimal, *, at_market: bool = False
+) -> Rejection | None:
+    """A pending order waits for a price that the market has not reached, unless it may be filled at the market."""
+    if at_market or not is_reached(side, kind, price, market):
+        return None
+    bound = "below" if (side == "long") == (kind == "limit") else "above"
     order = f"{'buy' if side == 'long' else 'sell'} {kind}"
     return _invalid_trigger("price", order=order, **{bound: str(market)})
 

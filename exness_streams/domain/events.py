@@ -13,7 +13,7 @@ from exness_streams.domain.money import ZERO
 from exness_streams.domain.quotes import Side
 
 CloseReason = Literal["manual", "stop_loss", "take_profit", "liquidation", "settlement"]
-CancelReason = Literal["client", "unfillable", "close_only", "settlement"]
+CancelReason = Literal["client", "unfillable", "close_only", "settlement", "exit_passed", "liquidation"]
 Cause = str | msgspec.UnsetType | None
 
 
@@ -185,7 +185,7 @@ class OrderEvent(EventBase, frozen=True, kw_only=True):
 
 
 class OrderPlaced(OrderEvent, frozen=True, kw_only=True, tag="OrderPlaced"):
-    """A limit or stop order waits for its price."""
+    """A limit or stop order waits for its price. A limit order whose price the market has reached is filled next."""
 
 
 class OrderFilled(OrderEvent, frozen=True, kw_only=True, tag="OrderFilled"):
@@ -196,7 +196,11 @@ class OrderFilled(OrderEvent, frozen=True, kw_only=True, tag="OrderFilled"):
 
 
 class OrderCancelled(OrderEvent, frozen=True, kw_only=True, tag="OrderCancelled"):
-    """Taken back, or impossible to fill (the margin buys nothing at the price the market jumped to)."""
+    """Taken back, or not filled where the market reached it.
+
+    unfillable: the margin buys nothing at that price. exit_passed, liquidation: the position would have been closed
+    where it was opened, by its own stop loss or take profit, or by liquidation.
+    """
 
     reason: CancelReason
 

@@ -74,6 +74,7 @@ class FrameFold:
         self.epoch = self.restarts = self.now_ms = 0
         self.ticks_end = -1
         self.is_lost = False
+        self._cancels_stillborn = False
         self._triggers, self._expiries, self._standing = triggers, expiries, standing
         self._pending = pending
         self._settle = settle
@@ -109,6 +110,7 @@ class FrameFold:
         """
         if active < rules.MARKET_STATES and (frame.books or frame.markets is not None):
             raise ValueError(f"rules {active} have no states of markets")
+        self._cancels_stillborn = active >= rules.ORDERS_AT_MARKET
         if active < rules.FRAMES_BY_OFFSET:
             if isinstance(frame, RawFrame):
                 raise ValueError(f"rules {active} have no raw frames")
@@ -283,8 +285,8 @@ class FrameFold:
         if told is not None and told.state is MarketState.CLOSE_ONLY:
             folding.apply(row, cancel_order(row, order, "close_only", folding.at))
             return []
-        mark = self.quotes[order.symbol].mark_price(order.side)
-        for change in fill_order(row, order, fired.price, mark, folding.later):
+        newest, looks = self.quotes[order.symbol], self._cancels_stillborn
+        for change in fill_order(row, order, fired.price, newest, folding.later, looks=looks):
             row = folding.apply(row, change)
         return [(fired.account_id, order.position_id)] if order.position_id in row.positions else []
 

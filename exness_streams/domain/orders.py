@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from typing import cast
 
 import msgspec
 
@@ -11,11 +12,13 @@ from exness_streams.domain import formulas
 from exness_streams.domain.account import AccountRow, PendingOrder, Position
 from exness_streams.domain.checks import (
     check_terms,
+    is_reached,
     market_price,
     refuse_entry,
     refuse_funds,
     refuse_limits,
     refuse_small,
+    refuse_spread,
     refuse_triggers,
 )
 from exness_streams.domain.commands import PlaceOrder
@@ -32,10 +35,14 @@ from exness_streams.domain.positions import opened
 from exness_streams.domain.quotes import Quote
 from exness_streams.domain.rejections import Rejection
 from exness_streams.domain.transition import JournalPlace, Transition
+from exness_streams.domain.triggers import TriggerKind, first_exit
+
+PlaceOf = Callable[[int], JournalPlace]
+"""The place in the journal of the nth change from here."""
 
 
 def place_order(row: AccountRow, command: PlaceOrder, quote: Quote | None, at: JournalPlace) -> Transition | Rejection:
-    """Let an order wait for its price with margin and fee held, or say why not."""
+    """Let an order wait for its price with margin and fee held, or say why not. Before rules.ORDERS_AT_MARKET."""
     refused = check_terms(command)
     if refused is not None:
         return refused
@@ -54,6 +61,56 @@ def place_order(row: AccountRow, command: PlaceOrder, quote: Quote | None, at: J
     )
     if refused is not None:
         return refused
+    return _placed(row, order, at)
+
+
+def place_or_fill(
+    row: AccountRow, command: PlaceOrder, quote: Quote | None, place_of: PlaceOf
+) -> list[Transition] | Rejection:
+    """Let an order wait for its price; fill a limit order at once whose price the market has reached; or say why not.
+
+    Such a limit order is a market order that names the worst price it takes: it is filled at the market and checked as
+    one. An order that waits is checked at its own price. Since rules.ORDERS_AT_MARKET.
+    """
+    refused = check_terms(command)
+    if refused is not None:
+        return refused
+    market = market_price(command, command.terms.symbol, quote, place_of(0), buys=command.side == "long", opens=True)
+    if isinstance(market, Rejection):
+        return market
+    quote = cast(Quote, quote)  # market_price refuses an absent one
+    order = _order_of(command, place_of(0))
+    at_market = order.kind == "limit" and is_reached(order.side, order.kind, order.price, market)
+    entry, mark = (market if at_market else order.price), quote.mark_price(order.side)
+    liquidation, liquidation_now = _liquidation(order, entry), _liquidation(order, market)
+    refused = (
+        refuse_spread(order.side, order.leverage, liquidation=liquidation_now, mark=mark)
+        or refuse_small(formulas.opening_quantity(order.margin, order.leverage, entry), entry)
+        or refuse_entry(order.side, order.kind, order.price, market, at_market=at_market)
+        or refuse_triggers(
+            order.side,
+            order.stop_loss,
+            order.take_profit,
+            liquidation=liquidation,
+            market=mark if at_market else order.price,
+        )
+        or refuse_funds(row, order.held)
+        or refuse_limits(row, command.limits, order.symbol, order.margin * order.leverage)
+    )
+    if refused is not None:
+        return refused
+    placed = _placed(row, order, place_of(0))
+    if not at_market:
+        return [placed]
+    position = _position_of(order, market, place_of(0))
+    return [placed, *_filled(placed.row, order, position, mark, lambda nth: place_of(nth + 1))]
+
+
+def _liquidation(order: PendingOrder, entry: Decimal) -> Decimal:
+    return formulas.liquidation_price(order.side, entry, order.leverage, order.maintenance_margin_rate)
+
+
+def _placed(row: AccountRow, order: PendingOrder, at: JournalPlace) -> Transition:
     event = OrderPlaced(**at.head(row), **order_fields(order), balance=row.balance)  # type: ignore[arg-type]
     placed = msgspec.structs.replace(
         row,
@@ -114,24 +171,45 @@ def expire_order(row: AccountRow, order: PendingOrder, at: JournalPlace) -> Tran
 
 
 def fill_order(
-    row: AccountRow, order: PendingOrder, price: Decimal, mark: Decimal, place_of: Callable[[int], JournalPlace]
+    row: AccountRow, order: PendingOrder, price: Decimal, quote: Quote, place_of: PlaceOf, *, looks: bool
 ) -> list[Transition]:
     """Turn an order into a position at the price of the tick that reached it.
 
-    mark: what the position could be closed at when it becomes live. place_of: the place of the nth change from here.
+    quote: the newest; of a frame, the last one. looks: whether to cancel what would be closed where it is opened, which
+    is done since rules.ORDERS_AT_MARKET.
     """
-    quantity = formulas.opening_quantity(order.margin, order.leverage, price)
-    if quantity <= ZERO:
+    if formulas.opening_quantity(order.margin, order.leverage, price) <= ZERO:
         return [cancel_order(row, order, "unfillable", place_of(0))]
-    first, second = place_of(0), place_of(1)
-    filled = OrderFilled(
-        **first.head(row),  # type: ignore[arg-type]
-        **order_fields(order),  # type: ignore[arg-type]
-        balance=row.balance,
-        position_id=order.position_id,
-        fill_price=price,
-    )
-    position = Position(
+    position = _position_of(order, price, place_of(1))
+    reason = _stillborn(position, quote) if looks else None
+    if reason is not None:
+        return [cancel_order(row, order, reason, place_of(0))]
+    return _filled(row, order, position, quote.mark_price(order.side), place_of)
+
+
+def _stillborn(position: Position, quote: Quote) -> CancelReason | None:
+    """Why a position would be closed where it is opened, None when it would not.
+
+    The market has passed one of its own exits by the price of its fill: or by what it can be closed at, where only the
+    spread lies between. That is so at the fill's own tick, and while the market's opening side is no worse later in the
+    frame: a tick that is told by its step says nothing of the other side.
+    """
+    side, entry = position.side, position.entry_price
+    worth = entry
+    opening, closing = quote.opening_price(side), quote.closing_price(side)
+    if opening is not None and closing is not None:
+        long = side == "long"
+        if opening >= entry if long else opening <= entry:
+            worth = min(entry, closing) if long else max(entry, closing)
+    passed = {first_exit(position, worth), first_exit(position, entry)} - {None}
+    if not passed:
+        return None
+    return "liquidation" if TriggerKind.LIQUIDATION in passed else "exit_passed"
+
+
+def _position_of(order: PendingOrder, price: Decimal, at: JournalPlace) -> Position:
+    quantity = formulas.opening_quantity(order.margin, order.leverage, price)
+    return Position(
         position_id=order.position_id,
         symbol=order.symbol,
         asset=order.asset,
@@ -140,13 +218,27 @@ def fill_order(
         leverage=order.leverage,
         quantity=quantity,
         entry_price=price,
-        liquidation_price=formulas.liquidation_price(order.side, price, order.leverage, order.maintenance_margin_rate),
+        liquidation_price=_liquidation(order, price),
         fee_rate=order.fee_rate,
         maintenance_margin_rate=order.maintenance_margin_rate,
         fee=formulas.fill_fee(quantity, price, order.fee_rate),
-        opened_ms=second.time_ms,
+        opened_ms=at.time_ms,
         stop_loss=order.stop_loss,
         take_profit=order.take_profit,
+    )
+
+
+def _filled(
+    row: AccountRow, order: PendingOrder, position: Position, mark: Decimal, place_of: PlaceOf
+) -> list[Transition]:
+    """mark: what the position could be closed at when it becomes live."""
+    first, second = place_of(0), place_of(1)
+    filled = OrderFilled(
+        **first.head(row),  # type: ignore[arg-type]
+        **order_fields(order),  # type: ignore[arg-type]
+        balance=row.balance,
+        position_id=order.position_id,
+        fill_price=position.entry_price,
     )
     released = _without(row, order)
     return [Transition(released, filled), opened(released, position, mark, second, order.order_id)]

@@ -16,6 +16,7 @@ from exness_streams.domain.checks import (
     refuse_limits,
     refuse_slippage,
     refuse_small,
+    refuse_spread,
     refuse_triggers,
 )
 from exness_streams.domain.commands import ClosePosition, ModifyPosition, OpenPosition
@@ -79,13 +80,9 @@ def _position_of(command: OpenPosition, entry: Decimal, at: JournalPlace) -> Pos
 def _refuse_opening(row: AccountRow, command: OpenPosition, position: Position, quote: Quote) -> Rejection | None:
     long = position.side == "long"
     liquidation, mark = position.liquidation_price, quote.mark_price(position.side)
-    if liquidation > ZERO and (mark <= liquidation if long else mark >= liquidation):
-        return Rejection(
-            RejectionCode.INVALID_LEVERAGE,
-            details={"field": "leverage", "leverage": str(position.leverage)},
-        )
     return (
-        refuse_small(position.quantity, position.entry_price)
+        refuse_spread(position.side, position.leverage, liquidation=liquidation, mark=mark)
+        or refuse_small(position.quantity, position.entry_price)
         or refuse_triggers(
             position.side, position.stop_loss, position.take_profit, liquidation=liquidation, market=mark
         )

@@ -91,8 +91,12 @@ def build_engine(settings: Settings, metrics: EngineMetrics | None = None) -> En
     catalogue = settings.catalogue()
     symbols = [terms.symbol for terms in catalogue]
     kept_candles, kept_history = _small_table(app, "candles", 1), _small_table(app, "history", settings.partitions)
-    candles = CandleHost(kept_candles, logs[topics.market_updates], symbols, metrics=metrics.candles)
-    board = MarketBoard(symbols, clock_ms=epoch_ms, standing=cells.standing)
+    candles = CandleHost(
+        kept_candles, logs[topics.market_updates], symbols, bands=settings.price_bands(), metrics=metrics.candles
+    )
+    board = MarketBoard(
+        symbols, clock_ms=epoch_ms, suspended=lambda: candles.guard.suspended, standing=cells.standing
+    )
     markets = KeptMarkets(board, candles, candles.price, is_shared=isinstance(settings, KafkaSettings))
     framer, watch = _framer(settings, app, cells, candles, markets, metrics)
     history = HistoryHost(kept_history, logs[topics.events], topic=topics.events, metrics=metrics.history)

@@ -126,7 +126,7 @@ class KeptMarkets:
 
     def _look(self) -> None:
         """Load what is kept when the ticks have become this worker's, forget it when they are another's."""
-        owned = self._candles.owned_or_none
+        owned = self._candles.owned if self._candles.is_owned else None
         if owned is self._of:
             return
         self._of = owned

@@ -198,7 +198,8 @@ class MarketBoard:
         return MarketTold(symbol, severest.state, reason, severest.since_ms, severest.price)
 
     def _say(self, told: Markets) -> None:
-        before = {market.symbol: market for market in self._told or ()}
+        """Log lines of changes, but for what the price guard says itself (tick_guard.py)."""
+        before = {market.symbol: market for market in self._told or () if market.reason is not StateReason.PRICE_GUARD}
         now = {market.symbol: market for market in told}
         for symbol in sorted({*before, *now}):
             was, market = before.get(symbol), now.get(symbol)
@@ -206,8 +207,12 @@ class MarketBoard:
                 log.warning("%s is open again", symbol)
             elif market is None:
                 log.warning("nothing stands any more in %s, which is not offered", symbol)
-            elif was is None or (was.state, was.reason, was.price) != (market.state, market.reason, market.price):
+            elif market.reason is not StateReason.PRICE_GUARD and not _is_same(was, market):
                 log.warning("%s", in_words(market))
+
+
+def _is_same(was: MarketTold | None, market: MarketTold) -> bool:
+    return was is not None and (was.state, was.reason, was.price) == (market.state, market.reason, market.price)
 
 
 _WHY = {

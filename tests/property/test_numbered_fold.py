@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from contextlib import suppress
+from itertools import pairwise
 
 import pytest
 from examples import examples
 from history_run import EXPOSURE_MAX, OPEN_MAX, STARTING_BALANCE, settle
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from numbered_run import RULES, NumberedRun, naive_run
 from random_histories import Timed, histories
@@ -16,7 +18,9 @@ from exness_streams.domain import rules
 from exness_streams.domain.cell import Cell
 from exness_streams.domain.codec import META_KEY, QUOTE_PREFIX, ROW_PREFIX, Meta, decode_meta, decode_quote, decode_row
 from exness_streams.domain.codec import encode as encoded
+from exness_streams.domain.events import PositionClosed, PositionOpened
 from exness_streams.domain.frame_fold import IgnoredFrame
+from exness_streams.domain.raw_frames import RawFrame
 
 History = list[Timed]
 
@@ -24,29 +28,27 @@ few = settings(max_examples=examples(60), deadline=None)
 choice_lists = st.lists(st.integers(0, 8), min_size=1, max_size=5)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _known_rules() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rules, "NEWEST", RULES)
-        yield
+BY_RULES = range(RULES, rules.NEWEST + 1)
 
 
+@pytest.mark.parametrize("by_rules", BY_RULES)
 @few
 @given(histories, st.sampled_from([1, 2, 3, 1000]), choice_lists, st.integers(1, 4))
 def test_numbered_frames_do_what_the_naive_reference_does(
-    history: History, cut_every: int, choices: list[int], raw_ticks: int
+    by_rules: int, history: History, cut_every: int, choices: list[int], raw_ticks: int
 ) -> None:
-    run = NumberedRun(cut_every, choices, raw_ticks).play(history)
+    run = NumberedRun(cut_every, choices, raw_ticks, by_rules).play(history)
     naive = naive_run(run, STARTING_BALANCE, OPEN_MAX, EXPOSURE_MAX)
     assert run.effects == naive.effects
     assert run.accounts() == naive.reference.accounts
 
 
+@pytest.mark.parametrize("by_rules", BY_RULES)
 @few
 @given(histories, choice_lists)
-def test_the_fold_is_deterministic(history: History, choices: list[int]) -> None:
-    first = NumberedRun(2, choices).play(history)
-    again = NumberedRun()
+def test_the_fold_is_deterministic(by_rules: int, history: History, choices: list[int]) -> None:
+    first = NumberedRun(2, choices, by_rules=by_rules).play(history)
+    again = NumberedRun(by_rules=by_rules)
     for record in first.journal:
         again.apply(record)
     assert again.cell.pending == first.cell.pending
@@ -54,13 +56,14 @@ def test_the_fold_is_deterministic(history: History, choices: list[int]) -> None
     assert again.hash() == first.hash()
 
 
+@pytest.mark.parametrize("by_rules", BY_RULES)
 @few
 @given(histories, choice_lists, st.lists(st.integers(0, 60), max_size=5))
 def test_a_cell_loaded_at_any_offset_goes_on_as_if_never_stopped(
-    history: History, choices: list[int], stops: list[int]
+    by_rules: int, history: History, choices: list[int], stops: list[int]
 ) -> None:
-    whole = NumberedRun(2, choices).play(history)
-    entries: dict[bytes, bytes] = {META_KEY: encoded(Meta(0, 0, rules=RULES))}
+    whole = NumberedRun(2, choices, by_rules=by_rules).play(history)
+    entries: dict[bytes, bytes] = {META_KEY: encoded(Meta(0, 0, rules=by_rules))}
     cell = loaded(0, entries)
     replies = []
     for offset, record in enumerate(whole.journal):
@@ -74,7 +77,7 @@ def test_a_cell_loaded_at_any_offset_goes_on_as_if_never_stopped(
     del entries[META_KEY]
     assert entries == whole.entries()
     assert cell.meta == whole.cell.meta
-    fresh = NumberedRun()
+    fresh = NumberedRun(by_rules=by_rules)
     assert [fresh.apply(record) for record in whole.journal] == replies
 
 
@@ -87,18 +90,43 @@ def loaded(next_offset: int, entries: dict[bytes, bytes]) -> Cell:
     return cell
 
 
-def test_the_histories_get_somewhere() -> None:
-    """A guard on the strategies: orders fill and expire in the same frame, and late frames do come."""
-    expired = filled = late = 0
+@few
+@given(histories, choice_lists, st.integers(1, 4))
+def test_no_position_is_opened_and_closed_by_one_tick(history: History, choices: list[int], raw_ticks: int) -> None:
+    """Nor in any frame at the price that it was opened at. A frame has one tick here, or all of its ticks raw."""
+    run = NumberedRun(1, choices, raw_ticks, rules.ORDERS_AT_MARKET).play(history)
+    again = NumberedRun(by_rules=rules.ORDERS_AT_MARKET)
+    for record in run.journal:
+        opened: dict[str, PositionOpened] = {}
+        for event in again.apply(record).events:
+            if isinstance(event, PositionOpened):
+                opened[event.position_id] = event
+            if isinstance(event, PositionClosed) and event.position_id in opened:
+                assert isinstance(record, RawFrame)
+                assert event.close_price != opened[event.position_id].entry_price
 
-    @settings(max_examples=30, deadline=None, derandomize=True, database=None)
+
+class Enough(Exception):
+    """All that was wanted has come about."""
+
+
+def test_the_histories_get_somewhere() -> None:
+    """A guard on the strategies: each of these comes about, in frames of many ticks and by the newest rules."""
+    wanted = {"expired": 6, "filled": 6, "late": 6, "at market": 6, "exit_passed": 2}
+    kinds: Counter[str] = Counter()
+
+    @settings(max_examples=400, deadline=None, derandomize=True, database=None, phases=[Phase.generate])
     @given(histories, choice_lists)
     def play(history: History, choices: list[int]) -> None:
-        nonlocal expired, filled, late
-        run = NumberedRun(1000, choices).play(history)
-        kinds = [effect if isinstance(effect, str) else effect.kind for effect in run.effects]
-        expired, filled = expired + kinds.count("expired"), filled + kinds.count("filled")
-        late += run.ignored.count(IgnoredFrame.OLD_EPOCH)
+        run = NumberedRun(1000, choices, by_rules=rules.NEWEST).play(history)
+        told = [effect if isinstance(effect, str) else effect.kind for effect in run.effects]
+        kinds.update(told)
+        kinds["at market"] += sum(pair == ("placed", "filled") for pair in pairwise(told))
+        kinds["late"] += run.ignored.count(IgnoredFrame.OLD_EPOCH)
+        if all(kinds[kind] >= least for kind, least in wanted.items()):
+            raise Enough
 
-    play()
-    assert min(expired, filled, late) > 5
+    with suppress(Enough):
+        play()
+    missing = {kind: kinds[kind] for kind, least in wanted.items() if kinds[kind] < least}
+    assert not missing, kinds

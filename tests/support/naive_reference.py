@@ -3,6 +3,8 @@
 It walks every position and every order on each tick, keeps no index, and computes in fractions, straight from
 the rules as they are told to a trader. It shares no code with the package. Frames it knows only for their ends:
 a position born inside a frame is checked for the first time against the frame's last quote.
+
+fills_at_market: the rules since limit orders are filled at the market, and none to be closed where it is opened.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from naive_rules import (
     down,
     liquidation_of,
     price_to_fill,
+    reason_not_to_fill,
     reason_to_close,
     refused_terms,
     slipped,
@@ -36,11 +39,15 @@ from naive_rules import (
 class Reference:
     """All accounts, folded tick by tick and command by command."""
 
-    def __init__(self, starting_balance: Fraction, open_max: int, exposure_max: Fraction) -> None:
+    def __init__(
+        self, starting_balance: Fraction, open_max: int, exposure_max: Fraction, *, fills_at_market: bool = False
+    ) -> None:
+        self.fills_at_market = fills_at_market
         self.accounts: dict[str, NaiveAccount] = {}
         self._starting_balance = starting_balance
         self._open_max, self._exposure_max = open_max, exposure_max
         self.market: dict[str, Tick] = {}
+        self.states: dict[str, str] = {}
 
     def account(self, name: str) -> NaiveAccount:
         return self.accounts.get(name) or NaiveAccount(self._starting_balance)
@@ -62,18 +69,47 @@ class Reference:
 
     def frame(self, ticks: Iterable[Tick]) -> Iterator[Effect]:
         newborn: list[tuple[str, int]] = []
+        ticks = list(ticks)
+        ends = {tick.symbol: tick for tick in ticks}
         for tick in ticks:
-            yield from self._tick(tick, newborn)
+            yield from self._tick(tick, newborn, ends)
         yield from self._check(newborn)
 
     def received(self, ticks: Iterable[tuple[Tick, int]], now: int) -> Iterator[Effect]:
         """A frame whose ticks say when they came: what is over by then goes first, and at its end what is over now."""
         newborn: list[tuple[str, int]] = []
+        ticks = list(ticks)
+        ends = {tick.symbol: tick for tick, _ in ticks}
         for tick, received in ticks:
             yield from self.expire(received)
-            yield from self._tick(tick, newborn)
+            yield from self._tick(tick, newborn, ends)
         yield from self.expire(now)
         yield from self._check(newborn)
+
+    def tell(self, states: dict[str, tuple[str, Fraction | None]]) -> Iterator[Effect]:
+        """All markets that are not open: state, and the price of a settlement."""
+        self.states = {symbol: state for symbol, (state, _) in states.items()}
+        for symbol, (state, price) in states.items():
+            if state == "settled" and price is not None:
+                yield from self._settle(symbol, price)
+
+    def _settle(self, symbol: str, price: Fraction) -> Iterator[Effect]:
+        standing = [
+            (isinstance(item, NaivePosition), item.birth, name)
+            for name, account in self.accounts.items()
+            for item in (*account.positions.values(), *account.orders.values())
+            if item.symbol == symbol
+        ]
+        for is_position, birth, name in sorted(standing):
+            if is_position:
+                yield self._close(name, birth, "settlement", price)
+            else:
+                order = self._free(name, birth)
+                yield self._told(name, "settlement", birth, order.price, order.margin)
+
+    def _is_shut(self, symbol: str, *, opens: bool) -> bool:
+        state = self.states.get(symbol, "open")
+        return opens if state == "close_only" else state != "open"
 
     def _check(self, newborn: Iterable[tuple[str, int]]) -> Iterator[Effect]:
         for name, birth in newborn:
@@ -82,7 +118,7 @@ class Reference:
             if found is not None:
                 yield self._close(name, birth, found[1], found[2])
 
-    def _tick(self, tick: Tick, newborn: list[tuple[str, int]]) -> Iterator[Effect]:
+    def _tick(self, tick: Tick, newborn: list[tuple[str, int]], ends: dict[str, Tick]) -> Iterator[Effect]:
         """Everybody looks at the tick: liquidations first, then stops, profits, entries; of each, the oldest first."""
         self.market[tick.symbol] = tick
         found: list[tuple[int, int, str, str, Fraction]] = []
@@ -98,25 +134,40 @@ class Reference:
                     found.append((3, order.birth, name, "filled", price))
         for _, birth, name, what, price in sorted(found):
             if what == "filled":
-                yield from self._fill(name, birth, price, newborn)
+                yield from self._fill(name, birth, price, newborn, ends[tick.symbol])
             else:
                 yield self._close(name, birth, what, price)
 
-    def _fill(self, name: str, birth: int, price: Fraction, newborn: list[tuple[str, int]]) -> Iterator[Effect]:
-        account = self.accounts[name]
-        order = account.orders.pop(birth)
-        account.cash += order.held
-        quantity = down(order.margin * order.leverage / price)
-        if quantity == 0:
-            yield self._told(name, "unfillable", birth, order.price, order.margin)
+    def _fill(
+        self, name: str, birth: int, price: Fraction, newborn: list[tuple[str, int]], end: Tick
+    ) -> Iterator[Effect]:
+        order = self.accounts[name].orders[birth]
+        refused = "unfillable" if down(order.margin * order.leverage / price) == 0 else None
+        if self.states.get(order.symbol) == "close_only":
+            refused = "close_only"
+        if refused is None and self.fills_at_market:
+            refused = reason_not_to_fill(order, price, end)
+        if refused is not None:
+            self._free(name, birth)
+            yield self._told(name, refused, birth, order.price, order.margin)
             return
+        newborn.append((name, birth))
+        yield from self._become(name, birth, price)
+
+    def _free(self, name: str, birth: int) -> NaiveOrder:
+        order = self.accounts[name].orders.pop(birth)
+        self.accounts[name].cash += order.held
+        return order
+
+    def _become(self, name: str, birth: int, price: Fraction) -> Iterator[Effect]:
+        order = self._free(name, birth)
         yield self._told(name, "filled", birth, price, order.margin)
+        quantity = down(order.margin * order.leverage / price)
         liquidation = liquidation_of(order.long, price, order.leverage, order.maintenance)
         position = NaivePosition(
             birth, order.symbol, order.long, order.margin, quantity, price, liquidation, order.fee_rate,
             *order.exits, order.leverage, cents(quantity * price * order.fee_rate),
         )  # fmt: skip
-        newborn.append((name, birth))
         yield self._opened(name, position)
 
     # What clients do
@@ -129,7 +180,7 @@ class Reference:
             return refused
         market = self.market.get(order.symbol)
         entry = None if market is None else market.ask if order.long else market.bid
-        if market is None or entry is None:
+        if market is None or entry is None or self._is_shut(order.symbol, opens=True):
             return "PRICE_UNAVAILABLE"
         sign = 1 if order.long else -1
         margin = cents(order.margin)
@@ -157,7 +208,27 @@ class Reference:
         self.accounts[order.account] = account
         return self._opened(order.account, position)
 
-    def place(self, asked: Placing, birth: int, now: int) -> Effect | str:
+    def place(self, asked: Placing, birth: int, now: int) -> Iterator[Effect | str]:
+        """The effects, or the code of the refusal."""
+        refused = self._refused_order(asked, now)
+        if refused is not None:
+            yield refused
+            return
+        name, order = asked.opening.account, asked.opening
+        account = self.accounts[name] = self.account(name)
+        margin = cents(order.margin)
+        reserved = cents(margin * order.leverage * order.fee_rate)
+        waiting = account.orders[birth] = NaiveOrder(
+            birth, order.symbol, order.long, asked.is_limit, asked.price, margin, order.leverage, reserved,
+            order.fee_rate, order.maintenance, asked.expires, order.exits,
+        )  # fmt: skip
+        account.cash -= waiting.held
+        yield self._told(name, "placed", birth, asked.price, margin)
+        price = price_to_fill(waiting, self.market[order.symbol])
+        if price is not None:
+            yield from self._become(name, birth, price)
+
+    def _refused_order(self, asked: Placing, now: int) -> str | None:
         order, account = asked.opening, self.account(asked.opening.account)
         if asked.expires is not None and asked.expires <= now:
             return "INVALID_REQUEST"
@@ -166,35 +237,31 @@ class Reference:
             return refused
         market = self.market.get(order.symbol)
         current = None if market is None else market.ask if order.long else market.bid
-        if current is None:
+        if market is None or current is None or self._is_shut(order.symbol, opens=True):
             return "PRICE_UNAVAILABLE"
-        margin = cents(order.margin)
-        if down(margin * order.leverage / asked.price) == 0:
+        exit_now = market.bid if order.long else market.ask
+        worth = market.last if exit_now is None else exit_now
+        margin, sign = cents(order.margin), 1 if order.long else -1
+        is_reached = sign * asked.price >= sign * current if asked.is_limit else sign * asked.price <= sign * current
+        fills = self.fills_at_market and asked.is_limit and is_reached
+        if self.fills_at_market:
+            liquidated_now = liquidation_of(order.long, current, order.leverage, order.maintenance)
+            if liquidated_now > 0 and sign * worth <= sign * liquidated_now:
+                return "INVALID_LEVERAGE"
+        entry, worth = (current, worth) if fills else (asked.price, asked.price)
+        if down(margin * order.leverage / entry) == 0:
             return "INVALID_MARGIN"
-        waits_for_a_fall = order.long == asked.is_limit
-        if asked.price >= current if waits_for_a_fall else asked.price <= current:
+        liquidation = liquidation_of(order.long, entry, order.leverage, order.maintenance)
+        if (is_reached and not fills) or wrong_exits(order.long, order.exits, liquidation, worth):
             return "INVALID_TRIGGER"
-        liquidation = liquidation_of(order.long, asked.price, order.leverage, order.maintenance)
-        if wrong_exits(order.long, order.exits, liquidation, asked.price):
-            return "INVALID_TRIGGER"
-        reserved = cents(margin * order.leverage * order.fee_rate)
-        if margin + reserved > account.cash:
+        if margin + cents(margin * order.leverage * order.fee_rate) > account.cash:
             return "INSUFFICIENT_MARGIN"
-        if self._is_over_limits(account, order.symbol, margin * order.leverage):
-            return "LIMIT_REACHED"
-        self.accounts[order.account] = account
-        account.orders[birth] = NaiveOrder(
-            birth, order.symbol, order.long, asked.is_limit, asked.price, margin, order.leverage, reserved,
-            order.fee_rate, order.maintenance, asked.expires, order.exits,
-        )  # fmt: skip
-        account.cash -= margin + reserved
-        return self._told(order.account, "placed", birth, asked.price, margin)
+        return "LIMIT_REACHED" if self._is_over_limits(account, order.symbol, margin * order.leverage) else None
 
     def cancel(self, name: str, birth: int) -> Effect | str:
-        order = self.account(name).orders.pop(birth, None)
-        if order is None:
+        if birth not in self.account(name).orders:
             return "ORDER_NOT_FOUND"
-        self.accounts[name].cash += order.held
+        order = self._free(name, birth)
         return self._told(name, "client", birth, order.price, order.margin)
 
     def modify(self, name: str, birth: int, changes: dict[str, Fraction | None]) -> Effect | str:
@@ -206,7 +273,7 @@ class Reference:
         if wanted != Exits():
             market = self.market[position.symbol]
             price = market.bid if position.long else market.ask
-            if price is None:
+            if price is None or self._is_shut(position.symbol, opens=False):
                 return "PRICE_UNAVAILABLE"
             if wrong_exits(position.long, wanted, position.liquidation, price):
                 return "INVALID_TRIGGER"
@@ -220,7 +287,7 @@ class Reference:
             return "POSITION_NOT_FOUND"
         market = self.market[position.symbol]
         price = market.bid if position.long else market.ask
-        if price is None:
+        if price is None or self._is_shut(position.symbol, opens=False):
             return "PRICE_UNAVAILABLE"
         quantity = position.quantity
         if order.quantity is not None:

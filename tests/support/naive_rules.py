@@ -168,6 +168,24 @@ def price_to_fill(order: NaiveOrder, tick: Tick) -> Fraction | None:
     return price if (price <= order.price if waits_for_a_fall else price >= order.price) else None
 
 
+def reason_not_to_fill(order: NaiveOrder, price: Fraction, end: Tick) -> str | None:
+    """Why a position would be closed at the very price it is opened at, or by the spread alone.
+
+    end: the last tick of the frame. While what opens costs no less there, what closes shows the spread at the fill.
+    """
+    sign = 1 if order.long else -1
+    opens, closes = (end.ask, end.bid) if order.long else (end.bid, end.ask)
+    lowest = sign * price
+    if opens is not None and closes is not None and sign * opens >= sign * price:
+        lowest = min(lowest, sign * closes)
+    liquidation = liquidation_of(order.long, price, order.leverage, order.maintenance)
+    if liquidation > 0 and lowest <= sign * liquidation:
+        return "liquidation"
+    stop, take = order.exits
+    is_stopped = stop is not None and lowest <= sign * stop
+    return "exit_passed" if is_stopped or (take is not None and sign * price >= sign * take) else None
+
+
 def wrong_exits(long: bool, exits: Exits, liquidation: Fraction, market: Fraction) -> bool:
     """A stop loss has its place between liquidation and market, a take profit beyond the market."""
     sign = 1 if long else -1

@@ -198,7 +198,7 @@ def effects_of(run: Run, reference: Reference, command: Command, birth: int) -> 
             yield reference.open(_opening(command), birth)
         case PlaceOrder():
             waiting = Placing(_opening(command), command.kind == "limit", Fraction(command.price), command.expires_ms)
-            yield reference.place(waiting, birth, command.time_ms)
+            yield from reference.place(waiting, birth, command.time_ms)
         case ClosePosition():
             guard = fraction(command.reference_price), fraction(command.slippage_percent)
             part = fraction(command.quantity), fraction(command.percentage)

@@ -19,8 +19,10 @@ from exness_streams.domain.frame_fold import IgnoredFrame
 from exness_streams.domain.frames import FrameBuilder, PriceFrame
 from exness_streams.domain.quotes import Quote
 from exness_streams.domain.raw_frames import RawFrame, RawFrameBuilder
+from exness_streams.domain.rules import ORDERS_AT_MARKET
 
 RULES = 2
+"""The first with numbered frames."""
 
 
 class Received(NamedTuple):
@@ -46,9 +48,11 @@ class NumberedRun(Run):
     and so does one of a former owner; neither does anything.
     """
 
-    def __init__(self, cut_every: int = 1_000, choices: Sequence[int] = (0,), raw_ticks: int = 3) -> None:
+    def __init__(
+        self, cut_every: int = 1_000, choices: Sequence[int] = (0,), raw_ticks: int = 3, by_rules: int = RULES
+    ) -> None:
         super().__init__(cut_every)
-        self.cell.load(0, [], [], meta=Meta(0, 0, rules=RULES))
+        self.cell.load(0, [], [], meta=Meta(0, 0, rules=by_rules))
         self.ignored: list[IgnoredFrame] = []
         self._choices = cycle(choices)
         self._raw_ticks = raw_ticks
@@ -122,7 +126,12 @@ class NumberedRun(Run):
 
 def naive_run(run: NumberedRun, starting_balance: Decimal, open_max: int, exposure_max: Decimal) -> NaiveRun:
     """What a run was given, through the reference: tick by tick, each after the orders that were over when it came."""
-    reference = Reference(Fraction(starting_balance), open_max, Fraction(exposure_max))
+    reference = Reference(
+        Fraction(starting_balance),
+        open_max,
+        Fraction(exposure_max),
+        fills_at_market=run.cell.rules >= ORDERS_AT_MARKET,
+    )
     effects: list[Effect | str] = []
     births = 0
     for item in run.inputs:

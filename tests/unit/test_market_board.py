@@ -92,10 +92,11 @@ def test_all_that_are_not_open_are_told_by_symbol_and_each_change_is_said_once(
         assert [(market.symbol, market.state) for market in board.told()] == [
             (BTC, CLOSE_ONLY), (GONE, CLOSE_ONLY), (SOL, HALTED),
         ]  # fmt: skip
-    suspended[BTC] = 8
+    suspended[BTC] = suspended[SOL] = 8
+    assert [market.state for market in board.told()] == [SUSPENDED, CLOSE_ONLY, HALTED]
+    suspended.clear()
     board.told()
     standing.clear()
-    suspended.clear()
     board.hear(BTC, OPEN)
     board.take(SOL, board.decided(SOL, SETTLED, Decimal("1.50")))
     board.told()
@@ -103,7 +104,7 @@ def test_all_that_are_not_open_are_told_by_symbol_and_each_change_is_said_once(
         "GONE_USDC is close-only: it is not offered any more",
         "BTC_USDC is close-only: so the exchange says",
         "SOL_USDC is halted: an operator has decided so",
-        "BTC_USDC is suspended: prices jumped by more than the band",
+        "BTC_USDC is close-only: so the exchange says",
         "BTC_USDC is open again",
         "nothing stands any more in GONE_USDC, which is not offered",
         "SOL_USDC is settled at 1.50: an operator has decided so",

@@ -27,7 +27,8 @@ from trading_samples import (
     terms,
 )
 
-from exness_streams.domain.codec import PositionsClosed
+from exness_streams.domain import rules
+from exness_streams.domain.codec import Meta, PositionsClosed
 from exness_streams.domain.commands import ClosePosition, Command
 from exness_streams.domain.frames import PriceFrame, SymbolFrame
 from exness_streams.domain.instruments import Limits
@@ -39,8 +40,10 @@ Code = RejectionCode
 class Case:
     """An account with a position, a pending order and a used key, and a command at which nothing is wrong yet."""
 
-    def __init__(self, command: Command) -> None:
-        self.cell = StoredCell(quote("99.9", "100", price="100"))
+    def __init__(self, command: Command, by_rules: int = rules.FIRST) -> None:
+        self.cell = StoredCell()
+        self.cell.cell.load(0, [], [], meta=Meta(0, 0, rules=by_rules))
+        self.cell.fold(frame(quote("99.9", "100", price="100")))
         self.cell.opened(open_command("long", 1000, 2, key="used", fingerprint="another body"))  # pos_0_1
         self.cell.placed(place_command("long", "limit", 90, 500))  # ord_0_2
         self.command = command
@@ -103,6 +106,12 @@ def dear_order(case: Case) -> None:
     case.change(price=dec(10**9), margin=dec(1), leverage=dec(1))
 
 
+def dear_at_market(case: Case) -> None:
+    """The same at the market of a limit order that takes any price."""
+    dear(case)
+    case.change(price=dec(2 * 10**9))
+
+
 def there_already(case: Case) -> None:
     case.change(price=dec(100))
 
@@ -154,6 +163,7 @@ class Table(NamedTuple):
     command: Command
     wrongs: list[tuple[Wrong, RejectionCode]]
     late: tuple[Wrong, ...] = ()
+    by_rules: int = rules.FIRST
 
 
 TABLES = {
@@ -194,6 +204,47 @@ TABLES = {
             (exposed, Code.LIMIT_REACHED),
         ],
         (over_by_now, dear_order),
+    ),
+    "place, by the rules of orders at the market": Table(
+        place_command("long", "stop", 105),
+        [
+            (conflict, Code.IDEMPOTENCY_CONFLICT),
+            (over_by_now, Code.INVALID_REQUEST),
+            (wrong_leverage, Code.INVALID_LEVERAGE),
+            (wrong_margin, Code.INVALID_MARGIN),
+            (stale, Code.PRICE_UNAVAILABLE),
+            (no_ask_no_bid, Code.PRICE_UNAVAILABLE),
+            (wide_spread, Code.INVALID_LEVERAGE),
+            (dear_order, Code.INVALID_MARGIN),
+            (there_already, Code.INVALID_TRIGGER),
+            (stop_in_the_money, Code.INVALID_TRIGGER),
+            (profit_in_the_money, Code.INVALID_TRIGGER),
+            (too_much, Code.INSUFFICIENT_MARGIN),
+            (full, Code.LIMIT_REACHED),
+            (exposed, Code.LIMIT_REACHED),
+        ],
+        (over_by_now, wide_spread, dear_order),
+        rules.ORDERS_AT_MARKET,
+    ),
+    "place at the market": Table(
+        place_command("long", "limit", 100),
+        [
+            (conflict, Code.IDEMPOTENCY_CONFLICT),
+            (over_by_now, Code.INVALID_REQUEST),
+            (wrong_leverage, Code.INVALID_LEVERAGE),
+            (wrong_margin, Code.INVALID_MARGIN),
+            (stale, Code.PRICE_UNAVAILABLE),
+            (no_ask_no_bid, Code.PRICE_UNAVAILABLE),
+            (wide_spread, Code.INVALID_LEVERAGE),
+            (dear_at_market, Code.INVALID_MARGIN),
+            (stop_in_the_money, Code.INVALID_TRIGGER),
+            (profit_in_the_money, Code.INVALID_TRIGGER),
+            (too_much, Code.INSUFFICIENT_MARGIN),
+            (full, Code.LIMIT_REACHED),
+            (exposed, Code.LIMIT_REACHED),
+        ],
+        (over_by_now, wide_spread, dear_at_market),
+        rules.ORDERS_AT_MARKET,
     ),
     "close": Table(
         close_command("pos_0_1"),
@@ -255,6 +306,14 @@ TOGETHER_IMPOSSIBLE = {
     (dear_order, exposed),  # so little a margin keeps within the limit
     (dear, exposed),
     (dear, stop_in_the_money),  # 10^6 is below this market
+    (wide_spread, dear_order),
+    (no_ask_no_bid, dear_at_market),
+    (wide_spread, dear_at_market),
+    (wrong_leverage, dear_at_market),
+    (wrong_margin, dear_at_market),
+    (dear_at_market, too_much),
+    (dear_at_market, exposed),
+    (dear_at_market, stop_in_the_money),
 }
 
 CASES = [pytest.param(table, wrong, code, id=f"{name}: {wrong.__name__}")
@@ -267,8 +326,8 @@ PAIRS = [
 ]
 
 
-def refusal(command: Command, *wrongs: Wrong) -> Rejection:
-    case = Case(command)
+def refusal(command: Command, *wrongs: Wrong, by_rules: int = rules.FIRST) -> Rejection:
+    case = Case(command, by_rules)
     for wrong in wrongs:
         wrong(case)
     before = case.cell.entries()
@@ -279,18 +338,18 @@ def refusal(command: Command, *wrongs: Wrong) -> Rejection:
 
 @pytest.mark.parametrize(("table", "wrong", "code"), CASES)
 def test_each_refusal(table: Table, wrong: Wrong, code: RejectionCode) -> None:
-    assert refusal(table.command, wrong).code is code
+    assert refusal(table.command, wrong, by_rules=table.by_rules).code is code
 
 
 @pytest.mark.parametrize(("table", "first", "second", "code"), PAIRS)
 def test_of_two_reasons_the_earlier_is_told(table: Table, first: Wrong, second: Wrong, code: RejectionCode) -> None:
-    assert refusal(table.command, first, second).code is code
-    assert refusal(table.command, second, first).code is code
+    assert refusal(table.command, first, second, by_rules=table.by_rules).code is code
+    assert refusal(table.command, second, first, by_rules=table.by_rules).code is code
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 def test_nothing_wrong_is_not_refused(table: Table) -> None:
-    assert not isinstance(Case(table.command).cell.outcome(table.command), Rejection)
+    assert not isinstance(Case(table.command, table.by_rules).cell.outcome(table.command), Rejection)
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
