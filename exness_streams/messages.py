@@ -118,7 +118,8 @@ class PositionMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
     """An open position as the API shows it. Prices in the quote currency, money in USD, timestamp in ms.
 
     type: long or short. mark_price: what it could be closed at now, null before the first quote.
-    slippage: percent, as asked for.
+    slippage: percent, as asked for. stale: nothing can be closed at mark_price now: the market's quote is older than is
+    allowed, or it is suspended or halted. As it was when this was told.
     """
 
     position_id: str
@@ -137,6 +138,7 @@ class PositionMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
     stop_loss: Decimal | None
     take_profit: Decimal | None
     fee: Decimal
+    stale: bool = False
 
 
 class OrderMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -243,7 +245,9 @@ class MarketMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     fee_rate, maintenance_margin_rate: fractions of the notional. spread_rate: the house's part of bid and ask, a
     fraction of the price. volume, open24h (the first trade), high24h, low24h, quote_volume24h: of the last 24 hours, as
     the exchange tells them. tick_size, step_size: the exchange's, null when unknown. max_exposure: USD of
-    margin × leverage an account may hold in it. tradable: the quote is fresh and two-sided.
+    margin × leverage an account may hold in it. tradable: the quote is fresh and two-sided, and the market open.
+    state: what may be done: positions opened and closed (open), only closed (close_only), neither (suspended, halted,
+    settled). state_reason, state_since: who says so, and since when (ms since the epoch); null while it is open.
     """
 
     symbol: str
@@ -266,6 +270,9 @@ class MarketMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     high24h: Decimal | None = None
     low24h: Decimal | None = None
     quote_volume24h: Decimal | None = msgspec.field(default=None, name="quoteVolume24h")
+    state: MarketStateWord = MarketState.OPEN.value
+    state_reason: StateReasonWord | None = None
+    state_since: int | None = None
 
 
 class ErrorMessage(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -73,7 +73,7 @@ def add_routes(engine: Engine, metrics: WorkerMetrics) -> None:
     engine.cells.tell(EventSinks(engine.history, hub))
     registry.register(StreamCollector(hub))
     level = engine.settings.margin_call_level
-    states = EncodedStates(accounts, level)
+    states = EncodedStates(accounts, level, quote_age_ms_max=engine.settings.max_quote_age_ms)
     streams = StreamViews(accounts, states, engine.app, hub, forwarding, engine.catalogue, limits)
     streams.mount(web_app)
     page = Page(level, engine.settings.max_quote_age_ms)

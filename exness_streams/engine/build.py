@@ -94,10 +94,7 @@ def build_engine(settings: Settings, metrics: EngineMetrics | None = None) -> En
     candles = CandleHost(
         kept_candles, logs[topics.market_updates], symbols, bands=settings.price_bands(), metrics=metrics.candles
     )
-    board = MarketBoard(
-        symbols, clock_ms=epoch_ms, suspended=lambda: candles.guard.suspended, standing=cells.standing
-    )
-    markets = KeptMarkets(board, candles, candles.price, is_shared=isinstance(settings, KafkaSettings))
+    markets = _markets(settings, cells, candles)
     framer, watch = _framer(settings, app, cells, candles, markets, metrics)
     history = HistoryHost(kept_history, logs[topics.events], topic=topics.events, metrics=metrics.history)
     cells.tell(history)
@@ -135,6 +132,14 @@ def _cells(settings: Settings, app: EngineApp, table: CellTable, gateway: Gatewa
 
     cells.passed_over = PassedOver(search)
     return cells
+
+
+def _markets(settings: Settings, cells: CellHost, candles: CandleHost) -> KeptMarkets:
+    """Which markets are not open, for while the ticks are this worker's."""
+    board = MarketBoard(
+        candles.symbols, clock_ms=epoch_ms, suspended=lambda: candles.guard.suspended, standing=cells.standing
+    )
+    return KeptMarkets(board, candles, candles.price, is_shared=isinstance(settings, KafkaSettings))
 
 
 def _framer(

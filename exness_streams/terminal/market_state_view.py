@@ -27,6 +27,11 @@ def who_says(reason: str | None) -> str:
     return "" if reason is None else _WHO.get(reason, reason)
 
 
+def state_in_words(state: str, reason: str | None) -> str:
+    """A state and who says so, as short as can be."""
+    return words_of(state) if reason is None else f"{words_of(state)}: {who_says(reason)}"
+
+
 def show_market_state(console: Console, seen: MarketStateSeen) -> None:
     """What became of a decision. Another may hold the market back more than this one does."""
     at = "" if seen.settlement_price is None else f" at {price(seen.settlement_price)}"
