@@ -91,9 +91,8 @@ def build_engine(settings: Settings, metrics: EngineMetrics | None = None) -> En
     catalogue = settings.catalogue()
     symbols = [terms.symbol for terms in catalogue]
     kept_candles, kept_history = _small_table(app, "candles", 1), _small_table(app, "history", settings.partitions)
-    candles = CandleHost(
-        kept_candles, logs[topics.market_updates], symbols, bands=settings.price_bands(), metrics=metrics.candles
-    )
+    of_ticks, bands = logs[topics.market_updates], settings.price_bands()
+    candles = CandleHost(kept_candles, of_ticks, symbols, bands=bands, metrics=metrics.candles)
     markets = _markets(settings, cells, candles)
     framer, watch = _framer(settings, app, cells, candles, markets, metrics)
     history = HistoryHost(kept_history, logs[topics.events], topic=topics.events, metrics=metrics.history)
@@ -109,9 +108,8 @@ def build_engine(settings: Settings, metrics: EngineMetrics | None = None) -> En
         kept.check_kept = partial(check_kept, kept)
         if not isinstance(settings, KafkaSettings):
             kept.lineage = app.transport
-    engine = Engine(
-        settings, app, table, cells, gateway, framer, catalogue, history, candles, CandleReader(candles), markets
-    )
+    reader = CandleReader(candles)
+    engine = Engine(settings, app, table, cells, gateway, framer, catalogue, history, candles, reader, markets)
     engine.settings_fault = lambda: watch.reason
     for kept in (table, candles.table, history.table):
         kept.on_fault = partial(_end_with, engine)

@@ -55,6 +55,11 @@ def test_an_operator_halts_closes_opens_and_settles_and_a_restart_keeps_it(
     assert stated(platform, SOL) == halted.json
     assert stated(platform, BTC)["state"] == "open"
     until(lambda: why(order(platform, "SOL")) == (503, "PRICE_UNAVAILABLE", "halted"))
+    shown = next(one for one in platform.get("/api/v1/markets").json["markets"] if one["symbol"] == SOL)
+    assert (shown["state"], shown["stateReason"], shown["tradable"]) == ("halted", "operator", False)
+    assert shown["stateSince"] == halted.json["stateSince"]
+    assert "SOL_USDC is halted: an operator has decided so" in platform.get("/readyz").json["reasons"]
+    assert all(one["stale"] for one in platform.state()["positions"])
     assert why(platform.post(CLOSE, {"positionId": position})) == (503, "PRICE_UNAVAILABLE", "halted")
     assert order(platform, "BTC").status == 201
     assert decide(platform, SOL, "close_only").json["state"] == "close_only"

@@ -484,6 +484,22 @@ def test_operators_read_every_account_and_change_none(
     assert boss.get(STATE, X_Account=bert.account).status == 401
 
 
+def test_operators_alone_decide_of_markets(platform: PlatformThread, mailbox: Mailbox, bert: Client) -> None:
+    boss, path = signed_in(platform, mailbox, "boss@example.com"), "/api/v1/operator/markets"
+    body = {"symbol": "ETH", "state": "close_only"}
+    for somebody in (bert, bert.key("trade"), boss.key("trade")):
+        assert somebody.post(path, body).status == 403
+        assert somebody.get(path).status == 403
+    assert ask(platform, path, body).status == 401
+    assert platform.send("GET", path).status == 401
+    decided = boss.post(path, body)
+    assert (decided.status, decided.json["state"]) == (200, "close_only")
+    assert boss.post(path, body | {"state": "open"}).json["state"] == "open"
+    assert boss.post("/api/auth/logout", {}).status == 200
+    assert boss.post(path, body).status == 401
+    assert boss.get(path).status == 401
+
+
 def test_a_forged_forwarding_header_gets_nobody_in(platform: PlatformThread) -> None:
     # On the embedded log there is no other worker: the header means nothing.
     for value in ("1", forged({"exp": 4_000_000_000, "aud": "passing", "vouched": True})):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -16,21 +18,34 @@ from exness_streams.api.accounts import Accounts
 from exness_streams.api.encoded_states import EncodedStates
 from exness_streams.domain.account import new_account
 from exness_streams.domain.cell import Cell
+from exness_streams.domain.market_states import MarketState, MarketTold, StateReason
 from exness_streams.domain.plain_numbers import Form, encoders
 
 FORMS: tuple[Form, ...] = ("number", "string")
 LEVEL = Decimal(60)
+OPEN = MarketTold("", MarketState.OPEN, StateReason.OPERATOR, 0)
 few = settings(max_examples=60, deadline=None)
 
 
-def states(bytes_max: int = 1 << 20) -> EncodedStates:
+QUOTE_AGE_MS_MAX = 3_000
+
+
+def states(bytes_max: int = 1 << 20, clock_ms: Callable[[], int] = lambda: 0) -> EncodedStates:
     nobody: Any = None
-    return EncodedStates(Accounts(nobody, nobody, STARTING_BALANCE), LEVEL, bytes_max)
+    accounts = Accounts(nobody, nobody, STARTING_BALANCE)
+    return EncodedStates(accounts, LEVEL, bytes_max, quote_age_ms_max=QUOTE_AGE_MS_MAX, clock_ms=clock_ms)
 
 
-def fresh(cell: Cell, account_id: str, form: Form) -> tuple[bytes, int]:
+def fresh(cell: Cell, account_id: str, form: Form, now_ms: int = 0) -> tuple[bytes, int]:
     row = cell.account(account_id) or new_account(account_id, STARTING_BALANCE)
-    message = presenter.state_message(row, cell.quotes, LEVEL)
+    stale = [
+        symbol
+        for symbol in {position.symbol for position in row.positions.values()}
+        if (quote := cell.quotes.get(symbol)) is None
+        or not quote.is_fresh(now_ms, QUOTE_AGE_MS_MAX, cell.market_ms)
+        or cell.markets.get(symbol, OPEN).state in (MarketState.SUSPENDED, MarketState.HALTED, MarketState.SETTLED)
+    ]
+    message = presenter.state_message(row, cell.quotes, LEVEL, stale)
     return encoders[form].encode(message), row.sequence
 
 
@@ -104,6 +119,31 @@ def test_a_state_is_encoded_once_for_each_change(run: Run) -> None:
     assert cost(bob) == 1
     kept.state(run.cell, bob, "string")
     assert kept.encoded == 5, "the other form is another encoding"
+
+
+def test_a_position_is_stale_while_nothing_can_be_closed_at_its_price(run: Run) -> None:
+    [position] = (run.cell.account(ACCOUNTS[0]) or new_account("", STARTING_BALANCE)).positions.values()
+    quote = run.cell.quotes[position.symbol]
+    now_ms = quote.aged_from_ms
+    kept = states(clock_ms=lambda: now_ms)
+
+    def is_stale() -> bool:
+        content = kept.state(run.cell, ACCOUNTS[0], "number")
+        assert content == fresh(run.cell, ACCOUNTS[0], "number", now_ms)
+        return bool(json.loads(content.content)["positions"][0]["stale"])
+
+    assert not is_stale()
+    now_ms += QUOTE_AGE_MS_MAX
+    assert not is_stale()
+    now_ms += 1
+    assert is_stale(), "though neither the row nor the quote is another"
+    now_ms = quote.aged_from_ms
+    assert not is_stale()
+    for state in MarketState:
+        run.cell.markets[position.symbol] = MarketTold(position.symbol, state, StateReason.OPERATOR, 1)
+        assert is_stale() == (state not in (MarketState.OPEN, MarketState.CLOSE_ONLY))
+    del run.cell.markets[position.symbol]
+    assert not is_stale()
 
 
 def test_who_is_read_least_recently_makes_room(run: Run) -> None:

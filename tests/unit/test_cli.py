@@ -69,7 +69,7 @@ def test_the_environment_of_every_option_is_shown(names: tuple[str, ...]) -> Non
 def test_the_list_is_in_sections_and_whole() -> None:
     shown = command("--help").output
     titles = re.findall(r"^(\w+):$", shown, re.MULTILINE)
-    assert titles == ["Options", "Trade", "Look", "Access", "Run", "Check"]
+    assert titles == ["Options", "Trade", "Look", "Access", "Operate", "Run", "Check"]
     told = " ".join(shown.split())
     for (name, *inner), found in COMMANDS.items():
         if not inner:
@@ -83,7 +83,7 @@ def test_reading_and_trading_commands_write_json(names: tuple[str, ...]) -> None
 
 
 @pytest.mark.parametrize(
-    ("typed", "near"), [("opne", "open"), ("market", "markets"), ("cancelall", "cancel-all"), ("Watch", "watch")]
+    ("typed", "near"), [("opne", "open"), ("makrets", "markets"), ("cancelall", "cancel-all"), ("Watch", "watch")]
 )
 def test_a_command_that_is_none_names_the_nearest(typed: str, near: str) -> None:
     result = command(typed)

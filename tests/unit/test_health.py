@@ -13,6 +13,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from exness_streams.api.views.health import ReadyView, reasons_not_to_trade
+from exness_streams.domain.market_states import MarketState, MarketTold, StateReason
 from exness_streams.domain.quotes import Quote
 from exness_streams.engine.cell_conditions import NOT_READY, CellCondition, CellState
 from exness_streams.transport.faults import LogFault
@@ -68,6 +69,11 @@ class Worker:
     ahead_ms: int | None = 0
     clock: str = ""
     is_clock_right: bool = False
+    markets: dict[str, MarketTold] = field(default_factory=dict)
+    stands_in: tuple[str, ...] = ()
+
+    def standing(self) -> tuple[str, ...]:
+        return self.stands_in
 
     def feed_status(self) -> dict[str, str]:
         return self.feed
@@ -122,6 +128,35 @@ async def test_a_worker_whose_clock_is_off_is_unready_for_its_orders_fill_nothin
     assert not words or body["reasons"] == [
         f"this machine's clock is {words} that makes the price frames: set both by a time service"
     ]
+
+
+@pytest.mark.parametrize(
+    ("symbol", "state", "reason", "stands_in", "words"),
+    [
+        ("SOL_USDC", "suspended", "price_guard", (), "SOL_USDC is suspended: prices jumped by more than the band"),
+        ("SOL_USDC", "halted", "exchange", (), "SOL_USDC is halted: so the exchange says"),
+        ("SOL_USDC", "close_only", "operator", (), "SOL_USDC is close-only: an operator has decided so"),
+        ("SOL_USDC", "settled", "operator", (), "SOL_USDC is settled at 1.5: an operator has decided so"),
+        ("OLD_USDC", "close_only", "not_offered", ("OLD_USDC",), "OLD_USDC is close-only: it is not offered any more"),
+        ("OLD_USDC", "close_only", "not_offered", (), ""),
+        ("OLD_USDC", "settled", "operator", (), ""),
+    ],
+)
+async def test_a_market_that_is_not_open_is_named_in_words(
+    symbol: str, state: str, reason: str, stands_in: tuple[str, ...], words: str
+) -> None:
+    price = Decimal("1.5") if state == "settled" else None
+    told = MarketTold(symbol, MarketState(state), StateReason(reason), 5, price)
+    status, _, body = await Worker(markets={symbol: told}, stands_in=stands_in).asked()
+    assert (status, body["status"]) == (200, "degraded" if words else "ok")
+    assert body["reasons"] == ([words] if words else [])
+
+
+async def test_of_a_market_that_is_not_traded_its_lack_of_a_price_is_no_further_reason() -> None:
+    told = {state: MarketTold("SOL_USDC", state, StateReason.OPERATOR, 5) for state in MarketState}
+    for state, is_named in ((MarketState.HALTED, False), (MarketState.CLOSE_ONLY, True)):
+        _, _, body = await Worker(has_quotes=False, markets={"SOL_USDC": told[state]}).asked()
+        assert ("SOL_USDC: no quote has arrived yet" in body["reasons"]) == is_named
 
 
 @pytest.mark.parametrize("ahead_ms", [-7_200_000, 60_000])

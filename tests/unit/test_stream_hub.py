@@ -68,7 +68,7 @@ class World:
         worker: Any = SimpleNamespace(should_stop=False, wait_until_stopped=asyncio.Event().wait)
         self.freshness = SimpleNamespace(is_fresh=lambda: self.is_fresh)
         self.is_fresh = True
-        market = SimpleNamespace(quotes=self.quotes, days={})
+        market = SimpleNamespace(quotes=self.quotes, days={}, markets={})
         self.hub = StreamHub(market, feed, worker, self.freshness, **limits)
 
     def reader(

@@ -12,6 +12,7 @@ from websocket_frames import payloads
 from exness_streams.api.stream.market import BATCHES_MAX, MarketBoard
 from exness_streams.api.stream.messages import close_frame, text_frame
 from exness_streams.domain.frames import DayFigures
+from exness_streams.domain.market_states import MarketState, MarketTold, StateReason
 from exness_streams.domain.quotes import Quote
 
 SYMBOLS = ("A_USDC", "B_USDC", "C_USDC")
@@ -89,6 +90,34 @@ def test_numbers_are_exact_in_both_forms() -> None:
     assert b'"price":"0.10000000000000000001","bid":null,"ask":"100","timestamp":5,"volume":"3"' in (
         board.since(0, "string").frames
     )
+
+
+def stated(frames: bytes) -> list[tuple[str, str, str, object]]:
+    messages = [msgspec.json.decode(payload) for payload in payloads(frames)]
+    return [(one["type"], one["symbol"], one["state"], one["stateReason"]) for one in messages]
+
+
+def test_a_state_is_sent_at_the_beginning_and_when_it_is_another() -> None:
+    board = MarketBoard()
+    halted = MarketTold("A_USDC", MarketState.HALTED, StateReason.EXCHANGE, 7)
+    settled = MarketTold("B_USDC", MarketState.SETTLED, StateReason.OPERATOR, 8, Decimal("1.50"))
+    board.refresh({}, None, {"A_USDC": halted, "B_USDC": settled})
+    assert payloads(board.since(0, "string", frozenset({"B_USDC"})).frames) == [
+        b'{"type":"market_state","symbol":"B_USDC","state":"settled","stateReason":"operator","stateSince":8,'
+        b'"settlementPrice":"1.50"}'
+    ]
+    version = board.version
+    board.refresh({}, None, {"A_USDC": halted, "B_USDC": settled})
+    assert board.version == version, "what is the same is no news"
+    board.refresh({}, None, {"B_USDC": settled})
+    assert stated(board.since(version, "number").frames) == [("market_state", "A_USDC", "open", None)]
+    version = board.version
+    board.refresh({}, None, {"B_USDC": settled})
+    assert board.version == version
+    later = msgspec.structs.replace(halted, since_ms=9)
+    board.refresh({}, None, {"A_USDC": later, "B_USDC": settled})
+    assert stated(board.since(version, "number").frames) == [("market_state", "A_USDC", "halted", "exchange")]
+    assert len(stated(board.since(0, "number").frames)) == 2
 
 
 def test_frames_of_every_length() -> None:

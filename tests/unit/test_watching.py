@@ -135,6 +135,21 @@ def test_the_picture(watch: Watch) -> None:
     assert "SOL_USDC 150.9/151.2" in line(watch)
 
 
+def test_a_market_that_is_not_open_is_shown_beside_its_quote(watch: Watch) -> None:
+    watch.hear(quote("150", "149", "151"))
+    assert "State" not in text_of(watch)
+    told = {"type": "market_state", "symbol": "SOL_USDC", "state": "close_only", "stateReason": "exchange",
+            "stateSince": 1, "settlementPrice": None}  # fmt: skip
+    watch.hear(told)
+    watch.hear({**told, "symbol": "OLD_USDC", "state": "halted", "stateReason": "operator"})
+    assert "close-only: the exchange" in text_of(watch)
+    assert "SOL_USDC 149/151 (close-only: the exchange)  OLD_USDC (halted: an operator)" in line(watch)
+    watch.hear({**told, "state": "open", "stateReason": None})
+    assert set(watch.states) == {"OLD_USDC"}
+    watch.hear({"type": "connection", "heartbeatMs": 10_000})
+    assert not watch.states, "a new stream tells them anew"
+
+
 def test_an_account_below_its_margin_call_level_is_called() -> None:
     watch = Watch("demo")
     watch.hear(SNAPSHOT | {"account": in_strings(ACCOUNT | {"marginCall": True})})
