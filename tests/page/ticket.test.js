@@ -47,15 +47,31 @@ test('what is wrong is said by field', () => {
   assert.deepEqual(faults({ kind: 'limit', price: d(140), slippage: null }), []);
 });
 
-test('a pending order waits on its side of the market', () => {
-  for (const [kind, side, price, isRight] of /** @type {const} */ ([
-    ['limit', 'long', '150', true], ['limit', 'long', '150.1', false],
-    ['stop', 'long', '150.2', true], ['stop', 'long', '150.1', false],
-    ['limit', 'short', '150', true], ['limit', 'short', '149.9', false],
-    ['stop', 'short', '149.8', true], ['stop', 'short', '149.9', false],
+test('a stop order waits on its side of the market', () => {
+  for (const [side, price, isRight] of /** @type {const} */ ([
+    ['long', '150.2', true], ['long', '150.1', false], ['long', '150', false],
+    ['short', '149.8', true], ['short', '149.9', false], ['short', '150', false],
   ])) {
-    assert.deepEqual(faults({ kind, side, price: d(price) }), isRight ? [] : ['price'], `${side} ${kind} ${price}`);
+    assert.deepEqual(faults({ kind: 'stop', side, price: d(price) }), isRight ? [] : ['price'], `${side} ${price}`);
   }
+});
+
+test('a limit order at the market is quoted and checked as the market order that it is', () => {
+  for (const [side, price, entry] of /** @type {const} */ ([
+    ['long', '150.05', '150.05'], ['long', '150.1', '150.1'], ['long', '170', '150.1'],
+    ['short', '149.95', '149.95'], ['short', '149.9', '149.9'], ['short', '1', '149.9'],
+  ])) {
+    const draft = { ...DRAFT, kind: /** @type {const} */ ('limit'), side, price: d(price) };
+    assert.equal(String(quotationOf(draft, MARKET, QUOTE)?.entry), entry, `${side} ${price}`);
+    assert.deepEqual(faults(draft), []);
+  }
+  // Between the market and the price that it takes at most.
+  assert.deepEqual(faults({ kind: 'limit', price: d(170), takeProfit: d(160) }), []);
+  assert.deepEqual(faults({ kind: 'limit', price: d(170), stopLoss: d(149) }), []);
+  assert.deepEqual(faults({ kind: 'limit', price: d(170), stopLoss: d(160) }), ['stopLoss']);
+  assert.deepEqual(faults({ kind: 'limit', price: d(140), takeProfit: d('139.9') }), ['takeProfit']);
+  // Without a quote nobody knows.
+  assert.equal(String(quotationOf({ ...DRAFT, kind: 'limit', price: d(170) }, MARKET, undefined)?.entry), '170');
 });
 
 test('triggers of a short are the other way round', () => {
