@@ -19,8 +19,8 @@ class Standing:
         return self._of_symbol.keys()
 
     def of(self, symbol: str) -> list[tuple[str, str]]:
-        """(account id, id of a position or an order), in the order of their birth."""
-        return sorted(self._of_symbol.get(symbol, ()), key=lambda name: (birth_order(name[1]), name[0]))
+        """(account id, id of an order or a position): orders first, each in the order of their birth."""
+        return sorted(self._of_symbol.get(symbol, ()), key=_place)
 
     def load(self, items: Iterable[tuple[str, Item]]) -> None:
         """Start with these (account id, position or order) pairs."""
@@ -38,3 +38,8 @@ class Standing:
         names.remove((account_id, item_id_of(item)))
         if not names:
             del self._of_symbol[item.symbol]
+
+
+def _place(name: tuple[str, str]) -> tuple[str, tuple[int, str], str]:
+    account_id, item_id = name
+    return item_id.split("_")[0], birth_order(item_id), account_id

@@ -24,7 +24,7 @@ from platform_process import run_cli
 from exness_streams.domain.codec import META_KEY, decode_meta, decode_record
 from exness_streams.domain.frames import PriceFrame
 from exness_streams.domain.raw_frames import RawFrame
-from exness_streams.domain.rules import FRAMES_BY_OFFSET
+from exness_streams.domain.rules import NEWEST
 from exness_streams.engine.engine import APP_ID
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 from exness_streams.transport.interfaces import LogRecord
@@ -396,7 +396,7 @@ async def test_offsets_that_expired_with_nobody_there_are_taken_from_the_tables_
     inputs.append((MARKET_UPDATES_TOPIC, 0))
     before = {at: await harness.committed(APP_ID, *at) for at in inputs}
     metas = await newest_of_key(harness.cluster, [TP(ACCOUNTS, n) for n in range(PARTITIONS)], META_KEY)
-    assert [decode_meta(meta or b"").rules for meta in metas.values()] == [FRAMES_BY_OFFSET] * PARTITIONS
+    assert [decode_meta(meta or b"").rules for meta in metas.values()] == [NEWEST] * PARTITIONS
     await one.delete_group()
     assert {await harness.committed(APP_ID, *at) for at in inputs} == {None}
     async with prices(harness.broker.address, every_s=0.005):

@@ -15,6 +15,7 @@ from exness_streams.domain.codec import (
     ROW_PREFIX,
     JournalRecord,
     Outcome,
+    RulesChanged,
     decode_access_row,
     decode_quote,
     decode_row,
@@ -36,8 +37,10 @@ from exness_streams.domain.commands import (
 from exness_streams.domain.events import Event, OrderPlaced, PositionClosed, PositionOpened
 from exness_streams.domain.frames import FrameBuilder, PriceFrame, SymbolFrame
 from exness_streams.domain.instruments import Limits, Terms
+from exness_streams.domain.market_states import MarketState, MarketTold, StateReason
 from exness_streams.domain.quotes import Quote, Side
 from exness_streams.domain.rejections import Rejection
+from exness_streams.domain.rules import NEWEST
 from exness_streams.domain.state_hash import state_hash
 
 NOW_MS = 1_790_000_000_000
@@ -225,6 +228,21 @@ def batch(*quotes: Quote, symbol: str = SOL, time_ms: int = NOW_MS) -> PriceFram
     return made
 
 
+def told(symbol: str, state: MarketState, price: int | str | None = None) -> MarketTold:
+    """As an operator decided it."""
+    return MarketTold(symbol, state, StateReason.OPERATOR, NOW_MS, None if price is None else dec(price))
+
+
+def states(*markets: MarketTold, time_ms: int = NOW_MS) -> PriceFrame:
+    """A frame without ticks, that tells which markets are not open."""
+    return PriceFrame(time_ms, (), epoch=1, from_offset=0, to_offset=0, markets=markets)
+
+
+def settled(symbol: str, price: int | str | None) -> PriceFrame:
+    """A frame that settles a market."""
+    return states(told(symbol, MarketState.SETTLED, price))
+
+
 class StoredCell:
     """A cell, the entries committed so far, and the offset of the next record."""
 
@@ -233,6 +251,10 @@ class StoredCell:
         self.cell = Cell(0, self.store.get)
         for last in quotes:
             self.fold(frame(last))
+
+    def raise_rules(self, to: int = NEWEST) -> None:
+        for number in range(self.cell.rules + 1, to + 1):
+            self.fold(RulesChanged(NOW_MS, number))
 
     def fold(self, record: JournalRecord) -> Folded:
         return self.cell.fold(self.cell.next_offset, record)

@@ -29,7 +29,9 @@ from exness_streams.domain.checks import (
 from exness_streams.domain.events import PositionModified
 from exness_streams.domain.quotes import Quote
 from exness_streams.domain.rejections import Rejection, RejectionCode
+from exness_streams.domain.transition import JournalPlace
 
+AT = JournalPlace(0, 0, 0, NOW_MS)
 BETWEEN_LONG = "stopLoss must be between 90 and 100"
 BETWEEN_SHORT = "stopLoss must be between 100 and 110"
 
@@ -94,18 +96,18 @@ def test_a_pending_order_waits_on_its_side_of_the_market(
 
 def test_a_buy_pays_the_ask_a_sell_gets_the_bid_and_an_empty_side_has_no_price() -> None:
     command = open_command()
-    assert market_price(command, SOL, quote(99, 101), 0, buys=True) == 101
-    assert market_price(command, SOL, quote(99, 101), 0, buys=False) == 99
+    assert market_price(command, SOL, quote(99, 101), AT, buys=True, opens=True) == 101
+    assert market_price(command, SOL, quote(99, 101), AT, buys=False, opens=True) == 99
     for last, buys, words in (
         (quote(99, None), True, "has no ask"),
         (quote(None, 101), False, "has no bid"),
         (None, True, ""),
     ):
-        refused = market_price(command, SOL, last, 0, buys=buys)
+        refused = market_price(command, SOL, last, AT, buys=buys, opens=True)
         assert isinstance(refused, Rejection)
         assert (refused.code, words in refused.words) == (RejectionCode.PRICE_UNAVAILABLE, True)
-    assert market_price(open_command(time_ms=NOW_MS + 5_000), SOL, quote(99, 101), 0, buys=True) == 101
-    late = market_price(open_command(time_ms=NOW_MS + 5_001), SOL, quote(99, 101), 0, buys=True)
+    assert market_price(open_command(time_ms=NOW_MS + 5_000), SOL, quote(99, 101), AT, buys=True, opens=True) == 101
+    late = market_price(open_command(time_ms=NOW_MS + 5_001), SOL, quote(99, 101), AT, buys=True, opens=True)
     assert isinstance(late, Rejection)
     assert "5001 ms old, at most 5000 ms" in late.words
 

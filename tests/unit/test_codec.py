@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from decimal import Decimal
+from enum import Enum
 from typing import Any
 
 import msgspec
@@ -51,6 +52,8 @@ def strategy_of(kind: object) -> st.SearchStrategy[Any]:
         return st.integers(-(2**53), 2**53)
     if kind == Decimal | None:
         return st.none() | plain
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return st.sampled_from(kind)
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return some(kind)
     return generic(kind)

@@ -37,7 +37,7 @@ def test_commands() -> None:
         ("open SOL S", ["short", "sell"]),
         ("orders place SOL ", ["long", "short"]),
         ("orders place --kind ", ["limit", "stop"]),
-        ("trades --reason s", ["stop_loss"]),
+        ("trades --reason s", ["stop_loss", "settlement"]),
         ("run --feed ", ["backpack", "simulated"]),
         ("open --mar", ["--margin"]),
         ("state --", ["--url", "--account", "--insecure", "--json", "--help"]),

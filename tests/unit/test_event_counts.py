@@ -6,6 +6,7 @@ from typing import get_args
 
 import pytest
 from trading_samples import (
+    SOL,
     StoredCell,
     batch,
     cancel_command,
@@ -17,6 +18,7 @@ from trading_samples import (
     open_command,
     place_command,
     reset_command,
+    settled,
 )
 
 from exness_streams.domain.events import CloseReason, Event
@@ -54,6 +56,9 @@ TABLE = {
     "a liquidation": (
         [open_command(leverage=10)], batch(flat(100, 2)), {"PositionClosed": 1}, {closed("liquidation"): 1},
     ),
+    "a settlement": (
+        [open_command()], settled(SOL, 150), {"PositionClosed": 1}, {closed("settlement"): 1},
+    ),
     "a reset": (
         [open_command(margin=10), open_command(margin=10), place_command()], reset_command(),
         {"AccountReset": 1}, {closed(DROPPED): 2},
@@ -68,6 +73,7 @@ def test_what_an_event_counts_as(name: str) -> None:
     cell = StoredCell(flat(150))
     for one in before:
         assert cell.fold(one).events
+    cell.raise_rules()
     counted: dict[str, int] = {}
     for event in cell.fold(record).events:
         for counter, by in counts_of(event).items():

@@ -12,7 +12,7 @@ from kept_frames import KeptFrames, KeptTicks
 from exness_streams.domain.codec import Meta, encode
 from exness_streams.domain.frames import PriceFrame
 from exness_streams.domain.raw_frames import RawFrame
-from exness_streams.domain.rules import FRAMES_BY_OFFSET
+from exness_streams.domain.rules import FRAMES_BY_OFFSET, NEWEST
 from exness_streams.engine.framer import Framer
 from exness_streams.engine.framer_state import FramerState, Seen
 from exness_streams.engine.known_rules import AGAIN_S, KnownRules
@@ -68,7 +68,7 @@ async def test_what_all_cells_have_seen_is_told_by_the_furthest() -> None:
     assert Seen(8, 1, 200, 2).joined(Seen()) == Seen(8, 1, 200, 2)
 
 
-async def test_the_log_is_asked_now_and_then_until_all_read_raw_frames() -> None:
+async def test_the_log_is_asked_now_and_then_until_all_go_by_the_newest_rules() -> None:
     log = Log(1, 2, None)
     known = log.known()
     for _ in range(5):
@@ -77,12 +77,12 @@ async def test_the_log_is_asked_now_and_then_until_all_read_raw_frames() -> None
     log.rules = [1, 2, 2]
     log.now_s += AGAIN_S
     assert await known.look() == 1
-    log.rules = [2, 2, 2]
+    log.rules = [NEWEST] * 3
     assert await known.look() == 1
     log.now_s += AGAIN_S
-    assert await known.look() == FRAMES_BY_OFFSET
+    assert await known.look() == NEWEST
     log.now_s += AGAIN_S
-    assert await known.look() == FRAMES_BY_OFFSET
+    assert await known.look() == NEWEST
     assert log.asked == 3
 
 

@@ -105,6 +105,15 @@ TABLE: list[tuple[RejectionCode, dict[str, Any], str]] = [
         {"symbol": "SOL_USDC", "reason": "no_bid"},
         "no price to trade SOL_USDC on: the market has no bid",
     ),
+    *(
+        (Code.PRICE_UNAVAILABLE, {"symbol": "SOL_USDC", "reason": reason}, f"no price to trade SOL_USDC on: {words}")
+        for reason, words in (
+            ("close_only", "positions in it may only be closed"),
+            ("suspended", "it is suspended until its newest prices are confirmed"),
+            ("halted", "trading in it is halted"),
+            ("settled", "it was settled: its positions were closed for good"),
+        )
+    ),
     (Code.PRICE_UNAVAILABLE, {"positions": ["p"]}, "no position has a price at which it can be closed now"),
     (
         Code.INVALID_TRIGGER,
