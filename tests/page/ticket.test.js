@@ -5,7 +5,7 @@ import { Api, ApiError } from '../../exness_streams/web/js/api.js';
 import { grown } from '../../exness_streams/web/js/candles.js';
 import { Decimal } from '../../exness_streams/web/js/decimal.js';
 import { Desk } from '../../exness_streams/web/js/desk.js';
-import { draggedTrigger, faultsOf, perUsd, quotationOf, triggerFaults } from '../../exness_streams/web/js/quotation.js';
+import { draggedTrigger, faultsOf, onGrid, perUsd, quotationOf, triggerFaults } from '../../exness_streams/web/js/quotation.js';
 
 const d = Decimal.from;
 const QUOTE = { price: d('150'), bid: d('149.9'), ask: d('150.1'), timestamp: 0 };
@@ -173,5 +173,11 @@ test('an outcome that is not known keeps its key and body; the next submit has n
 test('a move of one dollar is worth the quantity, below a dollar to four digits', () => {
   for (const [quantity, text] of [['6.66222518', '6.66'], ['1234', '1,234.00'], ['0.01152123', '0.01152'], ['0.00000012', '0.00000012'], ['0.99999', '1']]) {
     assert.equal(perUsd(d(quantity)), text);
+  }
+});
+
+test('a dragged price is put on the grid', () => {
+  for (const [price, tick, put] of [['150.073', '0.05', '150.05'], ['150.08', '0.05', '150.1'], ['150.07', '0.01', '150.07'], ['0.004', '0.01', '0.01'], ['7.3', '2.5', '7.5'], ['101', '10', '100'], ['150.073', null, '150.073'], ['150', '0', '150']]) {
+    assert.equal(onGrid(d(price ?? ''), tick === null ? null : d(tick)).compare(d(put ?? '')), 0, `${price} on ${tick}`);
   }
 });

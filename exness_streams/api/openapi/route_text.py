@@ -83,6 +83,7 @@ MEANINGS = {
     "POSITION_NOT_FOUND": "no such position is open",
     "ORDER_NOT_FOUND": "no such order is pending",
     "PRICE_UNAVAILABLE": "there is no quote, an old one, or an empty side of the book, or none come; nothing was done",
+    "INVALID_PRICE": "a price is no multiple of the instrument's tick size (`details.nearest`)",
     "INVALID_TRIGGER": "a stop loss, take profit or the price of a stop order is on the wrong side of the market",
     "INSUFFICIENT_MARGIN": "margin and fee are more than the free cash",
     "SLIPPAGE_EXCEEDED": "the market is further away than `slippage` allows",

@@ -165,6 +165,17 @@ function entryFault({ kind, side, price }, quote, places) {
 }
 
 /**
+ * The price of an instrument's grid that is nearest to one, at least a tick.
+ * @param {Decimal} price
+ * @param {Decimal | null} tickSize null: not known, every price is allowed
+ */
+export function onGrid(price, tickSize) {
+  if (tickSize === null || tickSize.sign <= 0) return price;
+  const ticks = price.over(tickSize).rounded(0);
+  return (ticks.sign > 0 ? ticks : new Decimal(1n, 0)).times(tickSize);
+}
+
+/**
  * Which trigger a dragged line sets. A trigger's own line stays what it is; an entry line becomes a stop loss where the
  * position would lose, and a take profit where it would gain.
  * @param {'entry' | 'stopLoss' | 'takeProfit'} role of the line
