@@ -50,6 +50,8 @@ class MarketDataMessage(msgspec.Struct, frozen=True, omit_defaults=True, gc=Fals
     book_age_ms: how long before this update bid and ask were received; absent when they came with it.
     sequence: event time in µs, made strictly increasing per symbol by the market data service.
     source: where the price comes from, "backpack" or "simulated"; absent when the publisher has not said.
+    look: true: no update, but what the exchange's REST says when it is asked whether an update can be believed. It is
+    evidence for the price guard, and no quote; absent from updates.
     """
 
     symbol: str
@@ -65,6 +67,7 @@ class MarketDataMessage(msgspec.Struct, frozen=True, omit_defaults=True, gc=Fals
     low24h: Decimal | None = None
     quote_volume24h: Decimal | None = msgspec.field(default=None, name="quoteVolume24h")
     book_age_ms: int = msgspec.field(default=0, name="bookAgeMs")
+    look: bool = False
 
 
 json_encoder = PlainEncoder("number")

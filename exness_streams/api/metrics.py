@@ -29,6 +29,7 @@ from exness_streams.api.access.caller import PASSED_ON
 from exness_streams.api.api_view import ApiView
 from exness_streams.api.errors import Handler
 from exness_streams.api.stream.hub import STREAM_MESSAGES, StreamHub
+from exness_streams.api.suspension_metrics import suspension_metrics
 from exness_streams.domain.events import CloseReason, Event
 from exness_streams.domain.frame_fold import IgnoredFrame
 from exness_streams.domain.ticks import TickFault
@@ -268,6 +269,7 @@ class EngineCollector(Collector):
             faults.add_metric([fault.value], self._engine.framer.faults[fault])
         yield faults
         yield counter("exness_frames", "Price frames written", counted["frames"])
+        yield from suspension_metrics(self._engine.framer, self._engine.catalogue)
         ignored = CounterMetricFamily(
             "exness_frames_ignored", "Frames whose ticks a cell did not take, by reason", labels=["reason"]
         )

@@ -89,7 +89,9 @@ def build_engine(settings: Settings, metrics: EngineMetrics | None = None) -> En
     catalogue = settings.catalogue()
     symbols = [terms.symbol for terms in catalogue]
     kept_candles, kept_history = _small_table(app, "candles", 1), _small_table(app, "history", settings.partitions)
-    candles = CandleHost(kept_candles, logs[topics.market_updates], symbols, metrics=metrics.candles)
+    candles = CandleHost(
+        kept_candles, logs[topics.market_updates], symbols, bands=settings.price_bands(), metrics=metrics.candles
+    )
     framer, watch = _framer(settings, app, cells, candles, metrics)
     history = HistoryHost(kept_history, logs[topics.events], topic=topics.events, metrics=metrics.history)
     cells.tell(history)

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from functools import partial
@@ -35,9 +35,11 @@ from exness_streams.domain.candles import (
     start_of,
 )
 from exness_streams.domain.codec import META_KEY, Meta, encode
+from exness_streams.domain.price_guard import PriceGuard
 from exness_streams.engine.commits import TableCommits
 from exness_streams.engine.framer_state import FRAMER_KEY, Found, FramerState, decode_framer_state
 from exness_streams.engine.history import NotOwned
+from exness_streams.engine.kept_references import loaded_guard, moved_references
 from exness_streams.engine.losses import is_empty, lost_by_offset, meta_of
 from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.transport.faults import CellReleased, LogFault
@@ -64,22 +66,23 @@ class OwnedCandles:
 
     committed: the ticks' next offset, as committed. next_offset: of the first tick that may not be framed yet.
     minutes_from_s: by symbol, where minutes begin and hours end. changes: by symbol, counts changes of what is stored.
-    found: what the framer goes on from; framer: its entry, to be committed with the next transaction.
+    found: what the framer goes on from; framer: its entry, to be committed with the next transaction. guard: of the
+    ticks' prices.
     """
 
-    def __init__(self, lease: Lease, symbols: Iterable[str], next_offset: int, found: Found) -> None:
+    def __init__(self, lease: Lease, symbols: Iterable[str], next_offset: int, found: Found, guard: PriceGuard) -> None:
         self.lease = lease
         self.partition = lease.partition
         self.fold = CandleFold(symbols)
         self.committed = self.next_offset = next_offset
-        self.found = found
+        self.found, self.guard = found, guard
         self.framer = found.state
         self.minutes_from_s: dict[str, int] = {}
         self.changes: Counter[str] = Counter()
 
 
 class CandleHost:
-    """The candles of `symbols`. clock_s: seconds since the epoch, for what is kept how long."""
+    """The candles of `symbols`. bands: the price guard's. clock_s: since the epoch, for what is kept how long."""
 
     def __init__(
         self,
@@ -87,17 +90,18 @@ class CandleHost:
         cell_log: CellLog,
         symbols: Iterable[str],
         *,
+        bands: Mapping[str, Decimal] | None = None,
         metrics: WorkMetrics | None = None,
         clock_s: Callable[[], float] = time.time,
     ) -> None:
         metrics = metrics or WorkMetrics()
         self.table = table
         self.symbols = tuple(symbols)
-        self._cell_log = cell_log
+        self._cell_log, self._bands = cell_log, bands or {}
         self._commits = TableCommits(table, metrics)
         self._clock_s = clock_s
         self._owned: OwnedCandles | None = None
-        self._nobody = CandleFold(())
+        self._nobody, self._unguarded = CandleFold(()), PriceGuard({})
         self._writing = asyncio.Lock()
 
     # -- the partition
@@ -135,7 +139,8 @@ class CandleHost:
         found = Found(partition, None if lost else self._framer_state(partition), ticks_start, ticks_end, committed)
         # Beyond the end: the topic was made anew, and begins again.
         next_offset = ticks_start if committed is None or committed > ticks_end else committed
-        owned = OwnedCandles(lease, self.symbols, next_offset, found)
+        guard = loaded_guard(self._bands, partial(self.table.entry, partition))
+        owned = OwnedCandles(lease, self.symbols, next_offset, found, guard)
         for symbol in self.symbols:
             live = self.table.entry(partition, candles.live_key(symbol))
             if live is not None:
@@ -179,6 +184,11 @@ class CandleHost:
     def fold(self) -> CandleFold:
         """Takes the ticks; one that takes none while the partition is not owned here."""
         return self._nobody if self._owned is None else self._owned.fold
+
+    @property
+    def guard(self) -> PriceGuard:
+        """Of the prices of the ticks that `fold` takes."""
+        return self._unguarded if self._owned is None else self._owned.guard
 
     def _framer_state(self, partition: int) -> FramerState | None:
         stored = self.table.entry(partition, FRAMER_KEY)
@@ -226,7 +236,7 @@ class CandleHost:
             closed, changed, next_offset = dict(owned.fold.closed), owned.fold.take_changed(), owned.next_offset
             if not closed and not changed and next_offset == owned.committed and owned.framer == owned.found.state:
                 return
-            entries: dict[bytes, bytes | None] = {}
+            entries: dict[bytes, bytes | None] = dict(moved_references(owned.guard))
             for (symbol, time_s), observed in closed.items():
                 key = candles.minute_key(symbol, time_s)
                 entries[key] = candles.encode(Bucket(observed, self.bucket(key).told))

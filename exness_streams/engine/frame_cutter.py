@@ -10,10 +10,12 @@ import msgspec
 from exness_streams.domain.candles import CandleFold
 from exness_streams.domain.frames import FrameBuilder, PriceFrame
 from exness_streams.domain.market_states import Markets
+from exness_streams.domain.price_guard import PriceGuard
 from exness_streams.domain.quotes import bounded_ms, sequence_bound
 from exness_streams.domain.raw_frames import RawFrame, RawFrameBuilder
 from exness_streams.domain.rules import FRAMES_BY_OFFSET, MARKET_STATES
 from exness_streams.engine.framer_state import Takeover
+from exness_streams.engine.tick_guard import Suspensions, TickGuard
 from exness_streams.engine.tick_reading import OffsetTickRecord, TickReader, day_of, receipt_of
 
 Frame = PriceFrame | RawFrame
@@ -34,7 +36,7 @@ class FrameCutter:
 
     Ticks before taken.state.promised may have been framed by another: they go out one by one, since no frame may
     straddle what cells have seen; in raw frames where the rules know those. settings: the digest of those that decide.
-    markets: those that are not open now.
+    markets: those that are not open now. guard: of the prices, None: all are believed.
     """
 
     def __init__(
@@ -44,7 +46,9 @@ class FrameCutter:
         taken: Takeover,
         settings: str | None = None,
         markets: Callable[[], Markets] = all_open,
+        guard: TickGuard | None = None,
     ) -> None:
+        self._guard = guard or TickGuard(PriceGuard({}), Suspensions())
         self._reader, self._clock_ms, self._settings, self._markets = reader, clock_ms, settings, markets
         state = self._state = taken.state
         self.end = state.framed
@@ -97,19 +101,28 @@ class FrameCutter:
         self._now_ms = now_ms = self._clock_ms()
         sequence_max = sequence_bound(now_ms)
         read, quote_of, keep, receipt = self._reader.read, self._reader.quote, fold.add, receipt_of(batch)
-        framed_end, raw_end, add = self.end, self._raw_end, self._builder.add
+        framed_end, raw_end, add, take = self.end, self._raw_end, self._builder.add, self._guard.take
         for record in batch:
             tick = read(record)
             if tick is None:
                 continue
             symbol, time_ms, offset = tick.symbol, bounded_ms(tick.timestamp, now_ms), record.offset
-            keep(symbol, tick.sequence, time_ms, tick.price, now_ms)
-            if offset < framed_end:
-                continue  # read again for the candles alone
-            quote, day, received_ms = quote_of(record, tick, time_ms), day_of(tick), receipt(record)
+            received_ms = receipt(record)
             if received_ms is None or not 0 < received_ms < now_ms:
                 received_ms = now_ms  # none of the future
             received_ms = max(received_ms, min(time_ms, now_ms))  # nor before it was: a broker's clock may be slow
+            day = day_of(tick)
+            is_old = day is not None or tick.book_age_ms > 0  # a ticker's: its book was told before
+            believed = take(symbol, tick.bid, tick.ask, tick.price, received_ms, book_is_old=is_old, look=tick.look)
+            if believed is not None:
+                tick, day = self._guard.told(tick, believed, received_ms), None if believed.suspended else day
+                if tick is None:
+                    continue
+            if believed is None or not believed.suspended:
+                keep(symbol, tick.sequence, time_ms, tick.price, now_ms)
+            if offset < framed_end:
+                continue  # read again for the candles alone
+            quote = quote_of(record, tick, time_ms)
             times = {"received_ms": received_ms, "book_age_ms": tick.book_age_ms}
             self.ticks += 1
             if self._raw is not None:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -19,6 +19,7 @@ from exness_streams.domain import codec
 from exness_streams.domain.candles import CandleFold
 from exness_streams.domain.instruments import Catalogue
 from exness_streams.domain.market_states import Markets
+from exness_streams.domain.price_guard import PriceGuard
 from exness_streams.domain.rules import NEWEST
 from exness_streams.domain.ticks import TickFault
 from exness_streams.engine.frame_cutter import Frame, FrameCutter, all_open
@@ -34,6 +35,7 @@ from exness_streams.engine.framer_state import (
     Takeover,
     take_over,
 )
+from exness_streams.engine.tick_guard import Suspensions, TickGuard
 from exness_streams.engine.tick_reading import OffsetTickRecord, TickReader
 from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.messages import MARKET_UPDATES_TOPIC, PLAIN_TOPICS, Topics
@@ -58,6 +60,10 @@ class TicksLease(Protocol):
     @property
     def fold(self) -> CandleFold:
         """Takes the ticks. Another one each time the partition is taken over."""
+
+    @property
+    def guard(self) -> PriceGuard:
+        """Of the prices of the ticks that `fold` takes, with the references that were stored."""
 
     @property
     def found(self) -> Found | None:
@@ -161,11 +167,17 @@ class Framer:
         self._metrics = metrics or WorkMetrics()
         self.counters: Counter[str] = Counter()
         self._reader = TickReader(catalogue, topics.market_updates, self.counters)
+        self.suspensions = Suspensions()
 
     @property
     def faults(self) -> Counter[TickFault]:
         """Ticks that are none, by what is wrong with them."""
         return self._reader.faults
+
+    @property
+    def suspended(self) -> Mapping[str, int]:
+        """The markets whose newest prices are not believed yet, and since when (ms); none where the ticks are not."""
+        return {} if self._session is None else self._lease.guard.suspended
 
     async def frame(self, partition: int, batch: Sequence[OffsetTickRecord]) -> None:
         """Write the frames of a batch; returns when the next batch may be taken. LogFault."""
@@ -259,7 +271,9 @@ class Framer:
         if not await self._lease.keep(fold, state) or self._holder is not holder:
             return None
         self._say(found, taken)
-        cutter = FrameCutter(self._reader, self._clock_ms, taken, self._settings, self._markets)
+        self._lease.guard.let_go()  # by another clock than this session's
+        guard = TickGuard(self._lease.guard, self.suspensions)
+        cutter = FrameCutter(self._reader, self._clock_ms, taken, self._settings, self._markets, guard)
         session = self._session = _Session(
             found.partition,
             fold,

@@ -24,9 +24,11 @@ from exness_streams.settings.access import AccessSettings
 from exness_streams.settings.prefix import PREFIX
 from exness_streams.settings.terms import (
     FORM,
+    PRICE_BAND,
     FeeRate,
     MaintenanceMarginRate,
     MaxLeverage,
+    PriceBand,
     SpreadRate,
     parse_terms,
 )
@@ -92,6 +94,7 @@ class Settings(AccessSettings):
     fee_rate: FeeRate = Decimal(0)
     maintenance_margin_rate: MaintenanceMarginRate = Decimal(0)
     spread_rate: SpreadRate = Decimal(0)
+    price_band: PriceBand = Decimal("0.1")
     terms: str = Field("", description=f"a JSON object such as {FORM}")
     max_open: int = Field(200, ge=1, le=1_000, description="a whole number from 1 to 1000")
     max_exposure: Decimal = Field(
@@ -201,7 +204,14 @@ class Settings(AccessSettings):
             "spread_rate": self.spread_rate,
         }
         own = self._overrides()
+        for terms in own.values():
+            terms.pop(PRICE_BAND, None)
         return Catalogue(Terms(symbol=symbol, **{**for_all, **own.get(symbol, {})}) for symbol in self.instruments)
+
+    def price_bands(self) -> dict[str, Decimal]:
+        """How far a price may jump before it is held, by instrument: a fraction of the last accepted one, 0: any."""
+        own = self._overrides()
+        return {symbol: own.get(symbol, {}).get(PRICE_BAND, self.price_band) for symbol in self.instruments}
 
     def limits(self) -> Limits:
         """What an account may hold."""

@@ -40,6 +40,15 @@ SpreadRate = Annotated[
         description="a fraction from 0 to below 0.5 with at most 8 decimal places",
     ),
 ]
+PriceBand = Annotated[
+    Decimal,
+    Field(
+        ge=0,
+        lt=1,
+        decimal_places=8,
+        description="a fraction from 0 (off) to below 1 with at most 8 decimal places",
+    ),
+]
 MaxLeverage = Annotated[
     Decimal,
     Field(ge=1, le=1_000, decimal_places=2, description="a number from 1 to 1000 with at most 2 decimal places"),
@@ -55,6 +64,9 @@ MinMargin = Annotated[
 ]
 
 FORM = '{"SOL_USDC":{"feeRate":0.0005,"maxLeverage":20}}'
+PRICE_BAND = "price_band"
+"""No field of Terms: it is the framer's, and stamped into no command."""
+
 _SHOWN_MAX = 160
 _NUMBER_WITH_COMMA = re.compile(r":\s*-?[0-9]+,[0-9]")
 
@@ -63,14 +75,15 @@ _FIELDS: dict[str, tuple[str, Any]] = {
     "feeRate": ("fee_rate", FeeRate),
     "maintenanceMarginRate": ("maintenance_margin_rate", MaintenanceMarginRate),
     "spreadRate": ("spread_rate", SpreadRate),
+    "priceBand": (PRICE_BAND, PriceBand),
     "maxLeverage": ("leverage_max", MaxLeverage),
     "minMargin": ("margin_min", MinMargin),
 }
-"""Name in EXNESS_TERMS (that of the API) → name in Terms, and what it may be."""
+"""Name in EXNESS_TERMS (that of the API) → name in Terms (or PRICE_BAND), and what it may be."""
 
 
 def parse_terms(text: str, symbols: Collection[str]) -> dict[str, dict[str, Decimal]]:
-    """The overrides in `text`, a JSON object: symbol → field of Terms → value. '' has none. ValueError in one line."""
+    """The overrides in `text`, a JSON object: symbol → field → value. '' has none. ValueError in one line."""
     if not text.strip():
         return {}
     try:

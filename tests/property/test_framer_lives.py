@@ -17,6 +17,7 @@ from frame_reader import FrameReader
 from exness_streams.domain.candles import CandleFold
 from exness_streams.domain.codec import decode_record
 from exness_streams.domain.frames import PriceFrame
+from exness_streams.domain.price_guard import PriceGuard
 from exness_streams.domain.raw_frames import RawFrame
 from exness_streams.engine import framer_state
 from exness_streams.engine.frame_cutter import Frame
@@ -88,7 +89,7 @@ class Worker:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.fold = CandleFold([SYMBOL])
+        self.fold, self.guard = CandleFold([SYMBOL]), PriceGuard({})
         self.found: Found | None = Found(0, world.state, world.start, world.end, world.committed)
         self.next_offset = world.start if (world.committed or 0) > world.end else max(world.committed or 0, world.start)
         self.position = self.next_offset

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 
 from exness_streams.domain.candles import CandleFold
 from exness_streams.domain.codec import decode_record
 from exness_streams.domain.frames import PriceFrame
+from exness_streams.domain.price_guard import PriceGuard
 from exness_streams.domain.raw_frames import RawFrame
 from exness_streams.engine.framer_state import Found, FramerState
 from exness_streams.transport.interfaces import LogRecord
@@ -49,7 +51,9 @@ class KeptTicks:
         ticks_end: int = 1_000_000,
         committed: int | None = None,
         symbols: Sequence[str] = ("SOL_USDC",),
+        bands: Mapping[str, Decimal] | None = None,
     ) -> None:
+        self.guard = PriceGuard(bands or {})
         self.fold = CandleFold(symbols)
         self.found: Found | None = Found(0, state, ticks_start, ticks_end, committed)
         self.framed_to = -1

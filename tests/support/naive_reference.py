@@ -47,6 +47,7 @@ class Reference:
         self._starting_balance = starting_balance
         self._open_max, self._exposure_max = open_max, exposure_max
         self.market: dict[str, Tick] = {}
+        self.states: dict[str, str] = {}
 
     def account(self, name: str) -> NaiveAccount:
         return self.accounts.get(name) or NaiveAccount(self._starting_balance)
@@ -85,6 +86,31 @@ class Reference:
         yield from self.expire(now)
         yield from self._check(newborn)
 
+    def tell(self, states: dict[str, tuple[str, Fraction | None]]) -> Iterator[Effect]:
+        """All markets that are not open: state, and the price of a settlement."""
+        self.states = {symbol: state for symbol, (state, _) in states.items()}
+        for symbol, (state, price) in states.items():
+            if state == "settled" and price is not None:
+                yield from self._settle(symbol, price)
+
+    def _settle(self, symbol: str, price: Fraction) -> Iterator[Effect]:
+        standing = [
+            (isinstance(item, NaivePosition), item.birth, name)
+            for name, account in self.accounts.items()
+            for item in (*account.positions.values(), *account.orders.values())
+            if item.symbol == symbol
+        ]
+        for is_position, birth, name in sorted(standing):
+            if is_position:
+                yield self._close(name, birth, "settlement", price)
+            else:
+                order = self._free(name, birth)
+                yield self._told(name, "settlement", birth, order.price, order.margin)
+
+    def _is_shut(self, symbol: str, *, opens: bool) -> bool:
+        state = self.states.get(symbol, "open")
+        return opens if state == "close_only" else state != "open"
+
     def _check(self, newborn: Iterable[tuple[str, int]]) -> Iterator[Effect]:
         for name, birth in newborn:
             position = self.accounts[name].positions[birth]
@@ -117,6 +143,8 @@ class Reference:
     ) -> Iterator[Effect]:
         order = self.accounts[name].orders[birth]
         refused = "unfillable" if down(order.margin * order.leverage / price) == 0 else None
+        if self.states.get(order.symbol) == "close_only":
+            refused = "close_only"
         if refused is None and self.fills_at_market:
             refused = reason_not_to_fill(order, price, end)
         if refused is not None:
@@ -152,7 +180,7 @@ class Reference:
             return refused
         market = self.market.get(order.symbol)
         entry = None if market is None else market.ask if order.long else market.bid
-        if market is None or entry is None:
+        if market is None or entry is None or self._is_shut(order.symbol, opens=True):
             return "PRICE_UNAVAILABLE"
         sign = 1 if order.long else -1
         margin = cents(order.margin)
@@ -209,7 +237,7 @@ class Reference:
             return refused
         market = self.market.get(order.symbol)
         current = None if market is None else market.ask if order.long else market.bid
-        if market is None or current is None:
+        if market is None or current is None or self._is_shut(order.symbol, opens=True):
             return "PRICE_UNAVAILABLE"
         exit_now = market.bid if order.long else market.ask
         worth = market.last if exit_now is None else exit_now
@@ -245,7 +273,7 @@ class Reference:
         if wanted != Exits():
             market = self.market[position.symbol]
             price = market.bid if position.long else market.ask
-            if price is None:
+            if price is None or self._is_shut(position.symbol, opens=False):
                 return "PRICE_UNAVAILABLE"
             if wrong_exits(position.long, wanted, position.liquidation, price):
                 return "INVALID_TRIGGER"
@@ -259,7 +287,7 @@ class Reference:
             return "POSITION_NOT_FOUND"
         market = self.market[position.symbol]
         price = market.bid if position.long else market.ask
-        if price is None:
+        if price is None or self._is_shut(position.symbol, opens=False):
             return "PRICE_UNAVAILABLE"
         quantity = position.quantity
         if order.quantity is not None:

@@ -64,9 +64,9 @@ class PlatformThread:
     def __init__(self, data_dir: Path, *, past_minutes: int = 90, **settings: Any) -> None:
         self._past_minutes = past_minutes
         self.port = free_port()
-        # A test asks as often as it likes, and makes accounts at will.
-        rates = {"rate_limit": "", "address_rate_limit": "", "new_accounts_limit": ""}
-        self.settings = load_settings(data_dir=data_dir, port=self.port, **rates | settings)
+        # A test asks as often as it likes, makes accounts at will, and moves prices as far as it likes.
+        free = {"rate_limit": "", "address_rate_limit": "", "new_accounts_limit": "", "price_band": 0}
+        self.settings = load_settings(data_dir=data_dir, port=self.port, **free | settings)
         self.platform: Platform | None = None
         self.failed: BaseException | None = None
         self._connections: set[socket.socket] = set()

@@ -20,6 +20,9 @@ POLL_S = 0.02
 UNLIMITED = {f"EXNESS_{name}": "" for name in ("RATE_LIMIT", "ADDRESS_RATE_LIMIT", "NEW_ACCOUNTS_LIMIT")}
 """A test asks as often as it likes, and makes accounts at will."""
 
+UNGUARDED = {"EXNESS_PRICE_BAND": "0"}
+"""A test moves prices as far as it likes."""
+
 _MAIN = "from exness_streams.cli import main; main()"
 
 
@@ -27,7 +30,7 @@ def environment(**variables: str) -> dict[str, str]:
     """The test's environment without the settings of whoever runs it, and with these."""
     ours = ("EXNESS_", "BACKPACK_", "KAFKA_", "PORT", "SMTP_", "FRONTEND_URL")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    return kept | {"COLUMNS": "200", "NO_COLOR": "1"} | UNLIMITED | variables
+    return kept | {"COLUMNS": "200", "NO_COLOR": "1"} | UNLIMITED | UNGUARDED | variables
 
 
 def run_cli(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:

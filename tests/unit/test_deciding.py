@@ -28,6 +28,8 @@ def digest(**settings: Any) -> str:
         {"max_exposure": "1000"},
         {"starting_balance": "5000"},
         {"max_quote_age_ms": 6_000},
+        {"price_band": 0},
+        {"terms": '{"SOL_USDC":{"priceBand":0.2}}'},
     ],
 )
 def test_what_decides_is_in_the_digest(settings: dict[str, Any]) -> None:
@@ -51,4 +53,4 @@ def test_what_only_shows_or_paces_is_not_nor_how_a_number_is_written(settings: d
 
 
 def test_a_digest_is_the_same_in_every_process() -> None:
-    assert digest() == "45ddd16a3b24"
+    assert digest() == "687fd824ca26"

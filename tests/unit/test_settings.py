@@ -113,6 +113,11 @@ WRONG = [
     ("EXNESS_SPREAD_RATE", "-0.001", "below 0.5"),
     ("EXNESS_SPREAD_RATE", "0.000000001", "8 decimal places"),
     ("EXNESS_SPREAD_RATE", "NaN", "below 0.5"),
+    ("EXNESS_PRICE_BAND", "1", "a fraction from 0 (off) to below 1"),
+    ("EXNESS_PRICE_BAND", "-0.1", "a fraction from 0 (off) to below 1"),
+    ("EXNESS_PRICE_BAND", "10%", "a fraction from 0 (off) to below 1"),
+    ("EXNESS_PRICE_BAND", "nan", "a fraction from 0 (off) to below 1"),
+    ("EXNESS_PRICE_BAND", "0.000000001", "8 decimal places"),
     ("EXNESS_MAX_OPEN", "0", "1 to 1000"),
     ("EXNESS_MAX_OPEN", "1001", "1 to 1000"),
     ("EXNESS_MAX_OPEN", "all", "1 to 1000"),
@@ -140,6 +145,11 @@ WRONG = [
     ("EXNESS_TERMS", '{"SOL_USDC":{"feeRate":0.000000001}}', "8 decimal places, not"),
     ("EXNESS_TERMS", '{"SOL_USDC":{"maintenanceMarginRate":-1}}', "below 0.5"),
     ("EXNESS_TERMS", '{"SOL_USDC":{"spreadRate":0.5}}', "below 0.5"),
+    (
+        "EXNESS_TERMS",
+        '{"SOL_USDC":{"priceBand":1}}',
+        "priceBand of SOL_USDC must be a fraction from 0 (off) to below 1",
+    ),
     ("EXNESS_TERMS", '{"BTC_USDC":{"maxLeverage":0}}', "maxLeverage of BTC_USDC must be a number from 1 to 1000"),
     ("EXNESS_TERMS", '{"SOL_USDC":{"maxLeverage":{"a":[]}}}', "from 1 to 1000"),
     ("EXNESS_TERMS", '{"SOL_USDC":{"minMargin":0}}', "from 0.01 to 1000000"),
@@ -151,6 +161,7 @@ WRONG = [
             "EXNESS_FEE_RATE",
             "EXNESS_MAINTENANCE_MARGIN_RATE",
             "EXNESS_SPREAD_RATE",
+            "EXNESS_PRICE_BAND",
             "EXNESS_MAX_EXPOSURE",
             "EXNESS_MARGIN_CALL_LEVEL",
         )
@@ -293,6 +304,21 @@ def test_terms_of_one_instrument_override_those_of_all(monkeypatch: pytest.Monke
     assert (apple.fee_rate, apple.maintenance_margin_rate) == (Decimal("0.01"), Decimal("0.05"))
     assert (apple.spread_rate, apple.leverage_max) == (Decimal("0.20000001"), 100)
     assert (bonk.fee_rate, bonk.leverage_max, bonk.margin_min) == (Decimal("0.0005"), Decimal("500.5"), 10)
+
+
+def test_a_price_band_of_one_instrument_overrides_that_of_all_and_is_none_of_its_terms(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert load_settings().price_bands() == dict.fromkeys(("SOL_USDC", "BTC_USDC", "ETH_USDC"), Decimal("0.1"))
+    monkeypatch.setenv("EXNESS_PRICE_BAND", "0.05")
+    monkeypatch.setenv("EXNESS_TERMS", '{"BTC_USDC":{"priceBand":0,"feeRate":0.001},"ETH_USDC":{"priceBand":0.999}}')
+    settings = load_settings()
+    assert settings.price_bands() == {
+        "SOL_USDC": Decimal("0.05"),
+        "BTC_USDC": 0,
+        "ETH_USDC": Decimal("0.999"),
+    }
+    assert [terms.fee_rate for terms in settings.catalogue()] == [0, Decimal("0.001"), 0]
 
 
 def test_wrong_terms_over_many_lines_are_told_in_one_and_shortened(monkeypatch: pytest.MonkeyPatch) -> None:

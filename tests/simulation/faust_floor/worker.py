@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,6 +149,7 @@ def settings_of(world: FaustWorld, machine: str) -> KafkaSettings:
         standby_replicas=world.standbys,
         session_timeout_s=SESSION_S,
         frame_pace_ms=world.frame_ms,
+        price_band=Decimal(0),  # its market jumps
         instruments=tuple(terms.symbol for terms in world.catalogue),
         terms=json.dumps({terms.symbol: _told(terms) for terms in world.catalogue}),
     )

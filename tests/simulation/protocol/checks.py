@@ -295,6 +295,8 @@ def _numbered(reference: Reference, seen: Seen, frame: PriceFrame | RawFrame) ->
             yield from reference.received(_in_order(seen, frame, received), max(seen.now_ms, frame.time_ms))
         seen.end = frame.to_offset
     yield from reference.expire(seen.moves_to(frame.time_ms))
+    if frame.markets is not None:
+        yield from reference.tell({one.symbol: (one.state.value, fraction(one.price)) for one in frame.markets})
 
 
 def _in_order(seen: Seen, frame: PriceFrame, received: dict[int, int]) -> Iterator[tuple[Tick, int]]:

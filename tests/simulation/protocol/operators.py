@@ -6,10 +6,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from exness_streams.domain import rules
 from exness_streams.domain.codec import JournalRepaired, encode
+from exness_streams.domain.market_states import MarketState, MarketTold, StateReason
 from exness_streams.engine.framer_state import FRAMER_KEY, FramerState, decode_framer_state
 from exness_streams.engine.raising import changes
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
@@ -40,8 +42,22 @@ class Operators:
             self.ways += [self._trim_ticks, self._make_ticks_anew]
             if world.seed % EACH == 1:
                 self.ways.append(self._write_garbage)
+        if world.seed % (2 * EACH) == EACH + 1:
+            self.ways += [self._set_market] * 3
         if world.seed % EACH == 3:
             self.ways += [self._trim_events, self._make_events_anew]
+
+    def _set_market(self, machine: Machine) -> str:
+        """An operator says what may be done in a market; once in a while, that it is over."""
+        world, rng = self._world, self._rng
+        symbol = rng.choice(world.market.terms).symbol
+        state = rng.choice((*MarketState, MarketState.OPEN, MarketState.CLOSE_ONLY))
+        price = Decimal(rng.randint(700, 1300)) / 10 if state is MarketState.SETTLED else None
+        world.markets.pop(symbol, None)
+        if state is not MarketState.OPEN:
+            world.markets[symbol] = MarketTold(symbol, state, StateReason.OPERATOR, 1, price)
+        world.note(f"{symbol} is {state.value}")
+        return f"markets {state.value}"
 
     def _stop(self, machine: Machine) -> str:
         self._world.stop(machine)
@@ -214,14 +230,14 @@ class Operators:
         world.rules_raised = True
         world.note(f"the rules of {partition} are raised")
         state = self._framer_state()
-        for value in changes(rules.FIRST, rules.NEWEST, 0 if state is None else state.epoch):
+        for value in changes(world.rules_before, rules.NEWEST, 0 if state is None else state.epoch):
             world.broker.logs[JOURNAL_TOPIC, partition].append(None, value, None)
         world.counted["rules changed in the middle"] += 1
 
     async def _go_back(self) -> None:
         """A worker of the release before comes back: it has to stop, and say why."""
         machine: Any = self._rng.choice(self._world.machines)
-        machine.rules_known = rules.FIRST
+        machine.rules_known = self._world.rules_before
         self._world.kill(machine, "and the release before is started")
         await asyncio.sleep(1.5)
         machine.rules_known = rules.NEWEST

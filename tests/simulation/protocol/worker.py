@@ -119,6 +119,7 @@ class Engine(Process):
             clock_ms=lambda: int(clock.time() * 1000),
             monotonic_s=clock.monotonic,
             seen=lambda: seen_by(self.cells.all_cells(), world.cells),
+            markets=world.markets_told,
             told=known.seen,
             rules=known.look,
         )

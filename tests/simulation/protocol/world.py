@@ -16,6 +16,8 @@ import msgspec
 
 from exness_streams.domain import codec, rules
 from exness_streams.domain.commands import Command
+from exness_streams.domain.market_states import Markets, MarketTold
+from exness_streams.engine.raising import changes
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, MARKET_UPDATES_TOPIC
 from protocol.broker import Broker, Stored
 from protocol.clients import Client
@@ -34,7 +36,8 @@ QUIET_S_MAX = 180.0
 RESTART_S = 0.7
 STOP_S_MAX = 5.0
 OLD_SHARE = 0.25
-"""So many lives begin by the first rules, with workers that know no others, and are upgraded in the middle."""
+"""So many lives begin by the first rules, or those before the newest, with workers that know no later ones, and are
+upgraded in the middle."""
 
 HEALED_PATIENCE_S = 2.0
 """How long clients still wait for what they asked before all was healed: an answer that was lost never comes."""
@@ -97,6 +100,8 @@ class World:
         )
         self.has_nemesis = nemesis
         self.begins_old = nemesis and rng.random() < OLD_SHARE
+        self.rules_before = rules.NEWEST - 1 if seed % 2 else rules.FIRST
+        self.markets: dict[str, MarketTold] = {}
         self.rules_raised = False
         self.closed_until_s = 0.0
         self.cells = self.knobs.cells
@@ -264,6 +269,10 @@ class World:
         entries: dict[bytes, bytes] = table.on_disk(partition).entries
         return entries
 
+    def markets_told(self) -> Markets:
+        """Those that are not open, as a framer has it from operators."""
+        return tuple(told for _, told in sorted(self.markets.items()))
+
     async def _live(self) -> None:
         from protocol.operators import Operators
 
@@ -272,8 +281,12 @@ class World:
         self.machines = [Machine(f"w{number}", nemesis.clock()) for number in range(self.knobs.workers)]
         self.clients = [Client(self, f"acc{number}", number % self.cells) for number in range(self.knobs.accounts)]
         for machine in self.machines:
-            machine.rules_known = rules.FIRST if self.begins_old else rules.NEWEST
+            machine.rules_known = self.rules_before if self.begins_old else rules.NEWEST
             self.start(machine)
+        if self.begins_old and self.rules_before > rules.FIRST:
+            for partition in range(self.cells):
+                for value in changes(rules.FIRST, self.rules_before):
+                    self.broker.logs[JOURNAL_TOPIC, partition].append(None, value, None)
         work = [asyncio.create_task(self.market.run())]
         for client in self.clients:
             work += [asyncio.create_task(client.run()), asyncio.create_task(client.watch())]
@@ -285,6 +298,7 @@ class World:
         self.is_over = True
         self.note("it is over: all is healed")
         nemesis.heal()
+        self.markets.clear()
         self.is_healed = True
         for asked in self._asked:
             self.network.later(HEALED_PATIENCE_S, _give_up, asked)

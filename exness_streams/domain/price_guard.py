@@ -1,0 +1,396 @@
+"""The price guard: what of the ticks is believed. A fold of them with their times of receipt; it has no clock.
+
+Each figure of a tick (bid, ask, last price) is compared with the last accepted one. When one is further away than the
+band, the whole tick is held and its market is suspended: bid and ask are unknown meanwhile, and the price is the last
+accepted one. What is held counts as nothing, also when it is confirmed later: the newest of it becomes the reference.
+
+The guard bounds jumps, not walks: prices that go far in steps within the band are a market that moves.
+docs/decisions/0037-the-price-guard.md says why each rule is as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from decimal import ROUND_DOWN, Context, Decimal
+from enum import Enum
+from typing import NamedTuple
+
+import msgspec
+
+from exness_streams.domain.money import ONE, ZERO
+
+CONFIRMING_MS = 1_000
+CONFIRMING_UPDATES = 3
+"""A level is accepted after so long, by so many updates that agree."""
+
+LOOK_COUNTS = 2
+"""A look at the exchange's REST counts as so many of them."""
+
+ALONE_MS = 5_000
+"""Or after so long in which nothing else was told."""
+
+FAR_FACTOR = Decimal(2)
+"""Beyond it, up or down, a look has to agree, or the level has to be alone for long."""
+
+STORE_PART = Decimal("0.1")
+"""A reference that moved by less than this part of the band is not worth a write."""
+
+_EXACT = Context(prec=100)
+_SIX_PLACES = Decimal("1e-6")
+_NOWHERE = Decimal("Infinity")
+
+
+class Reference(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """The last accepted figures of a market, quote currency. bid, ask: None before the first."""
+
+    price: Decimal
+    bid: Decimal | None = None
+    ask: Decimal | None = None
+
+
+class Change(str, Enum):
+    """What a tick did to its market. CONFIRMED, ALONE: the level that was held is accepted, and why."""
+
+    SUSPENDED = "suspended"
+    RETURNED = "returned"
+    CONFIRMED = "confirmed"
+    ALONE = "alone"
+
+
+class Told(NamedTuple):
+    """A tick's figures, quote currency."""
+
+    bid: Decimal | None
+    ask: Decimal | None
+    price: Decimal
+
+
+class Believed(NamedTuple):
+    """What goes on in a tick's place. is_told False: nothing does. change: None when it changed nothing.
+
+    since_ms: since when the market is or was suspended. held: how many ticks were. age_ms: how long before this tick
+    the book that goes on was told, where it is of one that was held.
+    """
+
+    bid: Decimal | None
+    ask: Decimal | None
+    price: Decimal
+    suspended: bool
+    is_told: bool = True
+    change: Change | None = None
+    since_ms: int = 0
+    held: int = 0
+    age_ms: int = 0
+
+
+class _Run:
+    """Updates that contradict the reference on one side and agree with one another, up to now without a break.
+
+    side: 1 above, −1 below. bid, ask, price: as last told in it, when that contradicts the reference.
+    alone_ms: since when nothing else was told. looked: a look has agreed.
+    """
+
+    __slots__ = ("alone_ms", "ask", "bid", "count", "looked", "price", "side", "since_ms")
+
+    def __init__(self, side: int, now_ms: int) -> None:
+        self.side, self.since_ms, self.alone_ms = side, now_ms, now_ms
+        self.count, self.looked = 0, False
+        self.bid: Decimal | None = None
+        self.ask: Decimal | None = None
+        self.price: Decimal | None = None
+
+    @property
+    def has_book(self) -> bool:
+        return self.bid is not None or self.ask is not None
+
+
+class _Hold:
+    """Why a market is suspended. newest: the last tick held. book_ms: when a book was told last. doubted: a look has
+    contradicted what is held."""
+
+    __slots__ = ("book_ms", "count", "doubted", "newest", "now_ms", "run", "since_ms")
+
+    def __init__(self, newest: Told, now_ms: int) -> None:
+        self.newest = newest
+        self.since_ms = self.now_ms = self.book_ms = now_ms
+        self.count, self.doubted = 0, False
+        self.run: _Run | None = None
+
+
+class _Far(NamedTuple):
+    """On which side of the reference's band each figure is: 1 above, −1 below, 0 within or not told."""
+
+    bid: int
+    ask: int
+    price: int
+
+
+_NEAR = _Far(0, 0, 0)
+
+
+class _Market:
+    """bid, ask, price: the reference. low, high: a zone in which all of it lies, and no two prices of which contradict
+    each other: what is there needs no closer look. Empty while the market is suspended."""
+
+    __slots__ = ("ask", "band", "bid", "high", "hold", "low", "price", "safe", "stored")
+
+    def __init__(self, band: Decimal, reference: Reference) -> None:
+        self.band = band
+        self.safe = (band / (2 + band)).quantize(_SIX_PLACES, ROUND_DOWN)
+        self.price, self.bid, self.ask = reference.price, reference.bid, reference.ask
+        self.stored: Reference | None = None
+        self.hold: _Hold | None = None
+        self.low = self.high = ZERO
+        self.narrow()
+
+    def narrow(self) -> None:
+        """The zone of the reference as it is now."""
+        known = [figure for figure in (self.bid, self.ask, self.price) if figure is not None]
+        self.low = _EXACT.multiply(max(known), ONE - self.safe)
+        self.high = _EXACT.multiply(min(known), ONE + self.safe)
+        if self.high < max(known) or self.low > min(known):  # a wide book has none
+            self.low, self.high = _NOWHERE, ZERO
+
+    def accept(self, told: Told) -> None:
+        self.price = told.price
+        if told.bid is not None:
+            self.bid = told.bid
+        if told.ask is not None:
+            self.ask = told.ask
+        self.hold = None
+        self.narrow()
+
+    def far(self, told: Told) -> _Far:
+        """A side that was never accepted is compared with the price; a price may also be one of an accepted book."""
+        band = self.band
+        bid = _side_of(told.bid, self.price if self.bid is None else self.bid, band)
+        ask = _side_of(told.ask, self.price if self.ask is None else self.ask, band)
+        price = _side_of(told.price, self.price, band)
+        if price and not bid and not ask and told.bid is not None and told.ask is not None and _fits(told, band):
+            price = 0
+        return _Far(bid, ask, price)
+
+    def is_beyond_factor(self, told: Told) -> bool:
+        """Whether a figure is more than twice the reference, or less than half of it."""
+        pairs = (told.bid, self.bid or self.price), (told.ask, self.ask or self.price), (told.price, self.price)
+        return any(
+            told is not None
+            and (told > _EXACT.multiply(known, FAR_FACTOR) or _EXACT.multiply(told, FAR_FACTOR) < known)
+            for told, known in pairs
+        )
+
+
+def _side_of(figure: Decimal | None, reference: Decimal, band: Decimal) -> int:
+    if figure is None:
+        return 0
+    if figure > _EXACT.multiply(reference, ONE + band):
+        return 1
+    return -1 if figure < _EXACT.multiply(reference, ONE - band) else 0
+
+
+class PriceGuard:
+    """bands: of each market, as a fraction of the reference; 0 or none: all is believed."""
+
+    def __init__(self, bands: Mapping[str, Decimal]) -> None:
+        self._bands = {symbol: band for symbol, band in bands.items() if band}
+        self._markets: dict[str, _Market] = {}
+
+    # -- what is kept
+
+    def load(self, symbol: str, reference: Reference) -> None:
+        """A reference that was stored. One is loaded before the first tick of its market."""
+        band = self._bands.get(symbol)
+        if band is not None:
+            self._markets[symbol] = market = _Market(band, reference)
+            market.stored = reference
+
+    def moved(self) -> Iterator[tuple[str, Reference]]:
+        """The references that are worth storing by now. They count as stored from then on."""
+        for symbol, market in self._markets.items():
+            now = Reference(market.price, market.bid, market.ask)
+            if market.stored is None or _is_worth_a_write(now, market.stored, market.band * STORE_PART):
+                market.stored = now
+                yield symbol, now
+
+    def let_go(self) -> None:
+        """Forget what is held: the time of receipt went back, or stood still."""
+        for market in self._markets.values():
+            market.hold = None
+            market.narrow()
+
+    @property
+    def suspended(self) -> dict[str, int]:
+        """The markets that are suspended, and since when (ms)."""
+        return {symbol: market.hold.since_ms for symbol, market in self._markets.items() if market.hold is not None}
+
+    # -- ticks
+
+    def take(
+        self,
+        symbol: str,
+        bid: Decimal | None,
+        ask: Decimal | None,
+        price: Decimal,
+        received_ms: int,
+        *,
+        book_is_old: bool = False,
+        look: bool = False,
+    ) -> Believed | None:
+        """What goes on in a tick's place; None: the tick, as it is. The bid is not above the ask.
+
+        book_is_old: it tells of the price, and the book has come before. Any other tells of its book, and of the price
+        when that is another than before. look: it tells of both, as the exchange's REST does: it confirms or
+        contradicts what is held, and never goes on itself.
+        """
+        market = self._markets.get(symbol)
+        if market is None:
+            return self._begin(symbol, Told(bid, ask, price), look=look)
+        if (
+            bid is not None
+            and ask is not None
+            and market.low <= bid
+            and ask <= market.high
+            and market.low <= price <= market.high
+            and not look
+        ):
+            market.bid, market.ask, market.price = bid, ask, price
+            return None
+        told = Told(bid, ask, price)
+        return (
+            _take_look(market, told, received_ms) if look else _take(market, told, received_ms, book_is_old=book_is_old)
+        )
+
+    def _begin(self, symbol: str, told: Told, *, look: bool) -> Believed | None:
+        if look:
+            return Believed(None, None, told.price, suspended=False, is_told=False)
+        band = self._bands.get(symbol)
+        if band is not None:
+            self._markets[symbol] = _Market(band, Reference(told.price, told.bid, told.ask))
+        return None
+
+
+def _is_worth_a_write(now: Reference, stored: Reference, part: Decimal) -> bool:
+    if (now.bid is None) != (stored.bid is None) or (now.ask is None) != (stored.ask is None):
+        return True
+    pairs = (now.price, stored.price), (now.bid, stored.bid), (now.ask, stored.ask)
+    return any(known is not None and _side_of(figure, known, part) for figure, known in pairs)
+
+
+def _take(market: _Market, told: Told, received_ms: int, *, book_is_old: bool) -> Believed | None:
+    far, hold = market.far(told), market.hold
+    if hold is not None and not book_is_old and told == (None, None, hold.newest.price):
+        return Believed(None, None, market.price, True, since_ms=hold.since_ms, held=hold.count)  # it tells nothing
+    if far == _NEAR:
+        market.accept(told)
+        if hold is None:
+            return None
+        return Believed(*told, False, change=Change.RETURNED, since_ms=hold.since_ms, held=hold.count)
+    change: Change | None = None
+    before = market.price
+    if hold is None:
+        hold, change = _Hold(told, received_ms), Change.SUSPENDED
+        market.hold, market.low, market.high = hold, _NOWHERE, ZERO
+    else:
+        before = hold.newest.price
+    hold.now_ms = now_ms = max(hold.now_ms, received_ms)
+    hold.newest = told
+    hold.book_ms = hold.book_ms if book_is_old else now_ms
+    hold.count += 1
+    tells_price = book_is_old or told.price != before
+    spoken = _Far(0 if book_is_old else far.bid, 0 if book_is_old else far.ask, far.price if tells_price else 0)
+    if spoken != _NEAR:
+        _count(market, hold, told, far, spoken, tells_book=not book_is_old, tells_price=tells_price)
+        if _is_accepted(market, hold):
+            return _accepted(market, hold)
+    elif hold.run is not None:
+        hold.run.alone_ms = now_ms  # what contradicts is told again, and beside it something that does not
+    return Believed(None, None, market.price, True, change=change, since_ms=hold.since_ms, held=hold.count)
+
+
+def _count(
+    market: _Market, hold: _Hold, told: Told, far: _Far, spoken: _Far, *, tells_book: bool, tells_price: bool
+) -> None:
+    """Count an update that tells something far: to the run it agrees with, or as the first of a new one."""
+    sides = {side for side in spoken if side}
+    is_torn = far.price != 0 and (far.bid != 0 or far.ask != 0) and not _fits(told, market.band)
+    if len(sides) > 1 or (is_torn and tells_book and tells_price):
+        hold.run = None  # it does not agree with itself
+        return
+    side, run = sides.pop(), hold.run
+    if run is not None and is_torn and (run.price is not None if tells_book else run.has_book):
+        run = None  # nor with what the run has told of the other
+    if run is None or run.side != side or not _agrees(run, told, market.band, book=tells_book, price=tells_price):
+        run = hold.run = _Run(side, hold.now_ms)
+    run.count += 1
+    if spoken.bid:
+        run.bid = told.bid
+    if spoken.ask:
+        run.ask = told.ask
+    if spoken.price:
+        run.price = told.price
+
+
+def _fits(told: Told, band: Decimal) -> bool:
+    """Whether the price can be one of its book: not further outside of it than the band."""
+    return not (
+        (told.bid is not None and _side_of(told.price, told.bid, band) < 0)
+        or (told.ask is not None and _side_of(told.price, told.ask, band) > 0)
+    )
+
+
+def _agrees(run: _Run, told: Told, band: Decimal, *, book: bool, price: bool) -> bool:
+    """Whether what is told is within the band of what the run has told of it."""
+    return not (
+        (book and run.bid is not None and _side_of(told.bid, run.bid, band))
+        or (book and run.ask is not None and _side_of(told.ask, run.ask, band))
+        or (price and run.price is not None and _side_of(told.price, run.price, band))
+    )
+
+
+def _is_accepted(market: _Market, hold: _Hold) -> bool:
+    run, told = hold.run, hold.newest
+    if run is None:
+        return False
+    far = market.far(told)
+    if (far.bid and run.bid is None) or (far.ask and run.ask is None) or (far.price and run.price is None):
+        return False  # it repeats something far that this run has not told
+    return _is_confirmed(market, hold, run) or hold.now_ms - run.alone_ms >= ALONE_MS
+
+
+def _is_confirmed(market: _Market, hold: _Hold, run: _Run) -> bool:
+    if run.count < CONFIRMING_UPDATES or hold.now_ms - run.since_ms < CONFIRMING_MS:
+        return False
+    return run.looked or not (hold.doubted or market.is_beyond_factor(hold.newest))
+
+
+def _accepted(market: _Market, hold: _Hold) -> Believed:
+    confirmed = hold.run is not None and _is_confirmed(market, hold, hold.run)
+    change = Change.CONFIRMED if confirmed else Change.ALONE
+    market.accept(hold.newest)
+    return Believed(*hold.newest, False, change=change, since_ms=hold.since_ms, held=hold.count)
+
+
+def _take_look(market: _Market, told: Told, received_ms: int) -> Believed:
+    """Outside of a hold it tells nothing: updates do, and are newer."""
+    hold = market.hold
+    if hold is not None:
+        hold.now_ms = max(hold.now_ms, received_ms)
+        run = hold.run
+        if run is not None and _confirms(market, run, told):
+            run.count += LOOK_COUNTS
+            run.looked = True
+            if _is_accepted(market, hold):
+                return _accepted(market, hold)._replace(age_ms=hold.now_ms - hold.book_ms)
+        else:
+            hold.run, hold.doubted = None, True
+    return Believed(None, None, market.price, hold is not None, is_told=False)
+
+
+def _confirms(market: _Market, run: _Run, told: Told) -> bool:
+    """Whether a look tells of the run's level: on its side, and of each figure that both tell within the band."""
+    far = market.far(told)
+    pairs = (run.bid, told.bid, far.bid), (run.ask, told.ask, far.ask), (run.price, told.price, far.price)
+    both = [(level, figure, side) for level, figure, side in pairs if level is not None and figure is not None]
+    return bool(both) and all(
+        side == run.side and not _side_of(figure, level, market.band) for level, figure, side in both
+    )
