@@ -133,13 +133,13 @@ class PositionMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
     fee: Decimal
 
 
-class OrderMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A pending order as the API shows it, or what became of it.
+class OrderMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """An order as the API shows it: one that waits, or what became of it.
 
     market: the symbol. kind: limit or stop. type: of the position it opens; side: buy opens a long, sell a short.
-    price: where it fills, or at the first quote beyond. quantity: base asset, if filled at that price.
-    reserved_margin: USD held while it is open (margin and fee). status: open, filled, cancelled, expired.
-    timestamp: placed at, expires_at: ms since the epoch.
+    price: where it fills, or at the first quote beyond. quantity: base asset, if filled at that price, or what was
+    filled. reserved_margin: USD held while it is open (margin and fee). status: open, filled, cancelled, expired.
+    timestamp: placed at, expires_at: ms since the epoch. fill_price, position_id: only of one that is filled.
     """
 
     order_id: str
@@ -158,6 +158,8 @@ class OrderMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     expires_at: int | None
     status: OrderStatusWord
     timestamp: int
+    fill_price: Decimal | None = None
+    position_id: str | None = None
 
 
 class AccountMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -21,7 +21,7 @@ from exness_streams.domain.events import (
     PositionOpened,
     Remainder,
 )
-from exness_streams.domain.formulas import profit
+from exness_streams.domain.formulas import opening_quantity, profit
 from exness_streams.domain.frames import DayFigures
 from exness_streams.domain.instruments import Limits, Terms, base_of
 from exness_streams.domain.money import ZERO, money_arithmetic, to_money
@@ -133,7 +133,11 @@ def order_event_message(event: OrderPlaced | OrderFilled | OrderCancelled | Orde
     """The order that an event is about, with what became of it."""
     status = {OrderPlaced: "open", OrderFilled: "filled", OrderCancelled: "cancelled", OrderExpired: "expired"}
     with money_arithmetic():
-        return replace(order_message(event.order, status[type(event)]), asset=event.order.asset)
+        message = replace(order_message(event.order, status[type(event)]), asset=event.order.asset)
+        if not isinstance(event, OrderFilled):
+            return message
+        quantity = opening_quantity(event.margin, event.leverage, event.fill_price)
+    return replace(message, quantity=quantity, fill_price=event.fill_price, position_id=event.position_id)
 
 
 def closed_message(event: PositionClosed) -> CloseMessage:
