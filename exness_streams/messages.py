@@ -69,6 +69,12 @@ class MarketDataMessage(msgspec.Struct, frozen=True, omit_defaults=True, gc=Fals
     book_age_ms: int = msgspec.field(default=0, name="bookAgeMs")
     look: bool = False
 
+    @property
+    def is_of_ticker(self) -> bool:
+        """Whether it tells of trades, and bid and ask are those known before."""
+        day = (self.open24h, self.high24h, self.low24h, self.quote_volume24h)
+        return self.book_age_ms > 0 or any(figure is not None for figure in day)
+
 
 json_encoder = PlainEncoder("number")
 """The one encoder of public JSON: Decimal becomes a number with its exact digits, without an exponent."""

@@ -10,7 +10,9 @@ import msgspec
 
 from exness_streams.market_data.backpack import IgnoreReason, StreamMessage
 from exness_streams.market_data.feed import FeedCounters, FeedStatus, OnMessage, StatusChange, StatusObserver
+from exness_streams.market_data.looks import Looking, PriceLooks
 from exness_streams.market_data.quotes import BOOK_MS_MAX, QuoteMerger, epoch_us
+from exness_streams.market_data.rest import Top
 from exness_streams.market_data.source import Source
 from exness_streams.messages import MarketDataMessage
 
@@ -47,7 +49,8 @@ class MarketDataMetrics(msgspec.Struct, frozen=True):
     reconnects: connections after the first. ignored: frames by reason (late ones included). errors: the
     exchange's error frames by code. skew_ms: local clock − event time of the newest ticker.
     messages: handed on by the feed. conflated: frames that it left out, since newer ones of a burst say more.
-    ahead: frames that claimed to be of the future, and count as of now.
+    ahead: frames that claimed to be of the future, and count as of now. looks, failed_looks: at the exchange's REST,
+    since a price jumped.
     """
 
     status: str
@@ -62,13 +65,15 @@ class MarketDataMetrics(msgspec.Struct, frozen=True):
     ahead: int = 0
     messages: int = 0
     conflated: int = 0
+    looks: int = 0
+    failed_looks: int = 0
 
 
 class MarketDataService:
     """Publishes every market update of the feed. One of several may run at a time: the others stand by.
 
     source: where the prices come from, as each update says. clock_us: µs since the epoch.
-    book_ms_max: as QuoteMerger's.
+    book_ms_max: as QuoteMerger's. looking: how the exchange is asked about prices that jump, None: never.
     """
 
     def __init__(
@@ -79,7 +84,9 @@ class MarketDataService:
         *,
         clock_us: Callable[[], int] = epoch_us,
         book_ms_max: int = BOOK_MS_MAX,
+        looking: Looking | None = None,
     ) -> None:
+        self._looks = None if looking is None else PriceLooks(looking, self._publish_look)
         self._book_ms_max = book_ms_max
         self._feed = feed
         self._source = source
@@ -97,7 +104,11 @@ class MarketDataService:
         self._late_before += self._merger.late
         self._ahead_before += self._merger.ahead
         self._merger = QuoteMerger(last_sequences, clock_us=self._clock_us, book_ms_max=self._book_ms_max)
-        await self._feed.run(self._on_message)
+        try:
+            await self._feed.run(self._on_message)
+        finally:
+            if self._looks is not None:
+                await self._looks.close()
 
     def metrics(self) -> MarketDataMetrics:
         """How the service is now."""
@@ -119,17 +130,27 @@ class MarketDataService:
             ahead=self._ahead_before + self._merger.ahead,
             messages=counters.messages,
             conflated=counters.conflated,
+            looks=0 if self._looks is None else self._looks.taken,
+            failed_looks=0 if self._looks is None else self._looks.failed,
         )
 
     def _on_message(self, message: StreamMessage) -> None:
         update = self._merger.merge(message)
-        if update is None:
-            return
+        if update is not None:
+            update = self._publish(update)
+            self._published[update.symbol] += 1
+            self._last_tick_ms = update.timestamp
+            if self._looks is not None:
+                self._looks.take(update)
+
+    def _publish_look(self, symbol: str, top: Top) -> MarketDataMessage:
+        return self._publish(self._merger.look(symbol, *top))
+
+    def _publish(self, update: MarketDataMessage) -> MarketDataMessage:
         if self._source is not None:
             update = msgspec.structs.replace(update, source=self._source)
         self._publisher.publish(update)
-        self._published[update.symbol] += 1
-        self._last_tick_ms = update.timestamp
+        return update
 
     def _on_status(self, change: StatusChange) -> None:
         # What was known before a loss is not the market any more.

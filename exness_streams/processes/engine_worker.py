@@ -19,6 +19,7 @@ from exness_streams.engine.engine import APP_ID, Engine
 from exness_streams.engine.raising import RulesRaiser
 from exness_streams.market_data.feed import BackpackFeed, StatusChange
 from exness_streams.market_data.listings import Listings
+from exness_streams.market_data.looks import looking_at
 from exness_streams.market_data.past_candles import PastCandles
 from exness_streams.market_data.rest import BackpackRest
 from exness_streams.market_data.resuming import newest_sequences
@@ -178,7 +179,11 @@ class Platform(EngineWorker):
         self.feed.observe(self._on_feed_change)
         self.source = source_of(feed_url)
         self.market_data = MarketDataService(
-            self.feed, LogPublisher(self.engine), self.source, book_ms_max=settings.max_quote_age_ms
+            self.feed,
+            LogPublisher(self.engine),
+            self.source,
+            book_ms_max=settings.max_quote_age_ms,
+            looking=looking_at(self.rest, self.source, settings.price_bands()),
         )
         self.metrics.register(FeedCollector(self.market_data))
         self.checkpoints = CheckpointKeeper(self.engine)

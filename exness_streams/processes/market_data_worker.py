@@ -22,6 +22,8 @@ from aiokafka.errors import KafkaError
 from exness_streams.domain.outside_text import without_secrets
 from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.market_data.feed import BackpackFeed
+from exness_streams.market_data.looks import looking_at
+from exness_streams.market_data.rest import BackpackRest
 from exness_streams.market_data.resuming import newest_sequences
 from exness_streams.market_data.service import MarketDataService
 from exness_streams.market_data.source import Source, check_topic, source_of
@@ -205,7 +207,14 @@ class MarketDataWorker:
         self.publisher = KafkaPublisher(
             self.cluster, self.source, metrics or WorkMetrics(), settings.named(APP_ID), settings.instruments
         )
-        self.service = MarketDataService(self.feed, self.publisher, self.source, book_ms_max=settings.max_quote_age_ms)
+        rest = BackpackRest(settings.backpack_rest_url) if settings.backpack_rest_url else None
+        self.service = MarketDataService(
+            self.feed,
+            self.publisher,
+            self.source,
+            book_ms_max=settings.max_quote_age_ms,
+            looking=looking_at(rest, self.source, settings.price_bands()),
+        )
         self.leads = asyncio.Event()
         self.joined = asyncio.Event()
         self._freshness = self.app.transport.freshness

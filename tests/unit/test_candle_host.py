@@ -36,6 +36,9 @@ NOW_S = 1_790_006_400
 """The beginning of a day."""
 
 
+BANDS = {SOL: Decimal("0.1"), "BTC_USDC": Decimal(0)}
+
+
 class Log(LeasedLog):
     """A log of ticks and of candles, whose commits fail as a test says."""
 
@@ -78,7 +81,7 @@ class Worker:
         self.table, self.clock, self.log, self.ticks = table, clock or Clock(), log, ticks
         self.log = log
         log.fence_now(0)
-        self.host = CandleHost(table, log, [SOL, "BTC_USDC"], clock_s=self.clock)
+        self.host = CandleHost(table, log, [SOL, "BTC_USDC"], bands=BANDS, clock_s=self.clock)
         self.host.load(0, ticks_start=0, ticks_end=10_000)
         self.reader = CandleReader(self.host)
 
@@ -541,3 +544,60 @@ async def test_an_offset_that_expired_or_was_reset_is_that_of_the_table(
     assert log.next_offset == (4 if mended else offset)
     if mended:
         assert log.changelog[-1].key == codec.META_KEY
+
+
+# -- the price guard's references
+
+
+def guard_entries(log: Log) -> list[tuple[bytes | None, bytes | None]]:
+    return [(record.key, record.value) for record in log.changelog if (record.key or b"").startswith(b"guard/")]
+
+
+async def test_a_reference_is_kept_with_the_candles_and_found_by_the_next_owner() -> None:
+    log, ticks = Log(), [(n, "150") for n in range(10)]
+    worker = Worker(log, ticks=ticks)
+    guard = worker.host.guard
+    assert guard.take(SOL, Decimal(150), Decimal(151), Decimal(150), 0) is None
+    assert guard.take("BTC_USDC", Decimal(65_000), Decimal(65_001), Decimal(65_000), 0) is None
+    worker.read(2)
+    await worker.host.flush()
+    assert guard_entries(log) == [(b"guard/SOL_USDC", b"[150,150,151]")]
+    taken_over = Worker(log, ticks=ticks).host.guard
+    assert taken_over is not guard
+    taken_over.take(SOL, Decimal(75), Decimal(76), Decimal(75), 0)
+    assert taken_over.suspended == {SOL: 0}
+
+
+async def test_a_market_that_moves_little_or_is_held_writes_no_reference_and_one_at_rest_no_transaction() -> None:
+    log, ticks = Log(), [(n, "150") for n in range(10)]
+    worker = Worker(log, ticks=ticks)
+    guard = worker.host.guard
+    guard.take(SOL, Decimal(150), Decimal(151), Decimal(150), 0)
+    worker.read(2)
+    await worker.host.flush()
+    commits = log.commits
+    await worker.host.flush()
+    assert log.commits == commits
+    for bid in ("151", "149", "1500000", "1", "150"):
+        guard.take(SOL, Decimal(bid), Decimal(bid) + 1, Decimal(150), 0)
+    worker.read(4)
+    await worker.host.flush()
+    assert log.commits == commits + 1
+    assert len(guard_entries(log)) == 1
+    guard.take(SOL, Decimal(155), Decimal(156), Decimal(155), 0)
+    worker.read(6)
+    await worker.host.flush()
+    assert guard_entries(log)[1:] == [(b"guard/SOL_USDC", b"[155,155,156]")]
+
+
+def test_a_table_of_before_has_no_references() -> None:
+    worker = Worker(Log())
+    assert worker.host.guard.take(SOL, Decimal(1), Decimal(1), Decimal(1), 0) is None
+    assert worker.host.guard.suspended == {}
+
+
+def test_whoever_does_not_own_the_ticks_guards_nothing() -> None:
+    worker = Worker(Log())
+    worker.host.drop()
+    for price in (Decimal(1), Decimal(1_000)):
+        assert worker.host.guard.take(SOL, price, price, price, 0) is None
