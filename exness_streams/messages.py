@@ -346,7 +346,8 @@ class MissingSpan(msgspec.Struct, frozen=True, rename={"from_": "from"}):
 class CandlesMessage(msgspec.Struct, frozen=True):
     """`GET /api/v1/candles`: the newest candles, oldest first; the last may still grow.
 
-    Where nothing was traded or known there is no candle. missing: between these candles, where nothing is known.
+    Where nothing was traded or known there is no candle. missing: where nothing is known, between these candles, and
+    before the first of them when there are fewer than were asked for.
     """
 
     symbol: str

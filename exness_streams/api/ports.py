@@ -7,7 +7,8 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from exness_streams.domain.account_history import BalancePoint, HistoryHead, Trade
-from exness_streams.domain.candles import Candle, Told
+from exness_streams.domain.candle_spans import Told
+from exness_streams.domain.candles import Candle
 from exness_streams.domain.cell import Cell, Reply
 from exness_streams.domain.commands import Command
 from exness_streams.domain.frames import DayFigures
@@ -110,6 +111,9 @@ class Candles(Protocol):
 
     def told(self, symbol: str) -> Told:
         """The time for which the exchange's history was asked. NotOwned."""
+
+    def begin_s(self, symbol: str, length_s: int) -> int:
+        """Before it no candles of this length are kept, seconds since the epoch. NotOwned."""
 
     async def before(self, symbol: str, interval: str, before_s: int, limit: int) -> list[Candle]:
         """Those that begin before a time, seconds since the epoch; as `newest` else."""
