@@ -16,6 +16,7 @@ from exness_streams.domain.identity import AccessCommand
 from exness_streams.domain.instruments import Limits
 from exness_streams.domain.quotes import Quote
 from exness_streams.engine.cell_conditions import CellCondition
+from exness_streams.market_data.market_rows import MarketInfo
 from exness_streams.transport.faults import LogFault
 
 
@@ -140,6 +141,14 @@ class Feed(Protocol):
     @property
     def feed_status(self) -> Callable[[], dict[str, Any]]:
         """How it is, for /readyz and /markets."""
+
+
+class Markets(Feed, Protocol):
+    """What is known of the exchange and its markets."""
+
+    @property
+    def listed(self) -> Callable[[str], MarketInfo | None]:
+        """What the exchange says of a symbol; None when that is not known."""
 
 
 class Health(Feed, Protocol):

@@ -89,6 +89,8 @@ class EngineWorker:
         self.engine.feed_status = self.feed_status
         self.rest = BackpackRest(rest_url) if rest_url else None
         self.listings = Listings(self.rest.fetch_markets, self.engine.catalogue) if self.rest else None
+        if self.listings is not None:
+            self.engine.listed = self.listings.of
         self.past = past_candles(self.rest, self.engine) if self.rest else None
 
     def feed_status(self) -> dict[str, Any]:
