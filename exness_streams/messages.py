@@ -15,6 +15,7 @@ import msgspec
 from exness_streams.domain.candles import INTERVALS_S
 from exness_streams.domain.commands import OrderKind
 from exness_streams.domain.events import CloseReason
+from exness_streams.domain.market_facts import MarginFunction, PriceBands
 from exness_streams.domain.plain_numbers import PlainEncoder
 from exness_streams.domain.quotes import Side
 
@@ -246,6 +247,8 @@ class MarketMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     fraction of the price. volume, open24h (the first trade), high24h, low24h, quote_volume24h: of the last 24 hours, as
     the exchange tells them. tick_size, step_size: the exchange's, null when unknown. max_exposure: USD of
     margin × leverage an account may hold in it. tradable: the quote is fresh and two-sided.
+    visible, price_bands, funding_interval (ms), imf_function, mmf_function (initial and maintenance margin): what the
+    exchange says of its market, null when unknown. They are told, and decide nothing here.
     """
 
     symbol: str
@@ -268,6 +271,11 @@ class MarketMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     high24h: Decimal | None = None
     low24h: Decimal | None = None
     quote_volume24h: Decimal | None = msgspec.field(default=None, name="quoteVolume24h")
+    visible: bool | None = None
+    price_bands: PriceBands | None = None
+    funding_interval: int | None = None
+    imf_function: MarginFunction | None = None
+    mmf_function: MarginFunction | None = None
 
 
 class ErrorMessage(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -359,7 +367,8 @@ class MissingSpan(msgspec.Struct, frozen=True, rename={"from_": "from"}):
 class CandlesMessage(msgspec.Struct, frozen=True):
     """`GET /api/v1/candles`: the newest candles, oldest first; the last may still grow.
 
-    Where nothing was traded or known there is no candle. missing: between these candles, where nothing is known.
+    Where nothing was traded or known there is no candle. missing: where nothing is known, between these candles, and
+    before the first of them when there are fewer than were asked for.
     """
 
     symbol: str

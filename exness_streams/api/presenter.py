@@ -24,9 +24,11 @@ from exness_streams.domain.events import (
 from exness_streams.domain.formulas import opening_quantity, profit
 from exness_streams.domain.frames import DayFigures
 from exness_streams.domain.instruments import Limits, Terms, base_of
+from exness_streams.domain.market_facts import PriceBands
 from exness_streams.domain.money import ZERO, money_arithmetic, to_money
 from exness_streams.domain.plain_numbers import in_plain_digits, plain
 from exness_streams.domain.quotes import Quote
+from exness_streams.market_data.market_rows import MarketInfo
 from exness_streams.messages import (
     AccountMessage,
     BalanceMessage,
@@ -212,9 +214,15 @@ def balance_message(event: Deposited | AccountReset) -> BalanceMessage:
 
 
 def market_message(
-    terms: Terms, quote: Quote | None, limits: Limits, day: DayFigures | None = None, *, is_fresh: bool
+    terms: Terms,
+    quote: Quote | None,
+    limits: Limits,
+    day: DayFigures | None = None,
+    listed: MarketInfo | None = None,
+    *,
+    is_fresh: bool,
 ) -> MarketMessage:
-    """An instrument with its terms, its newest quote and its last 24 hours."""
+    """An instrument with its terms, its newest quote, its last 24 hours, and what the exchange says of it."""
     return MarketMessage(
         symbol=terms.symbol,
         asset=base_of(terms.symbol),
@@ -236,4 +244,9 @@ def market_message(
         high24h=day.high if day else None,
         low24h=day.low if day else None,
         quote_volume24h=day.quote_volume if day else None,
+        visible=listed.is_visible if listed else None,
+        price_bands=listed.bands if listed and listed.bands != PriceBands() else None,
+        funding_interval=listed.funding_interval_ms if listed else None,
+        imf_function=listed.initial_margin if listed else None,
+        mmf_function=listed.maintenance_margin if listed else None,
     )

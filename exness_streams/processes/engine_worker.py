@@ -73,6 +73,11 @@ async def run_app(
     return failed
 
 
+def past_candles(rest: BackpackRest, engine: Engine) -> PastCandles:
+    """What asks the exchange for the candles that an engine lacks."""
+    return PastCandles(rest.fetch_klines, engine.candles, unread=lambda: rest.skipped)
+
+
 class EngineWorker:
     """One engine worker; others may share the accounts with it. rest_url: of the exchange, '' is never asked."""
 
@@ -85,7 +90,9 @@ class EngineWorker:
         self.engine.feed_status = self.feed_status
         self.rest = BackpackRest(rest_url) if rest_url else None
         self.listings = Listings(self.rest.fetch_markets, self.engine.catalogue) if self.rest else None
-        self.past = PastCandles(self.rest.fetch_klines, self.engine.candles) if self.rest else None
+        if self.listings is not None:
+            self.engine.listed = self.listings.of
+        self.past = past_candles(self.rest, self.engine) if self.rest else None
 
     def feed_status(self) -> dict[str, Any]:
         """How the feed is, for /readyz and /markets, judged by the age of the newest quote: the feed is elsewhere."""
