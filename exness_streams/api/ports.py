@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from exness_streams.domain.commands import Command
 from exness_streams.domain.frames import DayFigures
 from exness_streams.domain.identity import AccessCommand
 from exness_streams.domain.instruments import Limits
+from exness_streams.domain.market_states import MarketTold
 from exness_streams.domain.quotes import Quote
 from exness_streams.engine.cell_conditions import CellCondition
 from exness_streams.market_data.market_rows import MarketInfo
@@ -40,6 +41,10 @@ class Quotes(Protocol):
     @property
     def days(self) -> Mapping[str, DayFigures]:
         """The last 24 hours of each symbol, as far as the exchange has told of them."""
+
+    @property
+    def markets(self) -> Mapping[str, MarketTold]:
+        """By symbol, those that are not open."""
 
     @property
     def market_ms(self) -> int:
@@ -198,6 +203,9 @@ class FoldingCells(Quotes, Protocol):
 
     def clock_ahead_ms(self, now_ms: int) -> int | None:
         """How far this machine's clock is ahead of that of the ticks' owner; None when nothing tells."""
+
+    def standing(self) -> Collection[str]:
+        """The symbols in which positions or orders stand in them."""
 
     @property
     def lag(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 
 from msgspec.structs import replace
@@ -25,6 +25,7 @@ from exness_streams.domain.formulas import opening_quantity, profit
 from exness_streams.domain.frames import DayFigures
 from exness_streams.domain.instruments import Limits, Terms, base_of
 from exness_streams.domain.market_facts import PriceBands
+from exness_streams.domain.market_states import MarketState, MarketTold
 from exness_streams.domain.money import ZERO, money_arithmetic, to_money
 from exness_streams.domain.plain_numbers import in_plain_digits, plain
 from exness_streams.domain.quotes import Quote
@@ -42,7 +43,7 @@ from exness_streams.messages import (
 )
 
 
-def position_message(position: Position, mark_price: Decimal | None) -> PositionMessage:
+def position_message(position: Position, mark_price: Decimal | None, *, stale: bool = False) -> PositionMessage:
     """A position valued at a mark price; without one its PnL is shown as 0."""
     return PositionMessage(
         position_id=position.position_id,
@@ -61,6 +62,7 @@ def position_message(position: Position, mark_price: Decimal | None) -> Position
         stop_loss=position.stop_loss,
         take_profit=position.take_profit,
         fee=position.fee,
+        stale=stale,
     )
 
 
@@ -86,13 +88,16 @@ def order_message(order: PendingOrder, status: str = "open") -> OrderMessage:
     )
 
 
-def state_message(row: AccountRow, quotes: Mapping[str, Quote], margin_call_level: Decimal) -> StateMessage:
-    """An account with its positions at the newest quotes. margin_call_level: percent."""
+def state_message(
+    row: AccountRow, quotes: Mapping[str, Quote], margin_call_level: Decimal, stale: Collection[str] = ()
+) -> StateMessage:
+    """An account with its positions at the newest quotes. margin_call_level: percent. stale: symbols."""
     with money_arithmetic():
         positions = []
         for position in row.positions.values():
             quote = quotes.get(position.symbol)
-            positions.append(position_message(position, None if quote is None else quote.mark_price(position.side)))
+            mark_price = None if quote is None else quote.mark_price(position.side)
+            positions.append(position_message(position, mark_price, stale=position.symbol in stale))
         orders = [order_message(order) for order in row.orders.values()]
     return StateMessage(
         balances={"USD": row.cash, "SOL": ZERO},
@@ -221,8 +226,12 @@ def market_message(
     listed: MarketInfo | None = None,
     *,
     is_fresh: bool,
+    told: MarketTold | None = None,
 ) -> MarketMessage:
-    """An instrument with its terms, its newest quote, its last 24 hours, and what the exchange says of it."""
+    """An instrument with its terms, its newest quote, its last 24 hours, what the exchange says of it, and its state.
+
+    told: None, it is open.
+    """
     return MarketMessage(
         symbol=terms.symbol,
         asset=base_of(terms.symbol),
@@ -231,7 +240,7 @@ def market_message(
         ask=quote.ask if quote else None,
         volume=quote.volume if quote else None,
         timestamp=quote.time_ms if quote else None,
-        tradable=quote is not None and is_fresh and quote.is_two_sided,
+        tradable=told is None and quote is not None and is_fresh and quote.is_two_sided,
         max_leverage=terms.leverage_max,
         min_margin=terms.margin_min,
         max_exposure=limits.exposure_max,
@@ -249,4 +258,7 @@ def market_message(
         funding_interval=listed.funding_interval_ms if listed else None,
         imf_function=listed.initial_margin if listed else None,
         mmf_function=listed.maintenance_margin if listed else None,
+        state=told.state.value if told else MarketState.OPEN.value,
+        state_reason=told.reason.value if told else None,
+        state_since=told.since_ms if told else None,
     )

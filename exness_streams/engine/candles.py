@@ -207,6 +207,12 @@ class CandleHost:
             owned.framer = state
             return await self._commit(owned, {}, owned.committed)
 
+    async def keep_entries(self, owned: OwnedCandles, entries: dict[bytes, bytes | None]) -> None:
+        """Commit what others keep in this table, at once. NotOwned, LogFault."""
+        async with self._writing:
+            if self._owned is not owned or not await self._commit(owned, entries, owned.committed):
+                raise NotOwned("the candles are another worker's")
+
     def framed(self, fold: CandleFold, next_offset: int, state: FramerState) -> None:
         """The ticks before an offset are in `fold` and need not be read again once that is committed, with `state`."""
         if self._owned is not None and self._owned.fold is fold:
@@ -340,7 +346,7 @@ class CandleHost:
             owned.minutes_from_s[symbol] = max(owned.minutes_from_s[symbol], horizon_s)
             span = candles.hour_key(symbol, 0), candles.hour_key(symbol, hours_end_s)
             while old := [key for key, _ in islice(self.table.range(owned.partition, *span), WRITE_MAX)]:
-                if not await self._sweep(owned, symbol, partial(_removed, old)):
+                if not await self._sweep(owned, symbol, partial(dict.fromkeys, old)):
                     return
 
     async def _sweep_future(self, owned: OwnedCandles, symbol: str) -> bool:
@@ -350,7 +356,7 @@ class CandleHost:
             span = key_of(symbol, begin_s), key_of(symbol, END_S) + b"\0"
             while ahead := [key for key, _ in islice(self.table.range(owned.partition, *span), WRITE_MAX)]:
                 log.warning("removing %d candles of %s whose time has not come", len(ahead), symbol)
-                if not await self._sweep(owned, symbol, partial(_removed, ahead)):
+                if not await self._sweep(owned, symbol, partial(dict.fromkeys, ahead)):
                     return False
         return True
 
@@ -388,7 +394,3 @@ class CandleHost:
         """A stored minute or hour; an empty one when there is none. NotOwned."""
         stored = self.table.entry(self.owned.partition, key)
         return Bucket() if stored is None else candles.decode_bucket(stored)
-
-
-def _removed(keys: Iterable[bytes]) -> dict[bytes, bytes | None]:
-    return dict.fromkeys(keys)

@@ -21,6 +21,7 @@ from exness_streams.engine.framer import Framer
 from exness_streams.engine.fresh_cells import FreshCells
 from exness_streams.engine.gateway import Gateway, Overloaded
 from exness_streams.engine.history import HistoryHost
+from exness_streams.engine.kept_markets import KeptMarkets
 from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.market_data.market_rows import MarketInfo
 from exness_streams.messages import PLAIN_TOPICS, Topics
@@ -102,6 +103,7 @@ class Engine:
     history: HistoryHost
     candles: CandleHost
     candle_reader: CandleReader
+    markets: KeptMarkets
     feed_status: Callable[[], dict[str, Any]] = field(default=lambda: {"status": "unknown", "source": "unknown"})
 
     listed: Callable[[str], MarketInfo | None] = field(default=lambda symbol: None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -15,6 +17,9 @@ from exness_streams.market_data.quotes import BOOK_MS_MAX, QuoteMerger, epoch_us
 from exness_streams.market_data.rest import Top
 from exness_streams.market_data.source import Source
 from exness_streams.messages import MarketDataMessage
+
+TELL_S = 1.0
+"""A market that is not open is told of so often, also when nothing moves."""
 
 
 class Publisher(Protocol):
@@ -40,6 +45,16 @@ class Feed(Protocol):
     def skew_ms(self) -> int: ...
     def observe(self, observer: StatusObserver) -> None: ...
     async def run(self, on_message: OnMessage) -> None: ...
+
+
+class States(Protocol):
+    """What the exchange says of its markets; ExchangeStates is one. on_change: who is told of changes."""
+
+    tried: asyncio.Event
+    on_change: Callable[[list[str]], None]
+
+    @property
+    def states(self) -> Mapping[str, str]: ...
 
 
 class MarketDataMetrics(msgspec.Struct, frozen=True):
@@ -74,6 +89,7 @@ class MarketDataService:
 
     source: where the prices come from, as each update says. clock_us: µs since the epoch.
     book_ms_max: as QuoteMerger's. looking: how the exchange is asked about prices that jump, None: never.
+    states: what the exchange says of the markets, None: they are open.
     """
 
     def __init__(
@@ -85,8 +101,11 @@ class MarketDataService:
         clock_us: Callable[[], int] = epoch_us,
         book_ms_max: int = BOOK_MS_MAX,
         looking: Looking | None = None,
+        states: States | None = None,
     ) -> None:
         self._looks = None if looking is None else PriceLooks(looking, self._publish_look)
+        self._states, self._told_s = states, dict[str, float]()
+        self._is_running = False
         self._book_ms_max = book_ms_max
         self._feed = feed
         self._source = source
@@ -97,18 +116,51 @@ class MarketDataService:
         self._late_before = self._ahead_before = 0
         self._last_tick_ms: int | None = None
         feed.observe(self._on_status)
+        if states is not None:
+            states.on_change = self._on_states
 
     async def run(self) -> None:
-        """Publishes until cancelled. It may run again afterwards: sequences go on above the log's newest."""
+        """Publishes until cancelled. It may run again afterwards: sequences go on above the log's newest.
+
+        With `states` it begins once the exchange was asked for them: no market may seem open for a moment.
+        """
         last_sequences = await self._publisher.last_sequences()
         self._late_before += self._merger.late
         self._ahead_before += self._merger.ahead
         self._merger = QuoteMerger(last_sequences, clock_us=self._clock_us, book_ms_max=self._book_ms_max)
+        if self._states is not None:
+            await self._states.tried.wait()
+        self._is_running = True
+        parts = [asyncio.ensure_future(part) for part in (self._feed.run(self._on_message), self._tell_states())]
         try:
-            await self._feed.run(self._on_message)
+            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            for part in done:
+                part.result()
         finally:
+            self._is_running = False
+            for part in parts:
+                part.cancel()
+            await asyncio.gather(*parts, return_exceptions=True)
             if self._looks is not None:
                 await self._looks.close()
+
+    async def _tell_states(self) -> None:
+        """Once a second, and at each change, an update of each market that is not open, whatever moves there."""
+        while True:
+            now_s = time.monotonic()
+            for symbol in self._states.states if self._states is not None else ():
+                if now_s - self._told_s.get(symbol, 0.0) >= TELL_S:
+                    self._tell_again(symbol)
+            await asyncio.sleep(TELL_S / 4)
+
+    def _on_states(self, changed: list[str]) -> None:
+        for symbol in changed if self._is_running else ():  # one that stands by publishes nothing
+            self._tell_again(symbol)
+
+    def _tell_again(self, symbol: str) -> None:
+        update = self._merger.again(symbol)
+        if update is not None:
+            self._publish(update)
 
     def metrics(self) -> MarketDataMetrics:
         """How the service is now."""
@@ -147,8 +199,12 @@ class MarketDataService:
         return self._publish(self._merger.look(symbol, *top))
 
     def _publish(self, update: MarketDataMessage) -> MarketDataMessage:
-        if self._source is not None:
-            update = msgspec.structs.replace(update, source=self._source)
+        """What the feed did not tell itself counts as no update: it says nothing of whether the feed lives."""
+        state = None if self._states is None else self._states.states.get(update.symbol)
+        if state is not None:
+            self._told_s[update.symbol] = time.monotonic()
+        if self._source is not None or state is not None:
+            update = msgspec.structs.replace(update, source=self._source, state=state)
         self._publisher.publish(update)
         return update
 
