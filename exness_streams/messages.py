@@ -15,6 +15,7 @@ import msgspec
 from exness_streams.domain.candles import INTERVALS_S
 from exness_streams.domain.commands import OrderKind
 from exness_streams.domain.events import CloseReason
+from exness_streams.domain.market_facts import MarginFunction, PriceBands
 from exness_streams.domain.market_states import MarketState, StateReason
 from exness_streams.domain.plain_numbers import PlainEncoder
 from exness_streams.domain.quotes import Side
@@ -72,6 +73,12 @@ class MarketDataMessage(msgspec.Struct, frozen=True, omit_defaults=True, gc=Fals
     book_age_ms: int = msgspec.field(default=0, name="bookAgeMs")
     state: str | None = None
     look: bool = False
+
+    @property
+    def is_of_ticker(self) -> bool:
+        """Whether it tells of trades, and bid and ask are those known before."""
+        day = (self.open24h, self.high24h, self.low24h, self.quote_volume24h)
+        return self.book_age_ms > 0 or any(figure is not None for figure in day)
 
 
 json_encoder = PlainEncoder("number")
@@ -141,13 +148,13 @@ class PositionMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
     stale: bool = False
 
 
-class OrderMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A pending order as the API shows it, or what became of it.
+class OrderMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """An order as the API shows it: one that waits, or what became of it.
 
     market: the symbol. kind: limit or stop. type: of the position it opens; side: buy opens a long, sell a short.
-    price: where it fills, or at the first quote beyond. quantity: base asset, if filled at that price.
-    reserved_margin: USD held while it is open (margin and fee). status: open, filled, cancelled, expired.
-    timestamp: placed at, expires_at: ms since the epoch.
+    price: where it fills, or at the first quote beyond. quantity: base asset, if filled at that price, or what was
+    filled. reserved_margin: USD held while it is open (margin and fee). status: open, filled, cancelled, expired.
+    timestamp: placed at, expires_at: ms since the epoch. fill_price, position_id: only of one that is filled.
     """
 
     order_id: str
@@ -166,6 +173,8 @@ class OrderMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     expires_at: int | None
     status: OrderStatusWord
     timestamp: int
+    fill_price: Decimal | None = None
+    position_id: str | None = None
 
 
 class AccountMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -246,6 +255,8 @@ class MarketMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     fraction of the price. volume, open24h (the first trade), high24h, low24h, quote_volume24h: of the last 24 hours, as
     the exchange tells them. tick_size, step_size: the exchange's, null when unknown. max_exposure: USD of
     margin × leverage an account may hold in it. tradable: the quote is fresh and two-sided, and the market open.
+    visible, price_bands, funding_interval (ms), imf_function, mmf_function (initial and maintenance margin): what the
+    exchange says of its market, null when unknown. They are told, and decide nothing here.
     state: what may be done: positions opened and closed (open), only closed (close_only), neither (suspended, halted,
     settled). state_reason, state_since: who says so, and since when (ms since the epoch); null while it is open.
     """
@@ -270,6 +281,11 @@ class MarketMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     high24h: Decimal | None = None
     low24h: Decimal | None = None
     quote_volume24h: Decimal | None = msgspec.field(default=None, name="quoteVolume24h")
+    visible: bool | None = None
+    price_bands: PriceBands | None = None
+    funding_interval: int | None = None
+    imf_function: MarginFunction | None = None
+    mmf_function: MarginFunction | None = None
     state: MarketStateWord = MarketState.OPEN.value
     state_reason: StateReasonWord | None = None
     state_since: int | None = None
@@ -364,7 +380,8 @@ class MissingSpan(msgspec.Struct, frozen=True, rename={"from_": "from"}):
 class CandlesMessage(msgspec.Struct, frozen=True):
     """`GET /api/v1/candles`: the newest candles, oldest first; the last may still grow.
 
-    Where nothing was traded or known there is no candle. missing: between these candles, where nothing is known.
+    Where nothing was traded or known there is no candle. missing: where nothing is known, between these candles, and
+    before the first of them when there are fewer than were asked for.
     """
 
     symbol: str

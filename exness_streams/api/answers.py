@@ -13,6 +13,7 @@ from exness_streams.domain.codec import Outcome, PositionsClosed
 from exness_streams.domain.events import (
     AccountReset,
     Deposited,
+    OrderFilled,
     OrderPlaced,
     PositionClosed,
     PositionModified,
@@ -39,7 +40,7 @@ def answer(outcome: Outcome, *, repeated: bool) -> web.Response:
         raise ApiError.of(outcome, None if is_first else headers)
     if isinstance(outcome, PositionsClosed) and is_transient(outcome):
         raise ApiError.of(_nothing_closed(outcome))
-    created = isinstance(outcome, PositionOpened | OrderPlaced)
+    created = isinstance(outcome, PositionOpened | OrderPlaced | OrderFilled)
     return json_response(_message_of(outcome), 201 if created else 200, headers)
 
 

@@ -233,7 +233,9 @@ class MarketRequest(Request, frozen=True, kw_only=True):
     def check(self) -> None:
         """A price only to settle at, and one that can be traded on."""
         if self.price is not None and self.state != "settled":
-            raise invalid_request("price", '"price" is given; it is of a settlement alone: send it with state "settled"')
+            raise invalid_request(
+                "price", '"price" is given; it is of a settlement alone: send it with state "settled"'
+            )
         if self.price is not None and not is_price(self.price):
             raise invalid_request("price", f'"price" is out of range; send a number from 1e-18 to {plain(AMOUNT_MAX)}')
 

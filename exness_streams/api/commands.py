@@ -18,6 +18,7 @@ from exness_streams.api.api_view import ApiView
 from exness_streams.api.bodies import Request
 from exness_streams.api.errors import ApiError, unknown_asset
 from exness_streams.api.ports import FrameAges, Journal, TradingRules
+from exness_streams.api.price_grid import check_grid
 from exness_streams.api.request_ids import request_id_of
 from exness_streams.api.requests import Body, idempotency_of, read_body
 from exness_streams.domain.account import AccountRow, Position
@@ -132,6 +133,17 @@ class CommandDesk:
             raise unknown_asset("asset", asset, self.catalogue)
         return terms
 
+    def terms_for(self, command: Command, incoming: Incoming) -> Terms | None:
+        """The terms on offer now of the instrument that a command sets prices in, None when it sets none."""
+        match command:
+            case OpenPosition() | PlaceOrder():
+                return command.terms
+            case ModifyPosition():
+                position = incoming.position(command.position_id)
+                return None if position is None else self.catalogue.terms_of(position.symbol)
+            case _:
+                return None
+
     def admit(self, command: Command, incoming: Incoming) -> None:
         """503 for a command that could only fill the journal: its cell is behind, or no prices come to it.
 
@@ -198,6 +210,7 @@ class CommandView(ApiView, Generic[Asked]):
         command = self.command(asked, incoming)
         if (refused := certain_refusal(command, incoming)) is not None:
             raise ApiError.of(refused)
+        check_grid(command, self.desk.terms_for(command, incoming))
         self.desk.admit(command, incoming)
         if not incoming.cell.has(account_id):
             await self.desk.newcomers.begin_account(request, account_id)

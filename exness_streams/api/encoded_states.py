@@ -118,9 +118,7 @@ class EncodedStates:
         is_fresh = quote is not None and quote.is_fresh(now_ms, self._quote_age_ms_max, cell.market_ms)
         return not is_fresh or not is_traded(cell.markets.get(symbol))
 
-    def _encode(
-        self, row: AccountRow, quotes: Mapping[str, Quote], form: Form, stale: Collection[str] = ()
-    ) -> bytes:
+    def _encode(self, row: AccountRow, quotes: Mapping[str, Quote], form: Form, stale: Collection[str] = ()) -> bytes:
         self.encoded += 1
         return encoders[form].encode(presenter.state_message(row, quotes, self._margin_call_level, stale))
 

@@ -21,13 +21,15 @@ from exness_streams.domain.events import (
     PositionOpened,
     Remainder,
 )
-from exness_streams.domain.formulas import profit
+from exness_streams.domain.formulas import opening_quantity, profit
 from exness_streams.domain.frames import DayFigures
 from exness_streams.domain.instruments import Limits, Terms, base_of
+from exness_streams.domain.market_facts import PriceBands
 from exness_streams.domain.market_states import MarketState, MarketTold
 from exness_streams.domain.money import ZERO, money_arithmetic, to_money
 from exness_streams.domain.plain_numbers import in_plain_digits, plain
 from exness_streams.domain.quotes import Quote
+from exness_streams.market_data.market_rows import MarketInfo
 from exness_streams.messages import (
     AccountMessage,
     BalanceMessage,
@@ -138,7 +140,11 @@ def order_event_message(event: OrderPlaced | OrderFilled | OrderCancelled | Orde
     """The order that an event is about, with what became of it."""
     status = {OrderPlaced: "open", OrderFilled: "filled", OrderCancelled: "cancelled", OrderExpired: "expired"}
     with money_arithmetic():
-        return replace(order_message(event.order, status[type(event)]), asset=event.order.asset)
+        message = replace(order_message(event.order, status[type(event)]), asset=event.order.asset)
+        if not isinstance(event, OrderFilled):
+            return message
+        quantity = opening_quantity(event.margin, event.leverage, event.fill_price)
+    return replace(message, quantity=quantity, fill_price=event.fill_price, position_id=event.position_id)
 
 
 def closed_message(event: PositionClosed) -> CloseMessage:
@@ -217,11 +223,15 @@ def market_message(
     quote: Quote | None,
     limits: Limits,
     day: DayFigures | None = None,
+    listed: MarketInfo | None = None,
     *,
     is_fresh: bool,
     told: MarketTold | None = None,
 ) -> MarketMessage:
-    """An instrument with its terms, its newest quote, its last 24 hours and its state. told: None, it is open."""
+    """An instrument with its terms, its newest quote, its last 24 hours, what the exchange says of it, and its state.
+
+    told: None, it is open.
+    """
     return MarketMessage(
         symbol=terms.symbol,
         asset=base_of(terms.symbol),
@@ -243,6 +253,11 @@ def market_message(
         high24h=day.high if day else None,
         low24h=day.low if day else None,
         quote_volume24h=day.quote_volume if day else None,
+        visible=listed.is_visible if listed else None,
+        price_bands=listed.bands if listed and listed.bands != PriceBands() else None,
+        funding_interval=listed.funding_interval_ms if listed else None,
+        imf_function=listed.initial_margin if listed else None,
+        mmf_function=listed.maintenance_margin if listed else None,
         state=told.state.value if told else MarketState.OPEN.value,
         state_reason=told.reason.value if told else None,
         state_since=told.since_ms if told else None,

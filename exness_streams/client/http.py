@@ -111,7 +111,7 @@ class ApiClient:
         return self._ask("/api/v1/positions/modify", fields, PositionMessage)
 
     def place(self, fields: Fields) -> OrderMessage:
-        """Place a pending order."""
+        """Place an order that waits for its price; a limit order at the market is filled at once (its status)."""
         return self._ask("/api/v1/orders/place", fields, OrderMessage)
 
     def cancel(self, order_id: str) -> OrderMessage:

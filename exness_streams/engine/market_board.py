@@ -150,7 +150,9 @@ class MarketBoard:
     def masks(self, symbol: str) -> bool:
         """Whether cells may get no bid and ask of a symbol now."""
         kept = self._kept.get(symbol)
-        return kept is not None and any(said is not None and said.state in MASKED for said in (kept.decided, kept.exchange))
+        return kept is not None and any(
+            said is not None and said.state in MASKED for said in (kept.decided, kept.exchange)
+        )
 
     def told(self) -> Markets:
         """All markets that are not open now, by symbol. What has changed since it was asked last is said in the log."""

@@ -12,7 +12,9 @@ import msgspec
 
 from exness_streams.market_data.backpack import IgnoreReason, StreamMessage
 from exness_streams.market_data.feed import FeedCounters, FeedStatus, OnMessage, StatusChange, StatusObserver
+from exness_streams.market_data.looks import Looking, PriceLooks
 from exness_streams.market_data.quotes import BOOK_MS_MAX, QuoteMerger, epoch_us
+from exness_streams.market_data.rest import Top
 from exness_streams.market_data.source import Source
 from exness_streams.messages import MarketDataMessage
 
@@ -62,7 +64,8 @@ class MarketDataMetrics(msgspec.Struct, frozen=True):
     reconnects: connections after the first. ignored: frames by reason (late ones included). errors: the
     exchange's error frames by code. skew_ms: local clock − event time of the newest ticker.
     messages: handed on by the feed. conflated: frames that it left out, since newer ones of a burst say more.
-    ahead: frames that claimed to be of the future, and count as of now.
+    ahead: frames that claimed to be of the future, and count as of now. looks, failed_looks: at the exchange's REST,
+    since a price jumped.
     """
 
     status: str
@@ -77,13 +80,16 @@ class MarketDataMetrics(msgspec.Struct, frozen=True):
     ahead: int = 0
     messages: int = 0
     conflated: int = 0
+    looks: int = 0
+    failed_looks: int = 0
 
 
 class MarketDataService:
     """Publishes every market update of the feed. One of several may run at a time: the others stand by.
 
     source: where the prices come from, as each update says. clock_us: µs since the epoch.
-    book_ms_max: as QuoteMerger's. states: what the exchange says of the markets, None: they are open.
+    book_ms_max: as QuoteMerger's. looking: how the exchange is asked about prices that jump, None: never.
+    states: what the exchange says of the markets, None: they are open.
     """
 
     def __init__(
@@ -94,8 +100,10 @@ class MarketDataService:
         *,
         clock_us: Callable[[], int] = epoch_us,
         book_ms_max: int = BOOK_MS_MAX,
+        looking: Looking | None = None,
         states: States | None = None,
     ) -> None:
+        self._looks = None if looking is None else PriceLooks(looking, self._publish_look)
         self._states, self._told_s = states, dict[str, float]()
         self._is_running = False
         self._book_ms_max = book_ms_max
@@ -120,10 +128,8 @@ class MarketDataService:
         self._late_before += self._merger.late
         self._ahead_before += self._merger.ahead
         self._merger = QuoteMerger(last_sequences, clock_us=self._clock_us, book_ms_max=self._book_ms_max)
-        if self._states is None:
-            await self._feed.run(self._on_message)
-            return
-        await self._states.tried.wait()
+        if self._states is not None:
+            await self._states.tried.wait()
         self._is_running = True
         parts = [asyncio.ensure_future(part) for part in (self._feed.run(self._on_message), self._tell_states())]
         try:
@@ -135,6 +141,8 @@ class MarketDataService:
             for part in parts:
                 part.cancel()
             await asyncio.gather(*parts, return_exceptions=True)
+            if self._looks is not None:
+                await self._looks.close()
 
     async def _tell_states(self) -> None:
         """Once a second, and at each change, an update of each market that is not open, whatever moves there."""
@@ -174,22 +182,31 @@ class MarketDataService:
             ahead=self._ahead_before + self._merger.ahead,
             messages=counters.messages,
             conflated=counters.conflated,
+            looks=0 if self._looks is None else self._looks.taken,
+            failed_looks=0 if self._looks is None else self._looks.failed,
         )
 
     def _on_message(self, message: StreamMessage) -> None:
         update = self._merger.merge(message)
         if update is not None:
-            self._publish(update)
+            update = self._publish(update)
+            self._published[update.symbol] += 1
+            self._last_tick_ms = update.timestamp
+            if self._looks is not None:
+                self._looks.take(update)
 
-    def _publish(self, update: MarketDataMessage) -> None:
+    def _publish_look(self, symbol: str, top: Top) -> MarketDataMessage:
+        return self._publish(self._merger.look(symbol, *top))
+
+    def _publish(self, update: MarketDataMessage) -> MarketDataMessage:
+        """What the feed did not tell itself counts as no update: it says nothing of whether the feed lives."""
         state = None if self._states is None else self._states.states.get(update.symbol)
         if state is not None:
             self._told_s[update.symbol] = time.monotonic()
         if self._source is not None or state is not None:
             update = msgspec.structs.replace(update, source=self._source, state=state)
         self._publisher.publish(update)
-        self._published[update.symbol] += 1
-        self._last_tick_ms = update.timestamp
+        return update
 
     def _on_status(self, change: StatusChange) -> None:
         # What was known before a loss is not the market any more.

@@ -22,6 +22,7 @@ from exness_streams.engine.raising import RulesRaiser
 from exness_streams.market_data.exchange_states import ExchangeStates
 from exness_streams.market_data.feed import BackpackFeed, StatusChange
 from exness_streams.market_data.listings import Listings
+from exness_streams.market_data.looks import looking_at
 from exness_streams.market_data.past_candles import PastCandles
 from exness_streams.market_data.rest import BackpackRest
 from exness_streams.market_data.resuming import newest_sequences
@@ -79,6 +80,11 @@ async def run_app(
     return failed
 
 
+def past_candles(rest: BackpackRest, engine: Engine) -> PastCandles:
+    """What asks the exchange for the candles that an engine lacks."""
+    return PastCandles(rest.fetch_klines, engine.candles, unread=lambda: rest.skipped)
+
+
 class EngineWorker:
     """One engine worker; others may share the accounts with it. rest_url: of the exchange, '' is never asked."""
 
@@ -91,7 +97,9 @@ class EngineWorker:
         self.engine.feed_status = self.feed_status
         self.rest = BackpackRest(rest_url) if rest_url else None
         self.listings = Listings(self.rest.fetch_markets, self.engine.catalogue) if self.rest else None
-        self.past = PastCandles(self.rest.fetch_klines, self.engine.candles) if self.rest else None
+        if self.listings is not None:
+            self.engine.listed = self.listings.of
+        self.past = past_candles(self.rest, self.engine) if self.rest else None
 
     def feed_status(self) -> dict[str, Any]:
         """How the feed is, for /readyz and /markets, judged by the age of the newest quote: the feed is elsewhere."""
@@ -199,7 +207,12 @@ class Platform(EngineWorker):
         self.states = ExchangeStates.of(feed_url, self.rest, settings.instruments)
         self.publisher = LogPublisher(self.engine)
         self.market_data = MarketDataService(
-            self.feed, self.publisher, self.source, book_ms_max=settings.max_quote_age_ms, states=self.states
+            self.feed,
+            self.publisher,
+            self.source,
+            book_ms_max=settings.max_quote_age_ms,
+            looking=looking_at(self.rest, self.source, settings.price_bands()),
+            states=self.states,
         )
         self.on_left: OnLeft = lambda prices: None
         self.metrics.register(FeedCollector(self.market_data))
@@ -237,6 +250,7 @@ class Platform(EngineWorker):
         await first_to_end(self.market_data.run(), self.states.run())
 
     def _follow_what_is_left(self) -> None:
+        """Prices of instruments that are not offered any more, so that positions there can be closed."""
         left = self.left
         if not left:
             return

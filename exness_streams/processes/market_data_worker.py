@@ -23,6 +23,7 @@ from exness_streams.domain.outside_text import without_secrets
 from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.market_data.exchange_states import ExchangeStates
 from exness_streams.market_data.feed import BackpackFeed
+from exness_streams.market_data.looks import looking_at
 from exness_streams.market_data.rest import BackpackRest
 from exness_streams.market_data.resuming import newest_sequences
 from exness_streams.market_data.service import MarketDataService
@@ -210,7 +211,12 @@ class MarketDataWorker:
         rest = BackpackRest(settings.backpack_rest_url) if settings.backpack_rest_url else None
         self.states = ExchangeStates.of(settings.backpack_ws_url, rest, settings.instruments)
         self.service = MarketDataService(
-            self.feed, self.publisher, self.source, book_ms_max=settings.max_quote_age_ms, states=self.states
+            self.feed,
+            self.publisher,
+            self.source,
+            book_ms_max=settings.max_quote_age_ms,
+            looking=looking_at(rest, self.source, settings.price_bands()),
+            states=self.states,
         )
         self.leads = asyncio.Event()
         self.joined = asyncio.Event()

@@ -54,7 +54,8 @@ def show_market_states(console: Console, seen: MarketStatesSeen) -> None:
     rows = (
         (
             escape(one.symbol),
-            escape(words_of(one.state)) + ("" if one.settlement_price is None else f" at {price(one.settlement_price)}"),
+            escape(words_of(one.state))
+            + ("" if one.settlement_price is None else f" at {price(one.settlement_price)}"),
             escape(who_says(one.state_reason)),
             "" if one.state_since is None else moment(one.state_since),
             "" if one.decided is None else escape(words_of(one.decided.state)),

@@ -51,7 +51,7 @@ def orders(desk: Desk) -> None:
 @click.option("--expires-in", type=AGE, metavar="[30s|15m|8h|7d]", help="Drop it when this time is over.")
 @at_a_desk
 def place(desk: Desk, asset: str, side: str, expires_in: int | None, **terms: Any) -> None:
-    """Place an order that waits for its price.
+    """Place an order that waits for its price. A limit order whose price the market has reached is filled at once.
 
     ASSET is a base asset or a symbol, such as SOL or SOL_USDC, in any case. SIDE is long (or buy), or short (or sell).
     """

@@ -250,12 +250,13 @@ def show_cancelled_all(console: Console, done: CancelAllDone) -> None:
 
 
 def show_order(console: Console, order: OrderMessage) -> None:
-    """An order that was placed or taken back."""
-    sentence(
-        console,
-        f"[bold]{order.kind} {order.side} {price(order.quantity)} {order.market}[/] at {price(order.price)}, "
-        f"{money(order.reserved_margin)} USD held: {order.status}",
-    )
+    """An order that was placed or taken back, or was filled at once."""
+    what = f"[bold]{order.kind} {order.side} {price(order.quantity)} {order.market}[/] at {price(order.price)}"
+    if order.fill_price is not None:
+        sentence(console, f"{what}: {order.status} at {price(order.fill_price)}, margin {money(order.margin)} USD")
+        sentence(console, f"close it with: exness-streams close {order.position_id}")
+        return
+    sentence(console, f"{what}, {money(order.reserved_margin)} USD held: {order.status}")
     if order.status == "open":
         sentence(console, f"cancel it with: exness-streams orders cancel {order.order_id}")
 

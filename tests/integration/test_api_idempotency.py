@@ -57,7 +57,8 @@ CASES = {
     "modify wrongly": Case(
         MODIFY, {"positionId": "position", "takeProfit": 1}, {"takeProfit": 200}, 400, "INVALID_TRIGGER"
     ),
-    "place there already": Case(PLACE, LIMIT | {"price": 151}, {"price": 140}, 400, "INVALID_TRIGGER"),
+    "place at the market": Case(PLACE, LIMIT | {"price": 151}, {"price": 140}, 201),
+    "place there already": Case(PLACE, LIMIT | {"kind": "stop"}, {"price": 160}, 400, "INVALID_TRIGGER"),
     "place without funds": Case(PLACE, LIMIT | {"margin": 20_000}, {"margin": 1}, 400, "INSUFFICIENT_MARGIN"),
     "cancel nothing": Case(CANCEL, {"orderId": "ord_0_9999"}, {"orderId": "ord_0_9998"}, 404, "ORDER_NOT_FOUND"),
     "too much": Case(DEPOSIT, {"amount": 999_999_999_999}, {"amount": 1}, 400, "LIMIT_REACHED"),

@@ -22,6 +22,8 @@ CANCEL = "/api/v1/orders/cancel"
 DEPOSIT = "/api/v1/account/deposit"
 RESET = "/api/v1/account/reset"
 
+OF_FILLED = {"fillPrice", "positionId"}
+
 _numbers = itertools.count()
 
 
@@ -126,7 +128,7 @@ def test_a_part_of_a_position_that_came_just_now_is_a_part(
 
 def test_an_order_waits_holds_margin_and_is_filled(platform: PlatformThread, account: str) -> None:
     placed = done(platform.post(PLACE, limit(stopLoss=130, takeProfit=160), account), 201)
-    assert set(placed) == set(OrderMessage.__struct_encode_fields__)
+    assert set(placed) == set(OrderMessage.__struct_encode_fields__) - OF_FILLED
     shown = {name: placed[name] for name in ("market", "side", "type", "kind", "price", "quantity", "status")}
     assert shown == {
         "market": "SOL_USDC", "side": "buy", "type": "long", "kind": "limit", "price": 140,
@@ -147,6 +149,34 @@ def test_an_order_waits_holds_margin_and_is_filled(platform: PlatformThread, acc
     assert (position["stopLoss"], position["takeProfit"]) == (130, 160)
     platform.set_price("SOL_USDC", "160.00", "160.10")
     assert settled(platform, account, 4)["account"]["realizedPnL"] == Decimal("302.1582732")
+
+
+@pytest.mark.parametrize(
+    ("side", "price", "fill", "quantity"),
+    [
+        ("long", "150.10", "150.10", "13.32445036"),
+        ("long", 200, "150.10", "13.32445036"),
+        ("short", 1, 150, "13.33333333"),
+    ],
+)
+def test_a_limit_order_at_the_market_is_answered_as_filled(
+    platform: PlatformThread, account: str, side: str, price: Any, fill: Any, quantity: str
+) -> None:
+    """2000 USD at the ask, or at the bid."""
+    body = limit(type=side, price=price, expiresAt=int(time.time() * 1000) + 60_000)
+    first = platform.post(PLACE, body, account, key="k")
+    filled = done(first, 201)
+    assert set(filled) == set(OrderMessage.__struct_encode_fields__)
+    assert (filled["status"], filled["price"], filled["fillPrice"]) == ("filled", Decimal(price), Decimal(fill))
+    assert filled["quantity"] == Decimal(quantity)
+    state = platform.state(account)
+    (position,) = state["positions"]
+    assert (state["orders"], state["sequence"]) == ([], 3)
+    assert (position["positionId"], position["entryPrice"]) == (filled["positionId"], Decimal(fill))
+    assert position["quantity"] == Decimal(quantity)
+    repeated = platform.post(PLACE, body, account, key="k")
+    assert (repeated.body, repeated.headers["Idempotent-Replayed"]) == (first.body, "true")
+    done(platform.post(CLOSE, {"positionId": filled["positionId"]}, account))
 
 
 def test_a_short_stop_order(platform: PlatformThread, account: str) -> None:
@@ -175,8 +205,9 @@ def test_an_order_expires(platform: PlatformThread, account: str) -> None:
 
 
 ORDERS_REFUSED = [
-    (limit(price="150.10"), "INVALID_TRIGGER", "price"),
-    (limit(price=140, type="short"), "INVALID_TRIGGER", "price"),
+    (limit(price="150.10", kind="stop"), "INVALID_TRIGGER", "price"),
+    (limit(price=150, type="short", kind="stop"), "INVALID_TRIGGER", "price"),
+    (limit(price=200, stopLoss=150), "INVALID_TRIGGER", "stopLoss"),
     (limit(stopLoss=140), "INVALID_TRIGGER", "stopLoss"),
     (limit(stopLoss=70), "INVALID_TRIGGER", "stopLoss"),
     (limit(takeProfit=140), "INVALID_TRIGGER", "takeProfit"),
@@ -190,7 +221,7 @@ ORDERS_REFUSED = [
     (limit(asset="DOGE", expiresAt=1), "UNKNOWN_ASSET", None),
     (limit(leverage=101, expiresAt=1), "INVALID_REQUEST", "expiresAt"),
     (limit(margin=20_000, stopLoss=140), "INVALID_TRIGGER", "stopLoss"),
-    (limit(margin=20_000, leverage=100, price=200), "INVALID_TRIGGER", "price"),
+    (limit(margin=20_000, leverage=100, price=140, kind="stop"), "INVALID_TRIGGER", "price"),
     (limit(margin=20_000, leverage=10), "INSUFFICIENT_MARGIN", None),
 ]
 

@@ -108,9 +108,7 @@ def test_an_operator_halts_closes_opens_and_settles_and_a_restart_keeps_it(
         ({"symbol": SOL, "state": "open", "reason": "x"}, "reason", "accepts: symbol, state, price"),
     ],
 )
-def test_what_can_t_be_decided_is_refused(
-    shared: PlatformThread, body: dict[str, Any], field: str, words: str
-) -> None:
+def test_what_can_t_be_decided_is_refused(shared: PlatformThread, body: dict[str, Any], field: str, words: str) -> None:
     refused = shared.post(MARKETS, body)
     assert (refused.status, refused.json["error"], refused.json["details"]["field"]) == (400, "INVALID_REQUEST", field)
     assert words in refused.json["message"]

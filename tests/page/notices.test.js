@@ -9,6 +9,8 @@ const TOLD = { title: 'Stop loss: 5 SOL', text: 'At 150.00, PnL −5.00 USD.' };
 test('a notice is of what happened without the trader', () => {
   for (const [event, is] of /** @type {[any, boolean][]} */ ([
     [{ type: 'PositionOpened', orderId: 'o1' }, true],
+    [{ type: 'PositionOpened', orderId: 'o1', causedBy: null }, true],
+    [{ type: 'PositionOpened', orderId: 'o1', causedBy: 'r1' }, false], // at the market: by who placed it
     [{ type: 'PositionOpened', orderId: null }, false],
     [{ type: 'PositionClosed', reason: 'stop_loss' }, true],
     [{ type: 'PositionClosed', reason: 'take_profit' }, true],
@@ -17,6 +19,8 @@ test('a notice is of what happened without the trader', () => {
     [{ type: 'OrderExpired' }, true],
     [{ type: 'OrderCancelled', reason: 'client' }, false],
     [{ type: 'OrderCancelled', reason: 'unfillable' }, true],
+    [{ type: 'OrderCancelled', reason: 'exit_passed' }, true],
+    [{ type: 'OrderCancelled', reason: 'liquidation' }, true],
     [{ type: 'OrderPlaced' }, false],
     [{ type: 'Deposited' }, false],
   ])) {

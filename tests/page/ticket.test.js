@@ -5,7 +5,7 @@ import { Api, ApiError } from '../../exness_streams/web/js/api.js';
 import { grown } from '../../exness_streams/web/js/candles.js';
 import { Decimal } from '../../exness_streams/web/js/decimal.js';
 import { Desk } from '../../exness_streams/web/js/desk.js';
-import { draggedTrigger, faultsOf, perUsd, quotationOf, triggerFaults } from '../../exness_streams/web/js/quotation.js';
+import { draggedTrigger, faultsOf, onGrid, perUsd, quotationOf, triggerFaults } from '../../exness_streams/web/js/quotation.js';
 
 const d = Decimal.from;
 const QUOTE = { price: d('150'), bid: d('149.9'), ask: d('150.1'), timestamp: 0 };
@@ -47,15 +47,31 @@ test('what is wrong is said by field', () => {
   assert.deepEqual(faults({ kind: 'limit', price: d(140), slippage: null }), []);
 });
 
-test('a pending order waits on its side of the market', () => {
-  for (const [kind, side, price, isRight] of /** @type {const} */ ([
-    ['limit', 'long', '150', true], ['limit', 'long', '150.1', false],
-    ['stop', 'long', '150.2', true], ['stop', 'long', '150.1', false],
-    ['limit', 'short', '150', true], ['limit', 'short', '149.9', false],
-    ['stop', 'short', '149.8', true], ['stop', 'short', '149.9', false],
+test('a stop order waits on its side of the market', () => {
+  for (const [side, price, isRight] of /** @type {const} */ ([
+    ['long', '150.2', true], ['long', '150.1', false], ['long', '150', false],
+    ['short', '149.8', true], ['short', '149.9', false], ['short', '150', false],
   ])) {
-    assert.deepEqual(faults({ kind, side, price: d(price) }), isRight ? [] : ['price'], `${side} ${kind} ${price}`);
+    assert.deepEqual(faults({ kind: 'stop', side, price: d(price) }), isRight ? [] : ['price'], `${side} ${price}`);
   }
+});
+
+test('a limit order at the market is quoted and checked as the market order that it is', () => {
+  for (const [side, price, entry] of /** @type {const} */ ([
+    ['long', '150.05', '150.05'], ['long', '150.1', '150.1'], ['long', '170', '150.1'],
+    ['short', '149.95', '149.95'], ['short', '149.9', '149.9'], ['short', '1', '149.9'],
+  ])) {
+    const draft = { ...DRAFT, kind: /** @type {const} */ ('limit'), side, price: d(price) };
+    assert.equal(String(quotationOf(draft, MARKET, QUOTE)?.entry), entry, `${side} ${price}`);
+    assert.deepEqual(faults(draft), []);
+  }
+  // Between the market and the price that it takes at most.
+  assert.deepEqual(faults({ kind: 'limit', price: d(170), takeProfit: d(160) }), []);
+  assert.deepEqual(faults({ kind: 'limit', price: d(170), stopLoss: d(149) }), []);
+  assert.deepEqual(faults({ kind: 'limit', price: d(170), stopLoss: d(160) }), ['stopLoss']);
+  assert.deepEqual(faults({ kind: 'limit', price: d(140), takeProfit: d('139.9') }), ['takeProfit']);
+  // Without a quote nobody knows.
+  assert.equal(String(quotationOf({ ...DRAFT, kind: 'limit', price: d(170) }, MARKET, undefined)?.entry), '170');
 });
 
 test('triggers of a short are the other way round', () => {
@@ -157,5 +173,11 @@ test('an outcome that is not known keeps its key and body; the next submit has n
 test('a move of one dollar is worth the quantity, below a dollar to four digits', () => {
   for (const [quantity, text] of [['6.66222518', '6.66'], ['1234', '1,234.00'], ['0.01152123', '0.01152'], ['0.00000012', '0.00000012'], ['0.99999', '1']]) {
     assert.equal(perUsd(d(quantity)), text);
+  }
+});
+
+test('a dragged price is put on the grid', () => {
+  for (const [price, tick, put] of [['150.073', '0.05', '150.05'], ['150.08', '0.05', '150.1'], ['150.07', '0.01', '150.07'], ['0.004', '0.01', '0.01'], ['7.3', '2.5', '7.5'], ['101', '10', '100'], ['150.073', null, '150.073'], ['150', '0', '150']]) {
+    assert.equal(onGrid(d(price ?? ''), tick === null ? null : d(tick)).compare(d(put ?? '')), 0, `${price} on ${tick}`);
   }
 });

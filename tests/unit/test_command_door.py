@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
@@ -58,6 +59,7 @@ class Worker:
 
     def __init__(self, *quotes: Quote) -> None:
         self.stored = StoredCell(*quotes)
+        self.catalogue = Catalogue([terms()])
         self.submitted: list[Command] = []
         self.unready = ""
         self.is_owner = True
@@ -116,7 +118,7 @@ async def client(worker: Worker) -> AsyncIterator[Client]:
     app.web.web_app.middlewares.append(error_middleware)
     accounts = Accounts(worker, worker, worker.starting_balance)
     add_command_views(
-        app, CommandDesk(accounts, worker, worker, Catalogue([terms()]), worker, worker, worker.refused), here
+        app, CommandDesk(accounts, worker, worker, worker.catalogue, worker, worker, worker.refused), here
     )
     async with TestClient(TestServer(app.web.web_app)) as client:
         yield client
@@ -301,3 +303,45 @@ async def test_an_account_that_is_there_is_not_begun_again(client: Client, worke
     worker.is_full = True
     assert await post(client, DEPOSIT, BODIES[DEPOSIT]) == (200, "")
     assert worker.begun == ["demo"]
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        (OPEN, "stopLoss"), (OPEN, "takeProfit"), (PLACE, "price"), (PLACE, "stopLoss"), (PLACE, "takeProfit"),
+        (MODIFY, "stopLoss"), (MODIFY, "takeProfit"),
+    ],
+)  # fmt: skip
+async def test_prices_are_on_the_grid_once_the_exchange_has_told_it(
+    client: Client, worker: Worker, path: str, field: str
+) -> None:
+    """A repeat of what was taken before that is answered; nothing that is off the grid costs a record."""
+    opened = await client.post(OPEN, json=BUY)
+    position = {"positionId": (await opened.json())["positionId"]} if path == MODIFY else {}
+    price = {"stopLoss": 101, "takeProfit": 170, "price": 120}[field]
+    off, on = ({**BODIES[path], **position, field: each} for each in (f"{price}.07", f"{price}.05"))
+    assert (await post(client, path, off, "k"))[1] == ""
+    taken = len(worker.submitted)
+    worker.catalogue.replace(msgspec.structs.replace(terms(), tick_size=Decimal("0.050")))
+    assert (await post(client, path, off, "k"))[1] == "repeated"
+    for key in (None, "l"):
+        async with client.post(path, json=off, headers={} if key is None else {"Idempotency-Key": key}) as refused:
+            told = await refused.json()
+        assert (refused.status, told["error"]) == (400, "INVALID_PRICE")
+        assert told["details"] == {
+            "field": field, "symbol": "SOL_USDC", "tickSize": "0.05", "nearest": [f"{price}.05", f"{price}.1"],
+        }  # fmt: skip
+        assert told["message"] == (
+            f"{field} must be a multiple of 0.05, the tick size of SOL_USDC: the nearest are {price}.05 and {price}.1"
+        )
+    assert len(worker.submitted) == taken
+    assert (await post(client, path, on, "l"))[1] == ""
+
+
+async def test_what_sets_no_price_has_no_grid(client: Client, worker: Worker) -> None:
+    worker.catalogue.replace(msgspec.structs.replace(terms(), tick_size=Decimal(7)))
+    opened = await client.post(OPEN, json={**BUY, "currentPrice": "150.003", "slippage": 5})
+    assert opened.status == 201
+    name = (await opened.json())["positionId"]
+    assert await post(client, MODIFY, {"positionId": name, "stopLoss": None, "takeProfit": None}) == (200, "")
+    assert await post(client, CLOSE, {"positionId": name, "currentPrice": "150.003", "slippage": 5}) == (200, "")

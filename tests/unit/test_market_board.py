@@ -43,7 +43,9 @@ SINCE_MS = {OPERATOR: 1_000, EXCHANGE: 2_000, GUARD: 3_000, NOT_OFFERED: 4_000}
 
 @pytest.mark.parametrize(
     ("decided", "exchange", "is_suspended", "is_offered"),
-    list(itertools.product((None, CLOSE_ONLY, HALTED, SETTLED), (None, CLOSE_ONLY, HALTED), (False, True), (False, True))),
+    list(
+        itertools.product((None, CLOSE_ONLY, HALTED, SETTLED), (None, CLOSE_ONLY, HALTED), (False, True), (False, True))
+    ),
 )
 def test_the_severest_of_what_is_said_counts(
     decided: MarketState | None, exchange: MarketState | None, is_suspended: bool, is_offered: bool

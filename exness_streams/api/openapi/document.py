@@ -29,6 +29,7 @@ LOCAL = "http://127.0.0.1:4000"
 """Where a platform is reached on the machine that runs it, unless told otherwise."""
 
 _STATUS_OF_EDGE = {
+    "INVALID_PRICE": 400,
     "REQUEST_TIMEOUT": 408,
     "MISDIRECTED_REQUEST": 421,
     "UNSUPPORTED_MEDIA_TYPE": 415,

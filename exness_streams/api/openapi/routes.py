@@ -20,6 +20,7 @@ from exness_streams.domain.events import CloseReason, Event
 
 _OF_TERMS = ("UNKNOWN_ASSET", "INVALID_LEVERAGE", "INVALID_MARGIN")
 _OF_A_FILL = ("PRICE_UNAVAILABLE", "SLIPPAGE_EXCEEDED")
+_OF_PRICES = ("INVALID_PRICE", "INVALID_TRIGGER")
 _OF_FUNDS = ("INSUFFICIENT_MARGIN", "LIMIT_REACHED")
 
 _A_NUMBER = {"type": ["number", "string"]}
@@ -171,7 +172,7 @@ _POSITIONS = (
         summary="Open a position at the market",
         body=bodies.OpenRequest,
         answers={201: messages.PositionMessage},
-        refusals=(*OF_A_COMMAND, *_OF_TERMS, *_OF_A_FILL, "INVALID_TRIGGER", *_OF_FUNDS),
+        refusals=(*OF_A_COMMAND, *_OF_TERMS, *_OF_A_FILL, *_OF_PRICES, *_OF_FUNDS),
         examples={
             "long": {"margin": 1000, "asset": "SOL", "type": "long", "leverage": 2, "currentPrice": 150},
             "strings": {"margin": "250.50", "asset": "BTC_USDC", "type": "short", "leverage": "10"},
@@ -213,7 +214,7 @@ _POSITIONS = (
         body=bodies.ModifyRequest,
         body_rule={"minProperties": 2},
         answers={200: messages.PositionMessage},
-        refusals=(*OF_A_COMMAND, "POSITION_NOT_FOUND", "PRICE_UNAVAILABLE", "INVALID_TRIGGER"),
+        refusals=(*OF_A_COMMAND, "POSITION_NOT_FOUND", "PRICE_UNAVAILABLE", *_OF_PRICES),
         examples={"clear": {"positionId": "pos_0_1", "stopLoss": None, "takeProfit": None}},
     ),
 )
@@ -224,10 +225,10 @@ _ORDERS = (
         path="/api/v1/orders/place",
         name="placeOrder",
         tag="orders",
-        summary="Place a limit or stop order; its margin and fee are reserved while it is open",
+        summary="Place a limit or stop order, which reserves its margin and fee; a limit at the market fills at once",
         body=bodies.PlaceRequest,
         answers={201: messages.OrderMessage},
-        refusals=(*OF_A_COMMAND, *_OF_TERMS, "PRICE_UNAVAILABLE", "INVALID_TRIGGER", *_OF_FUNDS),
+        refusals=(*OF_A_COMMAND, *_OF_TERMS, "PRICE_UNAVAILABLE", *_OF_PRICES, *_OF_FUNDS),
         examples={
             "limit": {"margin": 100, "asset": "SOL", "type": "long", "leverage": 5, "kind": "limit", "price": 1},
         },

@@ -102,7 +102,11 @@ class MarketBoard:
         if not markets and not self._states:
             return {}
         known = {symbol: listed.told for symbol, listed in self._states.items()}
-        return {symbol: now for symbol in dict.fromkeys([*known, *markets]) if (now := markets.get(symbol)) != known.get(symbol)}
+        return {
+            symbol: now
+            for symbol in dict.fromkeys([*known, *markets])
+            if (now := markets.get(symbol)) != known.get(symbol)
+        }
 
     def _is_newer(self, symbol: str, quote: Quote) -> bool:
         listed = self._listed.get(symbol)

@@ -12,7 +12,7 @@ from aiohttp import web
 from exness_streams import __version__
 from exness_streams.api.answers import json_response
 from exness_streams.api.api_view import ApiView
-from exness_streams.api.ports import Conditions, Feed, FoldingCells, Health, Quotes, TradingRules
+from exness_streams.api.ports import Conditions, FoldingCells, Health, Markets, Quotes, TradingRules
 from exness_streams.api.presenter import market_message
 from exness_streams.domain.instruments import Catalogue
 from exness_streams.domain.market_states import is_traded
@@ -62,10 +62,10 @@ class MarketsView(ApiView):
     """GET /api/v1/markets"""
 
     def __init__(
-        self, app: Any, web_server: Any, catalogue: Catalogue, market: Quotes, feed: Feed, rules: TradingRules
+        self, app: Any, web_server: Any, catalogue: Catalogue, market: Quotes, exchange: Markets, rules: TradingRules
     ) -> None:
         super().__init__(app, web_server)
-        self._catalogue, self._market, self._feed, self._rules = catalogue, market, feed, rules
+        self._catalogue, self._market, self._exchange, self._rules = catalogue, market, exchange, rules
 
     async def get(self, request: web.Request) -> web.Response:
         """Every instrument, and how the feed is."""
@@ -76,8 +76,9 @@ class MarketsView(ApiView):
         for terms in self._catalogue:
             quote, day = quotes.get(terms.symbol), days.get(terms.symbol)
             is_fresh = quote is not None and quote.is_fresh(now_ms, age_ms_max, market_ms)
-            messages.append(market_message(terms, quote, limits, day, is_fresh=is_fresh, told=markets.get(terms.symbol)))
-        return json_response({"markets": messages, "feed": self._feed.feed_status()})
+            listed, told = self._exchange.listed(terms.symbol), markets.get(terms.symbol)
+            messages.append(market_message(terms, quote, limits, day, listed, is_fresh=is_fresh, told=told))
+        return json_response({"markets": messages, "feed": self._exchange.feed_status()})
 
 
 class LiveView(ApiView):

@@ -166,7 +166,7 @@ export function announcement(event, before, placesOf) {
       return {
         kind: 'good',
         title: `${verb} ${amount()} at ${price(event.entryPrice)}`,
-        text: event.orderId ? 'A pending order was filled.' : `Margin ${money(Decimal.from(event.margin))} USD, ${exact(Decimal.from(event.leverage))}×.`,
+        text: event.orderId ? fillOf(event) : `Margin ${money(Decimal.from(event.margin))} USD, ${exact(Decimal.from(event.leverage))}×.`,
       };
     }
     case 'PositionClosed': {
@@ -186,7 +186,7 @@ export function announcement(event, before, placesOf) {
     case 'OrderCancelled':
       return event.reason === 'client'
         ? { kind: 'plain', title: `Order cancelled: ${amount()}`, text: '' }
-        : { kind: 'warn', title: `Order cancelled: ${amount()}`, text: 'It could not be filled at the price the market jumped to.' };
+        : { kind: 'warn', title: `Order cancelled: ${amount()}`, text: whyNotFilled(event.reason) };
     case 'OrderExpired':
       return { kind: 'warn', title: `Order expired: ${amount()}`, text: `The market did not reach ${price(event.price)} in time.` };
     case 'Deposited':
@@ -196,6 +196,18 @@ export function announcement(event, before, placesOf) {
     default:
       return null; // OrderFilled: the PositionOpened that follows says it
   }
+}
+
+/** @param {any} event PositionOpened of an order: what a request has caused was filled as it was placed */
+function fillOf(event) {
+  return event.causedBy ? 'The limit order was filled at once.' : 'A pending order was filled.';
+}
+
+/** @param {string} reason of an order that was cancelled by the platform */
+function whyNotFilled(reason) {
+  if (reason === 'exit_passed') return 'The market has jumped beyond its stop loss or take profit: it would have been closed at once.';
+  if (reason === 'liquidation') return 'It would have been liquidated at once: between bid and ask lies more than its margin.';
+  return 'It could not be filled at the price the market jumped to.';
 }
 
 /**

@@ -16,7 +16,8 @@ const CHOSEN = 'notices';
  */
 export function noticeOf(event, told) {
   if (told === null) return null;
-  const isFill = event.type === 'PositionOpened' && Boolean(event.orderId);
+  // A limit order at the market is filled by the request that placed it.
+  const isFill = event.type === 'PositionOpened' && Boolean(event.orderId) && !event.causedBy;
   const isStopOut = event.type === 'PositionClosed' && event.reason !== 'manual';
   const isLapsed = event.type === 'OrderExpired' || (event.type === 'OrderCancelled' && event.reason !== 'client');
   return isFill || isStopOut || isLapsed ? { title: told.title, text: told.text, tag: event.eventId } : null;

@@ -5,7 +5,7 @@
 
 import { Decimal } from './decimal.js';
 import { exact, priceText, signedMoney } from './format.js';
-import { draggedTrigger, triggerFaults } from './quotation.js';
+import { draggedTrigger, onGrid, triggerFaults } from './quotation.js';
 import { profit } from './valuation.js';
 
 /** @typedef {import('./messages.js').Position} Position */
@@ -189,7 +189,8 @@ export class PriceLines {
     const position = store.positions.get(positionId ?? '');
     const value = this.series.coordinateToPrice(y);
     if (position === undefined || value === null || value <= 0) return null;
-    const price = Decimal.from(value.toFixed(store.placesOf(position.symbol)));
+    const typed = Decimal.from(value.toFixed(store.placesOf(position.symbol)));
+    const price = onGrid(typed, store.markets.get(position.symbol)?.tickSize ?? null);
     const dragged = /** @type {'entry' | 'stopLoss' | 'takeProfit'} */ (role); // what #at finds
     return { position, price, field: draggedTrigger(dragged, position.side, price, store.markOf(position) ?? position.entryPrice) };
   }

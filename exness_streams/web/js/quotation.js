@@ -42,7 +42,7 @@ import { fillFee, liquidationPrice, markPrice, openingPrice, openingQuantity, pr
  */
 export function quotationOf(draft, market, quote) {
   const { side, margin, leverage } = draft;
-  const entry = draft.kind === 'market' ? (quote === undefined ? null : openingPrice(quote, side)) : draft.price;
+  const entry = isAtMarket(draft, quote) ? (quote === undefined ? null : openingPrice(quote, side)) : draft.price;
   if (entry === null || entry.sign <= 0 || margin === null || margin.sign <= 0) return null;
   if (leverage === null || leverage.compare(new Decimal(1n, 0)) < 0) return null;
   const quantity = openingQuantity(margin, leverage, entry);
@@ -56,6 +56,28 @@ export function quotationOf(draft, market, quote) {
     fee,
     total: toMoney(margin.plus(fee)),
   };
+}
+
+/**
+ * Whether an order is filled at the market: a limit order is, once its price is one that the market has reached.
+ * @param {Draft} draft
+ * @param {Quote | undefined} quote
+ */
+export function isAtMarket({ kind, side, price }, quote) {
+  if (kind !== 'limit') return kind === 'market';
+  const now = quote === undefined ? null : openingPrice(quote, side);
+  return price !== null && now !== null && isReached(side, kind, price, now);
+}
+
+/**
+ * @param {Side} side
+ * @param {'limit' | 'stop'} kind
+ * @param {Decimal} price
+ * @param {Decimal} now what opening costs
+ */
+function isReached(side, kind, price, now) {
+  const waitsBelow = (side === 'long') === (kind === 'limit');
+  return waitsBelow ? price.compare(now) >= 0 : price.compare(now) <= 0;
 }
 
 /**
@@ -122,7 +144,7 @@ export function faultsOf(draft, market, quote, freeCash, places) {
   if (freeCash !== null && quotation.total.compare(freeCash) > 0) {
     faults.set('margin', `Margin and fee come to more than the ${exact(freeCash.truncated(2))} USD that are free.`);
   }
-  const reference = draft.kind === 'market' && quote ? markPrice(quote, draft.side) : quotation.entry;
+  const reference = isAtMarket(draft, quote) && quote ? markPrice(quote, draft.side) : quotation.entry;
   for (const [field, words] of triggerFaults(draft.side, draft, quotation.liquidation, reference, places)) {
     faults.set(field, words);
   }
@@ -137,10 +159,20 @@ export function faultsOf(draft, market, quote, freeCash, places) {
 function entryFault({ kind, side, price }, quote, places) {
   if (price === null || price.sign <= 0) return 'Enter a price.';
   const now = quote === undefined ? null : openingPrice(quote, side);
-  if (now === null) return null;
-  const waitsBelow = (side === 'long') === (kind === 'limit');
-  if (waitsBelow ? price.compare(now) < 0 : price.compare(now) > 0) return null;
-  return `A ${side === 'long' ? 'buy' : 'sell'} ${kind} waits ${waitsBelow ? 'below' : 'above'} ${priceText(now, places)}.`;
+  // A limit order that the market has reached is filled there.
+  if (now === null || kind !== 'stop' || !isReached(side, kind, price, now)) return null;
+  return `A ${side === 'long' ? 'buy' : 'sell'} stop waits ${side === 'long' ? 'above' : 'below'} ${priceText(now, places)}.`;
+}
+
+/**
+ * The price of an instrument's grid that is nearest to one, at least a tick.
+ * @param {Decimal} price
+ * @param {Decimal | null} tickSize null: not known, every price is allowed
+ */
+export function onGrid(price, tickSize) {
+  if (tickSize === null || tickSize.sign <= 0) return price;
+  const ticks = price.over(tickSize).rounded(0);
+  return (ticks.sign > 0 ? ticks : new Decimal(1n, 0)).times(tickSize);
 }
 
 /**
