@@ -1,4 +1,4 @@
-"""What is decided of markets, kept by the owner of the ticks beside the candles, so that restarts and takeovers keep it."""
+"""What is decided of markets, kept by the owner of the ticks beside the candles, over restarts and takeovers."""
 
 from __future__ import annotations
 

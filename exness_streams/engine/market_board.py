@@ -1,4 +1,4 @@
-"""Which markets are not open, and why: what the operator, the exchange, the price guard and the offer say, put together.
+"""Which markets are not open, and why: what the operator, the exchange, the price guard and the offer say.
 
 Each of them may hold a market back, and none can open what another holds back: the severest counts.
 """

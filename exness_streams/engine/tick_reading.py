@@ -76,8 +76,8 @@ class TickReader:
         """None: it is no tick of an instrument on offer."""
         tick, fault = read_tick(record)
         if tick is not None and self._symbols is not None and tick.symbol not in self._symbols:
-            if self._board is None or not self._board.follows(tick.symbol):
-                tick, fault = None, TickFault.UNKNOWN_SYMBOL
+            is_followed = self._board is not None and self._board.follows(tick.symbol)
+            tick, fault = (tick, fault) if is_followed else (None, TickFault.UNKNOWN_SYMBOL)
         if fault is not None:
             self._note(record, fault, ignored=tick is None)
         return tick

@@ -128,8 +128,17 @@ class MarketDataService:
         self._late_before += self._merger.late
         self._ahead_before += self._merger.ahead
         self._merger = QuoteMerger(last_sequences, clock_us=self._clock_us, book_ms_max=self._book_ms_max)
-        if self._states is not None:
-            await self._states.tried.wait()
+        try:
+            if self._states is None:
+                await self._feed.run(self._on_message)
+            else:
+                await self._states.tried.wait()
+                await self._run_with_states()
+        finally:
+            if self._looks is not None:
+                await self._looks.close()
+
+    async def _run_with_states(self) -> None:
         self._is_running = True
         parts = [asyncio.ensure_future(part) for part in (self._feed.run(self._on_message), self._tell_states())]
         try:
@@ -141,8 +150,6 @@ class MarketDataService:
             for part in parts:
                 part.cancel()
             await asyncio.gather(*parts, return_exceptions=True)
-            if self._looks is not None:
-                await self._looks.close()
 
     async def _tell_states(self) -> None:
         """Once a second, and at each change, an update of each market that is not open, whatever moves there."""

@@ -1,4 +1,4 @@
-"""Markets that are not open, on a whole platform: by an operator's word, by the exchange's, and when none offers them."""
+"""Markets that are not open, on a whole platform: by an operator's word, the exchange's, and when none offers them."""
 
 from __future__ import annotations
 

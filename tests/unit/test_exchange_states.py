@@ -174,7 +174,7 @@ async def test_a_state_is_told_at_once_with_every_update_and_once_a_second(monke
     feed.say(Ticker(BTC, Decimal(9), now_us))
     assert log.told() == [(SOL, "halted", None), (SOL, "halted", 149), (BTC, None, None)]
     for _ in range(2):
-        while not log.log:
+        while not log.log:  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0.005)
         assert set(log.told()) == {(SOL, "halted", 149)}
     states.become(SOL_USDC="close_only", BTC_USDC="halted")

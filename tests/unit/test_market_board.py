@@ -1,4 +1,4 @@
-"""Which markets are not open: what operator, exchange, price guard and offer say, put together, and kept over restarts."""
+"""Which markets are not open: what operator, exchange, price guard and offer say, put together, and kept."""
 
 from __future__ import annotations
 

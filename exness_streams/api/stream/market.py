@@ -35,8 +35,8 @@ class MarketBatch(NamedTuple):
 
 
 class _Listed:
-    """A symbol's newest quote, day or state (None: open), the version it came with, and its frame in the forms that were
-    asked for."""
+    """A symbol's newest quote, day or state (None: open), the version it came with, and its frame in the forms asked
+    for."""
 
     __slots__ = ("frames", "told", "version")
 

@@ -123,8 +123,8 @@ class MarketDecision(msgspec.Struct, frozen=True, kw_only=True):
 class MarketStateMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """How a market is, the severest of what is said of it, and what operators have decided of it (null: nothing).
 
-    state_reason, state_since: who says so, and since when (ms since the epoch); null where it is open. settlement_price:
-    at which its positions were closed, null unless it is settled.
+    state_reason, state_since: who says so, and since when (ms since the epoch); null where it is open.
+    settlement_price: at which its positions were closed, null unless it is settled.
     """
 
     symbol: str

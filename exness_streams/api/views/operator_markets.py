@@ -59,14 +59,14 @@ class OperatorMarketsView(OperatorView):
         return await self._decide_at_owner(request)
 
     async def _check_caller(self, request: web.Request) -> None:
-        """In open mode there is nobody to sign in as: whoever is at this machine is the operator, and nobody else is."""
+        """In open mode nobody signs in: whoever is at this machine is the operator, and nobody else is."""
         if self.forwarding.was_passed_on(request):
             return  # checked where it came in, and again by _check_passed
         if not self._is_of_this_machine(request):
             await self.check_operator(request)
 
     def _is_of_this_machine(self, request: web.Request) -> bool:
-        """In open mode: neither signed in nor a program with a key, nor through a proxy, behind which anybody may be."""
+        """In open mode: without a session or key, and not through a proxy, behind which anybody may be."""
         if self.guard.required or caller_of(request).credential is not None:
             return False
         if self.forwarding.was_passed_on(request):
