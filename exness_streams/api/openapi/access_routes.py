@@ -24,6 +24,11 @@ _LINK: Mapping[str, Mapping[str, Any]] = {
     },
 }
 
+_PRICE_OF_A_SETTLEMENT: Mapping[str, Any] = {
+    "if": {"required": ["price"], "properties": {"price": {"type": ["number", "string"]}}},
+    "then": {"properties": {"state": {"const": "settled"}}},
+}
+
 ACCESS_TEXTS = (
     RouteText(
         method="POST",
@@ -193,6 +198,7 @@ ACCESS_TEXTS = (
         tag="markets",
         summary="For operators: halt a market, let positions in it only be closed, open it again, or settle it",
         body=bodies.MarketRequest,
+        body_rule=_PRICE_OF_A_SETTLEMENT,
         answers={200: answers.MarketStateMessage},
         refusals=(
             *_OF_A_BODY,
