@@ -12,7 +12,8 @@ from typing import Any
 from figures import Figure, report
 from running_platform import free_port
 
-from exness_streams.domain.candles import HOUR_S, INTERVALS_S, MINUTE_S, Asked, Bar, CandleFold, start_of
+from exness_streams.domain.candle_spans import Asked
+from exness_streams.domain.candles import HOUR_S, INTERVALS_S, MINUTE_S, Bar, CandleFold, start_of
 from exness_streams.engine.build import build_engine
 from exness_streams.engine.candle_reader import LIMIT_MAX, CandleReader
 from exness_streams.engine.engine import Engine

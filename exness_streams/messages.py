@@ -15,6 +15,8 @@ import msgspec
 from exness_streams.domain.candles import INTERVALS_S
 from exness_streams.domain.commands import OrderKind
 from exness_streams.domain.events import CloseReason
+from exness_streams.domain.market_facts import MarginFunction, PriceBands
+from exness_streams.domain.market_states import MarketState, StateReason
 from exness_streams.domain.plain_numbers import PlainEncoder
 from exness_streams.domain.quotes import Side
 
@@ -50,6 +52,8 @@ class MarketDataMessage(msgspec.Struct, frozen=True, omit_defaults=True, gc=Fals
     book_age_ms: how long before this update bid and ask were received; absent when they came with it.
     sequence: event time in µs, made strictly increasing per symbol by the market data service.
     source: where the price comes from, "backpack" or "simulated"; absent when the publisher has not said.
+    state: what the exchange does with the market when it is not open: "close_only" (no market orders) or "halted" (it
+    trades nothing). Each update says it anew, and while it is not open there is one a second; absent: it is open.
     look: true: no update, but what the exchange's REST says when it is asked whether an update can be believed. It is
     evidence for the price guard, and no quote; absent from updates.
     """
@@ -67,7 +71,14 @@ class MarketDataMessage(msgspec.Struct, frozen=True, omit_defaults=True, gc=Fals
     low24h: Decimal | None = None
     quote_volume24h: Decimal | None = msgspec.field(default=None, name="quoteVolume24h")
     book_age_ms: int = msgspec.field(default=0, name="bookAgeMs")
+    state: str | None = None
     look: bool = False
+
+    @property
+    def is_of_ticker(self) -> bool:
+        """Whether it tells of trades, and bid and ask are those known before."""
+        day = (self.open24h, self.high24h, self.low24h, self.quote_volume24h)
+        return self.book_age_ms > 0 or any(figure is not None for figure in day)
 
 
 json_encoder = PlainEncoder("number")
@@ -105,6 +116,8 @@ KindWord = Annotated[str, one_of(get_args(OrderKind))]
 ReasonWord = Annotated[str, one_of(get_args(CloseReason))]
 IntervalWord = Annotated[str, one_of(INTERVALS_S)]
 BuySellWord = Annotated[str, one_of(("buy", "sell"))]
+MarketStateWord = Annotated[str, one_of(state.value for state in MarketState)]
+StateReasonWord = Annotated[str, one_of(reason.value for reason in StateReason)]
 OrderStatusWord = Annotated[str, one_of(("open", "filled", "cancelled", "expired"))]
 
 
@@ -112,7 +125,8 @@ class PositionMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
     """An open position as the API shows it. Prices in the quote currency, money in USD, timestamp in ms.
 
     type: long or short. mark_price: what it could be closed at now, null before the first quote.
-    slippage: percent, as asked for.
+    slippage: percent, as asked for. stale: nothing can be closed at mark_price now: the market's quote is older than is
+    allowed, or it is suspended or halted. As it was when this was told.
     """
 
     position_id: str
@@ -131,6 +145,7 @@ class PositionMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
     stop_loss: Decimal | None
     take_profit: Decimal | None
     fee: Decimal
+    stale: bool = False
 
 
 class OrderMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -239,7 +254,11 @@ class MarketMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     fee_rate, maintenance_margin_rate: fractions of the notional. spread_rate: the house's part of bid and ask, a
     fraction of the price. volume, open24h (the first trade), high24h, low24h, quote_volume24h: of the last 24 hours, as
     the exchange tells them. tick_size, step_size: the exchange's, null when unknown. max_exposure: USD of
-    margin × leverage an account may hold in it. tradable: the quote is fresh and two-sided.
+    margin × leverage an account may hold in it. tradable: the quote is fresh and two-sided, and the market open.
+    visible, price_bands, funding_interval (ms), imf_function, mmf_function (initial and maintenance margin): what the
+    exchange says of its market, null when unknown. They are told, and decide nothing here.
+    state: what may be done: positions opened and closed (open), only closed (close_only), neither (suspended, halted,
+    settled). state_reason, state_since: who says so, and since when (ms since the epoch); null while it is open.
     """
 
     symbol: str
@@ -262,6 +281,14 @@ class MarketMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     high24h: Decimal | None = None
     low24h: Decimal | None = None
     quote_volume24h: Decimal | None = msgspec.field(default=None, name="quoteVolume24h")
+    visible: bool | None = None
+    price_bands: PriceBands | None = None
+    funding_interval: int | None = None
+    imf_function: MarginFunction | None = None
+    mmf_function: MarginFunction | None = None
+    state: MarketStateWord = MarketState.OPEN.value
+    state_reason: StateReasonWord | None = None
+    state_since: int | None = None
 
 
 class ErrorMessage(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -353,7 +380,8 @@ class MissingSpan(msgspec.Struct, frozen=True, rename={"from_": "from"}):
 class CandlesMessage(msgspec.Struct, frozen=True):
     """`GET /api/v1/candles`: the newest candles, oldest first; the last may still grow.
 
-    Where nothing was traded or known there is no candle. missing: between these candles, where nothing is known.
+    Where nothing was traded or known there is no candle. missing: where nothing is known, between these candles, and
+    before the first of them when there are fewer than were asked for.
     """
 
     symbol: str

@@ -14,6 +14,8 @@ from exness_streams.api.errors import invalid_request
 from exness_streams.api.requests import TIME_MS_MAX, Body
 from exness_streams.domain.emails import EMAIL_MAX
 from exness_streams.domain.money import AMOUNT_MAX, HUNDRED, MONEY_PLACES, QUANTITY_MAX, ZERO
+from exness_streams.domain.plain_numbers import plain
+from exness_streams.domain.ticks import is_price
 from exness_streams.identity.tokens import TOKEN_MAX
 
 if TYPE_CHECKING:
@@ -219,6 +221,23 @@ class ResetRequest(Request, frozen=True, kw_only=True):
     """Begin anew: drops positions and orders. confirm: "RESET"."""
 
     confirm: Literal["RESET"]
+
+
+class MarketRequest(Request, frozen=True, kw_only=True):
+    """Decide what may be done in a market. price: of a settlement, if another than the last one; quote currency."""
+
+    symbol: Asset
+    state: Literal["open", "close_only", "halted", "settled"]
+    price: Amount | None = None
+
+    def check(self) -> None:
+        """A price only to settle at, and one that can be traded on."""
+        if self.price is not None and self.state != "settled":
+            raise invalid_request(
+                "price", '"price" is given; it is of a settlement alone: send it with state "settled"'
+            )
+        if self.price is not None and not is_price(self.price):
+            raise invalid_request("price", f'"price" is out of range; send a number from 1e-18 to {plain(AMOUNT_MAX)}')
 
 
 class EmailRequest(Request, frozen=True, kw_only=True):

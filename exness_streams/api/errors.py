@@ -108,9 +108,17 @@ def unknown_name(kind: str, name: str, accepted: Iterable[str]) -> ApiError:
 
 def unknown_asset(field: str, text: str, catalogue: Catalogue) -> ApiError:
     """400 for an instrument that is not on offer."""
-    assets = catalogue.assets
-    words = f'unknown {field} "{in_one_line(text, FIELD_SHOWN_MAX)}"; on offer are: {", ".join(assets)}'
-    return ApiError.of(Rejection(RejectionCode.UNKNOWN_ASSET, words, {"allowed": assets}))
+    return _unknown(field, text, "on offer are", catalogue.assets)
+
+
+def unknown_market(text: str, known: list[str]) -> ApiError:
+    """400 for a market that is not there to be decided on. known: those on offer, and others with a state."""
+    return _unknown("symbol", text, "there are", known)
+
+
+def _unknown(field: str, text: str, what: str, names: list[str]) -> ApiError:
+    words = f'unknown {field} "{in_one_line(text, FIELD_SHOWN_MAX)}"; {what}: {", ".join(names)}'
+    return ApiError.of(Rejection(RejectionCode.UNKNOWN_ASSET, words, {"allowed": names}))
 
 
 def error_response(error: ApiError) -> web.Response:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Protocol
 
 from exness_streams.domain.account_history import BalancePoint, HistoryHead, Trade
-from exness_streams.domain.candles import Candle, Told
+from exness_streams.domain.candle_spans import Told
+from exness_streams.domain.candles import Candle
 from exness_streams.domain.cell import Cell, Reply
 from exness_streams.domain.commands import Command
 from exness_streams.domain.frames import DayFigures
 from exness_streams.domain.identity import AccessCommand
 from exness_streams.domain.instruments import Limits
+from exness_streams.domain.market_states import MarketTold
 from exness_streams.domain.quotes import Quote
 from exness_streams.engine.cell_conditions import CellCondition
+from exness_streams.market_data.market_rows import MarketInfo
 from exness_streams.transport.faults import LogFault
 
 
@@ -38,6 +41,10 @@ class Quotes(Protocol):
     @property
     def days(self) -> Mapping[str, DayFigures]:
         """The last 24 hours of each symbol, as far as the exchange has told of them."""
+
+    @property
+    def markets(self) -> Mapping[str, MarketTold]:
+        """By symbol, those that are not open."""
 
     @property
     def market_ms(self) -> int:
@@ -111,6 +118,9 @@ class Candles(Protocol):
     def told(self, symbol: str) -> Told:
         """The time for which the exchange's history was asked. NotOwned."""
 
+    def begin_s(self, symbol: str, length_s: int) -> int:
+        """Before it no candles of this length are kept, seconds since the epoch. NotOwned."""
+
     async def before(self, symbol: str, interval: str, before_s: int, limit: int) -> list[Candle]:
         """Those that begin before a time, seconds since the epoch; as `newest` else."""
 
@@ -136,6 +146,14 @@ class Feed(Protocol):
     @property
     def feed_status(self) -> Callable[[], dict[str, Any]]:
         """How it is, for /readyz and /markets."""
+
+
+class Markets(Feed, Protocol):
+    """What is known of the exchange and its markets."""
+
+    @property
+    def listed(self) -> Callable[[str], MarketInfo | None]:
+        """What the exchange says of a symbol; None when that is not known."""
 
 
 class Health(Feed, Protocol):
@@ -185,6 +203,9 @@ class FoldingCells(Quotes, Protocol):
 
     def clock_ahead_ms(self, now_ms: int) -> int | None:
         """How far this machine's clock is ahead of that of the ticks' owner; None when nothing tells."""
+
+    def standing(self) -> Collection[str]:
+        """The symbols in which positions or orders stand in them."""
 
     @property
     def lag(self) -> int:

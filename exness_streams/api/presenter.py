@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 
 from msgspec.structs import replace
@@ -24,9 +24,12 @@ from exness_streams.domain.events import (
 from exness_streams.domain.formulas import opening_quantity, profit
 from exness_streams.domain.frames import DayFigures
 from exness_streams.domain.instruments import Limits, Terms, base_of
+from exness_streams.domain.market_facts import PriceBands
+from exness_streams.domain.market_states import MarketState, MarketTold
 from exness_streams.domain.money import ZERO, money_arithmetic, to_money
 from exness_streams.domain.plain_numbers import in_plain_digits, plain
 from exness_streams.domain.quotes import Quote
+from exness_streams.market_data.market_rows import MarketInfo
 from exness_streams.messages import (
     AccountMessage,
     BalanceMessage,
@@ -40,7 +43,7 @@ from exness_streams.messages import (
 )
 
 
-def position_message(position: Position, mark_price: Decimal | None) -> PositionMessage:
+def position_message(position: Position, mark_price: Decimal | None, *, stale: bool = False) -> PositionMessage:
     """A position valued at a mark price; without one its PnL is shown as 0."""
     return PositionMessage(
         position_id=position.position_id,
@@ -59,6 +62,7 @@ def position_message(position: Position, mark_price: Decimal | None) -> Position
         stop_loss=position.stop_loss,
         take_profit=position.take_profit,
         fee=position.fee,
+        stale=stale,
     )
 
 
@@ -84,13 +88,16 @@ def order_message(order: PendingOrder, status: str = "open") -> OrderMessage:
     )
 
 
-def state_message(row: AccountRow, quotes: Mapping[str, Quote], margin_call_level: Decimal) -> StateMessage:
-    """An account with its positions at the newest quotes. margin_call_level: percent."""
+def state_message(
+    row: AccountRow, quotes: Mapping[str, Quote], margin_call_level: Decimal, stale: Collection[str] = ()
+) -> StateMessage:
+    """An account with its positions at the newest quotes. margin_call_level: percent. stale: symbols."""
     with money_arithmetic():
         positions = []
         for position in row.positions.values():
             quote = quotes.get(position.symbol)
-            positions.append(position_message(position, None if quote is None else quote.mark_price(position.side)))
+            mark_price = None if quote is None else quote.mark_price(position.side)
+            positions.append(position_message(position, mark_price, stale=position.symbol in stale))
         orders = [order_message(order) for order in row.orders.values()]
     return StateMessage(
         balances={"USD": row.cash, "SOL": ZERO},
@@ -212,9 +219,19 @@ def balance_message(event: Deposited | AccountReset) -> BalanceMessage:
 
 
 def market_message(
-    terms: Terms, quote: Quote | None, limits: Limits, day: DayFigures | None = None, *, is_fresh: bool
+    terms: Terms,
+    quote: Quote | None,
+    limits: Limits,
+    day: DayFigures | None = None,
+    listed: MarketInfo | None = None,
+    *,
+    is_fresh: bool,
+    told: MarketTold | None = None,
 ) -> MarketMessage:
-    """An instrument with its terms, its newest quote and its last 24 hours."""
+    """An instrument with its terms, its newest quote, its last 24 hours, what the exchange says of it, and its state.
+
+    told: None, it is open.
+    """
     return MarketMessage(
         symbol=terms.symbol,
         asset=base_of(terms.symbol),
@@ -223,7 +240,7 @@ def market_message(
         ask=quote.ask if quote else None,
         volume=quote.volume if quote else None,
         timestamp=quote.time_ms if quote else None,
-        tradable=quote is not None and is_fresh and quote.is_two_sided,
+        tradable=told is None and quote is not None and is_fresh and quote.is_two_sided,
         max_leverage=terms.leverage_max,
         min_margin=terms.margin_min,
         max_exposure=limits.exposure_max,
@@ -236,4 +253,12 @@ def market_message(
         high24h=day.high if day else None,
         low24h=day.low if day else None,
         quote_volume24h=day.quote_volume if day else None,
+        visible=listed.is_visible if listed else None,
+        price_bands=listed.bands if listed and listed.bands != PriceBands() else None,
+        funding_interval=listed.funding_interval_ms if listed else None,
+        imf_function=listed.initial_margin if listed else None,
+        mmf_function=listed.maintenance_margin if listed else None,
+        state=told.state.value if told else MarketState.OPEN.value,
+        state_reason=told.reason.value if told else None,
+        state_since=told.since_ms if told else None,
     )

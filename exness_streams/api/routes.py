@@ -33,6 +33,7 @@ from exness_streams.api.views.credentials import KeysView, KeyView, SessionsView
 from exness_streams.api.views.health import LiveView, MarketsView, ReadyView, banner
 from exness_streams.api.views.history import EquityView, TradesView
 from exness_streams.api.views.operator import AccountOfView, EndSessionsView
+from exness_streams.api.views.operator_markets import OperatorMarketsView
 from exness_streams.api.views.orders import CancelView, PlaceView
 from exness_streams.api.views.page import FILES_PATH, Page, Root
 from exness_streams.api.views.sign_in import AskForLinkView, LogoutView, MeView, SignIn, VerifyView
@@ -72,7 +73,7 @@ def add_routes(engine: Engine, metrics: WorkerMetrics) -> None:
     engine.cells.tell(EventSinks(engine.history, hub))
     registry.register(StreamCollector(hub))
     level = engine.settings.margin_call_level
-    states = EncodedStates(accounts, level)
+    states = EncodedStates(accounts, level, quote_age_ms_max=engine.settings.max_quote_age_ms)
     streams = StreamViews(accounts, states, engine.app, hub, forwarding, engine.catalogue, limits)
     streams.mount(web_app)
     page = Page(level, engine.settings.max_quote_age_ms)
@@ -87,6 +88,8 @@ def add_routes(engine: Engine, metrics: WorkerMetrics) -> None:
     desk = CommandDesk(accounts, engine.gateway, settings, engine.catalogue, limits, frames, engine.refused)
     add_command_views(engine.app, desk, forwarding.to_owner)
     add_access_views(engine.app, SignIn(guard, desk, forwarding, limits, settings))
+    kept_markets = (engine.markets, engine.freshness, _recovery(engine))
+    mount(engine.app, "/api/v1/operator/markets", here, OperatorMarketsView, desk, guard, forwarding, *kept_markets)
 
 
 def add_public_views(engine: Engine, registry: CollectorRegistry) -> None:

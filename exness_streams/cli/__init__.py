@@ -42,6 +42,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "sessions": ("exness_streams.terminal.sessions", "sessions"),
         "keys": ("exness_streams.terminal.keys", "keys"),
     },
+    "Operate": {
+        "market": ("exness_streams.terminal.market_states", "market"),
+    },
     "Run": {
         "init": ("exness_streams.cli.environment_file", "init"),
         "run": (_RUNNING, "run"),

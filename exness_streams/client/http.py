@@ -15,6 +15,7 @@ import msgspec
 
 from exness_streams import __version__
 from exness_streams.client.access import Caller, Done, KeysSeen, NewKey, SessionsSeen, SignedIn
+from exness_streams.client.market_states import MarketStateSeen, MarketStatesSeen
 from exness_streams.client.refusals import RequestFailed, check_token, refusal, retry_after_s, unsendable
 from exness_streams.domain.hosts import is_loopback
 from exness_streams.messages import (
@@ -141,6 +142,14 @@ class ApiClient:
                 return
             query["cursor"] = page.next_cursor
             limit = None if limit is None else limit - len(page.trades)
+
+    def market_states(self) -> MarketStatesSeen:
+        """For operators: how each market is, and what was decided of it."""
+        return self._ask("/api/v1/operator/markets", None, MarketStatesSeen)
+
+    def decide_market(self, fields: Fields) -> MarketStateSeen:
+        """For operators: decide the state of a symbol, and perhaps the price to settle it at."""
+        return self._ask("/api/v1/operator/markets", fields, MarketStateSeen)
 
     def request_link(self, email: str) -> Done:
         """Have a link mailed to an address; whether the platform knew it before is not told."""

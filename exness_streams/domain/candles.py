@@ -6,7 +6,7 @@ does not depend on which came first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -108,68 +108,6 @@ class Candle(NamedTuple):
     known_s: int = 0
 
 
-class Asked(msgspec.Struct, frozen=True, array_like=True):
-    """The time for which the exchange's history was asked already: [from_s, to_s)."""
-
-    from_s: int
-    to_s: int
-
-    def joined(self, other: Asked) -> Asked:
-        """With a part that touches it; a part that does not takes its place."""
-        if other.from_s > self.to_s or other.to_s < self.from_s:
-            return other
-        return Asked(min(self.from_s, other.from_s), max(self.to_s, other.to_s))
-
-
-class Told(NamedTuple):
-    """What of a symbol's time the exchange's history was asked for: minutes from border_s on, hours before it."""
-
-    border_s: int
-    minutes: Asked | None
-    hours: Asked | None
-
-    def covers(self, from_s: int, to_s: int) -> bool:
-        """Whether it was asked for all of [from_s, to_s): where there is no candle, nothing was traded."""
-        border_s = min(max(self.border_s, from_s), to_s)
-        parts = ((self.hours, from_s, border_s), (self.minutes, border_s, to_s))
-        return all(
-            first == end or (asked is not None and asked.from_s <= first and end <= asked.to_s)
-            for asked, first, end in parts
-        )
-
-    def completes(self, candle: Candle, length_s: int) -> bool:
-        """Whether a candle is over, and known as a whole."""
-        if candle.known_s == length_s:
-            return True
-        return candle.known_s == candle.seen_s > 0 and self.covers(candle.time_s, candle.time_s + length_s)
-
-    def missing(self, candles: Iterable[Candle], length_s: int) -> list[tuple[int, int]]:
-        """The times [from, to) between candles, oldest first, of which nothing is known."""
-        holes: list[tuple[int, int]] = []
-        end_s: int | None = None
-        for candle in candles:
-            if end_s is not None and candle.time_s > end_s and not self.covers(end_s, candle.time_s):
-                holes.append((end_s, candle.time_s))
-            end_s = candle.time_s + length_s
-        return holes
-
-
-def next_page(asked: Asked | None, horizon_s: int, end_s: int, page_s: int) -> Asked | None:
-    """What of [horizon_s, end_s) to ask for next, page_s at most; None when all of it was asked for.
-
-    The newest first: what happened since the last time, then backwards to the horizon.
-    """
-    if end_s <= horizon_s:
-        return None
-    if asked is None or asked.to_s < horizon_s:
-        return Asked(max(horizon_s, end_s - page_s), end_s)
-    if asked.to_s < end_s:
-        return Asked(asked.to_s, min(end_s, asked.to_s + page_s))
-    if asked.from_s > horizon_s:
-        return Asked(max(horizon_s, asked.from_s - page_s), asked.from_s)
-    return None
-
-
 def is_of_the_future(time_s: int, now_ms: int) -> bool:
     """Whether a minute that begins at time_s can't have begun yet."""
     return time_s * 1000 > now_ms + AHEAD_MS_MAX
@@ -201,7 +139,7 @@ def shown(time_s: int, bucket: Bucket, length_s: int = MINUTE_S, *, is_growing: 
     known_s = length_s if told.is_complete else 0
     if seen is None:
         return Candle(time_s, told.first, told.high, told.low, told.last, told.volume, length_s, known_s)
-    if seen.is_whole(time_s):
+    if seen.is_whole(time_s) and not is_growing:  # before a later tick nobody knows that none of its own was missed
         return Candle(time_s, seen.first, seen.high, seen.low, seen.last, told.volume, length_s, known_s)
     high, low = max(told.high, seen.high), min(told.low, seen.low)
     return Candle(time_s, told.first, high, low, told.last, told.volume, length_s, known_s)
@@ -358,4 +296,12 @@ def time_of(key: bytes) -> int:
 encode = msgspec.json.Encoder(decimal_format="number").encode
 decode_bucket = msgspec.json.Decoder(Bucket).decode
 decode_live = msgspec.json.Decoder(LiveMinute).decode
-decode_asked = msgspec.json.Decoder(Asked).decode
+
+
+def candles_of(rows: Iterable[tuple[bytes, bytes]]) -> Iterator[Candle]:
+    """What is shown of stored minutes or hours."""
+    for key, value in rows:
+        length_s = HOUR_S if key.startswith(b"hour/") else MINUTE_S
+        candle = shown(time_of(key), decode_bucket(value), length_s)
+        if candle is not None:
+            yield candle

@@ -46,5 +46,10 @@ class MarketTold(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown
     price: Decimal | None = None
 
 
+def is_traded(told: MarketTold | None) -> bool:
+    """Whether anything fills in a market, if only closes. told: None, it is open."""
+    return told is None or told.state in (MarketState.OPEN, MarketState.CLOSE_ONLY)
+
+
 Markets = tuple[MarketTold, ...]
 """All markets that are not open, by symbol."""

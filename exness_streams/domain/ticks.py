@@ -21,6 +21,9 @@ SEQUENCE_MAX = TIME_MS_MAX * 1000 + 999
 SOURCES = frozenset({None, "backpack", "simulated"})
 """Where a price can come from; None: the publisher has not said."""
 
+EXCHANGE_STATES = frozenset({None, "close_only", "halted"})
+"""What an exchange can say of a market; None: it is open."""
+
 
 # More digits than PRICE_MIN to AMOUNT_MAX or a volume needs are refused, and not rounded.
 _TRAPS = [InvalidOperation, Overflow, Underflow, Rounded]
@@ -43,6 +46,7 @@ class TickFault(str, Enum):
     BAD_TIME = "bad_time"
     BAD_SEQUENCE = "bad_sequence"
     BAD_SOURCE = "bad_source"
+    BAD_STATE = "bad_state"
     CROSSED_BOOK = "crossed_book"
 
 
@@ -69,6 +73,8 @@ class Tick(Protocol):
     def ask(self) -> Decimal | None: ...
     @property
     def source(self) -> str | None: ...
+    @property
+    def state(self) -> str | None: ...
     @property
     def open24h(self) -> Decimal | None: ...
     @property
@@ -97,6 +103,8 @@ def sane(tick: Tick) -> TickFault | None:
         return TickFault.BAD_TIME
     if tick.source not in SOURCES:
         return TickFault.BAD_SOURCE
+    if tick.state not in EXCHANGE_STATES:
+        return TickFault.BAD_STATE
     bid, ask, volume = tick.bid, tick.ask, tick.volume
     if not is_price(tick.price):
         return TickFault.BAD_PRICE

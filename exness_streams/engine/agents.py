@@ -9,11 +9,9 @@ from typing import Any
 
 from faust.types import TP
 
-from exness_streams.engine.candles import CandleHost
 from exness_streams.engine.cell_conditions import LOOK_S
 from exness_streams.engine.clock_watch import ClockWatch
 from exness_streams.engine.engine import Engine, EngineApp
-from exness_streams.engine.framer import Framer
 from exness_streams.engine.history import HistoryHost
 from exness_streams.engine.loading import Loading
 from exness_streams.engine.stalls import StallWatch, standings
@@ -67,7 +65,7 @@ def add_agents(engine: Engine) -> None:
 
     table.on_recover(Loading(app, cells, engine.history, engine.candles, engine.settings.checkpoints_dir).load)
     app.on_partitions_assigned.connect(take_leases, weak=False)
-    _add_market_agent(app, engine.framer, engine.candles, ticks)
+    _add_market_agent(engine, ticks)
     _add_history_agent(app, engine.history, events)
     if table.lineage is not None:
         app.task(partial(watch_tables, app, (table, engine.candles.table, engine.history.table)))
@@ -82,7 +80,9 @@ def add_agents(engine: Engine) -> None:
     app.task(StallWatch(lambda: standings(engine), engine.settings.stalled_after_s).run)
 
 
-def _add_market_agent(app: EngineApp, framer: Framer, candles: CandleHost, ticks: Any) -> None:
+def _add_market_agent(engine: Engine, ticks: Any) -> None:
+    app, framer, candles = engine.app, engine.framer, engine.candles
+
     @app.agent(ticks, name="market")  # type: ignore[untyped-decorator]
     async def market(stream: Any) -> None:
         manual = stream.noack()
@@ -94,6 +94,13 @@ def _add_market_agent(app: EngineApp, framer: Framer, candles: CandleHost, ticks
     async def keep_candles() -> None:
         try:
             await candles.run()
+        except Exception as error:
+            await app.crash(error)
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def keep_markets() -> None:
+        try:
+            await engine.markets.run()
         except Exception as error:
             await app.crash(error)
 

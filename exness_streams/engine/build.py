@@ -19,12 +19,14 @@ from exness_streams.engine.candle_reader import CandleReader
 from exness_streams.engine.candles import CandleHost
 from exness_streams.engine.cells import CellHost
 from exness_streams.engine.engine import APP_ID, Engine, EngineApp
-from exness_streams.engine.framer import Framer, nothing_known, nothing_told
+from exness_streams.engine.framer import Framer, epoch_ms, nothing_known, nothing_told
 from exness_streams.engine.framer_state import seen_by
 from exness_streams.engine.gateway import Gateway
 from exness_streams.engine.history import HistoryHost
+from exness_streams.engine.kept_markets import KeptMarkets
 from exness_streams.engine.known_rules import KnownRules
 from exness_streams.engine.losses import check_kept
+from exness_streams.engine.market_board import MarketBoard
 from exness_streams.engine.passed_over import PassedOver
 from exness_streams.engine.settings_watch import SettingsWatch
 from exness_streams.engine.work_metrics import EngineMetrics
@@ -92,7 +94,8 @@ def build_engine(settings: Settings, metrics: EngineMetrics | None = None) -> En
     candles = CandleHost(
         kept_candles, logs[topics.market_updates], symbols, bands=settings.price_bands(), metrics=metrics.candles
     )
-    framer, watch = _framer(settings, app, cells, candles, metrics)
+    markets = _markets(settings, cells, candles)
+    framer, watch = _framer(settings, app, cells, candles, markets, metrics)
     history = HistoryHost(kept_history, logs[topics.events], topic=topics.events, metrics=metrics.history)
     cells.tell(history)
 
@@ -106,7 +109,9 @@ def build_engine(settings: Settings, metrics: EngineMetrics | None = None) -> En
         kept.check_kept = partial(check_kept, kept)
         if not isinstance(settings, KafkaSettings):
             kept.lineage = app.transport
-    engine = Engine(settings, app, table, cells, gateway, framer, catalogue, history, candles, CandleReader(candles))
+    engine = Engine(
+        settings, app, table, cells, gateway, framer, catalogue, history, candles, CandleReader(candles), markets
+    )
     engine.settings_fault = lambda: watch.reason
     for kept in (table, candles.table, history.table):
         kept.on_fault = partial(_end_with, engine)
@@ -129,8 +134,21 @@ def _cells(settings: Settings, app: EngineApp, table: CellTable, gateway: Gatewa
     return cells
 
 
+def _markets(settings: Settings, cells: CellHost, candles: CandleHost) -> KeptMarkets:
+    """Which markets are not open, for while the ticks are this worker's."""
+    board = MarketBoard(
+        candles.symbols, clock_ms=epoch_ms, suspended=lambda: candles.guard.suspended, standing=cells.standing
+    )
+    return KeptMarkets(board, candles, candles.price, is_shared=isinstance(settings, KafkaSettings))
+
+
 def _framer(
-    settings: Settings, app: EngineApp, cells: CellHost, candles: CandleHost, metrics: EngineMetrics
+    settings: Settings,
+    app: EngineApp,
+    cells: CellHost,
+    candles: CandleHost,
+    markets: KeptMarkets,
+    metrics: EngineMetrics,
 ) -> tuple[Framer, SettingsWatch]:
     """The framer, and who holds the settings that it tells against this worker's."""
     topics, partitions, digest = settings.topics, settings.partitions, deciding_digest(settings)
@@ -153,6 +171,8 @@ def _framer(
         topics=topics,
         metrics=metrics.candles,
         settings=digest,
+        markets=markets.told,
+        board=markets,
         seen=lambda: seen_by(cells.all_cells(), partitions),
         told=known.seen if is_shared else nothing_told,
         rules=known.look if is_shared else nothing_known,

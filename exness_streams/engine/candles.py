@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from functools import partial
@@ -20,18 +20,17 @@ from itertools import islice
 from async_timeout import timeout
 
 from exness_streams.domain import candles
+from exness_streams.domain.candle_spans import Asked, Told, decode_asked
 from exness_streams.domain.candles import (
     DAY_S,
     HOUR_S,
     MINUTE_S,
-    Asked,
     Bar,
     Bucket,
-    Candle,
     CandleFold,
-    Told,
     aggregate,
-    shown,
+    candles_of,
+    next_start,
     start_of,
 )
 from exness_streams.domain.codec import META_KEY, Meta, encode
@@ -208,6 +207,12 @@ class CandleHost:
             owned.framer = state
             return await self._commit(owned, {}, owned.committed)
 
+    async def keep_entries(self, owned: OwnedCandles, entries: dict[bytes, bytes | None]) -> None:
+        """Commit what others keep in this table, at once. NotOwned, LogFault."""
+        async with self._writing:
+            if self._owned is not owned or not await self._commit(owned, entries, owned.committed):
+                raise NotOwned("the candles are another worker's")
+
     def framed(self, fold: CandleFold, next_offset: int, state: FramerState) -> None:
         """The ticks before an offset are in `fold` and need not be read again once that is committed, with `state`."""
         if self._owned is not None and self._owned.fold is fold:
@@ -277,8 +282,7 @@ class CandleHost:
         stored = self.table.entry(owned.partition, candles.asked_key(symbol, interval))
         if stored is None:
             return None
-        asked, now_s = candles.decode_asked(stored), int(self._clock_s())
-        return Asked(asked.from_s, min(asked.to_s, now_s)) if asked.from_s < now_s else None
+        return decode_asked(stored).until(int(self._clock_s()))
 
     def price(self, symbol: str) -> Decimal | None:
         """The last trade that is known, None before the first. NotOwned."""
@@ -290,11 +294,18 @@ class CandleHost:
         return Told(self.owned.minutes_from_s[symbol], self.asked(symbol, "1m"), self.asked(symbol, "1h"))
 
     def wanted_time(self, symbol: str, interval: str) -> tuple[int, int]:
-        """[from, to), seconds, in which the exchange's minutes ("1m") or hours ("1h") can be used. NotOwned."""
+        """[from, to), seconds, in which the exchange's minutes ("1m") or hours ("1h") can be used. NotOwned.
+
+        Hours reach to the newest minutes that were asked for, so that longer candles have no hole while the minutes
+        before those are still to come; before there are any, none are wanted.
+        """
         minutes_from_s, now_s = self.owned.minutes_from_s[symbol], int(self._clock_s())
         if interval == "1m":
             return minutes_from_s, start_of(now_s, MINUTE_S)
-        return self.hours_from_s(), minutes_from_s
+        minutes, hours_from_s = self.asked(symbol, "1m"), self.hours_from_s()
+        if minutes is None:
+            return hours_from_s, hours_from_s
+        return hours_from_s, max(minutes_from_s, min(next_start(minutes.from_s, HOUR_S), start_of(now_s, HOUR_S)))
 
     async def take_told(self, symbol: str, interval: str, told: Sequence[tuple[int, Bar]], asked: Asked) -> None:
         """Store what the exchange's history told of `asked`, (beginning in seconds, bar), beside what was observed.
@@ -305,7 +316,7 @@ class CandleHost:
         for first in range(0, max(1, len(told)), WRITE_MAX):
             async with self._writing:
                 owned = self.owned
-                from_s, to_s = self.wanted_time(symbol, interval)
+                from_s, to_s = self.wanted_time(symbol, interval)[0], int(self._clock_s())
                 entries: dict[bytes, bytes | None] = {}
                 for time_s, bar in told[first : first + WRITE_MAX]:
                     if from_s <= time_s < to_s:
@@ -314,7 +325,7 @@ class CandleHost:
                 if first + WRITE_MAX >= len(told):
                     known = self.asked(symbol, interval)
                     whole = asked if known is None else known.joined(asked)
-                    entries[candles.asked_key(symbol, interval)] = candles.encode(whole)
+                    entries[candles.asked_key(symbol, interval)] = candles.encode(whole.since(from_s))
                 if not await self._commit(owned, entries, owned.committed):
                     raise NotOwned("the candles are another worker's")
                 owned.changes[symbol] += 1
@@ -335,7 +346,7 @@ class CandleHost:
             owned.minutes_from_s[symbol] = max(owned.minutes_from_s[symbol], horizon_s)
             span = candles.hour_key(symbol, 0), candles.hour_key(symbol, hours_end_s)
             while old := [key for key, _ in islice(self.table.range(owned.partition, *span), WRITE_MAX)]:
-                if not await self._sweep(owned, symbol, partial(_removed, old)):
+                if not await self._sweep(owned, symbol, partial(dict.fromkeys, old)):
                     return
 
     async def _sweep_future(self, owned: OwnedCandles, symbol: str) -> bool:
@@ -345,7 +356,7 @@ class CandleHost:
             span = key_of(symbol, begin_s), key_of(symbol, END_S) + b"\0"
             while ahead := [key for key, _ in islice(self.table.range(owned.partition, *span), WRITE_MAX)]:
                 log.warning("removing %d candles of %s whose time has not come", len(ahead), symbol)
-                if not await self._sweep(owned, symbol, partial(_removed, ahead)):
+                if not await self._sweep(owned, symbol, partial(dict.fromkeys, ahead)):
                     return False
         return True
 
@@ -383,16 +394,3 @@ class CandleHost:
         """A stored minute or hour; an empty one when there is none. NotOwned."""
         stored = self.table.entry(self.owned.partition, key)
         return Bucket() if stored is None else candles.decode_bucket(stored)
-
-
-def _removed(keys: Iterable[bytes]) -> dict[bytes, bytes | None]:
-    return dict.fromkeys(keys)
-
-
-def candles_of(rows: Iterable[tuple[bytes, bytes]]) -> Iterator[Candle]:
-    """What is shown of stored minutes or hours."""
-    for key, value in rows:
-        length_s = HOUR_S if key.startswith(b"hour/") else MINUTE_S
-        candle = shown(candles.time_of(key), candles.decode_bucket(value), length_s)
-        if candle is not None:
-            yield candle

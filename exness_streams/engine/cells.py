@@ -219,6 +219,10 @@ class CellHost(SeenMarket):
         """Triggers in all indexes."""
         return sum(len(owned.cell.triggers) for owned in self._cells.values())
 
+    def standing(self) -> set[str]:
+        """The symbols in which positions or orders stand in the cells here."""
+        return {symbol for owned in self._cells.values() for symbol in owned.cell.standing.symbols}
+
     def lease(self, partition: int) -> Lease:
         """The newest of a partition. CellReleased."""
         return self._cell_log.lease(partition)

@@ -21,7 +21,9 @@ from exness_streams.engine.framer import Framer
 from exness_streams.engine.fresh_cells import FreshCells
 from exness_streams.engine.gateway import Gateway, Overloaded
 from exness_streams.engine.history import HistoryHost
+from exness_streams.engine.kept_markets import KeptMarkets
 from exness_streams.engine.work_metrics import WorkMetrics
+from exness_streams.market_data.market_rows import MarketInfo
 from exness_streams.messages import PLAIN_TOPICS, Topics
 from exness_streams.settings.kafka import KafkaSettings
 from exness_streams.settings.platform import Settings
@@ -101,7 +103,11 @@ class Engine:
     history: HistoryHost
     candles: CandleHost
     candle_reader: CandleReader
+    markets: KeptMarkets
     feed_status: Callable[[], dict[str, Any]] = field(default=lambda: {"status": "unknown", "source": "unknown"})
+
+    listed: Callable[[str], MarketInfo | None] = field(default=lambda symbol: None)
+    """What the exchange says of a symbol, None until it has answered: each worker asks for itself."""
 
     upkeep_fault: Callable[[], str] = field(default=lambda: "")
     """Why the journal is not trimmed although it should be; empty when it is."""

@@ -36,7 +36,7 @@ from exness_streams.engine.framer_state import (
     take_over,
 )
 from exness_streams.engine.tick_guard import Suspensions, TickGuard
-from exness_streams.engine.tick_reading import OffsetTickRecord, TickReader
+from exness_streams.engine.tick_reading import Board, OffsetTickRecord, TickReader
 from exness_streams.engine.work_metrics import WorkMetrics
 from exness_streams.messages import MARKET_UPDATES_TOPIC, PLAIN_TOPICS, Topics
 from exness_streams.transport.interfaces import FrameLog, LogRecord
@@ -129,7 +129,8 @@ class Framer:
     catalogue: whose spread rates the quotes are marked up with. lease: of the ticks' partition.
     seen: what the cells near here have seen. told: what all have, as committed. rules: by which every cell goes at
     least, whoever owns it, 0: not known.
-    settings: the digest of those that decide. markets: those that are not open now.
+    settings: the digest of those that decide. markets: those that are not open now. board: what holds their ticks back,
+    None: nothing does.
     clock_ms: ms since the epoch; no tick's time is taken to be later. It is read here, before the journal, since what
     folds the journal may not look at a clock.
     """
@@ -149,6 +150,7 @@ class Framer:
         rules: Callable[[], Awaitable[int]] = nothing_known,
         settings: str | None = None,
         markets: Callable[[], Markets] = all_open,
+        board: Board | None = None,
         clock_ms: Callable[[], int] = epoch_ms,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -166,7 +168,8 @@ class Framer:
         self.next_offsets: dict[int, int] = {}
         self._metrics = metrics or WorkMetrics()
         self.counters: Counter[str] = Counter()
-        self._reader = TickReader(catalogue, topics.market_updates, self.counters)
+        self._board = board
+        self._reader = TickReader(catalogue, topics.market_updates, self.counters, board)
         self.suspensions = Suspensions()
 
     @property
@@ -271,6 +274,8 @@ class Framer:
         if not await self._lease.keep(fold, state) or self._holder is not holder:
             return None
         self._say(found, taken)
+        if self._board is not None:
+            self._board.begin()
         self._lease.guard.let_go()  # by another clock than this session's
         guard = TickGuard(self._lease.guard, self.suspensions)
         cutter = FrameCutter(self._reader, self._clock_ms, taken, self._settings, self._markets, guard)

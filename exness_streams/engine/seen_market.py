@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 from exness_streams.domain.cell import Cell
 from exness_streams.domain.frames import DayFigures
+from exness_streams.domain.market_states import MarketTold
 from exness_streams.domain.quotes import Quote
 
 FRAME_AGE_S_MAX = 2.5
@@ -27,6 +28,11 @@ class SeenMarket(ABC):
     def quotes(self) -> dict[str, Quote]:
         """The newest of each symbol."""
         return next((cell.quotes for cell in self.all_cells()), {})
+
+    @property
+    def markets(self) -> dict[str, MarketTold]:
+        """By symbol, those that are not open."""
+        return next((cell.markets for cell in self.all_cells()), {})
 
     @property
     def market_ms(self) -> int:

@@ -43,15 +43,31 @@ def receipt_of(batch: Sequence[OffsetTickRecord]) -> Callable[[Any], int | None]
     return lambda _: None
 
 
+class Board(Protocol):
+    """Which markets are not open (engine/kept_markets.py)."""
+
+    def follows(self, symbol: str) -> bool:
+        """Whether the ticks of a symbol that is not on offer are wanted still."""
+
+    def hear(self, symbol: str, state: str | None) -> bool:
+        """The newest tick tells what the exchange says, None: open. Whether cells may get no bid and ask of it."""
+
+    def begin(self) -> None:
+        """A framer begins, with what its lease has kept."""
+
+
 class TickReader:
     """catalogue: whose spread rates the quotes are marked up with, so that the journal holds what orders fill at.
 
-    topic: as it is called in the log.
+    topic: as it is called in the log. board: where markets are not open, their quotes have no bid and ask.
     """
 
-    def __init__(self, catalogue: Catalogue | None, topic: str, counters: Counter[str]) -> None:
+    def __init__(
+        self, catalogue: Catalogue | None, topic: str, counters: Counter[str], board: Board | None = None
+    ) -> None:
         self._spread_rates = {terms.symbol: terms.spread_rate for terms in catalogue or () if terms.spread_rate}
         self._symbols = None if catalogue is None else frozenset(terms.symbol for terms in catalogue)
+        self._board = board
         self._topic = topic
         self._counters = counters
         self.faults: Counter[TickFault] = Counter()
@@ -60,7 +76,8 @@ class TickReader:
         """None: it is no tick of an instrument on offer."""
         tick, fault = read_tick(record)
         if tick is not None and self._symbols is not None and tick.symbol not in self._symbols:
-            tick, fault = None, TickFault.UNKNOWN_SYMBOL
+            if self._board is None or not self._board.follows(tick.symbol):
+                tick, fault = None, TickFault.UNKNOWN_SYMBOL
         if fault is not None:
             self._note(record, fault, ignored=tick is None)
         return tick
@@ -69,7 +86,10 @@ class TickReader:
         """What the house gives. time_ms: the tick's, none of the future."""
         if time_ms != tick.timestamp:
             self._note_ahead(record)
-        quote = Quote(tick.sequence, time_ms, tick.price, tick.bid, tick.ask, tick.volume)
+        bid, ask, board = tick.bid, tick.ask, self._board
+        if board is not None and board.hear(tick.symbol, tick.state):
+            bid = ask = None
+        quote = Quote(tick.sequence, time_ms, tick.price, bid, ask, tick.volume)
         rate = self._spread_rates.get(tick.symbol)
         return quote if rate is None else mark_up(quote, rate)
 

@@ -153,15 +153,12 @@ class BackpackFeed:
         self._settings = settings = settings or FeedSettings()
         self._url = url
         self._shown_url = without_secrets(url)
-        self.symbols = tuple(dict.fromkeys(symbols))
-        self._wanted = frozenset(self.symbols)
         self._clock = clock or SystemClock()
         self._connect = connect or partial(connect_websocket, compression=settings.compression)
         rng = rng or random.Random()  # nosec B311 - spreads repetitions
         self._backoff = Backoff(settings.retry_first_ms / 1000, settings.retry_max_ms / 1000, rng)
-        self._silence = SilenceMonitor(self.symbols, settings.silent_after_ms / 1000)
         self._skew = SkewMonitor(settings.skew_ms_max * 1000, settings.skew_lasting_ms / 1000)
-        self._burst = Burst(self.symbols, self._clock.epoch_us)
+        self._want(symbols)
         self._pace = Pace(settings.updates_per_s, settings.updates_burst, settings.hold_ms_max / 1000)
         self._due_s = 0.0
         self._held = asyncio.Event()
@@ -171,6 +168,18 @@ class BackpackFeed:
         self._status = FeedStatus.DISCONNECTED
         self._status_since_s = self._last_data_s = self._flowing_since_s = 0.0
         self.counters = FeedCounters()
+
+    def _want(self, symbols: Iterable[str]) -> None:
+        self.symbols = tuple(dict.fromkeys(symbols))
+        self._wanted = frozenset(self.symbols)
+        self._silence = SilenceMonitor(self.symbols, self._settings.silent_after_ms / 1000)
+        self._burst = Burst(self.symbols, self._clock.epoch_us)
+
+    def follow(self, symbols: Iterable[str]) -> None:
+        """Want these, too. RuntimeError once it runs."""
+        if self._running:
+            raise RuntimeError("this feed is running already")
+        self._want((*self.symbols, *symbols))
 
     @property
     def status(self) -> FeedStatus:

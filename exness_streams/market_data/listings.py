@@ -63,6 +63,10 @@ class Listings:
         self.known = asyncio.Event()
         self.markets: dict[str, MarketInfo] = {}
 
+    def of(self, symbol: str) -> MarketInfo | None:
+        """What it said of an instrument on offer, None until then."""
+        return self.markets.get(symbol)
+
     async def run(self) -> None:
         """Ends with the first answer. An exchange that can't be asked changes nothing but the log, once."""
         while not self.known.is_set():

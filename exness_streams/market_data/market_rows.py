@@ -11,38 +11,13 @@ from typing import Any
 import msgspec
 
 from exness_streams.domain.instruments import is_symbol
+from exness_streams.domain.market_facts import MarginFunction, PriceBands
 from exness_streams.domain.money import AMOUNT_MAX, ZERO
 from exness_streams.domain.outside_text import in_one_line
 
 OPEN = "Open"
 _SCALE_MIN = -18
 _WORD_MAX = 40
-
-
-class PriceBands(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the exchange takes orders. min_price, max_price: quote currency; multipliers: of the last price.
-
-    impact: of an order that takes. mark: of the mean mark price. premium_tolerance: a fraction. None: not limited, or
-    not said.
-    """
-
-    min_price: Decimal | None = None
-    max_price: Decimal | None = None
-    min_multiplier: Decimal | None = None
-    max_multiplier: Decimal | None = None
-    impact_min_multiplier: Decimal | None = None
-    impact_max_multiplier: Decimal | None = None
-    mark_min_multiplier: Decimal | None = None
-    mark_max_multiplier: Decimal | None = None
-    premium_tolerance: Decimal | None = None
-
-
-class MarginFunction(msgspec.Struct, frozen=True):
-    """What margin a position needs, as a fraction: kind is the exchange's word, `sqrt`: max(base, factor × √size)."""
-
-    kind: str
-    base: Decimal
-    factor: Decimal
 
 
 class MarketInfo(msgspec.Struct, frozen=True):

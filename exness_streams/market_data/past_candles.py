@@ -1,7 +1,7 @@
 """The exchange's own candles for the chart: what was before the start, what was missed, and the volumes.
 
-A page at a time, and the newest first: so a chart is useful after the first second, and the exchange's limit on
-history is left to others as well.
+A page at a time, and the newest that is lacking first: so a chart is useful after the first second, nothing is shown
+behind a hole that will be filled, and the exchange's limit on history is left to others as well.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
 from typing import Protocol
 
-from exness_streams.domain.candles import Asked, Bar, next_page
+from exness_streams.domain.candle_spans import Asked, Span, next_page, union, without
+from exness_streams.domain.candles import Bar
 from exness_streams.market_data.believed_klines import NEIGHBOURS, believed
 from exness_streams.market_data.rest import INTERVALS_S, KLINES_PER_REQUEST_MAX, Kline, RestFault
 
@@ -23,7 +24,8 @@ KEPT = ("1m", "1h")
 """The intervals that are kept; all others are made of them."""
 
 PAGE_PAUSE_S = 2.0
-"""Between two pages: at most 30 a minute, what Backpack answers. The first page of each market waits for none."""
+"""Between two pages: at most 30 a minute, what Backpack answers. The first page of minutes and the first of
+hours of each market wait for none."""
 
 REFRESH_S = 60.0
 RETRY_S = 30.0
@@ -47,6 +49,7 @@ FetchKlines = Callable[[str, str, int, int], Awaitable[list[Kline]]]
 class PastCandles:
     """Keeps asking for what the store lacks. fetch_klines: BackpackRest's.
 
+    unread: how many rows of the exchange's answers could not be read until now.
     disbelieved: klines that were left out, because no market can have been there.
     """
 
@@ -55,18 +58,20 @@ class PastCandles:
         fetch_klines: FetchKlines,
         store: CandleStore,
         *,
+        unread: Callable[[], int] = lambda: 0,
         pause_s: float = PAGE_PAUSE_S,
         refresh_s: float = REFRESH_S,
         retry_s: float = RETRY_S,
     ) -> None:
         self._fetch_klines = fetch_klines
         self._store = store
+        self._unread = unread
         self._pause_s = pause_s
         # A refresh is a request for each market: so many markets are refreshed less often.
         self._refresh_s = max(refresh_s, 2 * pause_s * len(store.symbols))
         self._retry_s = retry_s
         self._is_away = False
-        self._known: set[str] = set()
+        self._known: set[tuple[str, str]] = set()
         self._unpriced: set[str] = set()
         self._doubted: dict[str, float] = {}
         self.disbelieved = 0
@@ -111,21 +116,27 @@ class PastCandles:
                 if known is None or self._doubted.get(symbol, 0) > loop.time():
                     continue
                 is_complete = False
-                if symbol in self._known:
+                if (symbol, interval) in self._known:
                     await asyncio.sleep(self._pause_s)
-                klines = await self._fetch_klines(symbol, interval, page.from_s, page.to_s)
-                self._known.add(symbol)
-                kept = self._believed(symbol, interval, klines, known)
-                if kept is None:
-                    self._doubted[symbol] = loop.time() + self._refresh_s
-                    continue
-                self._doubted.pop(symbol, None)
-                told = [(one.time_s, Bar(one.open, one.high, one.low, one.close, one.volume)) for one in kept]
-                await self._store.take_told(symbol, interval, told, page)
-                if self._is_away:
-                    log.info("past candles are available again")
-                self._is_away = False
+                await self._take(symbol, interval, page, known)
         return is_complete
+
+    async def _take(self, symbol: str, interval: str, page: Asked, price: Decimal) -> None:
+        """Ask for a page, and have what can be believed of it stored. price: that is known now."""
+        unread = self._unread()
+        klines = await self._fetch_klines(symbol, interval, page.from_s, page.to_s)
+        self._known.add((symbol, interval))
+        kept = self._believed(symbol, interval, klines, price)
+        if kept is None:
+            self._doubted[symbol] = asyncio.get_running_loop().time() + self._refresh_s
+            return
+        self._doubted.pop(symbol, None)
+        left_out = _left_out(klines, kept, page, INTERVALS_S[interval], is_all_read=self._unread() == unread)
+        told = [(one.time_s, Bar(one.open, one.high, one.low, one.close, one.volume)) for one in kept]
+        await self._store.take_told(symbol, interval, told, Asked(page.from_s, page.to_s, (), left_out))
+        if self._is_away:
+            log.info("past candles are available again")
+        self._is_away = False
 
     def _believed(self, symbol: str, interval: str, klines: list[Kline], known: Decimal) -> list[Kline] | None:
         """Those that can be believed; None of many when that is none: then the price itself may be the wrong one."""
@@ -149,3 +160,16 @@ class PastCandles:
         horizon_s, end_s = self._store.wanted_time(symbol, interval)
         page_s = KLINES_PER_REQUEST_MAX * INTERVALS_S[interval]
         return next_page(self._store.asked(symbol, interval), horizon_s, end_s, page_s)
+
+
+def _left_out(
+    klines: Sequence[Kline], kept: Sequence[Kline], page: Asked, length_s: int, *, is_all_read: bool
+) -> tuple[Span, ...]:
+    """The times of a page of which nothing is known.
+
+    Where rows could not be read, any time without a kline may be theirs.
+    """
+    known = {kline.time_s for kline in kept}
+    if is_all_read:
+        return union((one.time_s, one.time_s + length_s) for one in klines if one.time_s not in known)
+    return without(page.spans, [(time_s, time_s + length_s) for time_s in known])

@@ -95,6 +95,26 @@ class QuoteMerger:
             update = msgspec.structs.replace(update, book_age_ms=age_us // 1000)
         return _with_day(update, message)
 
+    def look(self, symbol: str, bid: Decimal | None, ask: Decimal | None, price: Decimal) -> MarketDataMessage:
+        """What was seen when the exchange was asked: numbered among the updates, and merged into none of them."""
+        quote, now_us = self._quote_of(symbol), self._clock_us()
+        quote.sequence = max(now_us, quote.sequence + 1)
+        return MarketDataMessage(symbol, price, now_us // 1000, quote.sequence, None, bid, ask, look=True)
+
+    def again(self, symbol: str) -> MarketDataMessage | None:
+        """What is known of a symbol, told once more, as of now; None while no price is."""
+        quote, now_us = self._quote_of(symbol), self._clock_us()
+        if quote.price is None:
+            return None
+        age_us = abs(now_us - quote.book_came_us)
+        if age_us > self._book_us_max:
+            quote.forget_book()
+        quote.sequence = sequence = max(now_us, quote.sequence + 1)
+        age_ms = age_us // 1000 if quote.book_known else 0
+        return MarketDataMessage(
+            symbol, quote.price, now_us // 1000, sequence, quote.volume, quote.bid, quote.ask, book_age_ms=age_ms
+        )
+
     def forget_quotes(self) -> None:
         """Forgets prices and books, not sequences: after a lost connection nobody knows what they are.
 

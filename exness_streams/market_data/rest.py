@@ -1,4 +1,4 @@
-"""Backpack's public REST API: which markets there are, and candles of the past."""
+"""Backpack's public REST API: which markets there are, candles of the past, and the best prices now."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ import random
 from collections import deque
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
+from async_timeout import timeout
 
 from exness_streams.domain.hosts import is_loopback
 from exness_streams.domain.money import ZERO
 from exness_streams.domain.outside_text import in_one_line
+from exness_streams.domain.ticks import is_price
 from exness_streams.market_data.market_rows import MarketInfo, read_market, usual_size
 from exness_streams.market_data.outside_times import utc_ms
 from exness_streams.market_data.retry_after import retry_after_s
@@ -27,6 +29,9 @@ _Row = TypeVar("_Row")
 
 MARKETS_PATH = "/api/v1/markets"
 KLINES_PATH = "/api/v1/klines"
+TICKER_PATH, DEPTH_PATH = "/api/v1/ticker", "/api/v1/depth"
+DEPTH_LEVELS = 5
+"""The fewest that it tells."""
 
 INTERVALS_S = {
     "1m": 60, "3m": 180, "5m": 300, "15m": 900, "30m": 1_800,
@@ -40,6 +45,8 @@ HISTORY_WINDOW_S = 60.0
 """Backpack answers 30 requests for history a minute. How many klines it puts into one answer it does not say."""
 
 ATTEMPTS_MAX = 4
+LOOK_S_MAX = 2.0
+"""What is asked of the market now, says nothing of it later."""
 PATIENCE_S_MAX = 30.0
 """So long a request waits for the exchange's leave to be sent; where it takes longer, it is given up at once."""
 BODY_BYTES_MAX = 16 << 20
@@ -67,6 +74,14 @@ class Kline(msgspec.Struct, frozen=True):
     low: Decimal
     close: Decimal
     volume: Decimal
+
+
+class Top(NamedTuple):
+    """The best prices of a market now, quote currency. bid, ask: None when there is none. price: of the last trade."""
+
+    bid: Decimal | None
+    ask: Decimal | None
+    price: Decimal
 
 
 class RequestPace:
@@ -129,6 +144,23 @@ class BackpackRest:
                 from_s = max(kline.time_s for kline in page) + step_s if page else until_s
         return [found[time_s] for time_s in sorted(found)]
 
+    async def fetch_top(self, symbol: str) -> Top:
+        """A market's best prices. It is asked once, and given up soon: what comes late is of no use."""
+        depth_query = {"symbol": symbol, "limit": str(DEPTH_LEVELS)}
+        async with self._session() as session:
+            try:
+                async with timeout(LOOK_S_MAX):
+                    ticker, depth = await asyncio.gather(
+                        self._document(session, TICKER_PATH, {"symbol": symbol}, attempts_max=1, patience_s=0),
+                        self._document(session, DEPTH_PATH, depth_query, attempts_max=1, patience_s=0),
+                    )
+            except asyncio.TimeoutError:
+                raise self._fault(DEPTH_PATH, f"no answer within {LOOK_S_MAX:g} s") from None
+        try:
+            return _top(ticker, depth)
+        except (ValueError, ArithmeticError, RecursionError) as error:
+            raise self._fault(DEPTH_PATH, f"the answer can't be used: {error}") from None
+
     async def _page(
         self, session: aiohttp.ClientSession, symbol: str, interval: str, from_s: int, until_s: int
     ) -> list[Kline]:
@@ -143,10 +175,18 @@ class BackpackRest:
             timeout=self._timeout, trust_env=not is_loopback(urlsplit(self.base_url).hostname or "")
         )
 
-    async def _document(self, session: aiohttp.ClientSession, path: str, query: Mapping[str, str]) -> bytes:
+    async def _document(
+        self,
+        session: aiohttp.ClientSession,
+        path: str,
+        query: Mapping[str, str],
+        *,
+        attempts_max: int = ATTEMPTS_MAX,
+        patience_s: float = PATIENCE_S_MAX,
+    ) -> bytes:
         """The body of an answer, asked for again while the exchange is busy."""
-        for attempt in range(1, ATTEMPTS_MAX + 1):
-            await self._leave(path)
+        for attempt in range(1, attempts_max + 1):
+            await self._leave(path, patience_s)
             try:
                 async with session.get(self.base_url + path, params=query, allow_redirects=False) as response:
                     body = await _bounded_body(response)
@@ -160,17 +200,17 @@ class BackpackRest:
             asked_s = retry_after_s(status, retry_after)
             if asked_s is not None:
                 self._not_before_s = asyncio.get_running_loop().time() + asked_s
-            if (status != 429 and status < 500) or attempt == ATTEMPTS_MAX:
+            if (status != 429 and status < 500) or attempt == attempts_max:
                 break
             if asked_s is None:
                 pause_s = self._retry_s * (1 << attempt - 1)
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # nosec B311 - spreads repetitions
         raise self._fault(path, f"HTTP {status} {in_one_line(body, EXCERPT_MAX)}".rstrip())
 
-    async def _leave(self, path: str) -> None:
+    async def _leave(self, path: str, patience_s: float) -> None:
         """Waits until the exchange wants to be asked again. RestFault when that takes too long."""
         wait_s = self._not_before_s - asyncio.get_running_loop().time()
-        if wait_s > PATIENCE_S_MAX:
+        if wait_s > patience_s:
             fault = self._fault(path, f"the exchange wants no request for {wait_s:.0f} s more")
             raise RestFault(str(fault), wait_s)
         if wait_s > 0:
@@ -202,6 +242,31 @@ class BackpackRest:
 
 
 _decode_rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+class _TickerRow(msgspec.Struct, rename="camel"):
+    last_price: Decimal | None = None
+
+
+class _DepthRow(msgspec.Struct):
+    asks: list[tuple[Decimal, Decimal]]
+    bids: list[tuple[Decimal, Decimal]]
+
+
+_decode_ticker = msgspec.json.Decoder(_TickerRow).decode
+_decode_depth = msgspec.json.Decoder(_DepthRow).decode
+
+
+def _top(ticker: bytes, depth: bytes) -> Top:
+    """Whatever the order of the levels. Levels without a quantity are none. ValueError."""
+    price, book = _decode_ticker(ticker).last_price, _decode_depth(depth)
+    if price is None or not is_price(price):
+        raise ValueError("lastPrice is no price")
+    bid = max((level for level, quantity in book.bids if quantity), default=None)
+    ask = min((level for level, quantity in book.asks if quantity), default=None)
+    if not all(side is None or is_price(side) for side in (bid, ask)) or (bid and ask and bid > ask):
+        raise ValueError("bids and asks are no book")
+    return Top(bid, ask, price)
 
 
 class _KlineRow(msgspec.Struct):

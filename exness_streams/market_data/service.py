@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -10,9 +12,14 @@ import msgspec
 
 from exness_streams.market_data.backpack import IgnoreReason, StreamMessage
 from exness_streams.market_data.feed import FeedCounters, FeedStatus, OnMessage, StatusChange, StatusObserver
+from exness_streams.market_data.looks import Looking, PriceLooks
 from exness_streams.market_data.quotes import BOOK_MS_MAX, QuoteMerger, epoch_us
+from exness_streams.market_data.rest import Top
 from exness_streams.market_data.source import Source
 from exness_streams.messages import MarketDataMessage
+
+TELL_S = 1.0
+"""A market that is not open is told of so often, also when nothing moves."""
 
 
 class Publisher(Protocol):
@@ -40,6 +47,16 @@ class Feed(Protocol):
     async def run(self, on_message: OnMessage) -> None: ...
 
 
+class States(Protocol):
+    """What the exchange says of its markets; ExchangeStates is one. on_change: who is told of changes."""
+
+    tried: asyncio.Event
+    on_change: Callable[[list[str]], None]
+
+    @property
+    def states(self) -> Mapping[str, str]: ...
+
+
 class MarketDataMetrics(msgspec.Struct, frozen=True):
     """A snapshot for monitoring; counts since the start of the process.
 
@@ -47,7 +64,8 @@ class MarketDataMetrics(msgspec.Struct, frozen=True):
     reconnects: connections after the first. ignored: frames by reason (late ones included). errors: the
     exchange's error frames by code. skew_ms: local clock − event time of the newest ticker.
     messages: handed on by the feed. conflated: frames that it left out, since newer ones of a burst say more.
-    ahead: frames that claimed to be of the future, and count as of now.
+    ahead: frames that claimed to be of the future, and count as of now. looks, failed_looks: at the exchange's REST,
+    since a price jumped.
     """
 
     status: str
@@ -62,13 +80,16 @@ class MarketDataMetrics(msgspec.Struct, frozen=True):
     ahead: int = 0
     messages: int = 0
     conflated: int = 0
+    looks: int = 0
+    failed_looks: int = 0
 
 
 class MarketDataService:
     """Publishes every market update of the feed. One of several may run at a time: the others stand by.
 
     source: where the prices come from, as each update says. clock_us: µs since the epoch.
-    book_ms_max: as QuoteMerger's.
+    book_ms_max: as QuoteMerger's. looking: how the exchange is asked about prices that jump, None: never.
+    states: what the exchange says of the markets, None: they are open.
     """
 
     def __init__(
@@ -79,7 +100,12 @@ class MarketDataService:
         *,
         clock_us: Callable[[], int] = epoch_us,
         book_ms_max: int = BOOK_MS_MAX,
+        looking: Looking | None = None,
+        states: States | None = None,
     ) -> None:
+        self._looks = None if looking is None else PriceLooks(looking, self._publish_look)
+        self._states, self._told_s = states, dict[str, float]()
+        self._is_running = False
         self._book_ms_max = book_ms_max
         self._feed = feed
         self._source = source
@@ -90,14 +116,51 @@ class MarketDataService:
         self._late_before = self._ahead_before = 0
         self._last_tick_ms: int | None = None
         feed.observe(self._on_status)
+        if states is not None:
+            states.on_change = self._on_states
 
     async def run(self) -> None:
-        """Publishes until cancelled. It may run again afterwards: sequences go on above the log's newest."""
+        """Publishes until cancelled. It may run again afterwards: sequences go on above the log's newest.
+
+        With `states` it begins once the exchange was asked for them: no market may seem open for a moment.
+        """
         last_sequences = await self._publisher.last_sequences()
         self._late_before += self._merger.late
         self._ahead_before += self._merger.ahead
         self._merger = QuoteMerger(last_sequences, clock_us=self._clock_us, book_ms_max=self._book_ms_max)
-        await self._feed.run(self._on_message)
+        if self._states is not None:
+            await self._states.tried.wait()
+        self._is_running = True
+        parts = [asyncio.ensure_future(part) for part in (self._feed.run(self._on_message), self._tell_states())]
+        try:
+            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            for part in done:
+                part.result()
+        finally:
+            self._is_running = False
+            for part in parts:
+                part.cancel()
+            await asyncio.gather(*parts, return_exceptions=True)
+            if self._looks is not None:
+                await self._looks.close()
+
+    async def _tell_states(self) -> None:
+        """Once a second, and at each change, an update of each market that is not open, whatever moves there."""
+        while True:
+            now_s = time.monotonic()
+            for symbol in self._states.states if self._states is not None else ():
+                if now_s - self._told_s.get(symbol, 0.0) >= TELL_S:
+                    self._tell_again(symbol)
+            await asyncio.sleep(TELL_S / 4)
+
+    def _on_states(self, changed: list[str]) -> None:
+        for symbol in changed if self._is_running else ():  # one that stands by publishes nothing
+            self._tell_again(symbol)
+
+    def _tell_again(self, symbol: str) -> None:
+        update = self._merger.again(symbol)
+        if update is not None:
+            self._publish(update)
 
     def metrics(self) -> MarketDataMetrics:
         """How the service is now."""
@@ -119,17 +182,31 @@ class MarketDataService:
             ahead=self._ahead_before + self._merger.ahead,
             messages=counters.messages,
             conflated=counters.conflated,
+            looks=0 if self._looks is None else self._looks.taken,
+            failed_looks=0 if self._looks is None else self._looks.failed,
         )
 
     def _on_message(self, message: StreamMessage) -> None:
         update = self._merger.merge(message)
-        if update is None:
-            return
-        if self._source is not None:
-            update = msgspec.structs.replace(update, source=self._source)
+        if update is not None:
+            update = self._publish(update)
+            self._published[update.symbol] += 1
+            self._last_tick_ms = update.timestamp
+            if self._looks is not None:
+                self._looks.take(update)
+
+    def _publish_look(self, symbol: str, top: Top) -> MarketDataMessage:
+        return self._publish(self._merger.look(symbol, *top))
+
+    def _publish(self, update: MarketDataMessage) -> MarketDataMessage:
+        """What the feed did not tell itself counts as no update: it says nothing of whether the feed lives."""
+        state = None if self._states is None else self._states.states.get(update.symbol)
+        if state is not None:
+            self._told_s[update.symbol] = time.monotonic()
+        if self._source is not None or state is not None:
+            update = msgspec.structs.replace(update, source=self._source, state=state)
         self._publisher.publish(update)
-        self._published[update.symbol] += 1
-        self._last_tick_ms = update.timestamp
+        return update
 
     def _on_status(self, change: StatusChange) -> None:
         # What was known before a loss is not the market any more.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
+from decimal import Decimal
 from typing import Any
 
 from async_timeout import timeout
@@ -17,8 +19,10 @@ from exness_streams.engine.build import build_engine
 from exness_streams.engine.checkpoint_keeper import CheckpointKeeper
 from exness_streams.engine.engine import APP_ID, Engine
 from exness_streams.engine.raising import RulesRaiser
+from exness_streams.market_data.exchange_states import ExchangeStates
 from exness_streams.market_data.feed import BackpackFeed, StatusChange
 from exness_streams.market_data.listings import Listings
+from exness_streams.market_data.looks import looking_at
 from exness_streams.market_data.past_candles import PastCandles
 from exness_streams.market_data.rest import BackpackRest
 from exness_streams.market_data.resuming import newest_sequences
@@ -29,13 +33,17 @@ from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, jso
 from exness_streams.processes.bound import check_bound
 from exness_streams.processes.market_data_metrics import FeedCollector
 from exness_streams.processes.service_watch import watch_service
-from exness_streams.processes.stopping import given_up, unless
+from exness_streams.processes.stopping import first_to_end, given_up, unless
 from exness_streams.settings.platform import Settings
+
+log = logging.getLogger(__name__)
 
 FIRST_PRICE_S = 3.0
 
 OnReady = Callable[[], Awaitable[None]]
 OnEnding = Callable[[BaseException | None], None]
+OnLeft = Callable[[Mapping[str, Decimal | None]], None]
+"""Is told the symbols that are followed although they are not offered any more, with the last price that is known."""
 
 
 async def run_app(
@@ -72,6 +80,11 @@ async def run_app(
     return failed
 
 
+def past_candles(rest: BackpackRest, engine: Engine) -> PastCandles:
+    """What asks the exchange for the candles that an engine lacks."""
+    return PastCandles(rest.fetch_klines, engine.candles, unread=lambda: rest.skipped)
+
+
 class EngineWorker:
     """One engine worker; others may share the accounts with it. rest_url: of the exchange, '' is never asked."""
 
@@ -84,7 +97,9 @@ class EngineWorker:
         self.engine.feed_status = self.feed_status
         self.rest = BackpackRest(rest_url) if rest_url else None
         self.listings = Listings(self.rest.fetch_markets, self.engine.catalogue) if self.rest else None
-        self.past = PastCandles(self.rest.fetch_klines, self.engine.candles) if self.rest else None
+        if self.listings is not None:
+            self.engine.listed = self.listings.of
+        self.past = past_candles(self.rest, self.engine) if self.rest else None
 
     def feed_status(self) -> dict[str, Any]:
         """How the feed is, for /readyz and /markets, judged by the age of the newest quote: the feed is elsewhere."""
@@ -111,6 +126,11 @@ class EngineWorker:
 
         watch_service(app.transport.cluster, settings.named(APP_ID), settings.topics, unserved, end)
 
+    @property
+    def left(self) -> list[str]:
+        """Instruments that are not offered any more, and in which something stands in the cells here."""
+        return sorted(self.engine.cells.standing() - set(self.settings.instruments))
+
     async def run(
         self, until: asyncio.Event, on_ready: OnReady, on_ending: OnEnding = lambda failed: None
     ) -> BaseException | None:
@@ -124,6 +144,13 @@ class EngineWorker:
 
     async def _announce(self, on_ready: OnReady) -> None:
         await self.engine.cells.ready.wait()
+        if self.engine.is_shared and (left := self.left):
+            log.warning(
+                "positions or orders stand in %s, not in EXNESS_INSTRUMENTS any more: they can be closed, and none "
+                "opened, while `exness-streams market-data` has it in its EXNESS_INSTRUMENTS. Without prices, "
+                "`exness-streams market SYMBOL settle` closes them",
+                ", ".join(left),
+            )
         # What the announcement proposes should work: wait for a first price, but not for an exchange that is away.
         with suppress(asyncio.TimeoutError):
             async with timeout(FIRST_PRICE_S):
@@ -138,7 +165,7 @@ class LogPublisher:
 
     def __init__(self, engine: Engine) -> None:
         self._transport = engine.app.transport
-        self._symbols = [terms.symbol for terms in engine.catalogue]
+        self.symbols = [terms.symbol for terms in engine.catalogue]
 
     def publish(self, message: MarketDataMessage) -> None:
         """Append one update. When the log has failed the app ends itself with the log's own words."""
@@ -164,7 +191,7 @@ class LogPublisher:
                 first = some[-1].offset + 1
             return records
 
-        return await newest_sequences(self._symbols, log.start(tp), log.end(tp), read)
+        return await newest_sequences(self.symbols, log.start(tp), log.end(tp), read)
 
 
 class Platform(EngineWorker):
@@ -177,9 +204,17 @@ class Platform(EngineWorker):
         self._feed_change: StatusChange | None = None
         self.feed.observe(self._on_feed_change)
         self.source = source_of(feed_url)
+        self.states = ExchangeStates.of(feed_url, self.rest, settings.instruments)
+        self.publisher = LogPublisher(self.engine)
         self.market_data = MarketDataService(
-            self.feed, LogPublisher(self.engine), self.source, book_ms_max=settings.max_quote_age_ms
+            self.feed,
+            self.publisher,
+            self.source,
+            book_ms_max=settings.max_quote_age_ms,
+            looking=looking_at(self.rest, self.source, settings.price_bands()),
+            states=self.states,
         )
+        self.on_left: OnLeft = lambda prices: None
         self.metrics.register(FeedCollector(self.market_data))
         self.checkpoints = CheckpointKeeper(self.engine)
         self.raiser = RulesRaiser(self.engine)
@@ -207,4 +242,25 @@ class Platform(EngineWorker):
     async def _publish(self) -> None:
         """Mark the directory as this source's, now that all has started, and let its prices in."""
         claim_source(self.settings.data_dir, self.source)
-        await self.market_data.run()
+        await self.engine.cells.ready.wait()  # only then it is known what stands where
+        self._follow_what_is_left()
+        if self.states is None:
+            await self.market_data.run()
+            return
+        await first_to_end(self.market_data.run(), self.states.run())
+
+    def _follow_what_is_left(self) -> None:
+        left = self.left
+        if not left:
+            return
+        log.warning(
+            "positions or orders stand in %s, not in EXNESS_INSTRUMENTS any more: prices are followed until the next "
+            "start at which none is left; positions can be closed, and none opened",
+            ", ".join(left),
+        )
+        quotes = self.engine.cells.quotes
+        self.on_left({symbol: quotes[symbol].price if symbol in quotes else None for symbol in left})
+        self.feed.follow(left)
+        self.publisher.symbols += left
+        if self.states is not None:
+            self.states.follow(left)

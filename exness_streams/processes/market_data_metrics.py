@@ -42,6 +42,8 @@ class FeedCollector(Collector):
         yield _labelled("exness_feed_ignored", "Frames ignored, by reason", "reason", now.ignored)
         yield counter("exness_feed_messages", "Messages that were handed on", now.messages)
         yield counter("exness_feed_conflated", "Frames left out of bursts, since newer ones say more", now.conflated)
+        yield counter("exness_feed_looks", "Looks at the exchange's REST since a price jumped", now.looks)
+        yield counter("exness_feed_failed_looks", "Such looks that told nothing", now.failed_looks)
         yield counter("exness_feed_ahead", "Frames with a time in the future, taken as of now", now.ahead)
         yield _labelled("exness_feed_errors", "Error frames of the exchange, by its code", "code", now.errors)
         yield gauge("exness_feed_silent_symbols", "Symbols without a recent ticker", len(now.silent_symbols))

@@ -21,14 +21,17 @@ from aiokafka.errors import KafkaError
 
 from exness_streams.domain.outside_text import without_secrets
 from exness_streams.engine.work_metrics import WorkMetrics
+from exness_streams.market_data.exchange_states import ExchangeStates
 from exness_streams.market_data.feed import BackpackFeed
+from exness_streams.market_data.looks import looking_at
+from exness_streams.market_data.rest import BackpackRest
 from exness_streams.market_data.resuming import newest_sequences
 from exness_streams.market_data.service import MarketDataService
 from exness_streams.market_data.source import Source, check_topic, source_of
 from exness_streams.market_data.ticks import TickRecord, note_sources
 from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, headers_of, json_encoder, public_record
 from exness_streams.processes.service_watch import watch_service
-from exness_streams.processes.stopping import given_up
+from exness_streams.processes.stopping import first_to_end, given_up
 from exness_streams.settings.kafka import KafkaSettings
 from exness_streams.settings.topic_prefix import claim_prefix
 from exness_streams.transport.faults import LogFault, LogFenced
@@ -205,7 +208,16 @@ class MarketDataWorker:
         self.publisher = KafkaPublisher(
             self.cluster, self.source, metrics or WorkMetrics(), settings.named(APP_ID), settings.instruments
         )
-        self.service = MarketDataService(self.feed, self.publisher, self.source, book_ms_max=settings.max_quote_age_ms)
+        rest = BackpackRest(settings.backpack_rest_url) if settings.backpack_rest_url else None
+        self.states = ExchangeStates.of(settings.backpack_ws_url, rest, settings.instruments)
+        self.service = MarketDataService(
+            self.feed,
+            self.publisher,
+            self.source,
+            book_ms_max=settings.max_quote_age_ms,
+            looking=looking_at(rest, self.source, settings.price_bands()),
+            states=self.states,
+        )
         self.leads = asyncio.Event()
         self.joined = asyncio.Event()
         self._freshness = self.app.transport.freshness
@@ -263,6 +275,10 @@ class MarketDataWorker:
 
         topics = [self.cluster.topics.market_updates]
         watch_service(self.cluster, self.settings.named(APP_ID), topics, unserved, end)
+
+    async def run(self) -> None:
+        """Ingest while this process is the leader, and know the markets' state before it may be. Runs for ever."""
+        await (self.lead() if self.states is None else first_to_end(self.lead(), self.states.run()))
 
     async def lead(self) -> None:
         """Ingest while this process is the leader. Runs for ever."""

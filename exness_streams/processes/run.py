@@ -88,6 +88,7 @@ async def run_platform(
             simulator.resume(newest_prices(settings.log_dir, simulator.symbols))
             await simulator.start()
             platform = Platform(settings, simulator.url, simulator.rest_url)
+            platform.on_left = simulator.add
         else:
             platform = Platform(settings, settings.backpack_ws_url, settings.backpack_rest_url)
 
@@ -182,7 +183,7 @@ async def _market_data(
         console.print(f"  feed     {without_secrets(settings.backpack_ws_url)} for {', '.join(settings.instruments)}")
         console.print(f"  metrics  {_where_metrics_are(settings)}", soft_wrap=True)
         ending = lambda failed: stopping.limit(as_reason(failed))  # noqa: E731
-        return await run_app(worker.app, lambda: [worker.lead()], until, ending)
+        return await run_app(worker.app, lambda: [worker.run()], until, ending)
 
 
 def _where_metrics_are(settings: KafkaSettings) -> str:

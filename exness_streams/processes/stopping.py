@@ -155,3 +155,15 @@ async def unless(stop: Awaitable[Any], doing: Awaitable[Any]) -> bool:
     finally:
         await given_up(stopping)
         await given_up(task)
+
+
+async def first_to_end(*parts: Awaitable[Any]) -> None:
+    """Let parts run until the first of them ends, and give up the others. Raises what it raised."""
+    tasks = [asyncio.ensure_future(part) for part in parts]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            await given_up(task)

@@ -67,6 +67,7 @@ class BackpackSimulator:
         symbols = tuple(symbols)
         _check(symbols, rate)
         self.seed = seed
+        self._past_minutes = past_minutes
         self._instruments = {
             symbol: Instrument(listing_of(symbol), seed, rate=rate, past_minutes=past_minutes) for symbol in symbols
         }
@@ -92,6 +93,16 @@ class BackpackSimulator:
         """Before the start: markets go on from these bids; one that is not named begins as ever. ValueError."""
         for symbol, bid in bids.items():
             self._instrument(symbol).market.resume(bid)
+
+    def add(self, bids: Mapping[str, Decimal | None]) -> None:
+        """Markets more, while it runs, that go on from these bids; None: begins as ever. ValueError."""
+        _check(bids, self._rate)
+        for symbol, bid in bids.items():
+            instrument = Instrument(listing_of(symbol), self.seed, rate=self._rate, past_minutes=self._past_minutes)
+            if bid is not None:
+                instrument.market.resume(bid)
+            instrument.begin(self._broadcast.now_s())
+            self._instruments[symbol] = instrument
 
     async def start(self) -> None:
         """Listens, and lets the markets move. Raises OSError when the port is taken."""

@@ -11,6 +11,7 @@ from rich.markup import escape
 from exness_streams.client.http import MarketsSeen
 from exness_streams.messages import MarketMessage
 from exness_streams.terminal.fitting import Column, FittedTable
+from exness_streams.terminal.market_state_view import state_in_words
 from exness_streams.terminal.tables import price, show
 
 _SIMULATED = "[bold yellow]SIMULATED PRICES[/]"
@@ -77,6 +78,8 @@ def age(timestamp_ms: int | None, now_ms: int) -> str:
 
 
 def _why_not(market: MarketMessage) -> str:
+    if market.state != "open":
+        return escape(state_in_words(market.state, market.state_reason))
     if market.price is None:
         return "no price yet"
     return "a side is empty" if market.bid is None or market.ask is None else "stale"

@@ -12,8 +12,9 @@ from rich.markup import escape
 from rich.text import Text
 
 from exness_streams.terminal.fitting import Column, FittedPairs, FittedTable
+from exness_streams.terminal.market_state_view import state_in_words
 from exness_streams.terminal.tables import account_strip, money, orders_table, positions_table, price, signed
-from exness_streams.terminal.watching import Watch
+from exness_streams.terminal.watching import QuoteSeen, Watch
 
 LINE_S = 1.0
 
@@ -119,25 +120,38 @@ def line(watch: Watch) -> str:
             f"PnL {signed(account.unrealized_pnl)}",
             f"positions {len(watch.positions)}",
         ]
-    parts += [f"{quote.symbol} {price(quote.bid)}/{price(quote.ask)}" for quote in watch.quotes.values()]
+    parts += [
+        f"{quote.symbol} {price(quote.bid)}/{price(quote.ask)}{_in_brackets(watch, quote.symbol)}"
+        for quote in watch.quotes.values()
+    ]
+    parts += [f"{symbol}{_in_brackets(watch, symbol)}" for symbol in watch.states if symbol not in watch.quotes]
     return "  ".join(parts)
 
 
 def _quotes_table(watch: Watch) -> FittedTable:
-    columns = (
+    columns = [
         Column("Symbol", is_figure=False),
         Column("", is_figure=False, goes=1),
         Column("Price", goes=2),
         Column("Bid"),
         Column("Ask"),
-    )
-    return FittedTable(
-        columns,
-        (
-            (escape(quote.symbol), _ARROWS[quote.direction], price(quote.price), price(quote.bid), price(quote.ask))
-            for quote in watch.quotes.values()
-        ),
-    )
+    ]
+    if watch.states:
+        columns.append(Column("State", is_figure=False))
+    return FittedTable(columns, (_quote_row(watch, quote) for quote in watch.quotes.values()))
+
+
+def _quote_row(watch: Watch, quote: QuoteSeen) -> tuple[str, ...]:
+    row = (escape(quote.symbol), _ARROWS[quote.direction], price(quote.price), price(quote.bid), price(quote.ask))
+    if not watch.states:
+        return row
+    seen = watch.states.get(quote.symbol)
+    return (*row, "open" if seen is None else f"[red]{escape(state_in_words(seen.state, seen.state_reason))}[/]")
+
+
+def _in_brackets(watch: Watch, symbol: str) -> str:
+    seen = watch.states.get(symbol)
+    return "" if seen is None else f" ({state_in_words(seen.state, seen.state_reason)})"
 
 
 def _now() -> str:

@@ -35,6 +35,14 @@ class QuoteSeen(msgspec.Struct, frozen=True):
         return self.price if found is None else found
 
 
+class StateSeen(msgspec.Struct, frozen=True, rename="camel"):
+    """What may be done in a market that is not open."""
+
+    symbol: str
+    state: str
+    state_reason: str | None = None
+
+
 class Watch:
     """One account: `state` at the newest snapshot, valued at the newest quotes.
 
@@ -46,6 +54,7 @@ class Watch:
     def __init__(self, account_id: str | None) -> None:
         self.account_id = account_id
         self.quotes: dict[str, QuoteSeen] = {}
+        self.states: dict[str, StateSeen] = {}
         self.state: StateMessage | None = None
         self.connection = "connecting"
         self.feed = "unknown"
@@ -62,12 +71,15 @@ class Watch:
         """Take a frame of the server's. msgspec.MsgspecError when it is none."""
         kind = msgspec.convert(frame, dict[str, Any]).get("type")
         if kind == "connection":
+            self.states.clear()  # they are told anew
             self.silence_s_max = SILENT_BEATS * msgspec.convert(frame.get("heartbeatMs", 10_000), float) / 1000
         elif kind == "state":
             self.state = msgspec.convert(frame, StateMessage)
             self.connection = "connected"
         elif kind == "market_data":
             self._quote(msgspec.convert(frame, QuoteSeen))
+        elif kind == "market_state":
+            self._market_state(msgspec.convert(frame, StateSeen))
         elif kind == "feed":
             status, reason = frame.get("status", "unknown"), frame.get("reason")
             self.is_simulated = frame.get("source") == "simulated"
@@ -112,6 +124,11 @@ class Watch:
             moved = (quote.price > known.price) - (quote.price < known.price)
             quote = msgspec.structs.replace(quote, direction=moved or known.direction)
         self.quotes[quote.symbol] = quote
+
+    def _market_state(self, seen: StateSeen) -> None:
+        self.states.pop(seen.symbol, None)
+        if seen.state != "open":
+            self.states[seen.symbol] = seen
 
     def _event(self, frame: dict[str, Any]) -> None:
         told = (frame.get(name) for name in ("symbol", "side", "quantity", "closePrice", "realizedPnL", "reason"))

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from platform_harness import PlatformThread, Reply, until
 
-from exness_streams.domain.candles import INTERVALS_S, Asked
+from exness_streams.domain.candle_spans import Asked
+from exness_streams.domain.candles import INTERVALS_S
 from exness_streams.simulator.history import PAST_MINUTES
 
 SOL = "SOL_USDC"

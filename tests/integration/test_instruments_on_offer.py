@@ -14,6 +14,7 @@ import pytest
 from platform_harness import OPEN, PlatformThread, until
 from ports import free_port
 
+from exness_streams.domain.market_facts import PriceBands
 from exness_streams.processes.engine_worker import Platform
 from exness_streams.settings.platform import load_settings
 from exness_streams.simulator.server import BackpackSimulator
@@ -70,6 +71,19 @@ def test_the_exchange_told_the_sizes(platform: PlatformThread) -> None:
         assert (terms.tick_size, terms.step_size) == (listed[terms.symbol].tick_size, listed[terms.symbol].step_size)
         shown = market(platform, terms.symbol)
         assert (shown["tickSize"], shown["stepSize"]) == (terms.tick_size, terms.step_size)
+        info = listed[terms.symbol]
+        assert shown["visible"] is info.is_visible is True
+        assert (shown["priceBands"] is None) == (info.bands == PriceBands())
+        assert shown["fundingInterval"] == info.funding_interval_ms
+        for name, function in (("imfFunction", info.initial_margin), ("mmfFunction", info.maintenance_margin)):
+            assert shown[name] == (
+                None if function is None else {"type": function.kind, "base": function.base, "factor": function.factor}
+            )
+    perpetual = market(platform, "SOL_USDC_PERP")
+    assert perpetual["fundingInterval"] is not None
+    assert perpetual["imfFunction"]["type"] == "sqrt"
+    spot = market(platform, "SOL_USDC")
+    assert (spot["fundingInterval"], spot["imfFunction"], spot["mmfFunction"]) == (None, None, None)
 
 
 def test_orders_fill_at_the_marked_up_quote_that_is_shown(platform: PlatformThread) -> None:

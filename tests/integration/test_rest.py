@@ -17,7 +17,7 @@ from aiohttp import web
 
 from exness_streams.market_data import rest
 from exness_streams.market_data.market_rows import MarketInfo, PriceBands
-from exness_streams.market_data.rest import BackpackRest, Kline, RequestPace, RestFault
+from exness_streams.market_data.rest import TICKER_PATH, BackpackRest, Kline, RequestPace, RestFault, Top
 from exness_streams.market_data.retry_after import RETRY_AFTER_S_MAX
 from exness_streams.simulator.server import BackpackSimulator
 
@@ -68,9 +68,8 @@ class FakeExchange:
         return [{**KLINE, "start": text} for text in texts]
 
 
-@pytest.fixture
-async def exchange() -> AsyncIterator[FakeExchange]:
-    fake = FakeExchange()
+@asynccontextmanager
+async def listening(fake: FakeExchange) -> AsyncIterator[None]:
     app = web.Application()
     app.router.add_get("/{path:.*}", fake.answer)
     runner = web.AppRunner(app, access_log=None)
@@ -78,8 +77,22 @@ async def exchange() -> AsyncIterator[FakeExchange]:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     fake.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield fake
+    yield
     await runner.cleanup()
+
+
+@pytest.fixture
+async def exchange() -> AsyncIterator[FakeExchange]:
+    fake = FakeExchange()
+    async with listening(fake):
+        yield fake
+
+
+@pytest.fixture
+async def top_exchange() -> AsyncIterator[TopExchange]:
+    fake = TopExchange()
+    async with listening(fake):
+        yield fake
 
 
 def asking(exchange: FakeExchange, **settings: Any) -> BackpackRest:
@@ -103,6 +116,75 @@ async def test_markets_keep_their_names_and_digits(exchange: FakeExchange) -> No
     assert apple == MarketInfo("AAPL.US_USDC_PERP", "AAPL.US", "USDC", "perp", *sizes, **more)
     assert bonk == MarketInfo("kBONK_USDC", "kBONK", "USDC", "spot", is_open=False, state="Closed")
     assert exchange.asked == [("/api/v1/markets", {})]
+
+
+TICKER = {"symbol": "SOL_USDC", "lastPrice": "150.05", "firstPrice": "149"}
+DEPTH = {"asks": [["150.10", "1"], ["150.20", "2"]], "bids": [["149.90", "3"], ["150.00", "1"], ["150.05", "0"]]}
+
+
+class TopExchange(FakeExchange):
+    """Answers a look by its paths, whichever comes first."""
+
+    ticker: Any = TICKER
+    depth: Any = DEPTH
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.asked.append((request.path, dict(request.query)))
+        told = self.ticker if request.path == TICKER_PATH else self.depth
+        return told if isinstance(told, web.Response) else web.Response(body=json.dumps(told).encode())
+
+
+async def test_the_best_prices_are_the_best_of_the_levels(top_exchange: TopExchange) -> None:
+    assert await asking(top_exchange).fetch_top("SOL_USDC") == Top(
+        Decimal("150.00"), Decimal("150.10"), Decimal("150.05")
+    )
+    assert sorted(top_exchange.asked) == [
+        ("/api/v1/depth", {"symbol": "SOL_USDC", "limit": "5"}),
+        ("/api/v1/ticker", {"symbol": "SOL_USDC"}),
+    ]
+    top_exchange.depth = {"asks": [], "bids": []}
+    assert await asking(top_exchange).fetch_top("SOL_USDC") == Top(None, None, Decimal("150.05"))
+
+
+@pytest.mark.parametrize(
+    ("ticker", "depth"),
+    [
+        ({"lastPrice": None}, DEPTH),
+        ({}, DEPTH),
+        ({"lastPrice": "0"}, DEPTH),
+        ({"lastPrice": "1e-30"}, DEPTH),
+        ([], DEPTH),
+        (TICKER, {"asks": [["1", "1"]], "bids": [["2", "1"]]}),
+        (TICKER, {"asks": [["-1", "1"]], "bids": []}),
+        (TICKER, {"asks": [["NaN", "1"]], "bids": []}),
+        (TICKER, {"asks": []}),
+        (TICKER, []),
+    ],
+)
+async def test_best_prices_that_are_none_are_a_fault(top_exchange: TopExchange, ticker: Any, depth: Any) -> None:
+    top_exchange.ticker, top_exchange.depth = ticker, depth
+    with pytest.raises(RestFault, match="can't be used"):
+        await asking(top_exchange).fetch_top("SOL_USDC")
+
+
+async def test_best_prices_are_asked_for_once_and_not_before_the_exchange_wants_it(top_exchange: TopExchange) -> None:
+    top_exchange.depth = web.Response(status=429, headers={"Retry-After": "60"})
+    client = asking(top_exchange)
+    with pytest.raises(RestFault, match="HTTP 429"):
+        await client.fetch_top("SOL_USDC")
+    asked = len(top_exchange.asked)
+    assert asked <= 2
+    with pytest.raises(RestFault, match="wants no request") as told:
+        await client.fetch_top("SOL_USDC")
+    assert told.value.retry_after_s is not None
+    assert len(top_exchange.asked) == asked
+
+
+async def test_the_simulator_s_best_prices_are_its_book_s() -> None:
+    async with BackpackSimulator(rate=0) as simulator:
+        simulator.set_price("SOL_USDC", Decimal("149.90"), Decimal("150.10"), Decimal("150.00"))
+        top = await BackpackRest(simulator.rest_url).fetch_top("SOL_USDC")
+    assert top == Top(Decimal("149.90"), Decimal("150.10"), Decimal("150.00"))
 
 
 BAD_MARKETS: list[Any] = [

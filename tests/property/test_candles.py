@@ -10,12 +10,12 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exness_streams.domain.candle_spans import Asked, next_page
 from exness_streams.domain.candles import (
     INTERVALS_S,
     MINUTE_S,
     SILENCE_MS_MAX,
     WEEK_S,
-    Asked,
     Bar,
     Bucket,
     Candle,
@@ -23,7 +23,6 @@ from exness_streams.domain.candles import (
     LiveMinute,
     Observed,
     aggregate,
-    next_page,
     next_start,
     shown,
     start_of,

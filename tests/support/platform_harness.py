@@ -9,7 +9,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
@@ -59,10 +59,13 @@ class PlatformThread:
     """A platform on simulated prices. Its prices stand still until a test moves them.
 
     past_minutes: how long its markets have been listed; the candles of a month are most of the work of a start.
+    exchange: the markets that are listed, if other ones than those on offer.
     """
 
-    def __init__(self, data_dir: Path, *, past_minutes: int = 90, **settings: Any) -> None:
-        self._past_minutes = past_minutes
+    def __init__(
+        self, data_dir: Path, *, past_minutes: int = 90, exchange: Collection[str] = (), **settings: Any
+    ) -> None:
+        self._past_minutes, self._exchange = past_minutes, exchange
         self.port = free_port()
         # A test asks as often as it likes, makes accounts at will, and moves prices as far as it likes.
         free = {"rate_limit": "", "address_rate_limit": "", "new_accounts_limit": "", "price_band": 0}
@@ -76,8 +79,8 @@ class PlatformThread:
         self._until = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="platform")
 
-    def start(self) -> PlatformThread:
-        """Start it, and wait until all markets can be traded on. Raises what ended it instead."""
+    def start(self, without: Collection[str] = ()) -> PlatformThread:
+        """Start it, and wait until all markets can be traded on, but for some. Raises what ended it instead."""
         # In one process the handle of a table, and RocksDB's lock with it, lives until it is collected: a platform that
         # was here before may still hold them.
         gc.collect()
@@ -86,7 +89,7 @@ class PlatformThread:
         if not self._ready.is_set():
             raise self.failed or RuntimeError("the platform has ended")
         begun_ms = time.time_ns() // 1_000_000
-        for symbol, bid, ask in STARTED:
+        for symbol, bid, ask in (market for market in STARTED if market[0] not in without):
             self.set_price(symbol, bid, ask, told_from_ms=begun_ms)
         return self
 
@@ -190,7 +193,7 @@ class PlatformThread:
                 connection.shutdown(socket.SHUT_RDWR)
 
     async def _serve(self) -> BaseException | None:
-        symbols = self.settings.instruments
+        symbols = self._exchange or self.settings.instruments
         async with BackpackSimulator(
             symbols, rate=0, ticker_interval_s=0.1, close_grace_s=1, past_minutes=self._past_minutes
         ) as simulator:

@@ -8,7 +8,8 @@ import pytest
 
 from exness_streams.api.views.candles import candles_message
 from exness_streams.domain import candles
-from exness_streams.domain.candles import HOUR_S, MINUTE_S, Asked, Bar, Bucket, Candle, Observed, Told, aggregate, shown
+from exness_streams.domain.candle_spans import Asked, Told
+from exness_streams.domain.candles import HOUR_S, MINUTE_S, Bar, Bucket, Candle, Observed, aggregate, shown
 from exness_streams.messages import MissingSpan, json_encoder
 
 ONE = Decimal(1)
@@ -54,11 +55,11 @@ def test_a_longer_candle_is_complete_when_all_its_parts_are() -> None:
 
 def test_hours_before_the_border_and_minutes_after_it_are_asked_for_apart() -> None:
     told = Told(2 * HOUR_S, Asked(2 * HOUR_S, 5 * HOUR_S), Asked(0, 2 * HOUR_S))
-    assert told.covers(0, 5 * HOUR_S)
-    assert told.covers(2 * HOUR_S, 3 * HOUR_S)
-    assert not told.covers(4 * HOUR_S, 6 * HOUR_S)
-    assert not told._replace(hours=None).covers(HOUR_S, 3 * HOUR_S)
-    assert told._replace(hours=None).covers(2 * HOUR_S, 3 * HOUR_S)
+    assert told.covers(0, 5 * HOUR_S, HOUR_S)
+    assert told.covers(2 * HOUR_S, 3 * HOUR_S, HOUR_S)
+    assert not told.covers(4 * HOUR_S, 6 * HOUR_S, HOUR_S)
+    assert not told._replace(hours=None).covers(HOUR_S, 3 * HOUR_S, HOUR_S)
+    assert told._replace(hours=None).covers(2 * HOUR_S, 3 * HOUR_S, HOUR_S)
 
 
 def test_a_span_with_missing_parts_says_so() -> None:
@@ -69,6 +70,29 @@ def test_a_span_with_missing_parts_says_so() -> None:
     assert candles_message("SOL_USDC", "1m", found, NOBODY).missing == [MissingSpan(120, 240), MissingSpan(300, 600)]
     assert candles_message("SOL_USDC", "1m", found[:2], NOBODY).missing == []
     assert candles_message("SOL_USDC", "1m", [], NOBODY).missing == []
+
+
+@pytest.mark.parametrize(
+    ("begin_s", "before_s", "missing"),
+    [
+        (None, None, []),
+        (0, None, [(0, 300)]),
+        (0, 600, [(0, 300), (420, 500)]),
+        (None, 600, [(420, 500)]),
+        (None, 400, []),
+    ],
+)
+def test_what_is_missing_before_the_first_candle_and_after_the_last_is_said_of_what_was_asked_for(
+    begin_s: int | None, before_s: int | None, missing: list[tuple[int, int]]
+) -> None:
+    told = Told(0, Asked(500, 600), None)
+    message = candles_message("SOL_USDC", "1m", minutes(300, 360), told, begin_s, before_s)
+    assert message.missing == [MissingSpan(*span) for span in missing]
+
+
+def test_with_no_candles_all_that_was_asked_for_is_missing() -> None:
+    told = Told(0, Asked(500, 600), None)
+    assert candles_message("SOL_USDC", "1m", [], told, 60, 600).missing == [MissingSpan(60, 500)]
 
 
 def test_an_entry_of_an_earlier_release_is_read() -> None:

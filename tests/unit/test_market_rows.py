@@ -11,7 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exness_streams.market_data.market_rows import MarginFunction, PriceBands, read_market
+from exness_streams.api.presenter import market_message
+from exness_streams.domain.instruments import Limits, Terms
+from exness_streams.domain.market_facts import MarginFunction, PriceBands
+from exness_streams.market_data.market_rows import read_market
+from exness_streams.messages import json_encoder
 
 PERP: dict[str, Any] = {
     "baseSymbol": "SOL",
@@ -101,3 +105,51 @@ def test_whatever_stands_where_nothing_is_decided_the_market_is_read(
 def test_a_row_without_a_symbol_is_none(symbol: object) -> None:
     with pytest.raises(ValueError):
         read({**PERP, "symbol": symbol})
+
+
+TERMS = Terms(
+    symbol="SOL_USDC_PERP",
+    leverage_max=Decimal(100),
+    margin_min=Decimal(1),
+    fee_rate=Decimal(0),
+    maintenance_margin_rate=Decimal(0),
+)
+FACTS = ("visible", "priceBands", "fundingInterval", "imfFunction", "mmfFunction")
+
+
+def shown(row: dict[str, Any] | None) -> dict[str, Any]:
+    listed = None if row is None else read(row)
+    message = market_message(TERMS, None, Limits(), None, listed, is_fresh=False)
+    decoded: dict[str, Any] = json.loads(json_encoder.encode(message), parse_float=Decimal)
+    return {name: decoded[name] for name in FACTS}
+
+
+def test_what_the_exchange_says_is_in_the_markets_document() -> None:
+    assert shown(PERP) == {
+        "visible": False,
+        "priceBands": {
+            "minPrice": Decimal("0.01"),
+            "maxPrice": 1000,
+            "minMultiplier": Decimal("0.75"),
+            "maxMultiplier": Decimal("1.25"),
+            "impactMinMultiplier": Decimal("0.97"),
+            "impactMaxMultiplier": Decimal("1.03"),
+            "markMinMultiplier": Decimal("0.9"),
+            "markMaxMultiplier": Decimal("1.1"),
+            "premiumTolerance": Decimal("0.05"),
+        },
+        "fundingInterval": 28_800_000,
+        "imfFunction": {"type": "sqrt", "base": Decimal("0.02"), "factor": Decimal("0.0001275")},
+        "mmfFunction": {"type": "sqrt", "base": Decimal("0.0125"), "factor": Decimal("0.0000765")},
+    }
+
+
+def test_what_is_not_known_is_null() -> None:
+    assert shown(None) == dict.fromkeys(FACTS)
+    spot = {
+        name: value for name, value in PERP.items() if name not in ("fundingInterval", "imfFunction", "mmfFunction")
+    }
+    assert shown({**spot, "visible": True, "filters": None}) == {**dict.fromkeys(FACTS), "visible": True}
+    half = {**PERP, "filters": {"price": {"minMultiplier": "0.75"}}}
+    bands = shown(half)["priceBands"]
+    assert {name for name, value in bands.items() if value is not None} == {"minMultiplier"}

@@ -9,7 +9,8 @@ from decimal import Decimal
 
 import pytest
 
-from exness_streams.domain.candles import Asked, Bar
+from exness_streams.domain.candle_spans import Asked
+from exness_streams.domain.candles import Bar
 from exness_streams.market_data.past_candles import PastCandles
 from exness_streams.market_data.rest import Kline, RestFault
 
@@ -83,13 +84,16 @@ async def test_the_newest_page_of_every_market_comes_first_and_in_the_end_all() 
     assert [page[2:] for page in exchange.pages] == [(150_000, 150_060)] * 2
 
 
-async def test_only_the_first_page_of_a_market_comes_without_a_pause() -> None:
+async def test_only_the_first_pages_of_a_market_come_without_a_pause() -> None:
     store, exchange = Store(), Exchange()
-    asking = asyncio.ensure_future(PastCandles(exchange.fetch, store, pause_s=3_600).round())
+    past = PastCandles(exchange.fetch, store, pause_s=3_600)
+    assert not await past.round()
+    asking = asyncio.ensure_future(past.round())
     for _ in range(100):
         await asyncio.sleep(0)
     asking.cancel()
-    assert [page[:2] for page in exchange.pages] == [("SOL_USDC", "1m"), ("BTC_USDC", "1m")]
+    first = [("SOL_USDC", "1m"), ("BTC_USDC", "1m"), ("SOL_USDC", "1h"), ("BTC_USDC", "1h")]
+    assert [page[:2] for page in exchange.pages] == first
 
 
 async def test_an_exchange_that_is_away_is_told_once_and_asked_again(caplog: pytest.LogCaptureFixture) -> None:
@@ -138,6 +142,9 @@ async def test_absurd_klines_never_reach_the_chart(caplog: pytest.LogCaptureFixt
     assert past.disbelieved == 3 * 4
     assert all(bar.high == bar.low == 1 for bars in store.bars.values() for bar in bars.values())
     assert [len(bars) for bars in store.bars.values()] == [17] * 4
+    asked = store.asked("SOL_USDC", "1m")
+    assert asked is not None
+    assert asked.left_out == ((asked.from_s, asked.from_s + 3 * 60),), "of what was left out, nothing is known"
     assert (
         "3 of 20 1m candles of SOL_USDC can't be believed at a price of 1: one goes from 1E-18 to 1E+12" in caplog.text
     )
@@ -167,3 +174,13 @@ async def test_a_market_without_a_price_is_asked_for_once_it_has_one() -> None:
     store.prices["SOL_USDC"] = Decimal(1)
     assert not await past.round()
     assert exchange.pages[-1][0] == "SOL_USDC"
+
+
+async def test_where_rows_could_not_be_read_nothing_is_known_without_a_kline() -> None:
+    store, exchange = Store(), Exchange()
+    past = PastCandles(exchange.fetch, store, pause_s=0, unread=lambda: len(exchange.pages))
+    assert not await past.round()
+    asked = store.asked("SOL_USDC", "1m")
+    assert asked is not None
+    assert asked.known == ((90_000, 90_060),)
+    assert (asked.from_s, asked.to_s) == (90_000, 150_000), "and it is not asked for again"

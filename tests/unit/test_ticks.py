@@ -49,6 +49,8 @@ FAULTY: list[tuple[bytes | None, TickFault]] = [
     *((text(quoteVolume24h=volume), TickFault.BAD_DAY) for volume in ('"NaN"', "-5", "1e500000", "1e25")),
     *((text(timestamp=time), TickFault.BAD_TIME) for time in ("-1", "10000000000000", "9" * 18, "9" * 3_900)),
     *((text(source=source), TickFault.BAD_SOURCE) for source in ('""', '"Backpack"', '"<b>"')),
+    *((text(state=state), TickFault.BAD_STATE) for state in ('""', '"open"', '"settled"', '"Halted"', '"<b>"')),
+    *((text(state=state), TickFault.NO_UPDATE) for state in ("1", "[]", "true")),
     *((text(sequence=number), TickFault.BAD_SEQUENCE) for number in ("-1", "10000000000000000", "9" * 18)),
 ]
 
@@ -56,6 +58,13 @@ FAULTY: list[tuple[bytes | None, TickFault]] = [
 @pytest.mark.parametrize(("value", "fault"), FAULTY)
 def test_what_is_no_update_is_named(value: bytes | None, fault: TickFault) -> None:
     assert read_tick(Record(SOL, value)) == (None, fault)
+
+
+@pytest.mark.parametrize("state", ["close_only", "halted"])
+def test_the_exchange_s_state_is_read(state: str) -> None:
+    tick, fault = read_tick(Record(SOL, text(state=f'"{state}"')))
+    assert tick is not None
+    assert (tick.state, fault) == (state, None)
 
 
 @pytest.mark.parametrize("key", [None, b"", b"ETH_USDC", b"sol_usdc", b"\xff"])

@@ -92,6 +92,7 @@ MEANINGS = {
     "FORBIDDEN": "pages of that Origin, or this credential, may not do that",
     "UNAUTHORIZED": "there is no session and no API key, or it is over",
     "ACCOUNT_CHANGED": "the request names another account than the one that is signed in",
+    "MARKET_SETTLED": "the market was settled, for good",
     "LINK_USED": "the sign-in link was used before",
     "LINK_EXPIRED": "the sign-in link is too old",
     "SESSION_NOT_FOUND": "there is no such session",

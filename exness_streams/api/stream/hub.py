@@ -170,7 +170,7 @@ class StreamHub(EventSink):
         reader.heartbeat_at_s = time.monotonic() + HEARTBEAT_MS / 1000 - LOOK_S
         if snapshot is not None:
             self.snapshot(reader, snapshot, sequence)
-        self._market.refresh(self._quotes_of.quotes, self._quotes_of.days)
+        self._refresh()
         self._send_market(reader)
         reader.send(self._feed_frame(reader.form))
         self.counters["feed"] += 1
@@ -264,13 +264,17 @@ class StreamHub(EventSink):
             await self._moved.wait()
             self._moved.clear()
             begun_s = time.monotonic()
-            self._market.refresh(self._quotes_of.quotes, self._quotes_of.days)
+            self._refresh()
             if self._market.version == version and not self._has_behind:
                 continue  # every cell tells of each frame: news would wait for the pause of what is none
             version = self._market.version
             await self._round()
             # A worker with more to do than it can makes its rounds less often, and orders keep their turn.
             await asyncio.sleep(max(PACE_S, 2 * (time.monotonic() - begun_s)))
+
+    def _refresh(self) -> None:
+        seen = self._quotes_of
+        self._market.refresh(seen.quotes, seen.days, seen.markets)
 
     async def _round(self) -> None:
         sent, self._has_behind = 0, False

@@ -9,11 +9,14 @@ from exness_streams.api.stream.messages import (
     Form,
     MarketDataUpdate,
     MarketDayUpdate,
+    MarketStateUpdate,
     encoded,
     market_data_update,
     market_day_update,
+    market_state_update,
 )
 from exness_streams.domain.frames import DayFigures
+from exness_streams.domain.market_states import MarketTold
 from exness_streams.domain.quotes import Quote
 
 Symbols = frozenset[str] | None
@@ -32,11 +35,12 @@ class MarketBatch(NamedTuple):
 
 
 class _Listed:
-    """A symbol's newest quote or day, the version it came with, and its frame in the forms that were asked for."""
+    """A symbol's newest quote, day or state (None: open), the version it came with, and its frame in the forms that were
+    asked for."""
 
     __slots__ = ("frames", "told", "version")
 
-    def __init__(self, told: Quote | DayFigures, version: int) -> None:
+    def __init__(self, told: Quote | DayFigures | MarketTold | None, version: int) -> None:
         self.told = told
         self.version = version
         self.frames: dict[Form, bytes] = {}
@@ -45,11 +49,13 @@ class _Listed:
         """Encoded once for each form."""
         frame = self.frames.get(form)
         if frame is None:
-            message: MarketDataUpdate | MarketDayUpdate
+            message: MarketDataUpdate | MarketDayUpdate | MarketStateUpdate
             if isinstance(self.told, Quote):
                 message = market_data_update(symbol, self.told)
-            else:
+            elif isinstance(self.told, DayFigures):
                 message = market_day_update(self.told)
+            else:
+                message = market_state_update(symbol, self.told)
             frame = self.frames[form] = encoded(message, form)
         return frame
 
@@ -64,16 +70,23 @@ class MarketBoard:
         self.version = 0
         self._listed: dict[str, _Listed] = {}
         self._days: dict[str, _Listed] = {}
+        self._states: dict[str, _Listed] = {}
         self._batches: dict[tuple[int, Form, Symbols], MarketBatch] = {}
 
-    def refresh(self, quotes: Mapping[str, Quote], days: Mapping[str, DayFigures] | None = None) -> None:
+    def refresh(
+        self,
+        quotes: Mapping[str, Quote],
+        days: Mapping[str, DayFigures] | None = None,
+        markets: Mapping[str, MarketTold] | None = None,
+    ) -> None:
         """Take what is newer. An older quote (of a cell that is behind another) is passed over.
 
-        days: of 24 hours; they have no order, and those that differ are newer.
+        days: of 24 hours; they have no order, and those that differ are newer. markets: all that are not open.
         """
         newer = [symbol for symbol, quote in quotes.items() if self._is_newer(symbol, quote)]
         changed = [day for symbol, day in (days or {}).items() if self._is_changed(symbol, day)]
-        if not newer and not changed:
+        stated = self._stated(markets or {})
+        if not newer and not changed and not stated:
             return
         self.version += 1
         self._batches.clear()
@@ -81,6 +94,19 @@ class MarketBoard:
             self._listed[symbol] = _Listed(quotes[symbol], self.version)
         for day in changed:
             self._days[day.symbol] = _Listed(day, self.version)
+        for symbol, told in stated.items():
+            self._states[symbol] = _Listed(told, self.version)
+
+    def _stated(self, markets: Mapping[str, MarketTold]) -> dict[str, MarketTold | None]:
+        """The states that are others than those that are known; None: open again."""
+        if not markets and not self._states:
+            return {}
+        known = {symbol: listed.told for symbol, listed in self._states.items()}
+        return {
+            symbol: now
+            for symbol in dict.fromkeys([*known, *markets])
+            if (now := markets.get(symbol)) != known.get(symbol)
+        }
 
     def _is_newer(self, symbol: str, quote: Quote) -> bool:
         listed = self._listed.get(symbol)
@@ -91,12 +117,12 @@ class MarketBoard:
         return listed is None or (listed.told is not day and listed.told != day)
 
     def since(self, version: int, form: Form, symbols: Symbols = None) -> MarketBatch:
-        """The newest quote and day of each symbol that changed after `version`; of every symbol after 0."""
+        """The newest quote, day and state of each symbol that changed after `version`; of every symbol after 0."""
         batch = self._batches.get((version, form, symbols))
         if batch is None:
             frames = [
                 listed.frame(symbol, form)
-                for board in (self._listed, self._days)
+                for board in (self._listed, self._days, self._states)
                 for symbol, listed in board.items()
                 if listed.version > version and (symbols is None or symbol in symbols)
             ]

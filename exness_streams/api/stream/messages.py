@@ -13,10 +13,11 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 
 from exness_streams.domain.frames import DayFigures
+from exness_streams.domain.market_states import MarketState, MarketTold
 from exness_streams.domain.plain_numbers import Form as Form
 from exness_streams.domain.plain_numbers import encoders
 from exness_streams.domain.quotes import Quote
-from exness_streams.messages import one_of
+from exness_streams.messages import MarketStateWord, StateReasonWord, one_of
 
 FeedStatus = Literal["unknown", "connecting", "connected", "stale", "disconnected"]
 FeedSource = Literal["backpack", "simulated", "unknown"]
@@ -60,6 +61,21 @@ class MarketDayUpdate(StreamMessage, frozen=True, kw_only=True, tag="market_day"
     low24h: Decimal | None
     volume24h: Decimal | None
     quote_volume24h: Decimal | None = msgspec.field(name="quoteVolume24h")
+
+
+class MarketStateUpdate(StreamMessage, frozen=True, kw_only=True, tag="market_state"):
+    """What may be done in a market now. Sent at the beginning of each that is not open, and when it is another state.
+
+    state: positions can be opened and closed (open), only closed (close_only), neither (suspended, halted, settled).
+    state_reason, state_since: who says so, and since when (ms since the epoch); null: open. settlement_price: at which
+    positions were closed, null unless it is settled.
+    """
+
+    symbol: str
+    state: MarketStateWord
+    state_reason: StateReasonWord | None
+    state_since: int | None
+    settlement_price: Decimal | None
 
 
 class FeedMessage(StreamMessage, frozen=True, kw_only=True, tag="feed"):
@@ -121,6 +137,17 @@ def market_day_update(day: DayFigures) -> MarketDayUpdate:
         low24h=day.low,
         volume24h=day.volume,
         quote_volume24h=day.quote_volume,
+    )
+
+
+def market_state_update(symbol: str, told: MarketTold | None) -> MarketStateUpdate:
+    """A symbol's state as a message. told: None, it is open."""
+    return MarketStateUpdate(
+        symbol=symbol,
+        state=told.state.value if told else MarketState.OPEN.value,
+        state_reason=told.reason.value if told else None,
+        state_since=told.since_ms if told else None,
+        settlement_price=told.price if told else None,
     )
 
 

@@ -1,14 +1,15 @@
-"""Bodies of the sign-in routes, in the original's shapes."""
+"""Bodies of the sign-in routes, in the original's shapes, and of what operators ask."""
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated
 
 import msgspec
 from aiohttp import web
 
 from exness_streams.api.errors import ApiError, Handler
-from exness_streams.messages import json_encoder, one_of
+from exness_streams.messages import MarketStateWord, StateReasonWord, json_encoder, one_of
 
 
 class AccessMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -109,6 +110,35 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """It is done."""
 
     message: str
+
+
+class MarketDecision(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator has decided of a market. since: ms since the epoch. price: of a settlement, null else."""
+
+    state: MarketStateWord
+    since: int
+    price: Decimal | None
+
+
+class MarketStateMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """How a market is, the severest of what is said of it, and what operators have decided of it (null: nothing).
+
+    state_reason, state_since: who says so, and since when (ms since the epoch); null where it is open. settlement_price:
+    at which its positions were closed, null unless it is settled.
+    """
+
+    symbol: str
+    state: MarketStateWord
+    state_reason: StateReasonWord | None
+    state_since: int | None
+    settlement_price: Decimal | None
+    decided: MarketDecision | None
+
+
+class MarketStatesMessage(msgspec.Struct, frozen=True):
+    """`GET /api/v1/operator/markets`: those on offer, then others that something is known of."""
+
+    markets: list[MarketStateMessage]
 
 
 def in_the_original_s_shape(view: Handler) -> Handler:

@@ -13,7 +13,8 @@ from exness_streams.api.api_view import ApiView
 from exness_streams.api.errors import ApiError, invalid_request, unknown_asset
 from exness_streams.api.ports import Candles
 from exness_streams.api.requests import limit_of, only_known
-from exness_streams.domain.candles import INTERVALS_S, Candle, Told
+from exness_streams.domain.candle_spans import Told
+from exness_streams.domain.candles import INTERVALS_S, Candle
 from exness_streams.domain.instruments import Catalogue
 from exness_streams.engine.candle_reader import LIMIT_MAX
 from exness_streams.engine.history import NotOwned
@@ -62,11 +63,12 @@ class CandlesView(ApiView):
             else:
                 found = await self._candles.before(symbol, interval, before_s, limit)
             told = self._candles.told(symbol)
+            begin_s = self._candles.begin_s(symbol, INTERVALS_S[interval]) if len(found) < limit else None
         except NotOwned:
             raise ApiError(503, "REBALANCING", MOVING) from None
         if not self._freshness.is_fresh():  # after the wait for them
             raise ApiError(503, "REBALANCING", MOVING)
-        return json_response(candles_message(symbol, interval, found, told))
+        return json_response(candles_message(symbol, interval, found, told, begin_s, before_s))
 
     def _symbol(self, text: str) -> str:
         if not _SYMBOL.fullmatch(text):
@@ -78,8 +80,18 @@ class CandlesView(ApiView):
         return terms.symbol
 
 
-def candles_message(symbol: str, interval: str, found: Sequence[Candle], told: Told) -> CandlesMessage:
-    """Candles as the API shows them. told: for which time the exchange's history was asked."""
+def candles_message(
+    symbol: str,
+    interval: str,
+    found: Sequence[Candle],
+    told: Told,
+    begin_s: int | None = None,
+    before_s: int | None = None,
+) -> CandlesMessage:
+    """Candles as the API shows them. told: for which time the exchange's history was asked.
+
+    begin_s: since when these would be all, None when there may be older ones. before_s: until when they were asked for.
+    """
     length_s = INTERVALS_S[interval]
     shown = [
         CandleMessage(
@@ -87,7 +99,7 @@ def candles_message(symbol: str, interval: str, found: Sequence[Candle], told: T
         )
         for one in found
     ]
-    missing = [MissingSpan(first, end) for first, end in told.missing(found, length_s)]
+    missing = [MissingSpan(first, end) for first, end in told.missing(found, length_s, begin_s, before_s)]
     return CandlesMessage(symbol, interval, shown, missing)
 
 

@@ -12,11 +12,13 @@ from aiohttp import web
 from exness_streams import __version__
 from exness_streams.api.answers import json_response
 from exness_streams.api.api_view import ApiView
-from exness_streams.api.ports import Conditions, Feed, FoldingCells, Health, Quotes, TradingRules
+from exness_streams.api.ports import Conditions, FoldingCells, Health, Markets, Quotes, TradingRules
 from exness_streams.api.presenter import market_message
 from exness_streams.domain.instruments import Catalogue
+from exness_streams.domain.market_states import is_traded
 from exness_streams.domain.quotes import AHEAD_MS_MAX, Quote
 from exness_streams.engine.cell_conditions import NOT_READY, CellCondition, CellState
+from exness_streams.engine.market_board import in_words
 
 FAST_MS_MAX = 30_000
 """A clock that is ahead by so much of that of the frames is no frame that was long on its way."""
@@ -60,22 +62,23 @@ class MarketsView(ApiView):
     """GET /api/v1/markets"""
 
     def __init__(
-        self, app: Any, web_server: Any, catalogue: Catalogue, market: Quotes, feed: Feed, rules: TradingRules
+        self, app: Any, web_server: Any, catalogue: Catalogue, market: Quotes, exchange: Markets, rules: TradingRules
     ) -> None:
         super().__init__(app, web_server)
-        self._catalogue, self._market, self._feed, self._rules = catalogue, market, feed, rules
+        self._catalogue, self._market, self._exchange, self._rules = catalogue, market, exchange, rules
 
     async def get(self, request: web.Request) -> web.Response:
         """Every instrument, and how the feed is."""
         now_ms, age_ms_max = int(time.time() * 1000), self._rules.max_quote_age_ms
         quotes, days, limits = self._market.quotes, self._market.days, self._rules.limits()
-        market_ms = self._market.market_ms
+        market_ms, markets = self._market.market_ms, self._market.markets
         messages = []
         for terms in self._catalogue:
             quote, day = quotes.get(terms.symbol), days.get(terms.symbol)
             is_fresh = quote is not None and quote.is_fresh(now_ms, age_ms_max, market_ms)
-            messages.append(market_message(terms, quote, limits, day, is_fresh=is_fresh))
-        return json_response({"markets": messages, "feed": self._feed.feed_status()})
+            listed, told = self._exchange.listed(terms.symbol), markets.get(terms.symbol)
+            messages.append(market_message(terms, quote, limits, day, listed, is_fresh=is_fresh, told=told))
+        return json_response({"markets": messages, "feed": self._exchange.feed_status()})
 
 
 class LiveView(ApiView):
@@ -158,8 +161,12 @@ class ReadyView(ApiView):
         if feed["status"] != "connected":
             why = feed.get("reason")
             said.append(f"the feed of prices is {feed['status']}" + (f": {why}" if why else ""))
-        now_ms, cells = int(time.time() * 1000), self._cells
-        return said + reasons_not_to_trade(self._symbols, cells.quotes, now_ms, self._quote_age_ms_max, cells.market_ms)
+        now_ms, cells, markets = int(time.time() * 1000), self._cells, self._cells.markets
+        concern = {*self._symbols, *cells.standing()}
+        said += [in_words(market) for market in markets.values() if market.symbol in concern]
+        # Of one that is not traded it is enough to say so.
+        traded = [symbol for symbol in self._symbols if symbol not in markets or is_traded(markets[symbol])]
+        return said + reasons_not_to_trade(traded, cells.quotes, now_ms, self._quote_age_ms_max, cells.market_ms)
 
 
 def _words(condition: CellCondition) -> str:

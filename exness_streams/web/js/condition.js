@@ -3,6 +3,7 @@
  */
 
 import { duration } from './format.js';
+import { sentenceOf } from './market-states.js';
 
 /** @typedef {'connecting' | 'connected' | 'stale' | 'disconnected'} State */
 
@@ -50,6 +51,8 @@ export class Condition {
    */
   why(symbol) {
     if (this.store.link !== 'open') return 'Not connected: the prices on this page are not live.';
+    const stated = sentenceOf(this.store.stateOf(symbol));
+    if (stated !== null) return stated;
     const quote = this.store.quotes.get(symbol);
     const age = this.store.quoteAgeMs(symbol);
     if (quote === undefined || age === null) return 'No quote has arrived for this market yet.';

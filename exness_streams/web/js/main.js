@@ -145,6 +145,10 @@ function take(frame) {
   switch (frame.type) {
     case 'market_data':
       return store.takeMarketData(frame);
+    case 'connection':
+      return store.forgetStates();
+    case 'market_state':
+      return store.takeMarketState(frame);
     case 'market_day':
       return store.takeMarketDay(frame);
     case 'state':

@@ -5,6 +5,7 @@
  */
 
 import { Decimal, ZERO } from './decimal.js';
+import { OPEN, stateOf } from './market-states.js';
 import { dayOf, marketOf, orderOf, positionOf, positionOfEvent, quoteOf, reduced } from './messages.js';
 import { accountFigures, markPrice, profit } from './valuation.js';
 
@@ -13,7 +14,7 @@ import { accountFigures, markPrice, profit } from './valuation.js';
 /** @typedef {import('./messages.js').Market} Market */
 /** @typedef {import('./messages.js').Quote} Quote */
 
-/** @typedef {'quotes' | 'days' | 'markets' | 'positions' | 'orders' | 'account' | 'closed' | 'link' | 'feed' | 'selection' | 'interval'} Topic */
+/** @typedef {'quotes' | 'days' | 'states' | 'markets' | 'positions' | 'orders' | 'account' | 'closed' | 'link' | 'feed' | 'selection' | 'interval'} Topic */
 
 /**
  * What changed since the last frame: per topic the keys (symbols, ids) that did.
@@ -38,6 +39,8 @@ export class Store {
   quotes = new Map();
   /** The last 24 hours of a symbol. @type {Map<string, import('./messages.js').Day>} */
   days = new Map();
+  /** What may be done in a market, as the stream or the list of markets told it. @type {Map<string, import('./market-states.js').MarketState>} */
+  states = new Map();
   /** When the newest quote of a symbol came, by this machine's clock. @type {Map<string, number>} */
   heardAt = new Map();
   /** @type {Map<string, Position>} */
@@ -130,6 +133,7 @@ export class Store {
       if (market.tickSize !== null) this.#widen(market.symbol, market.tickSize);
       const quote = quoteOf(entry);
       // What the stream has told is newer.
+      if (!this.states.has(market.symbol)) this.takeMarketState(entry);
       if (!this.days.has(market.symbol)) this.takeMarketDay(entry);
       const known = this.quotes.get(market.symbol);
       if (quote && (known === undefined || known.timestamp < quote.timestamp)) this.#takeQuote(market.symbol, quote);
@@ -142,6 +146,23 @@ export class Store {
   takeMarketDay(message) {
     this.days.set(message.symbol, dayOf(message));
     this.mark('days', message.symbol);
+  }
+
+  /** @param {any} message market_state, or a MarketMessage */
+  takeMarketState(message) {
+    this.states.set(message.symbol, stateOf(message));
+    this.mark('states', message.symbol);
+  }
+
+  /** A stream begins: it tells of each market that is not open. */
+  forgetStates() {
+    for (const symbol of this.states.keys()) this.mark('states', symbol);
+    this.states.clear();
+  }
+
+  /** @param {string} symbol */
+  stateOf(symbol) {
+    return this.states.get(symbol) ?? OPEN;
   }
 
   /** @param {any} frame market_data */

@@ -50,7 +50,7 @@ export class OrderTicket extends HTMLElement {
     store.watch(['quotes'], (changes) => {
       if (changes.get('quotes')?.has(store.symbol)) this.#show();
     });
-    store.watch(['markets', 'account', 'orders', 'positions', 'link', 'feed'], () => this.#show());
+    store.watch(['markets', 'states', 'account', 'orders', 'positions', 'link', 'feed'], () => this.#show());
     store.watch(['selection'], () => this.#switch());
     app.identity.watch(() => this.#show());
     setInterval(() => app.frames.request(this.#show), OLD_CHECK_MS); // a quote grows old without a message
@@ -278,7 +278,9 @@ export class OrderTicket extends HTMLElement {
     button.disabled = this.#isInFlight || market === undefined || isLost || store.totals === null;
     const status = byId('ticket-status', HTMLElement);
     if (this.#isInFlight || status.dataset.sticky === 'true') return;
-    const why = draft.kind === 'market' || isLost ? condition.why(store.symbol) : null;
+    // What waits for a price may be placed while there is none; in a market that is not open it is refused, too.
+    const isOpen = store.stateOf(store.symbol).state === 'open';
+    const why = draft.kind === 'market' || isLost || !isOpen ? condition.why(store.symbol) : null;
     this.#say(store.totals === null ? 'Waiting for the account…' : (why ?? ''), 'warn', false);
   }
 

@@ -5,6 +5,7 @@
 import { byId, make, setText } from '../dom.js';
 import { dayTexts } from '../day-figures.js';
 import { priceText, splitSymbol } from '../format.js';
+import { badgeOf, sentenceOf } from '../market-states.js';
 import { PriceMoves } from '../price-moves.js';
 import { digitsWide } from '../row-layout.js';
 
@@ -17,7 +18,7 @@ import { digitsWide } from '../row-layout.js';
 
 /**
  * day: the elements of the last 24 hours. dayPrice: the last trade that they show.
- * @typedef {{ element: HTMLElement, bid: Shown, ask: Shown, isSeen: boolean,
+ * @typedef {{ element: HTMLElement, bid: Shown, ask: Shown, state: HTMLElement, isSeen: boolean,
  *   day: Record<'change' | 'high' | 'low' | 'volume', HTMLElement>, dayPrice: Decimal | undefined }} Row
  */
 
@@ -45,6 +46,9 @@ export class WatchList extends HTMLElement {
       for (const symbol of changes.get('quotes') ?? []) this.#show(symbol);
       for (const symbol of changes.get('days') ?? []) this.#showDay(symbol);
     });
+    store.watch(['states'], (changes) => {
+      for (const symbol of changes.get('states') ?? []) this.#showState(symbol);
+    });
     store.watch(['selection'], () => this.#select());
     store.watch(['link'], () => this.#markOld());
     setInterval(() => this.#markOld(), OLD_CHECK_MS);
@@ -66,6 +70,7 @@ export class WatchList extends HTMLElement {
       this.#rows.set(symbol, row);
       this.append(row.element);
       this.#sight.observe(row.element);
+      this.#showState(symbol);
     }
     this.#select();
   }
@@ -94,6 +99,16 @@ export class WatchList extends HTMLElement {
     this.#widen(Math.max(digitsWide(row.bid.text.data), digitsWide(row.ask.text.data)));
     if (row.dayPrice === undefined || quote.price.compare(row.dayPrice) !== 0) this.#showDay(symbol);
     if (row.element.classList.contains('old') && !this.#app.condition.isOld(symbol)) row.element.classList.remove('old');
+  }
+
+  /** @param {string} symbol */
+  #showState(symbol) {
+    const row = this.#rows.get(symbol);
+    if (row === undefined) return;
+    const state = this.#app.store.stateOf(symbol);
+    setText(row.state, badgeOf(state));
+    row.state.title = sentenceOf(state) ?? '';
+    row.state.hidden = state.state === 'open';
   }
 
   /** @param {string} symbol whose last 24 hours, or last price, have changed */
@@ -181,9 +196,10 @@ function newRow(symbol) {
   const figure = (/** @type {string} */ name) => make('span', { 'data-testid': `day-${name}` }, '–');
   const day = { change: figure('change'), high: figure('high'), low: figure('low'), volume: figure('volume') };
   const line = (/** @type {string} */ label, /** @type {HTMLElement} */ shown, css = '') => make('span', { class: `day ${css}` }, make('abbr', { title: DAY_LABELS[label] }, label), ' ', shown);
-  element.append(make('span', { class: 'name' }, base, make('small', {}, quote)), bid.element, ask.element);
+  const state = make('span', { class: 'badge state', 'data-testid': 'market-state', hidden: '' });
+  element.append(make('span', { class: 'name' }, base, state, make('small', {}, quote)), bid.element, ask.element);
   element.append(line('24h', day.change), line('H', day.high, 'end'), line('Vol', day.volume), line('L', day.low, 'end'));
-  return { element, bid, ask, isSeen: false, day, dayPrice: undefined };
+  return { element, bid, ask, state, isSeen: false, day, dayPrice: undefined };
 }
 
 /**

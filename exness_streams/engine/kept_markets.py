@@ -1,0 +1,146 @@
+"""What is decided of markets, kept by the owner of the ticks beside the candles, so that restarts and takeovers keep it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from decimal import Decimal
+
+from exness_streams.domain.candles import live_key
+from exness_streams.domain.market_states import Markets, MarketState
+from exness_streams.engine.candles import CandleHost, OwnedCandles
+from exness_streams.engine.history import NotOwned
+from exness_streams.engine.market_board import NOTHING_KEPT, KeptMarket, MarketBoard, decode_kept, encode_kept
+
+PREFIX, END = b"market/", b"market0"
+FLUSH_S = 1.0
+
+_LIVE = live_key("")
+
+
+class NoPrice(Exception):
+    """A market can't be settled without a price, and none is known."""
+
+
+class KeptMarkets:
+    """A board whose decisions are in the table of `candles`, under `market/SYMBOL`.
+
+    It is this worker's while the ticks are; elsewhere it knows of no market that is not open.
+    price_of: the last price that was accepted of a symbol, None when there is none.
+    """
+
+    def __init__(
+        self,
+        board: MarketBoard,
+        candles: CandleHost,
+        price_of: Callable[[str], Decimal | None],
+        *,
+        is_shared: bool = False,
+    ) -> None:
+        """is_shared: whether there may be cells elsewhere, in which something may stand that is not known here."""
+        self.board = board
+        self._is_shared = is_shared
+        self._candles, self._price_of = candles, price_of
+        self._of: OwnedCandles | None = None
+        self._unsaved: set[str] = set()
+        self._deciding = asyncio.Lock()
+
+    # -- for the framer
+
+    def begin(self) -> None:
+        """A framer begins, with what its lease has kept."""
+        self._look()
+
+    def told(self) -> Markets:
+        """All markets that are not open."""
+        self._look()
+        return self.board.told()
+
+    def follows(self, symbol: str) -> bool:
+        """Whether the ticks of a symbol that is not on offer are wanted still."""
+        return self.board.follows(symbol)
+
+    def hear(self, symbol: str, state: str | None) -> bool:
+        """The newest tick tells what the exchange says, None: open. Whether cells may get no bid and ask of it."""
+        board = self.board
+        if state is None and not board.is_kept(symbol):  # as of nearly all ticks
+            return False
+        if board.hear(symbol, MarketState.OPEN if state is None else MarketState(state)):
+            self._unsaved.add(symbol)
+        return board.masks(symbol)
+
+    # -- for the operator
+
+    async def decide(self, symbol: str, state: MarketState, price: Decimal | None = None) -> None:
+        """Keep what the operator has decided; it is committed then. price: of a settlement, None: the last accepted.
+
+        SettledForGood, NoPrice, NotOwned, LogFault.
+        """
+        async with self._deciding:
+            owned = self._candles.owned
+            self._look()
+            before = self.board.kept(symbol)
+            kept = self.board.decided(symbol, state, price)
+            if kept == before:
+                return
+            if state is MarketState.SETTLED and price is None:
+                price = self._price_of(symbol)
+                if price is None:
+                    raise NoPrice(symbol)
+                kept = self.board.decided(symbol, state, price)
+            await self._candles.keep_entries(owned, {_key(symbol): _entry(kept)})
+            self._look()
+            if self._of is owned:  # what the exchange said meanwhile stays
+                heard = self.board.kept(symbol).exchange
+                self.board.take(symbol, KeptMarket(kept.decided, heard))
+                self.board.told()
+
+    def owned_board(self) -> MarketBoard:
+        """The board as it is. NotOwned."""
+        if not self._candles.is_owned:
+            raise NotOwned("the ticks are another worker's")
+        self._look()
+        return self.board
+
+    # -- keeping
+
+    async def run(self) -> None:
+        """Commit what the exchange has said: seldom, and soon enough. Runs for ever. LogFault."""
+        while True:
+            await self.flush()
+            await asyncio.sleep(FLUSH_S)
+
+    async def flush(self) -> None:
+        """Commit what was heard and not saved. LogFault."""
+        self._look()
+        owned = self._of
+        if owned is None or not self._unsaved:
+            return
+        symbols, self._unsaved = self._unsaved, set()
+        async with self._deciding:
+            try:
+                entries = {_key(symbol): _entry(self.board.kept(symbol)) for symbol in symbols}
+                await self._candles.keep_entries(owned, entries)
+            except NotOwned:
+                return  # whoever owns it now hears it by the next tick
+
+    def _look(self) -> None:
+        """Load what is kept when the ticks have become this worker's, forget it when they are another's."""
+        owned = self._candles.owned if self._candles.is_owned else None
+        if owned is self._of:
+            return
+        self._of = owned
+        self._unsaved.clear()
+        found = {} if owned is None else dict(self._candles.table.range(owned.partition, PREFIX, END))
+        self.board.load({key[len(PREFIX) :].decode(): decode_kept(value) for key, value in found.items()})
+        if self._is_shared:  # whatever was ever offered has candles
+            live = () if owned is None else self._candles.table.scan(owned.partition, _LIVE)
+            self.board.former = frozenset(key[len(_LIVE) :].decode() for key, _ in live) - self.board.offered
+
+
+def _key(symbol: str) -> bytes:
+    return PREFIX + symbol.encode()
+
+
+def _entry(kept: KeptMarket) -> bytes | None:
+    return None if kept == NOTHING_KEPT else encode_kept(kept)
