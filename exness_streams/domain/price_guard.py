@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from decimal import ROUND_DOWN, Context, Decimal
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -55,6 +55,28 @@ class Change(str, Enum):
     RETURNED = "returned"
     CONFIRMED = "confirmed"
     ALONE = "alone"
+
+
+class GuardedTick(Protocol):
+    """A market update, quote currency.
+
+    is_of_ticker: it tells of the price, and its book was told before. Any other tells of its book, and of the price
+    when that is another than before. look: it tells of both, as the exchange's REST has them: it confirms or
+    contradicts what is held, and never goes on itself.
+    """
+
+    @property
+    def symbol(self) -> str: ...
+    @property
+    def bid(self) -> Decimal | None: ...
+    @property
+    def ask(self) -> Decimal | None: ...
+    @property
+    def price(self) -> Decimal: ...
+    @property
+    def is_of_ticker(self) -> bool: ...
+    @property
+    def look(self) -> bool: ...
 
 
 class Told(NamedTuple):
@@ -225,47 +247,31 @@ class PriceGuard:
 
     # -- ticks
 
-    def take(
-        self,
-        symbol: str,
-        bid: Decimal | None,
-        ask: Decimal | None,
-        price: Decimal,
-        received_ms: int,
-        *,
-        book_is_old: bool = False,
-        look: bool = False,
-    ) -> Believed | None:
-        """What goes on in a tick's place; None: the tick, as it is. The bid is not above the ask.
-
-        book_is_old: it tells of the price, and the book has come before. Any other tells of its book, and of the price
-        when that is another than before. look: it tells of both, as the exchange's REST does: it confirms or
-        contradicts what is held, and never goes on itself.
-        """
-        market = self._markets.get(symbol)
+    def take(self, tick: GuardedTick, received_ms: int) -> Believed | None:
+        """What goes on in a tick's place; None: the tick, as it is. Its bid is not above its ask."""
+        market = self._markets.get(tick.symbol)
         if market is None:
-            return self._begin(symbol, Told(bid, ask, price), look=look)
+            return self._begin(tick) if tick.look or tick.symbol in self._bands else None
+        bid, ask, price = tick.bid, tick.ask, tick.price
         if (
             bid is not None
             and ask is not None
             and market.low <= bid
             and ask <= market.high
             and market.low <= price <= market.high
-            and not look
+            and not tick.look
         ):
             market.bid, market.ask, market.price = bid, ask, price
             return None
-        told = Told(bid, ask, price)
-        return (
-            _take_look(market, told, received_ms) if look else _take(market, told, received_ms, book_is_old=book_is_old)
-        )
+        if tick.look:
+            return _take_look(market, Told(bid, ask, price), received_ms)
+        return _take(market, Told(bid, ask, price), received_ms, book_is_old=tick.is_of_ticker)
 
-    def _begin(self, symbol: str, told: Told, *, look: bool) -> Believed | None:
-        if look:
-            return Believed(None, None, told.price, suspended=False, is_told=False)
-        band = self._bands.get(symbol)
-        if band is not None:
-            self._markets[symbol] = _Market(band, Reference(told.price, told.bid, told.ask))
+    def _begin(self, tick: GuardedTick) -> Believed | None:
+        if tick.look:
+            return Believed(None, None, tick.price, suspended=False, is_told=False)
+        reference = Reference(tick.price, tick.bid, tick.ask)
+        self._markets[tick.symbol] = _Market(self._bands[tick.symbol], reference)
         return None
 
 
