@@ -3,113 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from leased_log import LeasedLog
-from log_table import LogTable
-from naive_guard import Tick
+from candle_keeper import NOW_S, SOL, Clock, Log, Worker, bar, prices_of
 
 from exness_streams.domain import candles, codec
-from exness_streams.domain.candles import (
-    DAY_S,
-    HOUR_S,
-    INTERVALS_S,
-    Asked,
-    Bar,
-    Candle,
-    aggregate,
-    next_start,
-    start_of,
-)
-from exness_streams.engine.candle_reader import LIMIT_MAX, CandleReader
-from exness_streams.engine.candles import CandleHost
+from exness_streams.domain.candle_spans import Asked
+from exness_streams.domain.candles import DAY_S, HOUR_S, INTERVALS_S, Candle, aggregate, next_start, start_of
+from exness_streams.engine.candle_reader import LIMIT_MAX
 from exness_streams.engine.framer_state import FramerState
 from exness_streams.engine.history import NotOwned
 from exness_streams.transport.faults import CellReleased, LogFault, LogFenced
-from exness_streams.transport.interfaces import LogRecord
-
-CHANGELOG = "candles-changelog"
-SOL = "SOL_USDC"
-NOW_S = 1_790_006_400
-"""The beginning of a day."""
-
-
-BANDS = {SOL: Decimal("0.1"), "BTC_USDC": Decimal(0)}
-
-
-class Log(LeasedLog):
-    """A log of ticks and of candles, whose commits fail as a test says."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.changelog: list[LogRecord] = []
-        self.next_offset: int | None = None
-        self.commits = 0
-        self.fails: LogFault | None = None
-
-    async def commit(self, partition: int, records: Sequence[LogRecord], next_offset: int) -> Sequence[int]:
-        await asyncio.sleep(0)
-        if self.fails is not None and self.fails.written is False:
-            raise self.fails
-        first = len(self.changelog)
-        self.changelog += records
-        self.next_offset = next_offset
-        self.commits += 1
-        if self.fails is not None:
-            raise self.fails
-        return list(range(first, len(self.changelog)))
-
-    def committed(self, partition: int) -> int | None:
-        return self.next_offset
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = float(NOW_S)
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-class Worker:
-    """A process that has just taken the ticks' partition over. Reads the ticks that are not committed yet."""
-
-    def __init__(self, log: Log, clock: Clock | None = None, ticks: Sequence[tuple[int, str]] = ()) -> None:
-        table: Any = LogTable(CHANGELOG, log.changelog)
-        self.table, self.clock, self.log, self.ticks = table, clock or Clock(), log, ticks
-        self.log = log
-        log.fence_now(0)
-        self.host = CandleHost(table, log, [SOL, "BTC_USDC"], bands=BANDS, clock_s=self.clock)
-        self.host.load(0, ticks_start=0, ticks_end=10_000)
-        self.reader = CandleReader(self.host)
-
-    def read(self, end: int) -> None:
-        """Frame the ticks (time in seconds from NOW_S, price) up to an offset."""
-        for offset in range(self.host.owned.next_offset, end):
-            time_s, price = self.ticks[offset]
-            self.host.fold.add(SOL, offset + 1, (NOW_S + time_s) * 1000, Decimal(price))
-        self.host.framed(self.host.fold, end, FramerState(1, end, end))
-
-    async def shown(self, interval: str = "1m", limit: int = LIMIT_MAX) -> list[Candle]:
-        return prices_of(await self.reader.newest(SOL, interval, limit))
-
-    async def tell(self, interval: str, *bars: tuple[int, str, int]) -> None:
-        """What the exchange told: (beginning in seconds from NOW_S, all four prices, volume)."""
-        told = [(NOW_S + at_s, bar(price, volume)) for at_s, price, volume in bars]
-        await self.host.take_told(SOL, interval, told, Asked(NOW_S - 60, NOW_S))
-
-
-def bar(text: str, volume: int) -> Bar:
-    price = Decimal(text)
-    return Bar(price, price, price, price, Decimal(volume))
-
-
-def prices_of(found: Iterable[Candle]) -> list[Candle]:
-    """Without what is known of their time: completeness has tests of its own (test_complete_candles.py)."""
-    return [one._replace(seen_s=0, known_s=0) for one in found]
 
 
 def candle(at_s: int, prices: str, volume: int | None = None) -> Candle:
@@ -209,13 +115,13 @@ async def test_what_an_earlier_ownership_still_frames_is_no_progress_of_this_one
 async def test_history_fills_what_was_not_observed_and_tells_the_volume_of_what_was() -> None:
     log, clock = Log(), Clock()
     clock.now_s += 180
-    # From 20 s on, so the first minute is not whole; the second is; in the third nothing is known but by history.
-    ticks = [(20 + n * 8, "10") for n in range(13)]
+    # From 20 s on, so the first minute is not whole; the second is; the third still grows.
+    ticks = [(20 + n * 8, "10") for n in range(14)]
     worker = Worker(log, clock, ticks)
     worker.read(len(ticks))
     await worker.host.flush()
     await worker.tell("1m", (0, "7", 100), (60, "20", 200), (120, "30", 300))
-    expected = [candle(0, "7 10 7 7", 100), candle(60, "10 10 10 10", 200), candle(120, "30 30 30 30", 300)]
+    expected = [candle(0, "7 10 7 7", 100), candle(60, "10 10 10 10", 200), candle(120, "30 30 10 30", 300)]
     assert await worker.shown() == expected
     # The other way round: history first, then the same ticks, read late.
     other = Worker(Log(), clock, ticks)
@@ -246,7 +152,24 @@ async def test_a_first_minute_of_today_leaves_the_week_before_wanted() -> None:
     worker.read(len(TICKS))
     await worker.host.flush()
     assert Worker(log).host.wanted_time(SOL, "1m") == (NOW_S - 7 * DAY_S, NOW_S)
-    assert Worker(log).host.wanted_time(SOL, "1h") == (NOW_S - 365 * DAY_S, NOW_S - 7 * DAY_S)
+    year = NOW_S - 365 * DAY_S
+    assert Worker(log).host.wanted_time(SOL, "1h") == (year, year), "the minutes of now come first"
+
+
+@pytest.mark.parametrize(
+    ("asked", "hours_to_s"),
+    [
+        (Asked(NOW_S - 1_000 * 60, NOW_S), NOW_S - 16 * HOUR_S),  # the hour that the page begins in, too
+        (Asked(NOW_S - 600, NOW_S), NOW_S),
+        (Asked(NOW_S - 7 * DAY_S, NOW_S), NOW_S - 7 * DAY_S),
+        (Asked(NOW_S - 9 * DAY_S, NOW_S), NOW_S - 7 * DAY_S),
+        (Asked(NOW_S - HOUR_S, NOW_S, ((NOW_S - 7 * DAY_S, NOW_S - DAY_S),)), NOW_S - HOUR_S),
+    ],
+)
+async def test_hours_are_wanted_up_to_the_minutes_that_are_there(asked: Asked, hours_to_s: int) -> None:
+    worker = Worker(Log())
+    await worker.host.take_told(SOL, "1m", [], asked)
+    assert worker.host.wanted_time(SOL, "1h") == (NOW_S - 365 * DAY_S, hours_to_s)
 
 
 async def test_long_histories_are_written_in_parts() -> None:
@@ -545,60 +468,3 @@ async def test_an_offset_that_expired_or_was_reset_is_that_of_the_table(
     assert log.next_offset == (4 if mended else offset)
     if mended:
         assert log.changelog[-1].key == codec.META_KEY
-
-
-# -- the price guard's references
-
-
-def guard_entries(log: Log) -> list[tuple[bytes | None, bytes | None]]:
-    return [(record.key, record.value) for record in log.changelog if (record.key or b"").startswith(b"guard/")]
-
-
-async def test_a_reference_is_kept_with_the_candles_and_found_by_the_next_owner() -> None:
-    log, ticks = Log(), [(n, "150") for n in range(10)]
-    worker = Worker(log, ticks=ticks)
-    guard = worker.host.guard
-    assert guard.take(Tick(Decimal(150), Decimal(151), Decimal(150), 0), 0) is None
-    assert guard.take(Tick(Decimal(65_000), Decimal(65_001), Decimal(65_000), 0, symbol="BTC_USDC"), 0) is None
-    worker.read(2)
-    await worker.host.flush()
-    assert guard_entries(log) == [(b"guard/SOL_USDC", b"[150,150,151]")]
-    taken_over = Worker(log, ticks=ticks).host.guard
-    assert taken_over is not guard
-    taken_over.take(Tick(Decimal(75), Decimal(76), Decimal(75), 0), 0)
-    assert taken_over.suspended == {SOL: 0}
-
-
-async def test_a_market_that_moves_little_or_is_held_writes_no_reference_and_one_at_rest_no_transaction() -> None:
-    log, ticks = Log(), [(n, "150") for n in range(10)]
-    worker = Worker(log, ticks=ticks)
-    guard = worker.host.guard
-    guard.take(Tick(Decimal(150), Decimal(151), Decimal(150), 0), 0)
-    worker.read(2)
-    await worker.host.flush()
-    commits = log.commits
-    await worker.host.flush()
-    assert log.commits == commits
-    for bid in ("151", "149", "1500000", "1", "150"):
-        guard.take(Tick(Decimal(bid), Decimal(bid) + 1, Decimal(150), 0), 0)
-    worker.read(4)
-    await worker.host.flush()
-    assert log.commits == commits + 1
-    assert len(guard_entries(log)) == 1
-    guard.take(Tick(Decimal(155), Decimal(156), Decimal(155), 0), 0)
-    worker.read(6)
-    await worker.host.flush()
-    assert guard_entries(log)[1:] == [(b"guard/SOL_USDC", b"[155,155,156]")]
-
-
-def test_a_table_of_before_has_no_references() -> None:
-    worker = Worker(Log())
-    assert worker.host.guard.take(Tick(Decimal(1), Decimal(1), Decimal(1), 0), 0) is None
-    assert worker.host.guard.suspended == {}
-
-
-def test_whoever_does_not_own_the_ticks_guards_nothing() -> None:
-    worker = Worker(Log())
-    worker.host.drop()
-    for price in (Decimal(1), Decimal(1_000)):
-        assert worker.host.guard.take(Tick(price, price, price, 0), 0) is None
