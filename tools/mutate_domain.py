@@ -58,8 +58,8 @@ OWN_TESTS = {
 """Where a module's tests are, if not (only) in the file of its name. They come first."""
 
 RULES = [
-    "formulas", "money", "positions", "exits", "orders", "orders_at_market", "triggers", "funding", "cell", "checks", "instruments",
-    "golden_journal",
+    "formulas", "money", "positions", "exits", "orders", "orders_at_market", "triggers", "funding", "cell", "checks",
+    "instruments", "golden_journal",
     "property/spread", "property/fold::test_frames_and_fold_do_what_the_naive_reference_does",
 ]  # fmt: skip
 """What trades end up in, whichever module has the fault."""
