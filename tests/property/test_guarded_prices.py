@@ -9,7 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from naive_guard import NaiveGuard, Outcome, Tick
 
-from exness_streams.domain.price_guard import Believed, PriceGuard, Reference
+from exness_streams.domain.price_guard import Believed, PriceGuard
+from exness_streams.domain.price_reference import Reference
 
 SYMBOL = "SOL_USDC"
 BAND = Decimal("0.1")

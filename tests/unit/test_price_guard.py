@@ -7,7 +7,8 @@ from decimal import Decimal
 import pytest
 from naive_guard import Tick
 
-from exness_streams.domain.price_guard import Believed, Change, PriceGuard, Reference
+from exness_streams.domain.price_guard import Believed, Change, PriceGuard
+from exness_streams.domain.price_reference import Reference
 
 SYMBOL = "SOL_USDC"
 BANDS = {SYMBOL: Decimal("0.1")}
