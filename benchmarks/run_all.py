@@ -16,6 +16,7 @@ BENCHMARKS = (
     "index_memory",
     "tick_throughput",
     "candle_cost",
+    "guard_cost",
     "order_latency",
     "start_time",
 )

@@ -9,6 +9,7 @@ import asyncio
 import random
 import tempfile
 import time
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -31,20 +32,27 @@ MARKETS = {"SOL_USDC": Decimal("150.00"), "BTC_USDC": Decimal("65000.0"), "ETH_U
 TIMEOUT_S = 120.0
 
 
-async def write_backlog(log_dir: Path) -> None:
+def walk(ticks: int) -> Iterator[LogRecord]:
     """Ticks of three symbols that walk, as the market data service writes them."""
+    draw, middles = random.Random(1), dict(MARKETS)
+    first_ms = int(time.time() * 1000) - 60_000
+    for number in range(ticks):
+        symbol = tuple(MARKETS)[number % len(MARKETS)]
+        middles[symbol] += MARKETS[symbol] * draw.randint(-5, 5) / 100_000
+        yield _tick(symbol, middles[symbol], first_ms + number // 100, number)
+
+
+async def write_backlog(log_dir: Path) -> None:
+    """What a worker finds when it starts."""
     log = EmbeddedLog.open(log_dir)
     try:
         log.declare(MARKET_UPDATES_TOPIC, 1, retention_ms=int(DAY_S * 1000))
-        draw, middles = random.Random(1), dict(MARKETS)
-        first_ms = int(time.time() * 1000) - 60_000
-        for first in range(0, TICKS, TICKS_A_WRITE):
-            written = []
-            for number in range(first, first + TICKS_A_WRITE):
-                symbol = tuple(MARKETS)[number % len(MARKETS)]
-                middles[symbol] += MARKETS[symbol] * draw.randint(-5, 5) / 100_000
-                written.append(_tick(symbol, middles[symbol], first_ms + number // 100, number))
-            await log.transact(APP_ID, written, {})
+        written: list[LogRecord] = []
+        for record in walk(TICKS):
+            written.append(record)
+            if len(written) == TICKS_A_WRITE:
+                await log.transact(APP_ID, written, {})
+                written = []
     finally:
         log.close()
 

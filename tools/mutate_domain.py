@@ -45,10 +45,12 @@ OWN_TESTS = {
     "frames": ["frame_builder", "framer", "future_ticks", "property/frames"],
     "hosts": ["settings", "rates", "requests"],
     "money": ["money", "property/double_rounding"],
+    "orders": ["orders", "orders_at_market", "property/numbered_fold"],
     "outcomes": ["codec", "positions"],
     "outside_text": ["outside_text", "ticks"],
     "positions": ["positions", "exits", "property/double_rounding"],
     "quotes": ["quote_sides", "health", "ticks", "future_ticks", "positions"],
+    "several_changes": ["orders_at_market", "exits"],
     "ticks": ["ticks", "property/hostile_ticks"],
     "transition": ["positions", "orders"],
     "triggers": ["triggers", "property/trigger_index"],
@@ -56,13 +58,23 @@ OWN_TESTS = {
 """Where a module's tests are, if not (only) in the file of its name. They come first."""
 
 RULES = [
-    "formulas", "money", "positions", "exits", "orders", "triggers", "funding", "cell", "checks", "instruments",
-    "golden_journal",
+    "formulas", "money", "positions", "exits", "orders", "orders_at_market", "triggers", "funding", "cell", "checks",
+    "instruments", "golden_journal",
     "property/spread", "property/fold::test_frames_and_fold_do_what_the_naive_reference_does",
 ]  # fmt: skip
 """What trades end up in, whichever module has the fault."""
 
-OF_NO_RULE = {"access_rows", "account_history", "candles", "emails", "hosts", "identity", "nearest", "outside_text"}
+OF_NO_RULE = {
+    "access_rows",
+    "account_history",
+    "candles",
+    "emails",
+    "hosts",
+    "identity",
+    "nearest",
+    "outside_text",
+    "price_grid",
+}
 """Modules that no trade goes through: their own tests alone."""
 
 LEFT_OUT = ("BinaryOperator_BitOr_", "Operator_Is_Eq", "Operator_IsNot_NotEq", "Operator_Eq_Is", "Operator_NotEq_IsNot")

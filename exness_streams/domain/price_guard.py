@@ -11,13 +11,11 @@ docs/decisions/0037-the-price-guard.md says why each rule is as it is.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from decimal import ROUND_DOWN, Context, Decimal
+from decimal import Decimal
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-import msgspec
-
-from exness_streams.domain.money import ONE, ZERO
+from exness_streams.domain.price_reference import NEAR, Far, LastAccepted, Reference, Told, fits, has_moved, side_of
 
 CONFIRMING_MS = 1_000
 CONFIRMING_UPDATES = 3
@@ -29,23 +27,8 @@ LOOK_COUNTS = 2
 ALONE_MS = 5_000
 """Or after so long in which nothing else was told."""
 
-FAR_FACTOR = Decimal(2)
-"""Beyond it, up or down, a look has to agree, or the level has to be alone for long."""
-
 STORE_PART = Decimal("0.1")
 """A reference that moved by less than this part of the band is not worth a write."""
-
-_EXACT = Context(prec=100)
-_SIX_PLACES = Decimal("1e-6")
-_NOWHERE = Decimal("Infinity")
-
-
-class Reference(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """The last accepted figures of a market, quote currency. bid, ask: None before the first."""
-
-    price: Decimal
-    bid: Decimal | None = None
-    ask: Decimal | None = None
 
 
 class Change(str, Enum):
@@ -57,12 +40,26 @@ class Change(str, Enum):
     ALONE = "alone"
 
 
-class Told(NamedTuple):
-    """A tick's figures, quote currency."""
+class GuardedTick(Protocol):
+    """A market update, quote currency.
 
-    bid: Decimal | None
-    ask: Decimal | None
-    price: Decimal
+    is_of_ticker: it tells of the price, and its book was told before. Any other tells of its book, and of the price
+    when that is another than before. look: it tells of both, as the exchange's REST has them: it confirms or
+    contradicts what is held, and never goes on itself.
+    """
+
+    @property
+    def symbol(self) -> str: ...
+    @property
+    def bid(self) -> Decimal | None: ...
+    @property
+    def ask(self) -> Decimal | None: ...
+    @property
+    def price(self) -> Decimal: ...
+    @property
+    def is_of_ticker(self) -> bool: ...
+    @property
+    def look(self) -> bool: ...
 
 
 class Believed(NamedTuple):
@@ -117,75 +114,19 @@ class _Hold:
         self.run: _Run | None = None
 
 
-class _Far(NamedTuple):
-    """On which side of the reference's band each figure is: 1 above, −1 below, 0 within or not told."""
+class _Market(LastAccepted):
+    """hold: while it is suspended; there is no zone then."""
 
-    bid: int
-    ask: int
-    price: int
-
-
-_NEAR = _Far(0, 0, 0)
-
-
-class _Market:
-    """bid, ask, price: the reference. low, high: a zone in which all of it lies, and no two prices of which contradict
-    each other: what is there needs no closer look. Empty while the market is suspended."""
-
-    __slots__ = ("ask", "band", "bid", "high", "hold", "low", "price", "safe", "stored")
+    __slots__ = ("hold", "stored")
 
     def __init__(self, band: Decimal, reference: Reference) -> None:
-        self.band = band
-        self.safe = (band / (2 + band)).quantize(_SIX_PLACES, ROUND_DOWN)
-        self.price, self.bid, self.ask = reference.price, reference.bid, reference.ask
+        super().__init__(band, reference)
         self.stored: Reference | None = None
         self.hold: _Hold | None = None
-        self.low = self.high = ZERO
-        self.narrow()
-
-    def narrow(self) -> None:
-        """The zone of the reference as it is now."""
-        known = [figure for figure in (self.bid, self.ask, self.price) if figure is not None]
-        self.low = _EXACT.multiply(max(known), ONE - self.safe)
-        self.high = _EXACT.multiply(min(known), ONE + self.safe)
-        if self.high < max(known) or self.low > min(known):  # a wide book has none
-            self.low, self.high = _NOWHERE, ZERO
 
     def accept(self, told: Told) -> None:
-        self.price = told.price
-        if told.bid is not None:
-            self.bid = told.bid
-        if told.ask is not None:
-            self.ask = told.ask
         self.hold = None
-        self.narrow()
-
-    def far(self, told: Told) -> _Far:
-        """A side that was never accepted is compared with the price; a price may also be one of an accepted book."""
-        band = self.band
-        bid = _side_of(told.bid, self.price if self.bid is None else self.bid, band)
-        ask = _side_of(told.ask, self.price if self.ask is None else self.ask, band)
-        price = _side_of(told.price, self.price, band)
-        if price and not bid and not ask and told.bid is not None and told.ask is not None and _fits(told, band):
-            price = 0
-        return _Far(bid, ask, price)
-
-    def is_beyond_factor(self, told: Told) -> bool:
-        """Whether a figure is more than twice the reference, or less than half of it."""
-        pairs = (told.bid, self.bid or self.price), (told.ask, self.ask or self.price), (told.price, self.price)
-        return any(
-            told is not None
-            and (told > _EXACT.multiply(known, FAR_FACTOR) or _EXACT.multiply(told, FAR_FACTOR) < known)
-            for told, known in pairs
-        )
-
-
-def _side_of(figure: Decimal | None, reference: Decimal, band: Decimal) -> int:
-    if figure is None:
-        return 0
-    if figure > _EXACT.multiply(reference, ONE + band):
-        return 1
-    return -1 if figure < _EXACT.multiply(reference, ONE - band) else 0
+        super().accept(told)
 
 
 class PriceGuard:
@@ -208,7 +149,7 @@ class PriceGuard:
         """The references that are worth storing by now. They count as stored from then on."""
         for symbol, market in self._markets.items():
             now = Reference(market.price, market.bid, market.ask)
-            if market.stored is None or _is_worth_a_write(now, market.stored, market.band * STORE_PART):
+            if market.stored is None or has_moved(now, market.stored, market.band * STORE_PART):
                 market.stored = now
                 yield symbol, now
 
@@ -225,62 +166,39 @@ class PriceGuard:
 
     # -- ticks
 
-    def take(
-        self,
-        symbol: str,
-        bid: Decimal | None,
-        ask: Decimal | None,
-        price: Decimal,
-        received_ms: int,
-        *,
-        book_is_old: bool = False,
-        look: bool = False,
-    ) -> Believed | None:
-        """What goes on in a tick's place; None: the tick, as it is. The bid is not above the ask.
-
-        book_is_old: it tells of the price, and the book has come before. Any other tells of its book, and of the price
-        when that is another than before. look: it tells of both, as the exchange's REST does: it confirms or
-        contradicts what is held, and never goes on itself.
-        """
-        market = self._markets.get(symbol)
+    def take(self, tick: GuardedTick, received_ms: int) -> Believed | None:
+        """What goes on in a tick's place; None: the tick, as it is. Its bid is not above its ask."""
+        market = self._markets.get(tick.symbol)
         if market is None:
-            return self._begin(symbol, Told(bid, ask, price), look=look)
+            return self._begin(tick) if tick.look or tick.symbol in self._bands else None
+        bid, ask, price = tick.bid, tick.ask, tick.price
         if (
             bid is not None
             and ask is not None
             and market.low <= bid
             and ask <= market.high
             and market.low <= price <= market.high
-            and not look
+            and not tick.look
         ):
             market.bid, market.ask, market.price = bid, ask, price
             return None
-        told = Told(bid, ask, price)
-        return (
-            _take_look(market, told, received_ms) if look else _take(market, told, received_ms, book_is_old=book_is_old)
-        )
+        if tick.look:
+            return _take_look(market, Told(bid, ask, price), received_ms)
+        return _take(market, Told(bid, ask, price), received_ms, book_is_old=tick.is_of_ticker)
 
-    def _begin(self, symbol: str, told: Told, *, look: bool) -> Believed | None:
-        if look:
-            return Believed(None, None, told.price, suspended=False, is_told=False)
-        band = self._bands.get(symbol)
-        if band is not None:
-            self._markets[symbol] = _Market(band, Reference(told.price, told.bid, told.ask))
+    def _begin(self, tick: GuardedTick) -> Believed | None:
+        if tick.look:
+            return Believed(None, None, tick.price, suspended=False, is_told=False)
+        reference = Reference(tick.price, tick.bid, tick.ask)
+        self._markets[tick.symbol] = _Market(self._bands[tick.symbol], reference)
         return None
-
-
-def _is_worth_a_write(now: Reference, stored: Reference, part: Decimal) -> bool:
-    if (now.bid is None) != (stored.bid is None) or (now.ask is None) != (stored.ask is None):
-        return True
-    pairs = (now.price, stored.price), (now.bid, stored.bid), (now.ask, stored.ask)
-    return any(known is not None and _side_of(figure, known, part) for figure, known in pairs)
 
 
 def _take(market: _Market, told: Told, received_ms: int, *, book_is_old: bool) -> Believed | None:
     far, hold = market.far(told), market.hold
     if hold is not None and not book_is_old and told == (None, None, hold.newest.price):
         return Believed(None, None, market.price, True, since_ms=hold.since_ms, held=hold.count)  # it tells nothing
-    if far == _NEAR:
+    if far == NEAR:
         market.accept(told)
         if hold is None:
             return None
@@ -289,7 +207,8 @@ def _take(market: _Market, told: Told, received_ms: int, *, book_is_old: bool) -
     before = market.price
     if hold is None:
         hold, change = _Hold(told, received_ms), Change.SUSPENDED
-        market.hold, market.low, market.high = hold, _NOWHERE, ZERO
+        market.hold = hold
+        market.close()
     else:
         before = hold.newest.price
     hold.now_ms = now_ms = max(hold.now_ms, received_ms)
@@ -297,8 +216,8 @@ def _take(market: _Market, told: Told, received_ms: int, *, book_is_old: bool) -
     hold.book_ms = hold.book_ms if book_is_old else now_ms
     hold.count += 1
     tells_price = book_is_old or told.price != before
-    spoken = _Far(0 if book_is_old else far.bid, 0 if book_is_old else far.ask, far.price if tells_price else 0)
-    if spoken != _NEAR:
+    spoken = Far(0 if book_is_old else far.bid, 0 if book_is_old else far.ask, far.price if tells_price else 0)
+    if spoken != NEAR:
         _count(market, hold, told, far, spoken, tells_book=not book_is_old, tells_price=tells_price)
         if _is_accepted(market, hold):
             return _accepted(market, hold)
@@ -308,11 +227,11 @@ def _take(market: _Market, told: Told, received_ms: int, *, book_is_old: bool) -
 
 
 def _count(
-    market: _Market, hold: _Hold, told: Told, far: _Far, spoken: _Far, *, tells_book: bool, tells_price: bool
+    market: _Market, hold: _Hold, told: Told, far: Far, spoken: Far, *, tells_book: bool, tells_price: bool
 ) -> None:
     """Count an update that tells something far: to the run it agrees with, or as the first of a new one."""
     sides = {side for side in spoken if side}
-    is_torn = far.price != 0 and (far.bid != 0 or far.ask != 0) and not _fits(told, market.band)
+    is_torn = far.price != 0 and (far.bid != 0 or far.ask != 0) and not fits(told, market.band)
     if len(sides) > 1 or (is_torn and tells_book and tells_price):
         hold.run = None  # it does not agree with itself
         return
@@ -330,20 +249,12 @@ def _count(
         run.price = told.price
 
 
-def _fits(told: Told, band: Decimal) -> bool:
-    """Whether the price can be one of its book: not further outside of it than the band."""
-    return not (
-        (told.bid is not None and _side_of(told.price, told.bid, band) < 0)
-        or (told.ask is not None and _side_of(told.price, told.ask, band) > 0)
-    )
-
-
 def _agrees(run: _Run, told: Told, band: Decimal, *, book: bool, price: bool) -> bool:
     """Whether what is told is within the band of what the run has told of it."""
     return not (
-        (book and run.bid is not None and _side_of(told.bid, run.bid, band))
-        or (book and run.ask is not None and _side_of(told.ask, run.ask, band))
-        or (price and run.price is not None and _side_of(told.price, run.price, band))
+        (book and run.bid is not None and side_of(told.bid, run.bid, band))
+        or (book and run.ask is not None and side_of(told.ask, run.ask, band))
+        or (price and run.price is not None and side_of(told.price, run.price, band))
     )
 
 
@@ -392,5 +303,5 @@ def _confirms(market: _Market, run: _Run, told: Told) -> bool:
     pairs = (run.bid, told.bid, far.bid), (run.ask, told.ask, far.ask), (run.price, told.price, far.price)
     both = [(level, figure, side) for level, figure, side in pairs if level is not None and figure is not None]
     return bool(both) and all(
-        side == run.side and not _side_of(figure, level, market.band) for level, figure, side in both
+        side == run.side and not side_of(figure, level, market.band) for level, figure, side in both
     )

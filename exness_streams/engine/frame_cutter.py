@@ -111,9 +111,7 @@ class FrameCutter:
             if received_ms is None or not 0 < received_ms < now_ms:
                 received_ms = now_ms  # none of the future
             received_ms = max(received_ms, min(time_ms, now_ms))  # nor before it was: a broker's clock may be slow
-            day = day_of(tick)
-            is_old = day is not None or tick.book_age_ms > 0  # a ticker's: its book was told before
-            believed = take(symbol, tick.bid, tick.ask, tick.price, received_ms, book_is_old=is_old, look=tick.look)
+            believed, day = take(tick, received_ms), day_of(tick)
             if believed is not None:
                 tick, day = self._guard.told(tick, believed, received_ms), None if believed.suspended else day
                 if tick is None:
@@ -122,23 +120,22 @@ class FrameCutter:
                 keep(symbol, tick.sequence, time_ms, tick.price, now_ms)
             if offset < framed_end:
                 continue  # read again for the candles alone
-            quote = quote_of(record, tick, time_ms)
-            times = {"received_ms": received_ms, "book_age_ms": tick.book_age_ms}
+            quote, age_ms = quote_of(record, tick, time_ms), tick.book_age_ms
             self.ticks += 1
             if self._raw is not None:
                 if offset < raw_end:
                     if self._raw.is_full:
                         yield from self._cut(offset, received_ms)
-                    self._raw.add(symbol, quote, day, offset=offset, **times)
+                    self._raw.add(symbol, quote, day, offset=offset, received_ms=received_ms, book_age_ms=age_ms)
                     self._source = tick.source or self._source
                     continue
                 yield from self._end_raw(received_ms)
                 add = self._builder.add
             if self.end < raw_end:
                 yield from self._fill(min(offset, raw_end), received_ms)
-            if not add(symbol, quote, sequence_max, day, offset=offset, **times):
+            if not add(symbol, quote, sequence_max, day, offset=offset, received_ms=received_ms, book_age_ms=age_ms):
                 yield from self._cut(offset, received_ms)
-                add(symbol, quote, sequence_max, day, offset=offset, **times)
+                add(symbol, quote, sequence_max, day, offset=offset, received_ms=received_ms, book_age_ms=age_ms)
             self._source = tick.source or self._source
             if offset < raw_end:
                 yield from self._fill(offset + 1, received_ms)

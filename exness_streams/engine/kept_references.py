@@ -12,7 +12,8 @@ from decimal import Decimal
 import msgspec
 
 from exness_streams.domain.candles import encode
-from exness_streams.domain.price_guard import PriceGuard, Reference
+from exness_streams.domain.price_guard import PriceGuard
+from exness_streams.domain.price_reference import Reference
 
 _decode = msgspec.json.Decoder(Reference).decode
 

@@ -61,15 +61,7 @@ class PriceLooks:
     def take(self, update: MarketDataMessage) -> None:
         """An update was published. A look begins when it can't be believed yet, at most one a second."""
         symbol, now_s = update.symbol, self._clock_s()
-        believed = self._guard.take(
-            symbol,
-            update.bid,
-            update.ask,
-            update.price,
-            int(now_s * 1000),
-            book_is_old=update.is_of_ticker,
-            look=update.look,
-        )
+        believed = self._guard.take(update, int(now_s * 1000))
         if believed is None or not believed.suspended or update.look or symbol in self._under_way:
             return
         if now_s - self._begun_s.get(symbol, now_s - EVERY_S) >= EVERY_S:

@@ -1,5 +1,7 @@
 """When a worker asks its group to deal the partitions out anew: the log refuses what it writes, though it owns it.
 
+So it does to the first who writes after days: brokers forget transactional ids that nobody uses.
+
 Whoever finished a takeover late has fenced the owner of now. Were that one to fence again by itself, two workers could
 fence each other for ever, and neither would know what the other committed meanwhile. The group knows who is a member:
 it deals out anew, and each fences what it was given, and loads it from what is committed.
@@ -47,8 +49,9 @@ class Rejoining:
         self._asked_s.append(self._clock_s())
         self.count += 1
         log.warning(
-            "%s: a worker that is late has taken it over, or a transaction took too long. The group is asked anew "
-            "whose it is; nothing is lost (docs/operations.md, A fenced worker)",
+            "%s: a worker that is late has taken it over, a transaction took too long, or the brokers have forgotten "
+            "an id that nobody used for days. The group is asked anew whose it is; nothing is lost "
+            "(docs/operations.md, A fenced worker)",
             why,
         )
         self.rejoin()

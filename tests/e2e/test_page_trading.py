@@ -201,6 +201,16 @@ def test_a_pending_order_waits_and_is_filled(trader: Trader, platform: PlatformT
     assert platform.state(trader.account)["orders"] == []
 
 
+def test_a_limit_order_at_the_market_is_filled_as_it_is_placed(trader: Trader, platform: PlatformThread) -> None:
+    trader.fill_ticket("buy", "limit", margin="300", leverage="4", price="160", take_profit="155")
+    expect(trader.see("takeProfit-error")).to_be_hidden()  # above the market, though below what is paid at most
+    trader.submit()
+    trader.expect_toast("Bought", "at 150.10", "The limit order was filled at once")
+    expect(trader.see("count-open")).to_have_text("1")
+    expect(trader.see("count-pending")).to_have_text("0")
+    expect_same(trader, platform)
+
+
 def test_close_all_asks_first(trader: Trader, platform: PlatformThread) -> None:
     for symbol in ("SOL_USDC", "BTC_USDC", "ETH_USDC", "SOL_USDC"):
         trader.choose(symbol)

@@ -9,7 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from naive_guard import NaiveGuard, Outcome, Tick
 
-from exness_streams.domain.price_guard import Believed, PriceGuard, Reference
+from exness_streams.domain.price_guard import Believed, PriceGuard
+from exness_streams.domain.price_reference import Reference
 
 SYMBOL = "SOL_USDC"
 BAND = Decimal("0.1")
@@ -18,9 +19,7 @@ PERCENT = Decimal("0.01")
 
 def take(guard: PriceGuard, tick: Tick) -> Outcome:
     """As the naive one tells it."""
-    found: Believed | None = guard.take(
-        SYMBOL, tick.bid, tick.ask, tick.price, tick.received_ms, book_is_old=tick.book_is_old, look=tick.look
-    )
+    found: Believed | None = guard.take(tick, tick.received_ms)
     if found is None:
         return Outcome(tick.bid, tick.ask, tick.price, suspended=False)
     return Outcome(found.bid, found.ask, found.price, found.suspended, found.is_told)
@@ -61,7 +60,7 @@ def ticks(draw: st.DrawFn) -> list[Tick]:
             bid = ask = None
         if kind in ("price", "both"):
             price = level
-        made.append(Tick(bid, ask, price, now_ms, book_is_old=kind == "price"))
+        made.append(Tick(bid, ask, price, now_ms, is_of_ticker=kind == "price"))
     return made
 
 
@@ -82,9 +81,9 @@ def walk(
     made, middle, price = [], first, first
     for nth, step in enumerate(steps):
         middle *= 1 + step * PERCENT / 10
-        book_is_old = nth % 5 == 4
-        price = middle if book_is_old else price
-        made.append(Tick(middle, middle + PERCENT, price, begin_ms + nth * every_ms, book_is_old=book_is_old))
+        is_of_ticker = nth % 5 == 4
+        price = middle if is_of_ticker else price
+        made.append(Tick(middle, middle + PERCENT, price, begin_ms + nth * every_ms, is_of_ticker=is_of_ticker))
     return made
 
 
@@ -111,7 +110,7 @@ def test_one_wrong_book_changes_nothing_but_for_a_moment(
     wrong = before._replace(
         bid=bid * factor if sides != "ask" and (sides == "both" or factor < 1) else bid,
         ask=ask * factor if sides != "bid" and (sides == "both" or factor > 1) else ask,
-        book_is_old=False,
+        is_of_ticker=False,
     )
     found = outcomes([*true[:at], wrong, *true[at:]])
     assert found[:at] + found[at + 1 :] == outcomes(true)
@@ -136,9 +135,9 @@ def test_a_wrong_frame_that_the_merged_updates_repeat_never_goes_on(
     for nth in range(repeats):
         now_ms = last.received_ms + 1_000 * (1 + nth)
         if is_book:
-            tick = Tick(last.bid * factor, last.ask * factor, last.price, now_ms, book_is_old=nth > 0)
+            tick = Tick(last.bid * factor, last.ask * factor, last.price, now_ms, is_of_ticker=nth > 0)
         else:
-            tick = Tick(last.bid, last.ask, last.price * factor, now_ms, book_is_old=nth == 0)
+            tick = Tick(last.bid, last.ask, last.price * factor, now_ms, is_of_ticker=nth == 0)
         assert take(guard, tick) == Outcome(None, None, last.price, suspended=True)
     assert take(guard, last) == Outcome(last.bid, last.ask, last.price, suspended=False)
 
@@ -161,7 +160,7 @@ def test_a_crash_is_believed_within_two_seconds(steps: list[int], every_ms: int,
     for nth, tick in enumerate(walk([1, -1] * 30, level, crashed_ms, every_ms)):
         is_ticker = (nth + shift) * every_ms % 1_000 == 0
         price = tick.bid if is_ticker and tick.bid is not None else price
-        found = take(guard, tick._replace(price=price, book_is_old=is_ticker))
+        found = take(guard, tick._replace(price=price, is_of_ticker=is_ticker))
         if not found.suspended:
             assert tick.received_ms - crashed_ms <= 2_000
             return

@@ -71,10 +71,10 @@ class Broker:
 
     keystore: PEM, its key and certificate; with one it also has a listener for SASL over TLS, on `tls_port`.
     far: (port, port of the proxy) pairs. Who connects to the first is told to come by the second, where nobody listens
-    unless a test has a proxy there.
+    unless a test has a proxy there. more_properties: lines for server.properties.
     """
 
-    def __init__(self, directory: Path, jars: Path, keystore: Path | None = None) -> None:
+    def __init__(self, directory: Path, jars: Path, keystore: Path | None = None, more_properties: str = "") -> None:
         self._directory = directory
         self._classpath = f"{jars}/*"
         self._process: subprocess.Popen[bytes] | None = None
@@ -96,6 +96,7 @@ class Broker:
                 user=USER,
                 password=PASSWORD,
             )
+            + more_properties
         )
         self._format()
 

@@ -239,15 +239,22 @@ def wait_until(
 
 
 @contextmanager
-def cluster_of_its_own(directory: Path, checkout: Path | None = None, **settings: str) -> Iterator[Cluster]:
+def cluster_of_its_own(
+    directory: Path,
+    checkout: Path | None = None,
+    *,
+    broker_properties: str = "",
+    engines: int = ENGINES,
+    **settings: str,
+) -> Iterator[Cluster]:
     """On a broker of its own, for workers declare topics that other tests delete; ready, and ended with the broker.
 
-    checkout: another release's code, which all processes run at first.
+    checkout: another release's code, which all processes run at first. broker_properties: of the broker, more lines.
     """
     (directory / "kafka").mkdir()
-    own = Broker(directory / "kafka", fetch_jars())
+    own = Broker(directory / "kafka", fetch_jars(), more_properties=broker_properties)
     own.start()
-    cluster = Cluster(own, directory, **settings)
+    cluster = Cluster(own, directory, engines=engines, **settings)
     for member in cluster.members:
         member.checkout = checkout
     try:

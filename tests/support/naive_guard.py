@@ -10,14 +10,15 @@ NAMES = ("bid", "ask", "price")
 
 
 class Tick(NamedTuple):
-    """What a tick tells of one market. look, book_is_old: as PriceGuard.take's."""
+    """What a tick tells of one market. Fields as GuardedTick's."""
 
     bid: Decimal | None
     ask: Decimal | None
     price: Decimal
     received_ms: int
-    book_is_old: bool = False
+    is_of_ticker: bool = False
     look: bool = False
+    symbol: str = "SOL_USDC"
 
 
 class Outcome(NamedTuple):
@@ -48,7 +49,7 @@ class NaiveGuard:
                 return Outcome(None, None, tick.price, suspended=False, is_told=False)
             self.reference = {name: getattr(tick, name) for name in NAMES}
             return as_it_is
-        if self.held and not tick.look and not tick.book_is_old and tick.bid is None and tick.ask is None:
+        if self.held and not tick.look and not tick.is_of_ticker and tick.bid is None and tick.ask is None:
             newest = next(held for held in reversed(self.held) if not held.look)
             if tick.price == newest.price:  # it tells nothing
                 return Outcome(None, None, self.reference["price"], suspended=True)
@@ -108,14 +109,14 @@ class NaiveGuard:
                 else:
                     run, looks, doubted = None, 0, True
                 continue
-            tells = {"price"} if tick.book_is_old else {"bid", "ask"} | ({"price"} if tick.price != before else set())
+            tells = {"price"} if tick.is_of_ticker else {"bid", "ask"} | ({"price"} if tick.price != before else set())
             before = tick.price
             tells = {name for name in tells if getattr(tick, name) is not None}
             sides = {self._side(tick, name) for name in tells} - {0}
             if not sides:
                 alone_ms = now_ms
                 continue
-            both_told = not tick.book_is_old and "price" in tells
+            both_told = not tick.is_of_ticker and "price" in tells
             torn = self._is_torn(tick)
             if len(sides) == 2 or (torn and both_told):
                 run, looks = None, 0
@@ -125,7 +126,7 @@ class NaiveGuard:
             disagrees |= any(
                 self._off(Fraction(getattr(tick, name)), levels[name]) != 0 for name in tells if name in levels
             )
-            other = ("bid", "ask") if tick.book_is_old else ("price",)
+            other = ("bid", "ask") if tick.is_of_ticker else ("price",)
             disagrees |= torn and any(name in levels for name in other)
             if disagrees:
                 run, looks, side, alone_ms = [], 0, next(iter(sides)), now_ms

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from itertools import product
+from typing import Any
 
 import pytest
 from trading_samples import (
@@ -23,7 +24,7 @@ from trading_samples import (
 
 from exness_streams.domain import rules
 from exness_streams.domain.codec import Meta
-from exness_streams.domain.commands import OpenPosition, OrderKind
+from exness_streams.domain.commands import OrderKind
 from exness_streams.domain.events import (
     Event,
     OrderCancelled,
@@ -78,7 +79,7 @@ class TestAtTheMarket:
         assert folded.reply.outcome == filled
         assert (filled.fill_price, opened.entry_price, placed.price) == (dec(fill), dec(fill), dec(price))
         assert (filled.order_id, opened.order_id, opened.position_id) == ("ord_0_1", "ord_0_1", "pos_0_1")
-        assert (filled.position_id, opened.margin) == ("pos_0_1", 1000)
+        assert (filled.position_id, opened.margin) == ("pos_0_1", dec(1000))
         assert opened.quantity == (2000 / dec(fill)).quantize(Decimal("0.00000001"), "ROUND_DOWN")
         assert [event.event_id for event in folded.events] == ["0-1-0", "0-1-1", "0-1-2"]
         assert [event.sequence for event in folded.events] == [1, 2, 3]
@@ -125,10 +126,10 @@ class TestAtTheMarket:
         told = 0
         for stop, take, margin in product(prices, prices, ("1000", "10000", "0.5")):
             cell, other = (a_cell(quote(bid, "101", price="100")), a_cell(quote(bid, "101", price="100")))
-            fields = {"stop": stop, "take": take, "on": terms(fee_rate="0.001", maintenance="0.004")}
-            market: OpenPosition = open_command(side, margin, leverage, **fields)  # type: ignore[arg-type]
+            fields: dict[str, Any] = {"stop": stop, "take": take, "on": terms(fee_rate="0.001", maintenance="0.004")}
+            market = open_command(side, margin, leverage, **fields)
             price = "200" if side == "long" else "1"
-            limit = place_command(side, "limit", price, margin, leverage, **fields)  # type: ignore[arg-type]
+            limit = place_command(side, "limit", price, margin, leverage, **fields)
             ours, theirs = cell.outcome(limit), other.outcome(market)
             if isinstance(theirs, Rejection):
                 assert ours == theirs
@@ -245,7 +246,7 @@ class TestClosedAtOnce:
         cell.placed(place_command("long", "limit", 90, take="95"))
         *_, closed = cell.events(batch(flat(90, 2), flat(96, 3)))
         assert isinstance(closed, PositionClosed)
-        assert (closed.reason, closed.close_price, closed.entry_price) == ("take_profit", 96, 90)
+        assert (closed.reason, closed.close_price, closed.entry_price) == ("take_profit", dec(96), dec(90))
 
     def test_without_a_price_to_close_at_nothing_is_known_of_the_spread(self) -> None:
         cell = a_cell(flat(100))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from naive_guard import Tick
 
-from exness_streams.domain.price_guard import Believed, Change, PriceGuard, Reference
+from exness_streams.domain.price_guard import Believed, Change, PriceGuard
+from exness_streams.domain.price_reference import Reference
 
 SYMBOL = "SOL_USDC"
 BANDS = {SYMBOL: Decimal("0.1")}
@@ -33,7 +35,8 @@ class Market:
             price = next((one for one in rest if one is not None), price)
         if kind != "look":
             self.figures = bid, ask, price
-        return self.guard.take(SYMBOL, bid, ask, price, int(at), book_is_old=kind == "price", look=kind == "look")
+        tick = Tick(bid, ask, price, int(at), is_of_ticker=kind == "price", look=kind == "look")
+        return self.guard.take(tick, tick.received_ms)
 
 
 HELD, IN = "held", "in"
@@ -156,7 +159,7 @@ def test_a_look_that_confirms_lets_the_newest_update_go_on_not_itself() -> None:
     market.tell("0 book 85/86")
     market.tell("900 book 84/85")
     assert market.tell("1000 look 83/86/83") == Believed(
-        Decimal(84), Decimal(85), Decimal(100), False, change=Change.CONFIRMED, since_ms=0, held=2
+        Decimal(84), Decimal(85), Decimal(100), False, change=Change.CONFIRMED, since_ms=0, held=2, age_ms=100
     )
 
 
@@ -189,7 +192,7 @@ def test_without_a_band_all_is_believed(bands: dict[str, Decimal]) -> None:
     guard = PriceGuard(bands)
     guard.load(SYMBOL, Reference(Decimal(1)))
     for price in (Decimal(1), Decimal(10) ** 12, Decimal("1e-18")):
-        assert guard.take(SYMBOL, price, price, price, 0) is None
+        assert guard.take(Tick(price, price, price, 0), 0) is None
     assert list(guard.moved()) == []
 
 

@@ -65,3 +65,14 @@ def test_a_sentence_goes_on_between_two_words(
     assert max(map(len, shown[True].splitlines())) <= width
     assert number in [word.strip(",:") for word in shown[True].split()]
     assert len(shown[False].splitlines()) <= 2, "for a program, a line is a line"
+
+
+def test_an_order_that_was_filled_at_once_says_where_and_how_to_close_it() -> None:
+    filled = {"status": "filled", "fillPrice": "99.5", "positionId": "pos_0_2", "quantity": "10.05025125"}
+    console = Console(width=200, file=io.StringIO(), force_terminal=False, color_system=None)
+    show_order(console, msgspec.convert(ORDER | filled, OrderMessage, strict=False))
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().splitlines() == [
+        "limit buy 10.05025125 SOL_USDC at 100: filled at 99.5, margin 500.00 USD",
+        "close it with: exness-streams close pos_0_2",
+    ]

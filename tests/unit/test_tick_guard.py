@@ -12,7 +12,7 @@ from trading_samples import terms
 
 from exness_streams.domain.frames import PriceFrame
 from exness_streams.domain.instruments import Catalogue
-from exness_streams.domain.price_guard import Reference
+from exness_streams.domain.price_reference import Reference
 from exness_streams.domain.quotes import Quote
 from exness_streams.domain.raw_frames import RawFrame
 from exness_streams.engine.framer import Framer

@@ -26,7 +26,7 @@ from exness_streams.transport.faults import CellReleased, LogFault, LogFenced
 from exness_streams.transport.interfaces import LogRecord
 from exness_streams.transport.kafka.aiokafka_mends import RETRY_BACKOFF_MS, abandon, fatal_error, patience
 from exness_streams.transport.kafka.batches import BATCH_BYTES_MAX, delivered, enqueue
-from exness_streams.transport.kafka.error_words import words_of
+from exness_streams.transport.kafka.error_words import cause_of, words_of
 from exness_streams.transport.kafka.offsets import committed_offsets
 from exness_streams.transport.kafka.reader import kafka_reader
 from exness_streams.transport.kafka.topics import CONNECT_S_MAX, KafkaCluster
@@ -41,17 +41,24 @@ ABORT_S_MAX = 3.0
 COMPRESSION = "gzip"
 """Of prices, most of what is written while nobody trades. Python has it of itself, and every client reads it."""
 
-FENCED = (ProducerFenced, InvalidProducerEpoch, InvalidProducerIdMapping, InvalidTxnState)
+FENCED = (ProducerFenced, InvalidProducerEpoch, InvalidTxnState)
+FORGOTTEN = InvalidProducerIdMapping
+"""Brokers forget a transactional id that nobody used for seven days (`transactional.id.expiration.ms`)."""
 
 
 class _Transactions:
-    """Those of one fenced cell, by the producer that was started for it."""
+    """Those of one fenced cell, by the producer that was started for it.
 
-    def __init__(self, producer: Any, tp: TopicPartition, group: str) -> None:
+    is_member: of a group that can be asked whose the cell is.
+    """
+
+    def __init__(self, producer: Any, tp: TopicPartition, group: str, *, is_member: bool) -> None:
         self.producer = producer
         self.name = f"partition {tp.partition} of {tp.topic}"
         self._tp = tp
         self._group = group
+        # Whether it was forgotten, or another worker's was begun since, is not told: as after a fence, the group knows.
+        self._refusals = (*FENCED, FORGOTTEN) if is_member else FENCED
         self._fault: LogFault | None = None
 
     async def __call__(self, records: Sequence[LogRecord], next_offset: int | None) -> Sequence[int]:
@@ -96,8 +103,8 @@ class _Transactions:
 
     def _fault_of(self, error: BaseException, written: bool | None) -> LogFault:
         # The producer tells the reason once; what is called afterwards only hears that it is too late.
-        cause = fatal_error(self.producer) or error
-        if isinstance(cause, FENCED):
+        cause = cause_of(fatal_error(self.producer) or error)
+        if isinstance(cause, self._refusals):
             return LogFenced(
                 f"{self.name} was taken over by another worker, or its transaction took more than "
                 f"{TRANSACTION_TIMEOUT_MS / 1000:.0f} s: this worker must start again",
@@ -185,7 +192,8 @@ class KafkaCellLog:
 
     def _lease_of(self, partition: int, committed: int | None, producer: Any) -> Lease:
         tp = TopicPartition(self.topic, partition)
-        transactions, rejoining = _Transactions(producer, tp, self._group), self._rejoining
+        rejoining = self._rejoining
+        transactions = _Transactions(producer, tp, self._group, is_member=rejoining is not None)
         ownership = None if rejoining is None else _Ownership(self._cluster, tp, self._group, rejoining)
         name = transactions.name
         return Lease(partition, name, committed, transactions, fenced_wait_s=self._heard_s, ownership=ownership)

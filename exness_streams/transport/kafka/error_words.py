@@ -29,11 +29,17 @@ WRAPPERS = ("Unexpected error during batch delivery", "Unexpected error during d
 """aiokafka's words for whatever went wrong in a task of its own; the cause has said what."""
 
 
-def words_of(error: BaseException) -> str:
-    """In one line: what went wrong, and what helps, where that is known."""
+def cause_of(error: BaseException) -> BaseException:
+    """What went wrong, if it is told as the failure of one of aiokafka's own tasks."""
     told, depth = error, 0
     while depth < 5 and told.__cause__ is not None and any(words in str(told) for words in WRAPPERS):
         told, depth = told.__cause__, depth + 1
+    return told
+
+
+def words_of(error: BaseException) -> str:
+    """In one line: what went wrong, and what helps, where that is known."""
+    told = cause_of(error)
     words = first_line(told)
     advice = next((advice for kind, advice in ADVICE.items() if isinstance(told, kind)), "")
     if not advice and isinstance(told, KafkaError) and type(told).__name__ not in words:
