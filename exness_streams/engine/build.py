@@ -137,7 +137,8 @@ def _markets(settings: Settings, cells: CellHost, candles: CandleHost) -> KeptMa
     board = MarketBoard(
         candles.symbols, clock_ms=epoch_ms, suspended=lambda: candles.guard.suspended, standing=cells.standing
     )
-    return KeptMarkets(board, candles, candles.price, is_shared=isinstance(settings, KafkaSettings))
+    is_shared = isinstance(settings, KafkaSettings)
+    return KeptMarkets(board, candles, candles.price, seen=lambda: cells.markets, is_shared=is_shared)
 
 
 def _framer(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 from exness_streams.domain.candles import live_key
-from exness_streams.domain.market_states import Markets, MarketState
+from exness_streams.domain.market_states import Markets, MarketState, MarketTold
 from exness_streams.engine.candles import CandleHost, OwnedCandles
 from exness_streams.engine.history import NotOwned
-from exness_streams.engine.market_board import NOTHING_KEPT, KeptMarket, MarketBoard, decode_kept, encode_kept
+from exness_streams.engine.market_board import NOTHING_KEPT, KeptMarket, MarketBoard, Said, decode_kept, encode_kept
 
 PREFIX, END = b"market/", b"market0"
 FLUSH_S = 1.0
@@ -35,9 +35,13 @@ class KeptMarkets:
         candles: CandleHost,
         price_of: Callable[[str], Decimal | None],
         *,
+        seen: Callable[[], Mapping[str, MarketTold]] = dict,
         is_shared: bool = False,
     ) -> None:
-        """is_shared: whether there may be cells elsewhere, in which something may stand that is not known here."""
+        """seen: what the cells here were told. is_shared: whether there may be cells elsewhere, in which something may
+        stand that is not known here.
+        """
+        self._seen = seen
         self.board = board
         self._is_shared = is_shared
         self._candles, self._price_of = candles, price_of
@@ -133,9 +137,19 @@ class KeptMarkets:
         self._unsaved.clear()
         found = {} if owned is None else dict(self._candles.table.range(owned.partition, PREFIX, END))
         self.board.load({key[len(PREFIX) :].decode(): decode_kept(value) for key, value in found.items()})
+        if owned is not None:
+            self._settle_again()
         if self._is_shared:  # whatever was ever offered has candles
             live = () if owned is None else self._candles.table.scan(owned.partition, _LIVE)
             self.board.former = frozenset(key[len(_LIVE) :].decode() for key, _ in live) - self.board.offered
+
+    def _settle_again(self) -> None:
+        """A table may be lost, and a settlement is for good: what cells have settled is so still."""
+        for symbol, told in self._seen().items():
+            if told.state is MarketState.SETTLED and not self.board.is_settled(symbol):
+                decided = Said(MarketState.SETTLED, told.since_ms, told.price)
+                self.board.take(symbol, KeptMarket(decided, self.board.kept(symbol).exchange))
+                self._unsaved.add(symbol)
 
 
 def _key(symbol: str) -> bytes:

@@ -107,6 +107,11 @@ class MarketBoard:
         """Whether the operator or the exchange holds anything against a market."""
         return symbol in self._kept
 
+    def is_settled(self, symbol: str) -> bool:
+        """Whether the operator has settled a market."""
+        decided = self.kept(symbol).decided
+        return decided is not None and decided.state is MarketState.SETTLED
+
     def decided(self, symbol: str, state: MarketState, price: Decimal | None = None) -> KeptMarket:
         """What is to be kept once the operator has decided so; the same as is kept when that is decided already.
 

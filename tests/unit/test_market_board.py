@@ -252,6 +252,19 @@ async def test_who_does_not_own_the_ticks_knows_of_nothing_and_decides_nothing()
         await worker.markets.decide(SOL, OPEN)
 
 
+async def test_what_was_settled_is_so_still_when_the_table_is_lost() -> None:
+    log = Log()
+    worker = Worker(log)
+    told = {
+        symbol: MarketTold(symbol, state, OPERATOR, 3, Decimal(7) if state is SETTLED else None)
+        for symbol, state in ((SOL, SETTLED), (BTC, HALTED))
+    }
+    worker.markets = KeptMarkets(worker.markets.board, worker.candles, lambda symbol: None, seen=lambda: told)
+    assert worker.states() == [(SOL, SETTLED, Decimal(7))]
+    await worker.markets.flush()
+    assert Worker(log).states() == [(SOL, SETTLED, Decimal(7))]
+
+
 # -- in the framer
 
 
@@ -277,9 +290,9 @@ async def test_cells_get_no_book_of_a_market_in_which_nothing_may_fill() -> None
     await framer.frame(0, [tick(0, "150"), tick(1, "9", BTC), tick(2, "140", state="halted"), tick(3, "10", BTC)])
     frame = kept.frames()[-1]
     sol, btc = frame.symbols[1], frame.symbols[0]
-    assert (sol.last.price, sol.last.bid, sol.last.ask) == (140, None, None)
+    assert [sol.last.price, sol.last.bid, sol.last.ask] == [140, None, None]
     assert [step.price for step in (*sol.bid_lows, *sol.ask_lows)] == [150, 151]
-    assert (btc.last.bid, btc.last.ask) == (10, 11)
+    assert [btc.last.bid, btc.last.ask] == [10, 11]
     assert frame.markets == (MarketTold(SOL, HALTED, EXCHANGE, 9),)
     await framer.frame(0, [tick(4, "100", state="close_only")])
     assert kept.frames()[-1].symbols[0].last.bid == 100
