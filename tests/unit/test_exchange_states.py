@@ -176,7 +176,7 @@ async def test_a_state_is_told_at_once_with_every_update_and_once_a_second(monke
     for _ in range(2):
         while not log.log:  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0.005)
-        assert all(one == (SOL, "halted", 149) for one in log.told())
+        assert all(one == (SOL, "halted", Decimal(149)) for one in log.told())
     states.become(SOL_USDC="close_only", BTC_USDC="halted")
     told = {message.symbol: message.sequence - now_us + 1 for message in log.log}
     assert log.told() == [(SOL, "close_only", 149), (BTC, "halted", None)]
