@@ -84,7 +84,7 @@ class MarketDataMessage(msgspec.Struct, frozen=True, omit_defaults=True, gc=Fals
 json_encoder = PlainEncoder("number")
 """The one encoder of public JSON: Decimal becomes a number with its exact digits, without an exponent."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Of the records of the public topics: one more whenever fields were added. docs/topics.md has the promise."""
 
 _VERSION_FIRST = b'{"schemaVersion":%d,' % SCHEMA_VERSION

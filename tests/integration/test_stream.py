@@ -18,7 +18,7 @@ from stream_client import Book, StreamClient, exact, stream
 
 from exness_streams.api.stream import hub as stream_hub
 from exness_streams.api.stream.hub import DISPLACED, READERS_PER_ACCOUNT_MAX, StreamHub
-from exness_streams.messages import EVENTS_TOPIC
+from exness_streams.messages import EVENTS_TOPIC, SCHEMA_VERSION
 
 PLACE, CANCEL, MODIFY = "/api/v1/orders/place", "/api/v1/orders/cancel", "/api/v1/positions/modify"
 CLOSE_ALL, DEPOSIT, RESET = "/api/v1/positions/close-all", "/api/v1/account/deposit", "/api/v1/account/reset"
@@ -108,7 +108,7 @@ async def test_events_are_those_of_the_topic_and_make_the_state(platform: Platfo
         return [event for event in published(platform) if event["accountId"] == account]
 
     await asyncio.to_thread(until, lambda: len(of_the_topic()) >= len(client.events))  # its commit may come later
-    assert [{"schemaVersion": 1} | event for event in client.events] == of_the_topic()
+    assert [{"schemaVersion": SCHEMA_VERSION} | event for event in client.events] == of_the_topic()
     assert not other.events, "events of another account"
 
 

@@ -130,7 +130,7 @@ async def test_events_have_their_version_and_headers(harness: KafkaHarness) -> N
     assert record.headers == (("content-type", b"application/json"), ("type", b"Deposited"))
     event = json.loads(record.value)
     assert list(event)[:2] == ["schemaVersion", "type"]
-    assert event["schemaVersion"] == 1
+    assert event["schemaVersion"] == 2
     assert re.fullmatch(r"[0-9a-f]{16}", event["causedBy"])  # made by the platform: the client gave none
 
 
@@ -150,7 +150,7 @@ async def test_ticks_have_their_version_and_headers(harness: KafkaHarness) -> No
         await asyncio.wait({running})
     (record,) = found
     assert record.headers == (("content-type", b"application/json"), ("type", b"MarketDataMessage"))
-    assert record.value.startswith(b'{"schemaVersion":1,"symbol":"SOL_USDC","price":1.50,')
+    assert record.value.startswith(b'{"schemaVersion":2,"symbol":"SOL_USDC","price":1.50,')
     assert read_tick(record) == (sent, None)
 
 

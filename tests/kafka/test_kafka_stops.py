@@ -19,7 +19,7 @@ from kafka_harness import KafkaHarness
 from platform_process import GIVE_UP_S, environment
 from ports import free_port
 
-from exness_streams.processes.stopping import EXIT_FORCED
+from exness_streams.processes.stopping import EXIT_FORCED, EXIT_UNSERVING
 
 MAIN = "from exness_streams.cli import main; main()"
 STOPS = 6
@@ -113,9 +113,9 @@ async def stopped(process: EngineProcess, after_s: float = 0.0) -> int:
 def check_end(process: EngineProcess, code: int) -> None:
     """In order, or by a fault, or cut off: always with a last line that says so, and a code that tells it apart."""
     # Before Python has come to our first line it is the signal itself that ends it.
-    assert code in (0, 1, EXIT_FORCED, -signal.SIGTERM), process.said()
+    assert code in (0, 1, EXIT_FORCED, EXIT_UNSERVING, -signal.SIGTERM), process.said()
     assert "Traceback" not in process.said()
-    if code in (1, EXIT_FORCED):
+    if code in (1, EXIT_FORCED, EXIT_UNSERVING):
         last = process.said().replace(CURSOR_SHOWN, "").strip().splitlines()[-1]
         assert last.startswith("exness-streams: "), process.said()
 

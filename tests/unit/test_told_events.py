@@ -169,7 +169,7 @@ async def test_accounts_do_not_mix() -> None:
     [
         (public_event(closed(7)).value, "0-7-0"),
         (codec.encode(closed(7)), "0-7-0"),
-        (b'{"schemaVersion":1,"type":"PositionClosed","eventId":"', None),
+        (b'{"schemaVersion":2,"type":"PositionClosed","eventId":"', None),
         (b'{"type":"PositionClosed","eventId":7}', None),
         (b" " * 200 + codec.encode(closed(7)), None),
         (b"", None),
