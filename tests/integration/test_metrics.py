@@ -42,6 +42,7 @@ COUNTED = ("exness_cells_owned", "exness_triggers_standing", "exness_feed_silent
 FLAGS = (
     "exness_ready",
     "exness_settings_differ",
+    "exness_market_suspended",
     "exness_feed_connected",
     "exness_feed_leader",
     "exness_build_info",
