@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
@@ -94,6 +96,26 @@ def test_candles_are_drawn_and_the_last_one_grows(charted: Trader, platform: Pla
     expect(charted.see("chart-legend")).to_contain_text("C 150.60")
     candles = platform.get("/api/v1/candles?symbol=SOL_USDC&interval=1m&limit=1").json["candles"]
     assert candles[-1]["close"] == Decimal("150.60")
+
+
+def test_a_time_of_which_nothing_is_known_is_told_until_it_is(trader: Trader, platform: PlatformThread) -> None:
+    end_s = int(time.time()) // 60 * 60
+    bar = {"open": 150, "high": 151, "low": 149, "close": 150, "volume": 1, "complete": True}
+    hole = [{"from": end_s - 3_000, "to": end_s - 600}]
+
+    def candles(route: Route) -> None:
+        answer = route.fetch()
+        known = [at for at in range(end_s - 6_000, end_s, 60) if not any(one["from"] <= at < one["to"] for one in hole)]
+        told = {"candles": [{"time": at, **bar} for at in known], "missing": hole}
+        route.fulfill(response=answer, body=json.dumps(answer.json() | told))
+
+    trader.page.route("**/api/v1/candles?**", candles)
+    trader.page.reload()
+    said = trader.see("chart-missing")
+    expect(said).to_have_text(re.compile(r"^Not known: .+ to .+[^.,]$"))
+    hole.clear()
+    trader.page.locator('#intervals input[value="5m"]').click()
+    expect(said).to_be_hidden()
 
 
 def test_every_interval_can_be_chosen(charted: Trader) -> None:

@@ -51,7 +51,7 @@ async def test_a_cluster_that_rested_trades_on(cluster: Cluster) -> None:
         await rest(cluster)
     async with trading(cluster, "c", random.Random(3)) as work:
         await until_all_answered(cluster, work)
-    assert "asked anew" in "".join(engine.said() for engine in cluster.engines), "no id has expired"
     assert all(member.exits == [] for member in cluster.members), cluster.said()
+    assert "asked anew" in "".join(engine.said() for engine in cluster.engines), "no id has expired"
     found = await asyncio.to_thread(run_cli, "audit", "--kafka", **cluster.variables)
     assert found.returncode == 0, found.stdout + found.stderr

@@ -14,8 +14,8 @@ function bar(time, close = 5, volume = /** @type {number | null} */ (null)) {
 }
 
 /** @param {number} time */
-function candle(time, close = '5', volume = /** @type {string | null} */ ('1')) {
-  return { time: String(time), open: '5', high: '6', low: '4', close, volume };
+function candle(time, close = '5', volume = /** @type {string | null} */ ('1'), complete = true) {
+  return { time: String(time), open: '5', high: '6', low: '4', close, volume, complete };
 }
 
 /** A platform that has candles of these minutes. @param {number[]} times */
@@ -24,6 +24,10 @@ function platform(times) {
   return {
     asked,
     times,
+    /** Of those whose candle is a part. @type {Set<number>} */
+    parts: new Set(),
+    /** @type {{ from: number, to: number }[]} */
+    missing: [],
     /** @type {Error | null} */
     fault: null,
     /** @type {Promise<void> | null} what its answers wait for */
@@ -36,7 +40,8 @@ function platform(times) {
       if (this.fault !== null) throw this.fault;
       const before = Number(query.get('before') ?? Infinity);
       const found = this.times.filter((time) => time < before).slice(-Number(query.get('limit')));
-      return { candles: found.map((time) => candle(time)) };
+      const missing = this.missing.filter(({ from, to }) => from > (found[0] ?? Infinity) && to <= (found.at(-1) ?? 0));
+      return { candles: found.map((time) => candle(time, '5', '1', !this.parts.has(time))), missing };
     },
   };
 }
@@ -138,6 +143,70 @@ test('volumes are read again, and the newest bar stays', async () => {
   api.times = minutes(5_000);
   assert.ok(!(await bars.renew()), 'it leaves no hole');
   assert.equal(bars.bars.length, 51);
+});
+
+test('a hole is told, and read again until the platform has filled it', async () => {
+  const all = minutes(300);
+  const api = platform([...all.slice(0, 100), ...all.slice(250)]);
+  api.missing = [{ from: all[100], to: all[250] }];
+  const bars = new ChartBars(api);
+  bars.turnTo('SOL_USDC', '1m');
+  await bars.load();
+  assert.deepEqual(bars.missing, api.missing);
+  api.times = [...all.slice(0, 100), ...all.slice(180)];
+  api.missing = [{ from: all[100], to: all[180] }];
+  assert.ok(await bars.renew());
+  assert.deepEqual(bars.missing, api.missing);
+  assert.deepEqual(timesOf(bars), api.times);
+  api.times = all;
+  api.missing = [];
+  assert.ok(await bars.renew());
+  assert.deepEqual(bars.missing, []);
+  assert.deepEqual(timesOf(bars), all);
+  await bars.renew();
+  assert.equal(api.asked.at(-1)?.get('limit'), '10', 'all is settled');
+});
+
+test('what lies before an answer stays missing as it was', async () => {
+  const all = minutes(3_000);
+  const api = platform([...all.slice(0, 900), ...all.slice(1_000)]);
+  api.missing = [{ from: all[900], to: all[1_000] }];
+  const bars = new ChartBars(api);
+  bars.turnTo('SOL_USDC', '1m');
+  for (await bars.load(); bars.bars.length < 2_900; ) await bars.loadOlder();
+  assert.deepEqual(bars.missing, api.missing);
+  await bars.renew();
+  assert.equal(api.asked.at(-1)?.get('limit'), '1000', 'no more than the platform answers');
+  assert.deepEqual(bars.missing, api.missing);
+});
+
+test('a bar that was a part of its time is told anew with the older ones', async () => {
+  const all = minutes(20);
+  const api = platform(all.slice(10));
+  api.parts.add(all[10]);
+  const bars = new ChartBars(api);
+  bars.turnTo('SOL_USDC', '1m');
+  await bars.load();
+  assert.equal(bars.bars[0].isComplete, false);
+  api.times = all;
+  api.parts.clear();
+  assert.ok(await bars.loadOlder());
+  assert.equal(api.asked.at(-1)?.get('before'), String(all[11]));
+  assert.deepEqual(timesOf(bars), all);
+  assert.ok(bars.bars.every(({ isComplete }) => isComplete));
+});
+
+test('a bar that was a part of its time is told anew with the newest', async () => {
+  const all = minutes(50);
+  const api = platform(all);
+  api.parts.add(all[5]);
+  const bars = new ChartBars(api);
+  bars.turnTo('SOL_USDC', '1m');
+  await bars.load();
+  api.parts.clear();
+  await bars.renew();
+  assert.ok(Number(api.asked.at(-1)?.get('limit')) >= 45);
+  assert.ok(bars.bars.every(({ isComplete }) => isComplete));
 });
 
 test('without candles live prices draw all the same', async () => {

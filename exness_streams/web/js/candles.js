@@ -25,7 +25,13 @@ export const INTERVALS = /** @type {const} */ ({
 
 /**
  * A candle for drawing: floats. time: seconds since the epoch. volume: base asset, null while it is not known.
- * @typedef {{ time: number, open: number, high: number, low: number, close: number, volume: number | null }} Bar
+ * isComplete: it is over, and all of its time is known.
+ * @typedef {{ time: number, open: number, high: number, low: number, close: number, volume: number | null, isComplete?: boolean }} Bar
+ */
+
+/**
+ * A time of which nothing is known: seconds since the epoch, from its beginning to before its end.
+ * @typedef {{ from: number, to: number }} Span
  */
 
 /**
@@ -58,7 +64,16 @@ export function barsOf(message) {
     low: Number(candle.low),
     close: Number(candle.close),
     volume: candle.volume === null || candle.volume === undefined ? null : Number(candle.volume),
+    isComplete: candle.complete === true,
   }));
+}
+
+/**
+ * @param {any} message the answer of /api/v1/candles
+ * @returns {Span[]} ascending
+ */
+export function missingOf(message) {
+  return (message.missing ?? []).map((/** @type {any} */ { from, to }) => ({ from: Number(from), to: Number(to) }));
 }
 
 /**

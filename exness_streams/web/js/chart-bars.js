@@ -3,16 +3,19 @@
  * live prices.
  */
 
-import { INTERVALS, barsOf, grown, joined } from './candles.js';
+import { INTERVALS, barsOf, grown, joined, missingOf } from './candles.js';
 import { toneOfSign } from './format.js';
 
 /** @typedef {import('./candles.js').Bar} Bar */
 /** @typedef {import('./candles.js').Interval} Interval */
+/** @typedef {import('./candles.js').Span} Span */
 
 const FIRST_BARS = 600;
 const OLDER_BARS = 500;
 /** What is asked again once a minute: volumes are known only after a minute's end. */
 const NEWEST_BARS = 10;
+/** What the platform answers at most. */
+const BARS_MAX = 1000;
 /** The platform reads the exchange's past page by page: where there was nothing older, there may be a moment later. */
 const NOTHING_OLDER_MS = 5_000;
 
@@ -27,6 +30,8 @@ export class ChartBars {
   #generation = 0;
   #isAskingOlder = false;
   #nothingOlderUntil = 0;
+  /** What was told to be missing, among the bars and before them. @type {Span[]} */
+  #missing = [];
 
   /**
    * @param {{ get(path: string): Promise<any> }} api
@@ -48,6 +53,7 @@ export class ChartBars {
     this.symbol = symbol;
     this.interval = interval;
     this.bars = [];
+    this.#missing = [];
     this.isLoaded = false;
     this.#generation += 1;
     this.#nothingOlderUntil = 0;
@@ -76,14 +82,14 @@ export class ChartBars {
   }
 
   /**
-   * Read the newest few again, for their volumes.
+   * Read the newest few again, for their volumes; and back to the oldest bar that was not complete, or was missing.
    * @returns {Promise<boolean>} whether there was something to show
    * @throws {import('./api.js').ApiError}
    */
   async renew() {
     const generation = this.#generation;
     if (this.bars.length === 0) return false;
-    const told = await this.#ask({ limit: NEWEST_BARS });
+    const told = await this.#ask({ limit: this.#unsettledBars() });
     // Bars that do not reach to the told ones are of before a pause: `load` reads what lies between.
     if (generation !== this.#generation || told.length === 0 || told[0].time > this.bars[this.bars.length - 1].time) return false;
     this.bars = joined(this.bars, told);
@@ -101,11 +107,14 @@ export class ChartBars {
     const generation = this.#generation;
     this.#isAskingOlder = true;
     try {
-      const told = await this.#ask({ limit: OLDER_BARS, before: first.time });
+      // A first bar that is a part of its time is told anew, with the rest of it.
+      const before = first.isComplete === false ? first.time + INTERVALS[this.interval] : first.time;
+      const told = await this.#ask({ limit: OLDER_BARS, before });
       if (generation !== this.#generation || this.bars[0] !== first) return false;
       const older = told.filter(({ time }) => time < first.time);
       if (older.length === 0) this.#nothingOlderUntil = this.clock() + NOTHING_OLDER_MS;
-      this.bars = [...older, ...this.bars];
+      const [again] = joined([first], told.filter(({ time }) => time === first.time));
+      this.bars = [...older, again, ...this.bars.slice(1)];
       return older.length > 0;
     } finally {
       this.#isAskingOlder = false;
@@ -116,7 +125,41 @@ export class ChartBars {
   async #ask(span) {
     const query = new URLSearchParams({ symbol: this.symbol, interval: this.interval });
     for (const [name, value] of Object.entries(span)) query.set(name, String(value));
-    return barsOf(await this.api.get(`/api/v1/candles?${query}`));
+    const generation = this.#generation;
+    const message = await this.api.get(`/api/v1/candles?${query}`);
+    const told = barsOf(message);
+    if (generation === this.#generation && told.length > 0) this.#takeMissing(missingOf(message), told[0].time, told[told.length - 1].time);
+    return told;
+  }
+
+  /**
+   * @param {Span[]} spans that an answer told
+   * @param {number} first the time of its first bar
+   * @param {number} last of its last
+   */
+  #takeMissing(spans, first, last) {
+    const before = this.#missing.filter(({ from }) => from < first).map(({ from, to }) => ({ from, to: Math.min(to, first) }));
+    const behind = this.#missing.filter(({ from }) => from > last);
+    this.#missing = [...before, ...spans.filter(({ from }) => from >= first && from <= last), ...behind];
+  }
+
+  /** The times between the bars of which nothing is known. @type {Span[]} */
+  get missing() {
+    const [first] = this.bars;
+    const last = this.bars.at(-1);
+    if (first === undefined || last === undefined) return [];
+    return this.#missing.filter(({ from, to }) => from > first.time && to <= last.time);
+  }
+
+  /** How many of the newest bars reach back to all that the platform may know better by now. */
+  #unsettledBars() {
+    const seconds = INTERVALS[this.interval];
+    const missing = this.missing;
+    const oldest = this.bars.findIndex(({ isComplete }) => isComplete === false);
+    const from = Math.min(missing[0]?.from ?? Infinity, this.bars[oldest]?.time ?? Infinity);
+    const lacking = missing.reduce((sum, span) => sum + Math.ceil((span.to - span.from) / seconds), 0);
+    const count = this.bars.filter(({ time }) => time >= from).length + lacking + 1;
+    return Math.min(BARS_MAX, Math.max(NEWEST_BARS, count));
   }
 
   /**

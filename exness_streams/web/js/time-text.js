@@ -129,6 +129,18 @@ export function candleTime(seconds, interval) {
 }
 
 /**
+ * What of a chart is not known.
+ * @param {{ from: number, to: number }[]} spans seconds, ascending
+ * @param {number} interval seconds
+ */
+export function missingText(spans, interval) {
+  const [first] = spans;
+  if (first === undefined) return '';
+  const more = spans.length > 1 ? `, and ${spans.length - 1} more` : '';
+  return `Not known: ${candleTime(first.from, interval)} to ${candleTime(first.to, interval)}${more}`;
+}
+
+/**
  * What stands below a mark of the chart's time scale.
  * @param {number} seconds since the epoch
  * @param {number} kind 0 year, 1 month, 2 day, 3 and 4 time

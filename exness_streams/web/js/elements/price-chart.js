@@ -12,7 +12,7 @@ import { beyond } from '../edge-marks.js';
 import { drawnPrice, fixed, priceText, splitSymbol } from '../format.js';
 import { PriceLines } from '../price-lines.js';
 import { createChart, markAnew } from '../time-scale.js';
-import { clockTime, isDate } from '../time-text.js';
+import { clockTime, isDate, missingText } from '../time-text.js';
 import { sayZone } from '../zone-choice.js';
 
 /** @typedef {import('../candles.js').Bar} Bar */
@@ -147,6 +147,7 @@ export class PriceChart extends HTMLElement {
   #rezone() {
     sayZone(isDate(this.#seconds()));
     if (this.#chart !== null) markAnew(this.#chart);
+    this.#sayMissing();
   }
 
   /** Read the candles anew: another market or interval, or a connection that may have missed some. */
@@ -204,7 +205,16 @@ export class PriceChart extends HTMLElement {
     this.#series?.setData(/** @type {any} */ (bars.map((bar) => drawnBar(bar, this.#flat))));
     this.#volumes?.setData(/** @type {any} */ (bars.map((bar) => volumeBar(bar, this.#volumeColours))));
     this.dataset.bars = String(bars.length);
+    this.#sayMissing();
     this.#app.frames.request(this.#legend);
+  }
+
+  /** What the library can't show: it puts bars beside each other, whatever lies between them. */
+  #sayMissing() {
+    const place = byId('chart-missing', HTMLElement);
+    const spans = this.#bars.missing;
+    place.hidden = spans.length === 0;
+    setText(place, missingText(spans, this.#seconds()));
   }
 
   #fit() {
