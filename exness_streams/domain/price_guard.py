@@ -171,13 +171,13 @@ class PriceGuard:
         market = self._markets.get(tick.symbol)
         if market is None:
             return self._begin(tick) if tick.look or tick.symbol in self._bands else None
-        bid, ask, price = tick.bid, tick.ask, tick.price
+        bid, ask, price, low, high = tick.bid, tick.ask, tick.price, market.low, market.high
         if (
             bid is not None
             and ask is not None
-            and market.low <= bid
-            and ask <= market.high
-            and market.low <= price <= market.high
+            and low <= bid
+            and ask <= high
+            and low <= price <= high
             and not tick.look
         ):
             market.bid, market.ask, market.price = bid, ask, price
