@@ -111,7 +111,7 @@ class Worker:
         cell_log: Any = log
         self.host = CellHost(self.table, cell_log, lambda reply: None)
         ending: Any = SimpleNamespace(should_stop=False)
-        market: Any = SimpleNamespace(quotes={}, days={})
+        market: Any = SimpleNamespace(quotes={}, days={}, markets={})
         feed: Any = SimpleNamespace(feed_status=lambda: {"status": "connected", "reason": ""})
         freshness: Any = SimpleNamespace(is_fresh=lambda: True)
         self.hub = StreamHub(market, feed, ending, freshness)

@@ -36,6 +36,8 @@ RIGHT: dict[str, Any] = {
     "token": "t",
     "nonce": "n" * 16,
     "name": "bot",
+    "symbol": "SOL",
+    "state": "settled",
     "scopes": ["read"],
 }  # fmt: skip
 
