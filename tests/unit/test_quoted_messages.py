@@ -28,7 +28,6 @@ VALUE = re.compile(
 SPOKEN = re.compile(r"^[ ,;:.()]+|[ ,;:.()]+$")
 
 TOGETHER = {
-    "is closed at the exchange": ("closed", "at the exchange"),
     "can't be repaired: its journal ends at record": ("can't be repaired:", "its journal ends at record"),
     "is in use by process": ("is in use by",),
     "s, so nobody is answered, in": ("s, so nobody is answered",),
