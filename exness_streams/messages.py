@@ -121,12 +121,12 @@ StateReasonWord = Annotated[str, one_of(reason.value for reason in StateReason)]
 OrderStatusWord = Annotated[str, one_of(("open", "filled", "cancelled", "expired"))]
 
 
-class PositionMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class PositionMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """An open position as the API shows it. Prices in the quote currency, money in USD, timestamp in ms.
 
     type: long or short. mark_price: what it could be closed at now, null before the first quote.
     slippage: percent, as asked for. stale: nothing can be closed at mark_price now: the market's quote is older than is
-    allowed, or it is suspended or halted. As it was when this was told.
+    allowed, or it is suspended or halted. As it was when this was told; absent otherwise.
     """
 
     position_id: str
