@@ -114,12 +114,13 @@ class Workload:
         if chance < 0.8:
             return "/api/v1/positions/close", body | {"percentage": self._rng.choice([25, 50, 99])}
         far = position["entryPrice"] * 100 if position["type"] == "long" else position["entryPrice"] / 100
-        return "/api/v1/positions/modify", body | {"takeProfit": self._rng.choice([None, f"{far:f}"])}
+        on_any_grid = max(1, int(far))
+        return "/api/v1/positions/modify", body | {"takeProfit": self._rng.choice([None, str(on_any_grid)])}
 
     def _waiting_or_paying(self) -> tuple[str, Json]:
         if self._rng.random() < 0.3:
             return "/api/v1/account/deposit", {"amount": self._rng.choice([1, "0.5", 2.25])}
-        far = {"long": "0.01", "short": "90000000"}
+        far = {"long": "1", "short": "90000000"}
         opening = self._opening()
         return "/api/v1/orders/place", opening | {"kind": "limit", "price": far[opening["type"]]}
 
