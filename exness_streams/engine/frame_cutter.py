@@ -9,7 +9,7 @@ import msgspec
 
 from exness_streams.domain.candles import CandleFold
 from exness_streams.domain.frames import FrameBuilder, PriceFrame
-from exness_streams.domain.market_states import Markets
+from exness_streams.domain.market_states import Markets, MarketState
 from exness_streams.domain.price_guard import PriceGuard
 from exness_streams.domain.quotes import bounded_ms, sequence_bound
 from exness_streams.domain.raw_frames import RawFrame, RawFrameBuilder
@@ -116,7 +116,8 @@ class FrameCutter:
                 tick, day = self._guard.told(tick, believed, received_ms), None if believed.suspended else day
                 if tick is None:
                     continue
-            if believed is None or not believed.suspended:
+            is_traded = tick.state != MarketState.HALTED.value  # else it repeats the last price there was
+            if is_traded and (believed is None or not believed.suspended):
                 keep(symbol, tick.sequence, time_ms, tick.price, now_ms)
             if offset < framed_end:
                 continue  # read again for the candles alone

@@ -50,7 +50,14 @@ class Market:
         self.offset = 0
 
     def record(
-        self, at_ms: int, bid: str | None, price: str = "150", *, look: bool = False, day: bool = False
+        self,
+        at_ms: int,
+        bid: str | None,
+        price: str = "150",
+        *,
+        look: bool = False,
+        day: bool = False,
+        state: str | None = None,
     ) -> Record:
         """The ask is the bid and 1."""
         time_ms = BEGIN_MS + at_ms
@@ -65,6 +72,7 @@ class Market:
             high24h=Decimal(price) if day else None,
             book_age_ms=100 if day else 0,
             look=look,
+            state=state,
         )
         self.offset += 1
         return Record(self.offset - 1, json_encoder.encode(message), time_ms)
@@ -114,6 +122,15 @@ async def test_a_held_tick_goes_on_without_a_book_and_no_candle_has_it(state: Fr
     assert live is not None
     assert (live.observed.low, live.observed.high) == (150, 150)
     assert market.framer.suspended == {SYMBOL: BEGIN_MS + 3}
+
+
+@pytest.mark.parametrize(("state", "is_drawn"), [(None, True), ("close_only", True), ("halted", False)])
+async def test_a_market_that_is_closed_at_the_exchange_has_no_candles(state: str | None, is_drawn: bool) -> None:
+    market = Market()
+    await market.tell(market.record(0, "150"), market.record(120_000, "150", state=state))
+    live = market.ticks.fold.live(SYMBOL)
+    assert live is not None
+    assert (live.time_s == (BEGIN_MS + 120_000) // 60_000 * 60) == is_drawn
 
 
 async def test_a_confirmed_level_goes_on_as_its_newest_tick_and_its_candle_begins_there() -> None:
