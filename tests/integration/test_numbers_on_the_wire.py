@@ -17,6 +17,7 @@ DEPOSIT, PLACE, MODIFY = "/api/v1/account/deposit", "/api/v1/orders/place", "/ap
 ORDER = {"margin": 1000, "asset": "SOL_USDC", "type": "long", "leverage": 2}
 INTEGERS = {
     "timestamp", "time", "sequence", "openedAt", "closedAt", "durationMs", "expiresAt", "since", "skewMs", "partition",
+    "from", "to", "fundingInterval", "stateSince",
 }  # fmt: skip
 
 
@@ -108,8 +109,10 @@ def test_a_tiny_amount_has_no_exponent_and_comes_back_in(platform: PlatformThrea
 
 def test_a_refusal_tells_tiny_numbers_so_that_they_can_be_sent(platform: PlatformThread) -> None:
     opened = platform.post(OPEN, ORDER, "refused").json
-    sent = post(platform, MODIFY, {"positionId": opened["positionId"], "takeProfit": 9.8e-7}, "refused")
+    sent = post(platform, MODIFY, {"positionId": opened["positionId"], "takeProfit": 149}, "refused")
     assert (sent.status, sent.json["error"]) == (400, "INVALID_TRIGGER")
+    sent = post(platform, MODIFY, {"positionId": opened["positionId"], "takeProfit": 9.8e-7}, "refused")
+    assert (sent.status, sent.json["error"], sent.json["details"]["nearest"]) == (400, "INVALID_PRICE", ["0.01"])
     beyond = {"currentPrice": "0.00000098", "slippage": "0.0000001"}
     for body in (ORDER | beyond, ORDER | beyond | {"currentPrice": 9.8e-7, "slippage": 1e-7}):
         sent = post(platform, OPEN, body, "refused")

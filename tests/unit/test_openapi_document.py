@@ -74,7 +74,7 @@ def test_words_of_answers_are_listed() -> None:
 
 def test_what_is_always_sent_is_required() -> None:
     kinds = document()["components"]["schemas"]
-    assert set(kinds["PositionMessage"]["required"]) == set(schema("PositionMessage"))
+    assert set(kinds["PositionMessage"]["required"]) == set(schema("PositionMessage")) - {"stale"}
     assert set(kinds["CloseAllResult"]["required"]) == {"positionId", "closed"}
     assert set(kinds["OpenRequest"]["required"]) == {"margin", "asset", "type"}
 
