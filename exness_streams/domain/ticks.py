@@ -99,11 +99,11 @@ def sane(tick: Tick) -> TickFault | None:
         return TickFault.BAD_TIME
     if not 0 <= tick.sequence <= SEQUENCE_MAX:
         return TickFault.BAD_SEQUENCE
-    if not 0 <= tick.book_age_ms <= TIME_MS_MAX:
+    if tick.book_age_ms and not 0 <= tick.book_age_ms <= TIME_MS_MAX:
         return TickFault.BAD_TIME
     if tick.source not in SOURCES:
         return TickFault.BAD_SOURCE
-    if tick.state not in EXCHANGE_STATES:
+    if tick.state is not None and tick.state not in EXCHANGE_STATES:
         return TickFault.BAD_STATE
     bid, ask, volume = tick.bid, tick.ask, tick.volume
     if not is_price(tick.price):

@@ -20,6 +20,8 @@ from exness_streams.engine.tick_reading import OffsetTickRecord, TickReader, day
 
 Frame = PriceFrame | RawFrame
 
+HALTED = MarketState.HALTED.value
+
 _AnyFrame = TypeVar("_AnyFrame", PriceFrame, RawFrame)
 
 TELL_MS = 1_000
@@ -116,7 +118,7 @@ class FrameCutter:
                 tick, day = self._guard.told(tick, believed, received_ms), None if believed.suspended else day
                 if tick is None:
                     continue
-            is_traded = tick.state != MarketState.HALTED.value  # else it repeats the last price there was
+            is_traded = tick.state is None or tick.state != HALTED  # else it repeats the last price there was
             if is_traded and (believed is None or not believed.suspended):
                 keep(symbol, tick.sequence, time_ms, tick.price, now_ms)
             if offset < framed_end:

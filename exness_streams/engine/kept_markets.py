@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from decimal import Decimal
 
 from exness_streams.domain.candles import live_key
@@ -60,6 +60,11 @@ class KeptMarkets:
         self._look()
         return self.board.told()
 
+    @property
+    def kept(self) -> Container[str]:
+        """The symbols that the operator or the exchange holds anything against: always the same object."""
+        return self.board.kept_symbols
+
     def follows(self, symbol: str) -> bool:
         """Whether the ticks of a symbol that is not on offer are wanted still."""
         return self.board.follows(symbol)
@@ -67,8 +72,6 @@ class KeptMarkets:
     def hear(self, symbol: str, state: str | None) -> bool:
         """The newest tick tells what the exchange says, None: open. Whether cells may get no bid and ask of it."""
         board = self.board
-        if state is None and not board.is_kept(symbol):  # as of nearly all ticks
-            return False
         if board.hear(symbol, MarketState.OPEN if state is None else MarketState(state)):
             self._unsaved.add(symbol)
         return board.masks(symbol)

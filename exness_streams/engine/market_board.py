@@ -6,7 +6,7 @@ Each of them may hold a market back, and none can open what another holds back: 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from decimal import Decimal
 
 import msgspec
@@ -95,7 +95,8 @@ class MarketBoard:
 
     def load(self, kept: Mapping[str, KeptMarket]) -> None:
         """What was kept of all markets takes the place of what was known."""
-        self._kept = dict(kept)
+        self._kept.clear()
+        self._kept.update(kept)
         self._left_ms.clear()
         self._told = None
 
@@ -103,9 +104,10 @@ class MarketBoard:
         """What there is to keep of a market."""
         return self._kept.get(symbol, NOTHING_KEPT)
 
-    def is_kept(self, symbol: str) -> bool:
-        """Whether the operator or the exchange holds anything against a market."""
-        return symbol in self._kept
+    @property
+    def kept_symbols(self) -> Container[str]:
+        """Those that the operator or the exchange holds anything against: always the same object."""
+        return self._kept
 
     def is_settled(self, symbol: str) -> bool:
         """Whether the operator has settled a market."""

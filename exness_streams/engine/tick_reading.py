@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from operator import attrgetter
 from typing import Any, Protocol
 
@@ -46,6 +46,10 @@ def receipt_of(batch: Sequence[OffsetTickRecord]) -> Callable[[Any], int | None]
 class Board(Protocol):
     """Which markets are not open (engine/kept_markets.py)."""
 
+    @property
+    def kept(self) -> Container[str]:
+        """The symbols that the operator or the exchange holds anything against: always the same object."""
+
     def follows(self, symbol: str) -> bool:
         """Whether the ticks of a symbol that is not on offer are wanted still."""
 
@@ -68,6 +72,7 @@ class TickReader:
         self._spread_rates = {terms.symbol: terms.spread_rate for terms in catalogue or () if terms.spread_rate}
         self._symbols = None if catalogue is None else frozenset(terms.symbol for terms in catalogue)
         self._board = board
+        self._kept: Container[str] = () if board is None else board.kept
         self._topic = topic
         self._counters = counters
         self.faults: Counter[TickFault] = Counter()
@@ -87,7 +92,9 @@ class TickReader:
         if time_ms != tick.timestamp:
             self._note_ahead(record)
         bid, ask, board = tick.bid, tick.ask, self._board
-        if board is not None and board.hear(tick.symbol, tick.state):
+        # Nearly all ticks are of markets that nobody holds anything against.
+        is_news = tick.state is not None or tick.symbol in self._kept
+        if is_news and board is not None and board.hear(tick.symbol, tick.state):
             bid = ask = None
         quote = Quote(tick.sequence, time_ms, tick.price, bid, ask, tick.volume)
         rate = self._spread_rates.get(tick.symbol)

@@ -125,7 +125,7 @@ def test_a_decision_that_changes_nothing_keeps_its_time_and_settled_is_for_good(
     assert decide(HALTED) == decide(HALTED) == Said(HALTED, 1)
     assert decide(CLOSE_ONLY) == Said(CLOSE_ONLY, 2)
     assert decide(OPEN) is None
-    assert not board.is_kept(SOL)
+    assert SOL not in board.kept_symbols
     settled = Said(SETTLED, 3, Decimal("1.5"))
     assert decide(SETTLED, "1.5") == decide(SETTLED, "1.50") == decide(SETTLED) == settled
     for state, price in ((OPEN, None), (HALTED, None), (CLOSE_ONLY, None), (SETTLED, "1.6")):
