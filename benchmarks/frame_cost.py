@@ -19,7 +19,7 @@ from exness_streams.domain.account import AccountRow
 from exness_streams.domain.cell import Cell
 from exness_streams.domain.frames import PriceFrame
 from exness_streams.domain.money import money_arithmetic
-from exness_streams.domain.rules import NEWEST
+from exness_streams.domain.rules import FIRST, NEWEST
 
 SIZES = (1_000, 10_000, 100_000)
 FRAMES = 1_500
@@ -37,7 +37,8 @@ class Loaded:
         self.entries = {codec.row_key(row.account_id): codec.encode(row) for row in rows}
         self.cell = Cell(0, self.entries.get)
         self.cell.load(0, rows, ())
-        self.cell.fold(0, codec.RulesChanged(TIME_MS, NEWEST))
+        for number in range(FIRST + 1, NEWEST + 1):
+            self.cell.fold(self.cell.next_offset, codec.RulesChanged(TIME_MS, number))
         self.costs_us: list[float] = []
 
     def fold(self, frame: PriceFrame) -> int:
