@@ -138,7 +138,12 @@ class CandleReader:
 
     async def _read(self, owned: OwnedCandles, symbol: str, interval: str) -> _Stored:
         changes, length_s = owned.changes[symbol], INTERVALS_S[interval]
-        end_s = min(self._growing(owned, symbol), default=END_S)
+        growing = self._growing(owned, symbol)
+        if growing:
+            end_s = min(growing)
+        else:  # the newest may still grow, once a tick comes
+            last_s = self._newest_stored(owned, symbol, END_S)
+            end_s = END_S if last_s is None else last_s
         if length_s >= HOUR_S and end_s < END_S:  # an hour is read as one: it may stand in for minutes that are lacking
             end_s = start_of(end_s, HOUR_S)
         newest = self._newest_stored(owned, symbol, end_s)

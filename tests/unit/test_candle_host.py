@@ -12,7 +12,7 @@ from candle_keeper import NOW_S, SOL, Clock, Log, Worker, bar, prices_of
 from exness_streams.domain import candles, codec
 from exness_streams.domain.candle_spans import Asked
 from exness_streams.domain.candles import DAY_S, HOUR_S, INTERVALS_S, Candle, aggregate, next_start, start_of
-from exness_streams.engine.candle_reader import LIMIT_MAX
+from exness_streams.engine.candle_reader import LIMIT_MAX, CandleReader
 from exness_streams.engine.framer_state import FramerState
 from exness_streams.engine.history import NotOwned
 from exness_streams.transport.faults import CellReleased, LogFault, LogFenced
@@ -468,3 +468,30 @@ async def test_an_offset_that_expired_or_was_reset_is_that_of_the_table(
     assert log.next_offset == (4 if mended else offset)
     if mended:
         assert log.changelog[-1].key == codec.META_KEY
+
+
+@pytest.mark.parametrize("interval", ["1m", "5m", "1h", "1d"])
+async def test_what_was_read_is_kept_also_where_no_minute_grows_and_the_next_tick_is_seen(interval: str) -> None:
+    """As of a market that has been silent since the start."""
+    log, clock = Log(), Clock()
+    clock.now_s += 3_600
+    worker = Worker(log, clock, [(3_000, "7")])
+    await worker.tell("1m", *((60 * n, str(n + 1), 1) for n in range(40)))
+    first = await worker.shown(interval)
+    read = []
+    found = worker.table.range
+
+    def counted(partition: int, begin: bytes, end: bytes) -> Any:
+        rows = list(found(partition, begin, end))
+        read.extend(rows)
+        return iter(rows)
+
+    worker.table.range = counted
+    assert await worker.shown(interval) == first
+    assert len(read) <= (1 if interval in ("1m", "5m") else 40)
+    worker.read(1)
+    newest = (await worker.shown(interval))[-1]
+    assert newest.last == 7
+    assert await CandleReader(worker.host).newest(SOL, interval, LIMIT_MAX) == await worker.reader.newest(
+        SOL, interval, LIMIT_MAX
+    )
