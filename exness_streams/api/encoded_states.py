@@ -22,9 +22,6 @@ from exness_streams.domain.market_states import is_traded
 from exness_streams.domain.plain_numbers import Form, encoders
 from exness_streams.domain.quotes import Quote
 
-QUOTE_AGE_MS_MAX = 5_000
-"""As EXNESS_MAX_QUOTE_AGE_MS when nothing else is said."""
-
 IsStale = Callable[[str], bool]
 
 BYTES_MAX = 32 * 1024 * 1024
@@ -77,7 +74,7 @@ class EncodedStates:
         margin_call_level: Decimal,
         bytes_max: int = BYTES_MAX,
         *,
-        quote_age_ms_max: int = QUOTE_AGE_MS_MAX,
+        quote_age_ms_max: int,
         clock_ms: Callable[[], int] = lambda: int(time.time() * 1000),
     ) -> None:
         self.encoded = 0

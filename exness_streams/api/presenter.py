@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from decimal import Decimal
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -218,6 +219,13 @@ def balance_message(event: Deposited | AccountReset) -> BalanceMessage:
     return BalanceMessage(message=message, balance=event.balance, sequence=event.sequence)
 
 
+def state_fields(told: MarketTold | None) -> dict[str, Any]:
+    """state, state_reason and state_since of a message about a market. told: None, it is open."""
+    if told is None:
+        return {"state": MarketState.OPEN.value, "state_reason": None, "state_since": None}
+    return {"state": told.state.value, "state_reason": told.reason.value, "state_since": told.since_ms}
+
+
 def market_message(
     terms: Terms,
     quote: Quote | None,
@@ -258,7 +266,5 @@ def market_message(
         funding_interval=listed.funding_interval_ms if listed else None,
         imf_function=listed.initial_margin if listed else None,
         mmf_function=listed.maintenance_margin if listed else None,
-        state=told.state.value if told else MarketState.OPEN.value,
-        state_reason=told.reason.value if told else None,
-        state_since=told.since_ms if told else None,
+        **state_fields(told),
     )

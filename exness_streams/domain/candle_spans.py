@@ -176,9 +176,11 @@ def filled(hours: Iterable[Candle], minutes: Iterable[Candle], told: Told) -> li
                 continue
             if sum(part.known_s for part in parts) == HOUR_S:
                 continue
-        high = max([hour.high, *(part.high for part in parts)])
-        low = min([hour.low, *(part.low for part in parts)])
-        by_hour[time_s] = [hour._replace(high=high, low=low)]
+        if parts:  # of most hours there are none any more
+            high = max([hour.high, *(part.high for part in parts)])
+            low = min([hour.low, *(part.low for part in parts)])
+            hour = hour._replace(high=high, low=low)
+        by_hour[time_s] = [hour]
     return [part for time_s in sorted(by_hour) for part in by_hour[time_s]]
 
 

@@ -231,12 +231,12 @@ class Cell:
             self.next_offset = offset + 1
             return Folded([])
         with money_arithmetic():
-            folding = Folding(self, offset, record.time_ms)
+            folding = Folding(self, offset, record.time_ms, self.rules)
             if self.rules < rules.TIME_BY_FRAMES:
                 self._market.expire(folding, record.time_ms)
             reply = ended = ignored = None
             if isinstance(record, PriceFrame | RawFrame):
-                ignored = self._market.fold(folding, record, self.rules)
+                ignored = self._market.fold(folding, record)
             elif isinstance(record, AccessCommand):
                 reply = self._fold_access(folding, record)
                 ended = identity.ended_by(reply.outcome, record.account_id)

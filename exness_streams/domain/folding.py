@@ -24,10 +24,13 @@ class Rows(Protocol):
 
 
 class Folding:
-    """One record. at: the place of its next event. market_ms, markets: as in JournalPlace."""
+    """One record. at: the place of its next event. rules: by which it is folded.
 
-    def __init__(self, cell: Rows, offset: int, time_ms: int) -> None:
-        self.offset, self.time_ms = offset, time_ms
+    market_ms, markets: as in JournalPlace.
+    """
+
+    def __init__(self, cell: Rows, offset: int, time_ms: int, rules: int) -> None:
+        self.offset, self.time_ms, self.rules = offset, time_ms, rules
         self.caused_by: Cause = None
         self.market_ms = 0
         self.markets: Mapping[str, MarketTold] = {}

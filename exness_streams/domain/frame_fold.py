@@ -74,7 +74,6 @@ class FrameFold:
         self.epoch = self.restarts = self.now_ms = 0
         self.ticks_end = -1
         self.is_lost = False
-        self._cancels_stillborn = False
         self._triggers, self._expiries, self._standing = triggers, expiries, standing
         self._pending = pending
         self._settle = settle
@@ -103,14 +102,14 @@ class FrameFold:
         """Whoever owned the ticks before this epoch is heard no more."""
         self.epoch = max(self.epoch, epoch)
 
-    def fold(self, folding: Folding, frame: PriceFrame | RawFrame, active: int) -> IgnoredFrame | None:
-        """Apply a frame by the rules that are active. Returns why its ticks were ignored, if they were.
+    def fold(self, folding: Folding, frame: PriceFrame | RawFrame) -> IgnoredFrame | None:
+        """Apply a frame by the record's rules. Returns why its ticks were ignored, if they were.
 
         ValueError when it says what those rules don't know.
         """
+        active = folding.rules
         if active < rules.MARKET_STATES and (frame.books or frame.markets is not None):
             raise ValueError(f"rules {active} have no states of markets")
-        self._cancels_stillborn = active >= rules.ORDERS_AT_MARKET
         if active < rules.FRAMES_BY_OFFSET:
             if isinstance(frame, RawFrame):
                 raise ValueError(f"rules {active} have no raw frames")
@@ -285,7 +284,7 @@ class FrameFold:
         if told is not None and told.state is MarketState.CLOSE_ONLY:
             folding.apply(row, cancel_order(row, order, "close_only", folding.at))
             return []
-        newest, looks = self.quotes[order.symbol], self._cancels_stillborn
+        newest, looks = self.quotes[order.symbol], folding.rules >= rules.ORDERS_AT_MARKET
         for change in fill_order(row, order, fired.price, newest, folding.later, looks=looks):
             row = folding.apply(row, change)
         return [(fired.account_id, order.position_id)] if order.position_id in row.positions else []

@@ -31,6 +31,7 @@ from exness_streams.market_data.backpack import (
 from exness_streams.market_data.conflation import Burst
 from exness_streams.market_data.connecting import Connection, asked_to_wait_s, connect_websocket
 from exness_streams.market_data.feed_health import Backoff, Pace, SilenceMonitor, SkewMonitor
+from exness_streams.transport.tasks import first_to_end
 
 logger = logging.getLogger(__name__)
 
@@ -236,19 +237,9 @@ class BackpackFeed:
         self.counters.connections += 1
         self._asked_to_wait_s = 0.0
         self._last_data_s = self._clock.monotonic_s()
-        tasks = (
-            asyncio.ensure_future(self._read(connection, on_message)),
-            asyncio.ensure_future(self._hand_on_late(on_message)),
-            asyncio.ensure_future(self._watch()),
-        )
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            reasons = [task.result() for task in tasks if task in done]
-            return reasons[0]
+            return await first_to_end(self._read(connection, on_message), self._hand_on_late(on_message), self._watch())
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             await connection.close()
 
     async def _read(self, connection: Connection, on_message: OnMessage) -> str:

@@ -76,44 +76,28 @@ class QuoteMerger:
             taken = quote.take_book(message, now_us, is_ahead=is_ahead)
         else:
             taken = quote.take_ticker(message, is_ahead=is_ahead)
-            if abs(now_us - quote.book_came_us) > self._book_us_max:
-                quote.forget_book()
+            quote.drop_old_book(now_us, self._book_us_max)
         if not taken:
             self.late += 1
             return None
         if quote.price is None:
             return None
-        sequence = event_us if event_us > quote.sequence else quote.sequence + 1
-        quote.sequence = sequence
-        update = MarketDataMessage(
-            message.symbol, quote.price, event_us // 1000, sequence, quote.volume, quote.bid, quote.ask
-        )
-        if not isinstance(message, Ticker):
-            return update
-        age_us = now_us - quote.book_came_us
-        if quote.book_known and age_us > 0:
-            update = msgspec.structs.replace(update, book_age_ms=age_us // 1000)
-        return _with_day(update, message)
+        update = quote.told(message.symbol, quote.price, event_us, now_us)
+        return _with_day(update, message) if isinstance(message, Ticker) else update
 
     def look(self, symbol: str, bid: Decimal | None, ask: Decimal | None, price: Decimal) -> MarketDataMessage:
         """What was seen when the exchange was asked: numbered among the updates, and merged into none of them."""
-        quote, now_us = self._quote_of(symbol), self._clock_us()
-        quote.sequence = max(now_us, quote.sequence + 1)
-        return MarketDataMessage(symbol, price, now_us // 1000, quote.sequence, None, bid, ask, look=True)
+        now_us = self._clock_us()
+        sequence = self._quote_of(symbol).next_sequence(now_us)
+        return MarketDataMessage(symbol, price, now_us // 1000, sequence, None, bid, ask, look=True)
 
     def again(self, symbol: str) -> MarketDataMessage | None:
         """What is known of a symbol, told once more, as of now; None while no price is."""
         quote, now_us = self._quote_of(symbol), self._clock_us()
         if quote.price is None:
             return None
-        age_us = abs(now_us - quote.book_came_us)
-        if age_us > self._book_us_max:
-            quote.forget_book()
-        quote.sequence = sequence = max(now_us, quote.sequence + 1)
-        age_ms = age_us // 1000 if quote.book_known else 0
-        return MarketDataMessage(
-            symbol, quote.price, now_us // 1000, sequence, quote.volume, quote.bid, quote.ask, book_age_ms=age_ms
-        )
+        quote.drop_old_book(now_us, self._book_us_max)
+        return quote.told(symbol, quote.price, now_us, now_us)
 
     def forget_quotes(self) -> None:
         """Forgets prices and books, not sequences: after a lost connection nobody knows what they are.
@@ -175,6 +159,27 @@ class _SymbolQuote:
         self.ask: Decimal | None = None
         self.update_id: int | None = None
         self.book_known = False
+
+    def drop_old_book(self, now_us: int, age_us_max: int) -> None:
+        if abs(now_us - self.book_came_us) > age_us_max:
+            self.forget_book()
+
+    def next_sequence(self, time_us: int) -> int:
+        self.sequence = time_us if time_us > self.sequence else self.sequence + 1
+        return self.sequence
+
+    def told(self, symbol: str, price: Decimal, time_us: int, now_us: int) -> MarketDataMessage:
+        age_us = max(0, now_us - self.book_came_us) if self.book_known else 0
+        return MarketDataMessage(
+            symbol,
+            price,
+            time_us // 1000,
+            self.next_sequence(time_us),
+            self.volume,
+            self.bid,
+            self.ask,
+            book_age_ms=age_us // 1000,
+        )
 
     def check_marks(self, latest_us: int) -> None:
         """A mark beyond what is possible now was made when our clock was ahead: it may hold up nothing any more."""

@@ -17,6 +17,7 @@ from exness_streams.market_data.quotes import BOOK_MS_MAX, QuoteMerger, epoch_us
 from exness_streams.market_data.rest import Top
 from exness_streams.market_data.source import Source
 from exness_streams.messages import MarketDataMessage
+from exness_streams.transport.tasks import first_to_end
 
 TELL_S = 1.0
 """A market that is not open is told of so often, also when nothing moves."""
@@ -105,7 +106,7 @@ class MarketDataService:
     ) -> None:
         self._looks = None if looking is None else PriceLooks(looking, self._publish_look)
         self._states, self._told_s = states, dict[str, float]()
-        self._is_running = False
+        self._tells_states = False
         self._book_ms_max = book_ms_max
         self._feed = feed
         self._source = source
@@ -133,35 +134,26 @@ class MarketDataService:
                 await self._feed.run(self._on_message)
             else:
                 await self._states.tried.wait()
-                await self._run_with_states()
+                await first_to_end(self._tell_states(self._states), self._feed.run(self._on_message))
         finally:
             if self._looks is not None:
                 await self._looks.close()
 
-    async def _run_with_states(self) -> None:
-        self._is_running = True
-        parts = [asyncio.ensure_future(part) for part in (self._feed.run(self._on_message), self._tell_states())]
-        try:
-            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
-            for part in done:
-                part.result()
-        finally:
-            self._is_running = False
-            for part in parts:
-                part.cancel()
-            await asyncio.gather(*parts, return_exceptions=True)
-
-    async def _tell_states(self) -> None:
+    async def _tell_states(self, told: States) -> None:
         """Once a second, and at each change, an update of each market that is not open, whatever moves there."""
-        while True:
-            now_s = time.monotonic()
-            for symbol in self._states.states if self._states is not None else ():
-                if now_s - self._told_s.get(symbol, 0.0) >= TELL_S:
-                    self._tell_again(symbol)
-            await asyncio.sleep(TELL_S / 4)
+        self._tells_states = True
+        try:
+            while True:
+                now_s = time.monotonic()
+                for symbol in told.states:
+                    if now_s - self._told_s.get(symbol, 0.0) >= TELL_S:
+                        self._tell_again(symbol)
+                await asyncio.sleep(TELL_S / 4)
+        finally:
+            self._tells_states = False
 
     def _on_states(self, changed: list[str]) -> None:
-        for symbol in changed if self._is_running else ():  # one that stands by publishes nothing
+        for symbol in changed if self._tells_states else ():  # one that stands by publishes nothing
             self._tell_again(symbol)
 
     def _tell_again(self, symbol: str) -> None:

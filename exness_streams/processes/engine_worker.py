@@ -33,8 +33,9 @@ from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, jso
 from exness_streams.processes.bound import check_bound
 from exness_streams.processes.market_data_metrics import FeedCollector
 from exness_streams.processes.service_watch import watch_service
-from exness_streams.processes.stopping import first_to_end, given_up, unless
+from exness_streams.processes.stopping import unless
 from exness_streams.settings.platform import Settings
+from exness_streams.transport.tasks import first_to_end, given_up
 
 log = logging.getLogger(__name__)
 

@@ -31,7 +31,6 @@ from exness_streams.market_data.source import Source, check_topic, source_of
 from exness_streams.market_data.ticks import TickRecord, note_sources
 from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, headers_of, json_encoder, public_record
 from exness_streams.processes.service_watch import watch_service
-from exness_streams.processes.stopping import first_to_end, given_up
 from exness_streams.settings.kafka import KafkaSettings
 from exness_streams.settings.topic_prefix import claim_prefix
 from exness_streams.transport.faults import LogFault, LogFenced
@@ -44,6 +43,7 @@ from exness_streams.transport.kafka.commits import COMPRESSION, KafkaCellLog
 from exness_streams.transport.kafka.topics import KafkaCluster, KafkaTopic, declare_topics
 from exness_streams.transport.leases import Lease
 from exness_streams.transport.recovery import HEARTBEATS, TableManager
+from exness_streams.transport.tasks import first_to_end, given_up
 
 log = logging.getLogger(__name__)
 
@@ -323,11 +323,4 @@ class MarketDataWorker:
         self._changed.set()
 
     async def _ingest(self) -> None:
-        tasks = {asyncio.create_task(self.service.run()), asyncio.create_task(self.publisher.run())}
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in tasks:
-                await given_up(task)
+        await first_to_end(self.service.run(), self.publisher.run())

@@ -15,6 +15,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
+from exness_streams.transport.tasks import given_up
+
 GRACE_S = 15.0
 """How long a stop may take. Then the process is ended."""
 
@@ -30,7 +32,6 @@ SAME_WISH_S = 0.5
 """So long after the first signal another one is no second wish: supervisors signal a process and its group at once."""
 
 SAY_S_MAX = 1.0
-CANCEL_AGAIN_S = 5.0
 
 
 class Stopping:
@@ -130,19 +131,6 @@ class Stopping:
         self.force(words, EXIT_UNSERVING)
 
 
-async def given_up(task: asyncio.Future[Any]) -> None:
-    """Cancel a task and wait until it has ended, whatever comes of it.
-
-    It is cancelled until it ends. One cancellation may get lost: `asyncio.wait_for`, up to Python 3.11, drops one that
-    comes together with the result, and libraries have such places, too.
-    """
-    while not task.done():
-        task.cancel()
-        await asyncio.wait({task}, timeout=CANCEL_AGAIN_S)
-    if not task.cancelled():
-        task.exception()  # looked at, so that nobody complains
-
-
 async def unless(stop: Awaitable[Any], doing: Awaitable[Any]) -> bool:
     """Whether something was done before `stop` was; otherwise it is given up. Raises what it raises."""
     task, stopping = asyncio.ensure_future(doing), asyncio.ensure_future(stop)
@@ -155,15 +143,3 @@ async def unless(stop: Awaitable[Any], doing: Awaitable[Any]) -> bool:
     finally:
         await given_up(stopping)
         await given_up(task)
-
-
-async def first_to_end(*parts: Awaitable[Any]) -> None:
-    """Let parts run until the first of them ends, and give up the others. Raises what it raised."""
-    tasks = [asyncio.ensure_future(part) for part in parts]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            await given_up(task)

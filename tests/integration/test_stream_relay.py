@@ -99,7 +99,7 @@ async def worker(owner_url: str | None, **limits: int) -> AsyncIterator[Worker]:
 
     accounts: Any = SimpleNamespace(cell_of=cell_of)
     hub = StreamHub(engine.cells, engine, engine.app, AlwaysFresh(), **limits)
-    states, forwarding = EncodedStates(accounts, Decimal(60)), Forwarding(engine, own_guard)
+    states, forwarding = EncodedStates(accounts, Decimal(60), quote_age_ms_max=5_000), Forwarding(engine, own_guard)
     StreamViews(accounts, states, engine.app, hub, forwarding, CATALOGUE, NO_RATES).mount(web_app)
     async with serving(web_app) as url:
         yield Worker(url, hub, topics, stopping)

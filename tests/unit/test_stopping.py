@@ -12,9 +12,10 @@ import pytest
 from faust.tables.recovery import ServiceStopped
 
 from exness_streams.processes.logs import is_news
-from exness_streams.processes.stopping import EXIT_FORCED, SAME_WISH_S, Stopping, given_up, unless
+from exness_streams.processes.stopping import EXIT_FORCED, SAME_WISH_S, Stopping, unless
 from exness_streams.transport.faults import LogFault
 from exness_streams.transport.kafka.consumer_thread import ThreadEnded
+from exness_streams.transport.tasks import given_up
 
 GIVE_UP_S = 30.0
 NEVER_S = 86_400.0
@@ -101,7 +102,7 @@ def test_a_loop_that_is_blocked_does_not_hold_it_up() -> None:
 
 
 async def test_a_task_that_swallows_a_cancellation_is_cancelled_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exness_streams.processes.stopping.CANCEL_AGAIN_S", 0.01)
+    monkeypatch.setattr("exness_streams.transport.tasks.CANCEL_AGAIN_S", 0.01)
     swallowed = 0
 
     async def stubborn() -> None:

@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
+from exness_streams.api.presenter import state_fields
 from exness_streams.domain.frames import DayFigures
-from exness_streams.domain.market_states import MarketState, MarketTold
+from exness_streams.domain.market_states import MarketTold
 from exness_streams.domain.plain_numbers import Form as Form
 from exness_streams.domain.plain_numbers import encoders
 from exness_streams.domain.quotes import Quote
@@ -142,13 +143,7 @@ def market_day_update(day: DayFigures) -> MarketDayUpdate:
 
 def market_state_update(symbol: str, told: MarketTold | None) -> MarketStateUpdate:
     """A symbol's state as a message. told: None, it is open."""
-    return MarketStateUpdate(
-        symbol=symbol,
-        state=told.state.value if told else MarketState.OPEN.value,
-        state_reason=told.reason.value if told else None,
-        state_since=told.since_ms if told else None,
-        settlement_price=told.price if told else None,
-    )
+    return MarketStateUpdate(symbol=symbol, settlement_price=told.price if told else None, **state_fields(told))
 
 
 def encoded(message: Any, form: Form) -> bytes:

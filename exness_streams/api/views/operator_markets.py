@@ -15,6 +15,7 @@ from exness_streams.api.bodies import MarketRequest
 from exness_streams.api.commands import CommandDesk
 from exness_streams.api.errors import ApiError, invalid_request, unknown_market
 from exness_streams.api.forwarding import Forwarding
+from exness_streams.api.presenter import state_fields
 from exness_streams.api.requests import read_body
 from exness_streams.api.views.access_answers import MarketDecision, MarketStateMessage, MarketStatesMessage
 from exness_streams.api.views.candles import MOVING
@@ -133,9 +134,7 @@ def _message(board: MarketBoard, symbol: str) -> MarketStateMessage:
     told, decided = board.of(symbol), board.kept(symbol).decided
     return MarketStateMessage(
         symbol=symbol,
-        state=MarketState.OPEN.value if told is None else told.state.value,
-        state_reason=None if told is None else told.reason.value,
-        state_since=None if told is None else told.since_ms,
+        **state_fields(told),
         settlement_price=None if told is None else told.price,
         decided=None
         if decided is None
