@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 import aiohttp
+import confluent  # noqa: F401 - skips without it
 import pytest
 from broker import PASSWORD, USER, Broker, fetch_jars
 from confluent_kafka.admin import (

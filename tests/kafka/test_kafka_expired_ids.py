@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from broker import Broker
 from cluster import Cluster, cluster_of_its_own
 from cluster_trading import trading, until_all_answered
 from platform_process import run_cli
@@ -27,7 +28,8 @@ producer.id.expiration.check.interval.ms=500
 
 
 @pytest.fixture
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """broker: skips where there can be none."""
     directory = tmp_path_factory.mktemp("rested")
     with cluster_of_its_own(directory, broker_properties=PROPERTIES, engines=WORKERS, **SETTINGS) as cluster:
         yield cluster

@@ -7,6 +7,7 @@ import os
 import random
 from collections.abc import Iterator
 
+import confluent  # noqa: F401 - skips without it
 import pytest
 from broker import Broker, fetch_jars
 from cluster import Cluster, wait_until
