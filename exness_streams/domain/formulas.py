@@ -11,9 +11,14 @@ from exness_streams.domain.money import HUNDRED, ONE, ZERO, to_money, to_price, 
 from exness_streams.domain.quotes import Side
 
 
-def opening_quantity(margin: Decimal, leverage: Decimal, entry_price: Decimal) -> Decimal:
-    """Base asset bought or sold by `margin` USD at `leverage`: margin × leverage / entry, rounded down."""
-    return to_quantity(margin * leverage / entry_price)
+def opening_quantity(
+    margin: Decimal, leverage: Decimal, entry_price: Decimal, step: Decimal | None = None
+) -> Decimal:
+    """Base asset bought or sold by `margin` USD at `leverage`: margin × leverage / entry, rounded down.
+
+    step: the instrument's, as in money.to_quantity.
+    """
+    return to_quantity(margin * leverage / entry_price, step)
 
 
 def liquidation_price(side: Side, entry_price: Decimal, leverage: Decimal, maintenance_rate: Decimal) -> Decimal:

@@ -78,9 +78,14 @@ def to_money(amount: Decimal) -> Decimal:
     return canonical(_half_even(amount, _MONEY_STEP))
 
 
-def to_quantity(amount: Decimal) -> Decimal:
-    """A quantity of the base asset: 8 places, rounded down, so that a position never costs more than its margin."""
-    return canonical(amount.quantize(_MONEY_STEP, ROUND_DOWN, _CONTEXT))
+def to_quantity(amount: Decimal, step: Decimal | None = None) -> Decimal:
+    """A quantity of the base asset, rounded down to 8 places, so that a position never costs more than its margin.
+
+    step: of the instrument, whose multiple it then is. None, not above 0, or finer than 8 places: there is none.
+    """
+    if step is None or not _MONEY_STEP <= step or _CONTEXT.remainder(step, _MONEY_STEP):
+        return canonical(amount.quantize(_MONEY_STEP, ROUND_DOWN, _CONTEXT))
+    return canonical(_CONTEXT.multiply(_CONTEXT.divide_int(amount, step), step))
 
 
 def to_price(amount: Decimal) -> Decimal:
