@@ -144,7 +144,7 @@ def order_event_message(event: OrderPlaced | OrderFilled | OrderCancelled | Orde
         message = replace(order_message(event.order, status[type(event)]), asset=event.order.asset)
         if not isinstance(event, OrderFilled):
             return message
-        quantity = opening_quantity(event.margin, event.leverage, event.fill_price)
+        quantity = opening_quantity(event.margin, event.leverage, event.fill_price, event.order.quantity_step)
     return replace(message, quantity=quantity, fill_price=event.fill_price, position_id=event.position_id)
 
 

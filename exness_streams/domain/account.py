@@ -17,7 +17,8 @@ class Position(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An open position with isolated margin, on the terms it was opened on.
 
     asset: as the client spelt it; symbol: the instrument. margin, fee: USD (fee: paid at open).
-    quantity: base asset. slippage: percent, as asked for. opened_ms: ms since the epoch.
+    quantity: base asset. slippage: percent, as asked for. opened_ms: ms since the epoch. quantity_step: of what may be
+    closed of it; None when it was not known, or not asked for yet (rules.QUANTITY_STEPS).
     """
 
     position_id: str
@@ -36,6 +37,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     slippage: Decimal | None = None
     stop_loss: Decimal | None = None
     take_profit: Decimal | None = None
+    quantity_step: Decimal | None = None
 
     def unrealized_pnl(self, mark_price: Decimal) -> Decimal:
         """USD at a price; a loss is shown no larger than the margin, for more can never be lost."""
@@ -46,7 +48,8 @@ class PendingOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """An order that waits for its price, on the terms it was placed on. Its margin and fee are held meanwhile.
 
     price: where it is filled, or the first quote beyond. quantity: base asset, if it were filled at that very price.
-    reserved_fee: USD, enough for the fee of any fill. expires_ms, placed_ms: ms since the epoch.
+    reserved_fee: USD, enough for the fee of any fill. expires_ms, placed_ms: ms since the epoch. quantity_step: of what
+    it buys; None as in Position.
     """
 
     order_id: str
@@ -65,6 +68,7 @@ class PendingOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     stop_loss: Decimal | None = None
     take_profit: Decimal | None = None
     expires_ms: int | None = None
+    quantity_step: Decimal | None = None
 
     @property
     def held(self) -> Decimal:

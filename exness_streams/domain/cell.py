@@ -27,6 +27,7 @@ from exness_streams.domain.commands import (
     OpenPosition,
     PlaceOrder,
     ResetAccount,
+    without_step,
 )
 from exness_streams.domain.events import Event
 from exness_streams.domain.expiries import ExpiryIndex
@@ -303,6 +304,8 @@ class Cell:
         return Reply(command.command_id, outcome)
 
     def _decide(self, folding: Folding, row: AccountRow, command: Command) -> Outcome:
+        if self.rules < rules.QUANTITY_STEPS:
+            command = without_step(command)
         if isinstance(command, CloseAllPositions):
             return close_all(folding, row, command, self.quotes)
         if isinstance(command, PlaceOrder) and self.rules >= rules.ORDERS_AT_MARKET:

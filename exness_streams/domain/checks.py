@@ -156,11 +156,12 @@ def refuse_entry(
     return _invalid_trigger("price", order=order, **{bound: str(market)})
 
 
-def refuse_small(quantity: Decimal, price: Decimal) -> Rejection | None:
-    """A margin that buys nothing."""
+def refuse_small(quantity: Decimal, price: Decimal, step: Decimal | None) -> Rejection | None:
+    """A margin that buys nothing, or less than one step."""
     if quantity > ZERO:
         return None
-    return Rejection(RejectionCode.INVALID_MARGIN, details={"field": "margin", "price": str(price)})
+    smallest = {} if step is None else {"step": str(step)}
+    return Rejection(RejectionCode.INVALID_MARGIN, details={"field": "margin", "price": str(price), **smallest})
 
 
 def refuse_funds(row: AccountRow, needed: Decimal) -> Rejection | None:

@@ -132,3 +132,10 @@ Command = (
     | Deposit
     | ResetAccount
 )
+
+
+def without_step(command: Command) -> Command:
+    """A command as it was before rules.QUANTITY_STEPS, which knew of no step."""
+    if not isinstance(command, OpenPosition | PlaceOrder) or command.terms.step_size is None:
+        return command
+    return msgspec.structs.replace(command, terms=msgspec.structs.replace(command.terms, step_size=None))

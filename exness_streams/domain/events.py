@@ -15,6 +15,7 @@ from exness_streams.domain.quotes import Side
 CloseReason = Literal["manual", "stop_loss", "take_profit", "liquidation", "settlement"]
 CancelReason = Literal["client", "unfillable", "close_only", "settlement", "exit_passed", "liquidation"]
 Cause = str | msgspec.UnsetType | None
+Step = Decimal | msgspec.UnsetType
 
 
 class EventBase(msgspec.Struct, frozen=True, kw_only=True, rename="camel", tag_field="type"):
@@ -34,7 +35,8 @@ class EventBase(msgspec.Struct, frozen=True, kw_only=True, rename="camel", tag_f
 class PositionEvent(EventBase, frozen=True, kw_only=True):
     """A position as it stands after the event. mark_price: what it could be closed at in that moment.
 
-    fee: USD paid at open, of what is still open. balance: free cash plus held margins.
+    fee: USD paid at open, of what is still open. balance: free cash plus held margins. quantity_step: base asset, what
+    is closed of it is a multiple of that; absent when none is known, and in records of releases before it was told.
     """
 
     position_id: str
@@ -54,6 +56,7 @@ class PositionEvent(EventBase, frozen=True, kw_only=True):
     stop_loss: Decimal | None = None
     take_profit: Decimal | None = None
     balance: Decimal
+    quantity_step: Step = msgspec.UNSET
 
     def position_since(self, opened_ms: int) -> Position:
         """The position that the event describes."""
@@ -74,6 +77,7 @@ class PositionEvent(EventBase, frozen=True, kw_only=True):
             slippage=self.slippage,
             stop_loss=self.stop_loss,
             take_profit=self.take_profit,
+            quantity_step=_known(self.quantity_step),
         )
 
 
@@ -140,7 +144,8 @@ class PositionClosed(EventBase, frozen=True, kw_only=True, tag="PositionClosed")
 class OrderEvent(EventBase, frozen=True, kw_only=True):
     """A pending order as it was placed. price: where it fills, or beyond. margin, reserved_fee: USD it holds.
 
-    quantity: base asset, if filled at that price. placed_at, expires_at: ms since the epoch.
+    quantity: base asset, if filled at that price. placed_at, expires_at: ms since the epoch. quantity_step: as in
+    PositionEvent.
     """
 
     order_id: str
@@ -160,6 +165,7 @@ class OrderEvent(EventBase, frozen=True, kw_only=True):
     placed_at: int
     expires_at: int | None = None
     balance: Decimal
+    quantity_step: Step = msgspec.UNSET
 
     @property
     def order(self) -> PendingOrder:
@@ -181,6 +187,7 @@ class OrderEvent(EventBase, frozen=True, kw_only=True):
             stop_loss=self.stop_loss,
             take_profit=self.take_profit,
             expires_ms=self.expires_at,
+            quantity_step=_known(self.quantity_step),
         )
 
 
@@ -198,8 +205,8 @@ class OrderFilled(OrderEvent, frozen=True, kw_only=True, tag="OrderFilled"):
 class OrderCancelled(OrderEvent, frozen=True, kw_only=True, tag="OrderCancelled"):
     """Taken back, or not filled where the market reached it.
 
-    unfillable: the margin buys nothing at that price. exit_passed, liquidation: the position would have been closed
-    where it was opened, by its own stop loss or take profit, or by liquidation.
+    unfillable: the margin buys nothing at that price, or less than one step. exit_passed, liquidation: the position
+    would have been closed where it was opened, by its own stop loss or take profit, or by liquidation.
     """
 
     reason: CancelReason
@@ -256,6 +263,7 @@ def order_fields(order: PendingOrder) -> dict[str, object]:
         "take_profit": order.take_profit,
         "placed_at": order.placed_ms,
         "expires_at": order.expires_ms,
+        "quantity_step": _told(order.quantity_step),
     }
 
 
@@ -277,4 +285,13 @@ def position_fields(position: Position) -> dict[str, object]:
         "slippage": position.slippage,
         "stop_loss": position.stop_loss,
         "take_profit": position.take_profit,
+        "quantity_step": _told(position.quantity_step),
     }
+
+
+def _told(step: Decimal | None) -> Step:
+    return msgspec.UNSET if step is None else step
+
+
+def _known(step: Step) -> Decimal | None:
+    return None if step is msgspec.UNSET else step

@@ -11,9 +11,7 @@ from exness_streams.domain.money import HUNDRED, ONE, ZERO, to_money, to_price, 
 from exness_streams.domain.quotes import Side
 
 
-def opening_quantity(
-    margin: Decimal, leverage: Decimal, entry_price: Decimal, step: Decimal | None = None
-) -> Decimal:
+def opening_quantity(margin: Decimal, leverage: Decimal, entry_price: Decimal, step: Decimal | None = None) -> Decimal:
     """Base asset bought or sold by `margin` USD at `leverage`: margin × leverage / entry, rounded down.
 
     step: the instrument's, as in money.to_quantity.

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import msgspec
 
-from exness_streams.domain.money import AMOUNT_MAX, MONEY_PLACES, ONE, ZERO
+from exness_streams.domain.money import AMOUNT_MAX, MONEY_PLACES, ONE, ZERO, can_be_step
 from exness_streams.domain.quotes import Quote
 
 EXPOSURE_UNLIMITED = AMOUNT_MAX**2
@@ -44,6 +44,11 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     spread_rate: Decimal = ZERO
     tick_size: Decimal | None = None
     step_size: Decimal | None = None
+
+    @property
+    def quantity_step(self) -> Decimal | None:
+        """The step to which quantities are rounded down; None when it is not known, or finer than quantities are."""
+        return self.step_size if self.step_size is not None and can_be_step(self.step_size) else None
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

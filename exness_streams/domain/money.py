@@ -81,11 +81,16 @@ def to_money(amount: Decimal) -> Decimal:
 def to_quantity(amount: Decimal, step: Decimal | None = None) -> Decimal:
     """A quantity of the base asset, rounded down to 8 places, so that a position never costs more than its margin.
 
-    step: of the instrument, whose multiple it then is. None, not above 0, or finer than 8 places: there is none.
+    step: of which it is then a multiple, one that can_be_step.
     """
-    if step is None or not _MONEY_STEP <= step or _CONTEXT.remainder(step, _MONEY_STEP):
+    if step is None:
         return canonical(amount.quantize(_MONEY_STEP, ROUND_DOWN, _CONTEXT))
     return canonical(_CONTEXT.multiply(_CONTEXT.divide_int(amount, step), step))
+
+
+def can_be_step(size: Decimal) -> bool:
+    """Whether quantities can be multiples of a size, having 8 places: it is above 0 and has no more itself."""
+    return size.is_finite() and size > ZERO and not _CONTEXT.remainder(size, _MONEY_STEP)
 
 
 def to_price(amount: Decimal) -> Decimal:

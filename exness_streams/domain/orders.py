@@ -53,7 +53,7 @@ def place_order(row: AccountRow, command: PlaceOrder, quote: Quote | None, at: J
     terms = command.terms
     liquidation = formulas.liquidation_price(order.side, order.price, order.leverage, terms.maintenance_margin_rate)
     refused = (
-        refuse_small(order.quantity, order.price)
+        refuse_small(order.quantity, order.price, order.quantity_step)
         or refuse_entry(order.side, order.kind, order.price, market)
         or refuse_triggers(order.side, order.stop_loss, order.take_profit, liquidation=liquidation, market=order.price)
         or refuse_funds(row, order.held)
@@ -85,7 +85,7 @@ def place_or_fill(
     liquidation, liquidation_now = _liquidation(order, entry), _liquidation(order, market)
     refused = (
         refuse_spread(order.side, order.leverage, liquidation=liquidation_now, mark=mark)
-        or refuse_small(formulas.opening_quantity(order.margin, order.leverage, entry), entry)
+        or refuse_small(_quantity(order, entry), entry, order.quantity_step)
         or refuse_entry(order.side, order.kind, order.price, market, at_market=at_market)
         or refuse_triggers(
             order.side,
@@ -132,7 +132,7 @@ def _order_of(command: PlaceOrder, at: JournalPlace) -> PendingOrder:
         price=command.price,
         margin=margin,
         leverage=command.leverage,
-        quantity=formulas.opening_quantity(margin, command.leverage, command.price),
+        quantity=formulas.opening_quantity(margin, command.leverage, command.price, terms.quantity_step),
         # A quantity is rounded down, so no fill's notional is above margin × leverage, whatever its price.
         reserved_fee=to_money(margin * command.leverage * terms.fee_rate),
         fee_rate=terms.fee_rate,
@@ -141,7 +141,12 @@ def _order_of(command: PlaceOrder, at: JournalPlace) -> PendingOrder:
         stop_loss=command.stop_loss,
         take_profit=command.take_profit,
         expires_ms=command.expires_ms,
+        quantity_step=terms.quantity_step,
     )
+
+
+def _quantity(order: PendingOrder, price: Decimal) -> Decimal:
+    return formulas.opening_quantity(order.margin, order.leverage, price, order.quantity_step)
 
 
 def _without(row: AccountRow, order: PendingOrder) -> AccountRow:
@@ -178,7 +183,7 @@ def fill_order(
     quote: the newest; of a frame, the last one. looks: whether to cancel what would be closed where it is opened, which
     is done since rules.ORDERS_AT_MARKET.
     """
-    if formulas.opening_quantity(order.margin, order.leverage, price) <= ZERO:
+    if _quantity(order, price) <= ZERO:
         return [cancel_order(row, order, "unfillable", place_of(0))]
     position = _position_of(order, price, place_of(1))
     reason = _stillborn(position, quote) if looks else None
@@ -208,7 +213,7 @@ def _stillborn(position: Position, quote: Quote) -> CancelReason | None:
 
 
 def _position_of(order: PendingOrder, price: Decimal, at: JournalPlace) -> Position:
-    quantity = formulas.opening_quantity(order.margin, order.leverage, price)
+    quantity = _quantity(order, price)
     return Position(
         position_id=order.position_id,
         symbol=order.symbol,
@@ -225,6 +230,7 @@ def _position_of(order: PendingOrder, price: Decimal, at: JournalPlace) -> Posit
         opened_ms=at.time_ms,
         stop_loss=order.stop_loss,
         take_profit=order.take_profit,
+        quantity_step=order.quantity_step,
     )
 
 

@@ -54,7 +54,7 @@ def open_position(
 
 def _position_of(command: OpenPosition, entry: Decimal, at: JournalPlace) -> Position:
     terms, margin = command.terms, to_money(command.margin)
-    quantity = formulas.opening_quantity(margin, command.leverage, entry)
+    quantity = formulas.opening_quantity(margin, command.leverage, entry, terms.quantity_step)
     return Position(
         position_id=at.position_id,
         symbol=terms.symbol,
@@ -74,6 +74,7 @@ def _position_of(command: OpenPosition, entry: Decimal, at: JournalPlace) -> Pos
         slippage=command.slippage_percent,
         stop_loss=command.stop_loss,
         take_profit=command.take_profit,
+        quantity_step=terms.quantity_step,
     )
 
 
@@ -82,7 +83,7 @@ def _refuse_opening(row: AccountRow, command: OpenPosition, position: Position, 
     liquidation, mark = position.liquidation_price, quote.mark_price(position.side)
     return (
         refuse_spread(position.side, position.leverage, liquidation=liquidation, mark=mark)
-        or refuse_small(position.quantity, position.entry_price)
+        or refuse_small(position.quantity, position.entry_price, position.quantity_step)
         or refuse_triggers(
             position.side, position.stop_loss, position.take_profit, liquidation=liquidation, market=mark
         )
@@ -130,24 +131,25 @@ def close_position(
 
 
 def _closing_quantity(position: Position, command: ClosePosition) -> Decimal | Rejection:
-    """How much to close: a share is rounded down to 8 places; what leaves too little margin closes all.
+    """How much to close: rounded down to the step, a share at least to 8 places; what leaves too little margin closes
+    all.
 
     So does the quantity as a double has it: a client in JavaScript was shown that.
     """
-    whole = position.quantity
+    whole, step = position.quantity, position.quantity_step
     if command.quantity is not None:
-        field, quantity = "quantity", command.quantity
-        if command.forgives_rounding and abs(quantity - whole) <= whole * DOUBLE_ROUNDING:
+        field, asked = "quantity", command.quantity
+        if command.forgives_rounding and abs(asked - whole) <= whole * DOUBLE_ROUNDING:
             return whole
+        quantity = asked if step is None else to_quantity(asked, step)
     elif command.percentage is not None:
-        field, quantity = "percentage", to_quantity(whole * command.percentage / HUNDRED)
+        field, asked = "percentage", whole * command.percentage / HUNDRED
+        quantity = to_quantity(asked, step)
     else:
         return whole
-    if not ZERO < quantity <= whole:
-        return Rejection(
-            RejectionCode.INVALID_REQUEST,
-            details={"field": field, "max": str(whole)},
-        )
+    if quantity <= ZERO or asked > whole:
+        smallest = {} if step is None else {"min": str(step)}
+        return Rejection(RejectionCode.INVALID_REQUEST, details={"field": field, "max": str(whole), **smallest})
     left = position.margin - _share(position.margin, quantity, whole)
     return whole if left < command.margin_min else quantity
 

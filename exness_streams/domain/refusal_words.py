@@ -22,7 +22,8 @@ def words_of(code: str, details: Details) -> str:
 def _invalid_request(of: Details) -> str:
     if of["field"] == "expiresAt":
         return f"expiresAt must lie in the future: ms since the epoch, above {int(str(of['min'])) - 1}"
-    return f"{of['field']} must come to more than 0 and at most {of['max']}, the position's quantity"
+    lowest = f"at least {of['min']}, one step," if "min" in of else "more than 0"
+    return f"{of['field']} must come to {lowest} and at most {of['max']}, the position's quantity"
 
 
 def _idempotency_conflict(of: Details) -> str:
@@ -40,6 +41,8 @@ def _invalid_leverage(of: Details) -> str:
 def _invalid_margin(of: Details) -> str:
     if "max" in of:
         return f"margin must be from {of['min']} to {of['max']} USD"
+    if "step" in of:
+        return f"margin × leverage is too small to buy {of['step']}, one step of the quantity, at {of['price']}"
     return f"margin is too small to buy anything at {of['price']}"
 
 

@@ -28,6 +28,9 @@ MARKET_STATES = 3
 ORDERS_AT_MARKET = 3
 """Since then an order whose price the market has reached is filled at once (orders.py)."""
 
+QUANTITY_STEPS = 3
+"""Since then quantities are multiples of the instrument's step (instruments.Terms)."""
+
 
 class UnknownRules(ValueError):
     """The journal goes on by rules that this release does not know. str() is one line, with the way out."""

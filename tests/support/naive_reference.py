@@ -4,7 +4,8 @@ It walks every position and every order on each tick, keeps no index, and comput
 the rules as they are told to a trader. It shares no code with the package. Frames it knows only for their ends:
 a position born inside a frame is checked for the first time against the frame's last quote.
 
-fills_at_market: the rules since limit orders are filled at the market, and none to be closed where it is opened.
+third_rules: those since limit orders are filled at the market, none to be closed where it is opened, and quantities are
+multiples of a step.
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ class Reference:
     """All accounts, folded tick by tick and command by command."""
 
     def __init__(
-        self, starting_balance: Fraction, open_max: int, exposure_max: Fraction, *, fills_at_market: bool = False
+        self, starting_balance: Fraction, open_max: int, exposure_max: Fraction, *, third_rules: bool = False
     ) -> None:
-        self.fills_at_market = fills_at_market
+        self.third_rules = third_rules
         self.accounts: dict[str, NaiveAccount] = {}
         self._starting_balance = starting_balance
         self._open_max, self._exposure_max = open_max, exposure_max
@@ -142,10 +143,10 @@ class Reference:
         self, name: str, birth: int, price: Fraction, newborn: list[tuple[str, int]], end: Tick
     ) -> Iterator[Effect]:
         order = self.accounts[name].orders[birth]
-        refused = "unfillable" if down(order.margin * order.leverage / price) == 0 else None
+        refused = "unfillable" if down(order.margin * order.leverage / price, order.step) == 0 else None
         if self.states.get(order.symbol) == "close_only":
             refused = "close_only"
-        if refused is None and self.fills_at_market:
+        if refused is None and self.third_rules:
             refused = reason_not_to_fill(order, price, end)
         if refused is not None:
             self._free(name, birth)
@@ -162,11 +163,11 @@ class Reference:
     def _become(self, name: str, birth: int, price: Fraction) -> Iterator[Effect]:
         order = self._free(name, birth)
         yield self._told(name, "filled", birth, price, order.margin)
-        quantity = down(order.margin * order.leverage / price)
+        quantity = down(order.margin * order.leverage / price, order.step)
         liquidation = liquidation_of(order.long, price, order.leverage, order.maintenance)
         position = NaivePosition(
             birth, order.symbol, order.long, order.margin, quantity, price, liquidation, order.fee_rate,
-            *order.exits, order.leverage, cents(quantity * price * order.fee_rate),
+            *order.exits, order.leverage, cents(quantity * price * order.fee_rate), order.step,
         )  # fmt: skip
         yield self._opened(name, position)
 
@@ -184,7 +185,7 @@ class Reference:
             return "PRICE_UNAVAILABLE"
         sign = 1 if order.long else -1
         margin = cents(order.margin)
-        quantity = down(margin * order.leverage / entry)
+        quantity = down(margin * order.leverage / entry, self._step(order))
         liquidation = liquidation_of(order.long, entry, order.leverage, order.maintenance)
         exit_now = market.bid if order.long else market.ask
         worth = market.last if exit_now is None else exit_now
@@ -203,7 +204,7 @@ class Reference:
             return "LIMIT_REACHED"
         position = NaivePosition(
             birth, order.symbol, order.long, margin, quantity, entry, liquidation, order.fee_rate,
-            *order.exits, order.leverage, fee,
+            *order.exits, order.leverage, fee, self._step(order),
         )  # fmt: skip
         self.accounts[order.account] = account
         return self._opened(order.account, position)
@@ -220,7 +221,7 @@ class Reference:
         reserved = cents(margin * order.leverage * order.fee_rate)
         waiting = account.orders[birth] = NaiveOrder(
             birth, order.symbol, order.long, asked.is_limit, asked.price, margin, order.leverage, reserved,
-            order.fee_rate, order.maintenance, asked.expires, order.exits,
+            order.fee_rate, order.maintenance, asked.expires, order.exits, self._step(order),
         )  # fmt: skip
         account.cash -= waiting.held
         yield self._told(name, "placed", birth, asked.price, margin)
@@ -243,13 +244,13 @@ class Reference:
         worth = market.last if exit_now is None else exit_now
         margin, sign = cents(order.margin), 1 if order.long else -1
         is_reached = sign * asked.price >= sign * current if asked.is_limit else sign * asked.price <= sign * current
-        fills = self.fills_at_market and asked.is_limit and is_reached
-        if self.fills_at_market:
+        fills = self.third_rules and asked.is_limit and is_reached
+        if self.third_rules:
             liquidated_now = liquidation_of(order.long, current, order.leverage, order.maintenance)
             if liquidated_now > 0 and sign * worth <= sign * liquidated_now:
                 return "INVALID_LEVERAGE"
         entry, worth = (current, worth) if fills else (asked.price, asked.price)
-        if down(margin * order.leverage / entry) == 0:
+        if down(margin * order.leverage / entry, self._step(order)) == 0:
             return "INVALID_MARGIN"
         liquidation = liquidation_of(order.long, entry, order.leverage, order.maintenance)
         if (is_reached and not fills) or wrong_exits(order.long, order.exits, liquidation, worth):
@@ -257,6 +258,9 @@ class Reference:
         if margin + cents(margin * order.leverage * order.fee_rate) > account.cash:
             return "INSUFFICIENT_MARGIN"
         return "LIMIT_REACHED" if self._is_over_limits(account, order.symbol, margin * order.leverage) else None
+
+    def _step(self, order: Opening) -> Fraction | None:
+        return order.step if self.third_rules else None
 
     def cancel(self, name: str, birth: int) -> Effect | str:
         if birth not in self.account(name).orders:
@@ -293,8 +297,12 @@ class Reference:
         if order.quantity is not None:
             quantity = order.quantity
         elif order.percentage is not None:
-            quantity = down(quantity * order.percentage / 100)
-        if not 0 < quantity <= position.quantity:
+            quantity = down(quantity * order.percentage / 100, position.step)
+        if quantity > position.quantity:
+            return "INVALID_REQUEST"
+        if position.step is not None:
+            quantity = down(quantity, position.step)
+        if quantity <= 0:
             return "INVALID_REQUEST"
         if slipped(not position.long, price, order.reference, order.slippage):
             return "SLIPPAGE_EXCEEDED"

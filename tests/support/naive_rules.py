@@ -34,6 +34,7 @@ class Opening(NamedTuple):
     fee_rate: Fraction
     maintenance: Fraction
     exits: Exits = Exits()
+    step: Fraction | None = None
 
 
 class Placing(NamedTuple):
@@ -83,6 +84,7 @@ class NaivePosition:
     take_profit: Fraction | None = None
     leverage: Fraction = Fraction(1)
     entry_fee: Fraction = Fraction(0)
+    step: Fraction | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ class NaiveOrder:
     maintenance: Fraction
     expires: int | None
     exits: Exits
+    step: Fraction | None = None
 
     @property
     def held(self) -> Fraction:
@@ -126,9 +129,10 @@ def cents(amount: Fraction) -> Fraction:
     return Fraction(round(amount * PLACES), PLACES)
 
 
-def down(quantity: Fraction) -> Fraction:
-    """8 places, down."""
-    return Fraction(floor(quantity * PLACES), PLACES)
+def down(quantity: Fraction, step: Fraction | None) -> Fraction:
+    """A multiple of the step, or 8 places; down."""
+    unit = Fraction(1, PLACES) if step is None else step
+    return floor(quantity / unit) * unit
 
 
 def price_of(amount: Fraction) -> Fraction:

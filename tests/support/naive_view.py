@@ -84,6 +84,7 @@ def naive_position(birth: int, position: Position) -> NaivePosition:
         fraction(position.take_profit),
         Fraction(position.leverage),
         Fraction(position.fee),
+        fraction(position.quantity_step),
     )
 
 
@@ -101,6 +102,7 @@ def naive_order(birth: int, order: PendingOrder) -> NaiveOrder:
         Fraction(order.maintenance_margin_rate),
         order.expires_ms,
         Exits(fraction(order.stop_loss), fraction(order.take_profit)),
+        fraction(order.quantity_step),
     )
 
 
@@ -113,6 +115,7 @@ def check_row(row: AccountRow) -> None:
         assert position.margin > 0
         assert position.quantity > 0
         assert position.fee >= 0
+        assert position.quantity_step is None or Fraction(position.quantity) % Fraction(position.quantity_step) == 0
         assert Fraction(position.liquidation_price) == liquidation_of(
             position.side == "long",
             Fraction(position.entry_price),
@@ -237,4 +240,5 @@ def _opening(command: OpenPosition | PlaceOrder) -> Opening:
         Fraction(command.terms.fee_rate),
         Fraction(command.terms.maintenance_margin_rate),
         Exits(fraction(command.stop_loss), fraction(command.take_profit)),
+        fraction(command.terms.step_size),
     )

@@ -130,7 +130,7 @@ def naive_run(run: NumberedRun, starting_balance: Decimal, open_max: int, exposu
         Fraction(starting_balance),
         open_max,
         Fraction(exposure_max),
-        fills_at_market=run.cell.rules >= ORDERS_AT_MARKET,
+        third_rules=run.cell.rules >= ORDERS_AT_MARKET,
     )
     effects: list[Effect | str] = []
     births = 0

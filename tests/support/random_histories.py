@@ -14,11 +14,11 @@ SYMBOLS = ("BTC_USDC", "ETH_USDC", "SOL_USDC")
 ACCOUNTS = ("ann", "bob", "eve")
 
 TERMS = {
-    "BTC_USDC": ("0", "0"),
-    "ETH_USDC": ("0.001", "0.005"),
-    "SOL_USDC": ("0.0007", "0"),
+    "BTC_USDC": ("0", "0", None),
+    "ETH_USDC": ("0.001", "0.005", "0.25"),
+    "SOL_USDC": ("0.0007", "0", "0.001"),
 }
-"""Fee rate and maintenance margin rate."""
+"""Fee rate, maintenance margin rate and step of quantities."""
 
 
 class Move(NamedTuple):
@@ -207,13 +207,14 @@ def quote_of(move: Move, nth: int) -> Quote:
 
 
 def terms_of(symbol: str) -> Terms:
-    fee_rate, maintenance = TERMS[symbol]
+    fee_rate, maintenance, step = TERMS[symbol]
     return Terms(
         symbol=symbol,
         leverage_max=Decimal(100),
         margin_min=Decimal(1),
         fee_rate=Decimal(fee_rate),
         maintenance_margin_rate=Decimal(maintenance),
+        step_size=None if step is None else Decimal(step),
     )
 
 

@@ -113,8 +113,8 @@ def test_a_buy_pays_the_ask_a_sell_gets_the_bid_and_an_empty_side_has_no_price()
 
 
 def test_a_margin_that_buys_nothing_is_too_small() -> None:
-    assert refuse_small(dec("0.00000001"), dec(100)) is None
-    refused = refuse_small(dec(0), dec(100))
+    assert refuse_small(dec("0.00000001"), dec(100), None) is None
+    refused = refuse_small(dec(0), dec(100), None)
     assert refused is not None
     assert (refused.code, refused.details) == (RejectionCode.INVALID_MARGIN, {"field": "margin", "price": "100"})
 

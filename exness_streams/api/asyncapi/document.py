@@ -34,8 +34,8 @@ ON_TOPICS: tuple[type[msgspec.Struct], ...] = (MarketDataMessage, *EVENTS)
 RECORD = "Record"
 """Ends the names of what is on topics: their numbers are numbers, the stream's either form."""
 
-SINCE_LATER = ("schemaVersion", "causedBy", "source")
-"""Records of earlier releases, which stay in the topics, lack them."""
+SINCE_LATER = ("schemaVersion", "source")
+"""Records of earlier releases, which stay in the topics, lack them; causedBy, too, which may be left out anyway."""
 
 _NUMBER_IN_TEXT = r"^-?[0-9]+(\.[0-9]+)?$"
 _KAFKA = {"bindingVersion": "0.5.0"}

@@ -34,8 +34,14 @@ def answer_schemas(kinds: Iterable[type[msgspec.Struct]], form: Form) -> Schema:
     for kind in _all_of(kinds):
         if not kind.__struct_config__.omit_defaults and kind.__name__ in schemas:
             # All that has a value is sent, so a client need not ask whether it is there.
-            schemas[kind.__name__]["required"] = list(schemas[kind.__name__].get("properties", ()))
+            left_out = _may_be_left_out(kind)
+            names = schemas[kind.__name__].get("properties", ())
+            schemas[kind.__name__]["required"] = [name for name in names if name not in left_out]
     return schemas
+
+
+def _may_be_left_out(kind: type[msgspec.Struct]) -> set[str]:
+    return {field.encode_name for field in msgspec.structs.fields(kind) if field.default is msgspec.UNSET}
 
 
 def request_schemas(kinds: Iterable[type[msgspec.Struct]]) -> Schema:

@@ -243,7 +243,7 @@ def _naive_effects(world: World, replayed: Replayed, so_far: list[Effect | str])
     for record in replayed.records:
         if isinstance(record, codec.RulesChanged):
             active = record.rules
-            reference.fills_at_market = active >= rules.ORDERS_AT_MARKET
+            reference.third_rules = active >= rules.ORDERS_AT_MARKET
             seen.epoch = max(seen.epoch, record.epoch)
         if isinstance(record, codec.RulesChanged | codec.JournalRepaired):
             continue

@@ -22,11 +22,12 @@ CATALOGUE = tuple(
         fee_rate=Decimal(fee),
         maintenance_margin_rate=Decimal(maintenance),
         spread_rate=Decimal(spread),
+        step_size=None if step is None else Decimal(step),
     )
-    for symbol, fee, maintenance, spread in (
-        ("BTC_USDC", "0", "0", "0"),
-        ("ETH_USDC", "0.001", "0.005", "0"),
-        ("SOL_USDC", "0.0007", "0", "0.002"),
+    for symbol, fee, maintenance, spread, step in (
+        ("BTC_USDC", "0", "0", "0", None),
+        ("ETH_USDC", "0.001", "0.005", "0", "0.1"),
+        ("SOL_USDC", "0.0007", "0", "0.002", "0.001"),
     )
 )
 
