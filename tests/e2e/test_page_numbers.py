@@ -14,14 +14,14 @@ from playwright.sync_api import expect
 Visit = Callable[..., Trader]
 
 TICKETS = [
-    ("de-DE", "12,5", "2,5", "155,5", "140,25", "1,5"),
+    ("de-DE", "112,5", "2,5", "155,5", "140,25", "1,5"),
     ("fr-FR", "1\u202f012,5", "2,5", "155,5", "140,25", "1,5"),
     ("hi-IN", "1,012.5", "2.5", "155.5", "140.25", "1.5"),
     ("en-US", "1,012.5", "2.5", "155.5", "140.25", "1.5"),
     ("de-CH", "1\u2019012.5", "2.5", "155.5", "140.25", "1.5"),
     (
         "ar-EG",
-        "\u0661\u0662\u066b\u0665",
+        "\u0661\u0661\u0662\u066b\u0665",
         "2.5",
         "\u0661\u0665\u0665\u066b\u0665",
         "140.25",
@@ -63,7 +63,7 @@ def test_what_is_typed_is_what_is_sent(
     visit: Visit, platform: PlatformThread, locale: str, margin: str, leverage: str, take: str, stop: str, slippage: str
 ) -> None:
     trader, sent = arrive(visit, platform, locale)
-    value = "12.5" if len(margin) == 4 else "1012.5"
+    value = "112.5" if len(margin) == 5 else "1012.5"
     key = trader.trade("buy", margin=margin, leverage=leverage, take_profit=take, stop_loss=stop, slippage=slippage)
     body = sent[-1]
     typed = {name: body[name] for name in ("margin", "leverage", "takeProfit", "stopLoss", "slippage")}

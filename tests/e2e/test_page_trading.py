@@ -59,9 +59,9 @@ def expect_same(trader: Trader, platform: PlatformThread) -> None:
 
 def test_an_order_is_quoted_filled_and_followed(trader: Trader, platform: PlatformThread) -> None:
     trader.fill_ticket("buy", margin="1000", leverage="10")
-    # 1000 × 10 / 150.10 = 66.62225183; it costs 9999.99999968 (to the cent 10,000.00), of which 0.1 % is the fee.
-    expect(trader.see("quote-quantity")).to_have_text("66.62225183 SOL")
-    expect(trader.see("quote-notional")).to_have_text("10,000.00 USD")
+    # 1000 × 10 / 150.10 = 66.622…, in steps of 0.01; it costs 9999.662, of which 0.1 % is the fee.
+    expect(trader.see("quote-quantity")).to_have_text("66.62 SOL")
+    expect(trader.see("quote-notional")).to_have_text("9,999.66 USD")
     expect(trader.see("quote-fee")).to_have_text("10.00 USD")
     expect(trader.see("quote-spread")).to_have_text("6.66 USD")
     expect(trader.see("quote-total")).to_have_text("1,010.00 USD")
@@ -69,13 +69,13 @@ def test_an_order_is_quoted_filled_and_followed(trader: Trader, platform: Platfo
     expect(trader.see("quote-liquidation")).to_have_text("135.84")
     expect(trader.see("submit")).to_have_text("Buy SOL at 150.10")
     trader.submit()
-    trader.expect_toast("Bought 66.62225183 SOL at 150.10")
+    trader.expect_toast("Bought 66.62 SOL at 150.10")
     expect(trader.see("count-open")).to_have_text("1")
     key = trader.keys()[0]
     expect_same(trader, platform)
-    expect(trader.cell(key, "PnL")).to_have_text(shown_gain(Decimal("-6.66222518")))
+    expect(trader.cell(key, "PnL")).to_have_text(shown_gain(Decimal("-6.662")))
     platform.set_price("SOL_USDC", "153.00", "153.10")
-    # (153.00 − 150.10) × 66.62225183 = 193.204530307
+    # (153.00 − 150.10) × 66.62 = 193.198
     expect(trader.cell(key, "PnL")).to_have_text("+193.20")
     expect(trader.cell(key, "Mark")).to_have_text("153.00")
     expect(trader.page).to_have_title("153.00 SOL · Exness Streams")
@@ -150,18 +150,42 @@ def test_a_part_is_closed_and_then_the_rest(trader: Trader, platform: PlatformTh
     trader.act(key, "reduce")
     dialog = trader.see("close-dialog")
     dialog.locator('[data-percent="25"]').click()
-    # 66.62225183 × 25 %, rounded down
-    expect(dialog.locator("#close-quantity")).to_have_text("16.65556295 SOL")
+    # 66.62 × 25 % = 16.655, rounded down to a step
+    expect(dialog.locator("#close-quantity")).to_have_text("16.65 SOL")
     trader.see("confirm-close").click()
     expect(dialog).to_be_hidden()
-    trader.expect_toast("Closed 16.65556295 SOL in part")
-    expect(trader.cell(key, "Quantity")).to_have_text("49.96668888")
-    assert position_of(platform, trader.account, key)["quantity"] == whole - Decimal("16.65556295")
+    trader.expect_toast("Closed 16.65 SOL in part")
+    expect(trader.cell(key, "Quantity")).to_have_text("49.97")
+    assert position_of(platform, trader.account, key)["quantity"] == whole - Decimal("16.65")
     expect_same(trader, platform)
     trader.act(key, "close")
     trader.see("confirm-close").click()
     expect(trader.see("count-open")).to_have_text("0")
     expect_same(trader, platform)
+
+
+def test_a_share_that_comes_to_nothing_is_said_and_one_that_leaves_nothing_closes_all(
+    trader: Trader, platform: PlatformThread
+) -> None:
+    key = trader.trade(margin="100", leverage="2")  # 1.33 SOL
+    trader.act(key, "reduce")
+    dialog, button = trader.see("close-dialog"), trader.see("confirm-close")
+    share = dialog.locator("#close-percent")
+    share.fill("0.7")
+    expect(dialog.locator("#close-error")).to_have_text("Less than one step of 0.01 SOL: at least 0.76%.")
+    expect(dialog.locator("#close-quantity")).to_have_text("0 SOL")
+    button.click()
+    expect(dialog).to_be_visible()
+    assert platform.state(trader.account)["sequence"] == 1
+    share.fill("0.76")
+    expect(dialog.locator("#close-error")).to_be_hidden()
+    expect(button).to_have_text("Close 0.01 SOL")
+    share.fill("99.3")  # 1.32 SOL; 100 / 133 USD would be left, and 1 is the least
+    expect(button).to_have_text("Close all 1.33 SOL")
+    button.click()
+    expect(dialog).to_be_hidden()
+    expect(trader.see("count-open")).to_have_text("0")
+    trader.expect_toast("Closed 1.33 SOL")
 
 
 def test_a_liquidation_is_seen_as_it_happens(trader: Trader, platform: PlatformThread) -> None:
@@ -233,6 +257,7 @@ def test_close_all_asks_first(trader: Trader, platform: PlatformThread) -> None:
     [
         ({"margin": "20000"}, "margin-error", "free"),
         ({"margin": "0.5"}, "margin-error", "1"),
+        ({"margin": "1", "leverage": "1"}, "margin-error", "one step of 0.01 SOL at 150.10: at least 1.51 USD"),
         ({"margin": "ten"}, "margin-error", "Enter an amount"),
         ({"leverage": "51"}, "leverage-error", "50"),
         ({"stop_loss": "151"}, "stopLoss-error", "150.00"),

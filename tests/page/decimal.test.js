@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
+import { closingPart } from '../../exness_streams/web/js/closing.js';
 import { Decimal, ZERO } from '../../exness_streams/web/js/decimal.js';
 import { parseExact } from '../../exness_streams/web/js/exact-json.js';
 import { fixed, money, priceText, signedMoney } from '../../exness_streams/web/js/format.js';
@@ -11,9 +12,10 @@ const vectors = JSON.parse(readFileSync(new URL('./vectors.json', import.meta.ur
 const d = Decimal.from;
 
 test('rounding is the platform\'s', () => {
-  for (const { value, money: amount, quantity, price } of vectors.rounding) {
+  for (const { value, money: amount, quantity, price, step, stepped } of vectors.rounding) {
     assert.equal(valuation.toMoney(d(value)).toString(), d(amount).toString(), value);
-    assert.equal(d(value).truncated(8).toString(), d(quantity).toString(), value);
+    assert.equal(valuation.toQuantity(d(value), null).toString(), d(quantity).toString(), value);
+    assert.equal(valuation.toQuantity(d(value), Decimal.maybe(step)).toString(), d(stepped).toString(), `${value} by ${step}`);
     assert.equal(valuation.toPrice(d(value)).toString(), d(price).toString(), value);
   }
 });
@@ -27,8 +29,14 @@ test('quotients have the platform\'s 60 digits', () => {
 test('a position is valued as on the platform', () => {
   for (const vector of vectors.positions) {
     const [margin, leverage, entry, price, rate] = [vector.margin, vector.leverage, vector.entry, vector.price, vector.maintenanceRate].map(d);
-    const quantity = valuation.openingQuantity(margin, leverage, entry);
+    const step = Decimal.maybe(vector.step);
+    const quantity = valuation.openingQuantity(margin, leverage, entry, step);
     assert.equal(quantity.toString(), d(vector.quantity).toString());
+    if (!quantity.isZero) {
+      const held = /** @type {any} */ ({ side: vector.side, entryPrice: entry, quantity, margin });
+      const part = closingPart(held, d(vector.percent), /** @type {any} */ ({ stepSize: step, marginMin: ZERO }));
+      assert.equal(part.quantity.toString(), d(vector.part).toString(), `${vector.percent} % of ${quantity}`);
+    }
     assert.equal(valuation.liquidationPrice(vector.side, entry, leverage, rate).toString(), d(vector.liquidation).toString());
     assert.equal(valuation.fillFee(quantity, price, d(vector.feeRate)).toString(), d(vector.fee).toString());
     const position = { side: vector.side, entryPrice: entry, quantity, margin };
@@ -62,6 +70,20 @@ test('numbers are read and written without a float', () => {
   assert.equal(d('100.500').toString(), '100.5');
   assert.throws(() => d('NaN'), RangeError);
   assert.throws(() => d('1/0'), RangeError);
+});
+
+test('a step is kept exactly, whatever the digits of the quotient', () => {
+  // 60 nines behind the point: to 60 digits the quotient is a whole number, which it does not reach.
+  assert.equal(d(`2.${'9'.repeat(61)}`).truncatedTo(d(1)).toString(), '2');
+  for (const [amount, step, kept] of [['0.03', '0.01', '0.03'], ['0.029', '0.010', '0.02'], ['1999', '1000', '1000'], ['7.4', '2.5', '5'], ['0.009', '0.01', '0'], ['-0.019', '0.01', '-0.01']]) {
+    assert.equal(d(amount).truncatedTo(d(step)).toString(), kept, `${amount} by ${step}`);
+  }
+});
+
+test('what is rounded up is never below, and is itself where it fits', () => {
+  for (const [value, places, up] of /** @type {const} */ ([['1.501', 2, '1.51'], ['1.51', 2, '1.51'], ['0.0000001', 2, '0.01'], ['0', 2, '0'], ['9.999', 2, '10'], ['3', 0, '3'], ['3.000000000000000000001', 0, '4']])) {
+    assert.equal(d(value).raised(places).toString(), up, value);
+  }
 });
 
 test('JSON keeps its digits', () => {

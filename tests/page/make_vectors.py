@@ -13,7 +13,7 @@ from pathlib import Path
 
 from exness_streams.domain import formulas
 from exness_streams.domain.account import AccountRow, Position, value_account
-from exness_streams.domain.money import ONE, money_arithmetic, to_money, to_price, to_quantity
+from exness_streams.domain.money import HUNDRED, ONE, money_arithmetic, to_money, to_price, to_quantity
 from exness_streams.domain.quotes import Quote, Side
 
 FILE = Path(__file__).with_name("vectors.json")
@@ -22,6 +22,8 @@ COUNT = 250
 
 SIDES: tuple[Side, Side] = ("long", "short")
 TIES = ("0.000000005", "0.000000015", "-0.000000005", "-0.000000015", "2.500000005", "0.0000000050000000001", "0")
+# The last three are none: not above 0, finer than 8 places, not told.
+STEPS = ("0.01", "0.00001", "1000", "0.00000003", "2.5", "0", "0.000000015", None)
 
 Vector = dict[str, str | None]
 
@@ -31,7 +33,18 @@ def number(rng: random.Random, digits: int, places: int) -> Decimal:
     return Decimal(rng.randint(1, 10 ** rng.randint(1, digits))).scaleb(-rng.randint(0, places))
 
 
-def a_position(rng: random.Random, symbol: str = "SOL_USDC") -> Position:
+def a_step(rng: random.Random) -> Decimal | None:
+    """Of an instrument's quantities."""
+    text = rng.choice(STEPS)
+    return None if text is None else Decimal(text)
+
+
+def written(step: Decimal | None) -> str | None:
+    """As the API writes it."""
+    return None if step is None else f"{step:f}"
+
+
+def a_position(rng: random.Random, symbol: str = "SOL_USDC", step: Decimal | None = None) -> Position:
     """A position such as a market order makes."""
     entry, leverage = number(rng, 9, 6), Decimal(rng.randint(1, 100))
     margin = to_money(number(rng, 9, 4)) + ONE
@@ -44,7 +57,7 @@ def a_position(rng: random.Random, symbol: str = "SOL_USDC") -> Position:
         side=side,
         margin=margin,
         leverage=leverage,
-        quantity=formulas.opening_quantity(margin, leverage, entry),
+        quantity=formulas.opening_quantity(margin, leverage, entry, step),
         entry_price=entry,
         liquidation_price=formulas.liquidation_price(side, entry, leverage, rate),
         fee_rate=Decimal(rng.choice(["0", "0.0005", "0.00075"])),
@@ -58,10 +71,13 @@ def _rounding(rng: random.Random) -> Iterator[Vector]:
     values = [Decimal(text) for text in TIES]
     values += [number(rng, 20, 18) * rng.choice((1, -1)) for _ in range(COUNT)]
     for value in values:
+        step = a_step(rng)
         yield {
             "value": f"{value:f}",
             "money": str(to_money(value)),
             "quantity": str(to_quantity(value)),
+            "step": written(step),
+            "stepped": str(to_quantity(value, step)),
             "price": str(to_price(value)),
         }
 
@@ -74,9 +90,11 @@ def _quotients(rng: random.Random) -> Iterator[Vector]:
 
 def _positions(rng: random.Random) -> Iterator[Vector]:
     for _ in range(COUNT):
-        position, rate = a_position(rng), Decimal(rng.choice(["0", "0.005"]))
+        step = a_step(rng)
+        position, rate = a_position(rng, step=step), Decimal(rng.choice(["0", "0.005"]))
         # Mostly nearby, so that the loss is not always capped.
         price = position.entry_price * Decimal(rng.randint(900, 1100)) / 1000
+        percent = Decimal(rng.randint(1, 9999)).scaleb(-2)
         yield {
             "side": position.side,
             "margin": str(position.margin),
@@ -85,7 +103,10 @@ def _positions(rng: random.Random) -> Iterator[Vector]:
             "maintenanceRate": str(rate),
             "price": f"{price:f}",
             "feeRate": str(position.fee_rate),
+            "step": written(step),
             "quantity": str(position.quantity),
+            "percent": f"{percent:f}",
+            "part": str(to_quantity(position.quantity * percent / HUNDRED, step)),
             "liquidation": str(
                 formulas.liquidation_price(position.side, position.entry_price, position.leverage, rate)
             ),

@@ -10,7 +10,7 @@ import { fillFee, openingQuantity } from '../../exness_streams/web/js/valuation.
 
 const d = Decimal.from;
 const QUOTE = { price: d('150'), bid: d('149.9'), ask: d('150.1'), timestamp: 0 };
-const MARKET = { symbol: 'SOL_USDC', leverageMax: d(100), marginMin: d(1), feeRate: d('0.001'), maintenanceRate: d(0), tickSize: d('0.01') };
+const MARKET = { symbol: 'SOL_USDC', leverageMax: d(100), marginMin: d(1), feeRate: d('0.001'), maintenanceRate: d(0), tickSize: d('0.01'), stepSize: null };
 /** @type {Draft} */
 const DRAFT = { kind: 'market', side: 'long', margin: d(1000), leverage: d(10), price: null, stopLoss: undefined, takeProfit: undefined, slippage: undefined };
 /** @type {{ lifetimeMs: number | null, serverTimeMs: number }} */
@@ -71,7 +71,7 @@ test('Max spends the free cash on margin and fee, to the cent, and never more', 
     for (const leverage of ['1', '10', '33', '100']) {
       for (const rate of ['0', '0.0005', '0.001', '0.01']) {
         const margin = marginOfShare(d(free), d(100), d(leverage), d(rate));
-        const cost = (/** @type {Decimal} */ spent) => spent.plus(fillFee(openingQuantity(spent, d(leverage), QUOTE.ask), QUOTE.ask, d(rate)));
+        const cost = (/** @type {Decimal} */ spent) => spent.plus(fillFee(openingQuantity(spent, d(leverage), QUOTE.ask, null), QUOTE.ask, d(rate)));
         assert.ok(margin.places <= 2);
         assert.ok(cost(margin).compare(d(free)) <= 0, `${margin} of ${free} at ${leverage} and ${rate}`);
         // Two cents more are too much: the quantity is rounded down, so one may still fit.

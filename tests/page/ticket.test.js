@@ -9,8 +9,9 @@ import { draggedTrigger, faultsOf, onGrid, perUsd, quotationOf, triggerFaults } 
 
 const d = Decimal.from;
 const QUOTE = { price: d('150'), bid: d('149.9'), ask: d('150.1'), timestamp: 0 };
-const MARKET = { symbol: 'SOL_USDC', leverageMax: d(100), marginMin: d(1), feeRate: d('0.001'), maintenanceRate: d(0), tickSize: d('0.01') };
-/** @type {import('../../exness_streams/web/js/quotation.js').Draft} */
+const MARKET = { symbol: 'SOL_USDC', leverageMax: d(100), marginMin: d(1), feeRate: d('0.001'), maintenanceRate: d(0), tickSize: d('0.01'), stepSize: null };
+/** @typedef {import('../../exness_streams/web/js/quotation.js').Draft} Draft */
+/** @type {Draft} */
 const DRAFT = { kind: 'market', side: 'long', margin: d(1000), leverage: d(10), price: null, stopLoss: undefined, takeProfit: undefined, slippage: undefined };
 
 /** @param {Partial<typeof DRAFT>} changes */
@@ -26,6 +27,37 @@ test('an order is quoted before it is sent', () => {
   assert.equal(String(quotation?.spreadCost), '13.32445037');
   assert.equal(String(quotation?.total), '1010');
   assert.equal(quotationOf(DRAFT, MARKET, undefined), null);
+});
+
+test('a quantity is a multiple of the step of its market, and so is what it costs', () => {
+  for (const [step, quantity, notional, fee] of [['0.01', '66.62', '9999.662', '9.999662'], ['0.00001', '66.62225', '9999.999725', '9.99999972'], ['50', '50', '7505', '7.505'], ['0.000000001', '66.62225183', '9999.99999968', '10'], ['0', '66.62225183', '9999.99999968', '10']]) {
+    const quotation = quotationOf(DRAFT, { ...MARKET, stepSize: d(step) }, QUOTE);
+    assert.deepEqual([quotation?.quantity, quotation?.notional, quotation?.fee].map(String), [quantity, notional, fee], step);
+    assert.equal(String(quotation?.total), String(d(1000).plus(d(fee))));
+    assert.equal(String(quotation?.liquidation), '135.09', 'of the entry and the leverage');
+  }
+});
+
+test('of a margin that buys less than a step the smallest that does is said', () => {
+  for (const [step, changes, words] of /** @type {[string | null, Partial<Draft>, string][]} */ ([
+    ['0.01', { margin: d(1), leverage: d(1) }, 'Less than one step of 0.01 SOL at 150.10: at least 1.51 USD.'],
+    ['0.01', { margin: d(1), leverage: d(1), side: 'short' }, 'Less than one step of 0.01 SOL at 149.90: at least 1.50 USD.'],
+    ['0.01', { margin: d(1), leverage: d(1), kind: 'limit', price: d(140) }, 'Less than one step of 0.01 SOL at 140.00: at least 1.40 USD.'],
+    ['0.01', { margin: d(1), leverage: d(1), kind: 'stop', price: d(200) }, 'Less than one step of 0.01 SOL at 200.00: at least 2.00 USD.'],
+    ['1000', {}, 'Less than one step of 1,000 SOL at 150.10: at least 15,010.00 USD.'],
+    [null, { margin: d(1), leverage: d(1), kind: 'limit', side: 'short', price: d('200000000') }, 'Less than one step of 0.00000001 SOL at 200,000,000.00: at least 2.00 USD.'],
+  ])) {
+    const market = { ...MARKET, stepSize: step === null ? null : d(step) };
+    const draft = { ...DRAFT, ...changes };
+    assert.deepEqual([...faultsOf(draft, market, QUOTE, d(10_000), 2)], [['margin', words]]);
+    const least = d(/at least ([\d,.]+) USD/.exec(words)?.[1].replaceAll(',', '') ?? '');
+    assert.deepEqual([...faultsOf({ ...draft, margin: least }, market, QUOTE, null, 2)], []);
+    const less = faultsOf({ ...draft, margin: least.minus(d('0.01')) }, market, QUOTE, null, 2);
+    assert.equal(less.get('margin'), words);
+  }
+  // Below the smallest margin that, and without a quote nothing is said.
+  assert.equal(faultsOf({ ...DRAFT, margin: d('0.5') }, { ...MARKET, stepSize: d(1000) }, QUOTE, null, 2).get('margin'), 'At least 1 USD.');
+  assert.deepEqual([...faultsOf(DRAFT, { ...MARKET, stepSize: d(1000) }, undefined, null, 2)], []);
 });
 
 test('a sell opens at the bid', () => {

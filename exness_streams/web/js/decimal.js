@@ -136,6 +136,25 @@ export class Decimal {
   }
 
   /**
+   * Cut off to a multiple of a step: exactly, whatever the quotient's digits.
+   * @param {Decimal} step above zero
+   */
+  truncatedTo(step) {
+    const places = Math.max(this.places, step.places);
+    const count = (this.units * power(places - this.places)) / (step.units * power(places - step.places));
+    return new Decimal(count * step.units, step.places);
+  }
+
+  /**
+   * Rounded up to a number of places.
+   * @param {number} places
+   */
+  raised(places) {
+    const cut = this.truncated(places);
+    return cut.compare(this) < 0 ? cut.plus(new Decimal(1n, places)) : cut;
+  }
+
+  /**
    * @param {Decimal} other
    * @returns {number} below, at or above 0
    */

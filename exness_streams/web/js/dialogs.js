@@ -3,13 +3,14 @@
  */
 
 import { ApiError } from './api.js';
+import { closingFault, closingPart } from './closing.js';
 import { Decimal, HUNDRED, ZERO } from './decimal.js';
 import { sentence } from './desk.js';
 import { byId, find, refocus, setFieldError, setText } from './dom.js';
 import { counted, exact, money, priceText, signedMoney, splitSymbol, toneOf } from './format.js';
 import { readInput, showRead, writeInput } from './number-input.js';
 import { triggerFaults } from './quotation.js';
-import { fillFee, profit, toMoney } from './valuation.js';
+import { fillFee, profit } from './valuation.js';
 
 /** @typedef {import('./app.js').App} App */
 /** @typedef {import('./messages.js').Position} Position */
@@ -157,33 +158,35 @@ export function closePosition({ store, desk }, positionId, percent) {
   const sheet = new Sheet('close-dialog');
   const input = byId('close-percent', HTMLInputElement);
   const slider = byId('close-slider', HTMLInputElement);
+  const error = byId('close-error', HTMLElement);
   const places = store.placesOf(opened.symbol);
   const { base } = splitSymbol(opened.symbol);
   const typed = () => {
     const { value } = readInput(input);
     return value !== null && value.sign > 0 && value.compare(HUNDRED) <= 0 ? value : null;
   };
+  const market = () => store.markets.get(opened.symbol);
+  const fault = () => {
+    const position = store.positions.get(positionId);
+    const share = typed();
+    if (share === null) return readInput(input).words ?? 'A percentage above 0 and up to 100.';
+    return position ? closingFault(position, share, market()) : null;
+  };
   const show = () => {
     const position = store.positions.get(positionId);
     if (position === undefined) return gone(sheet);
-    const share = typed() ?? ZERO;
     const mark = store.markOf(position);
-    const part = partOf(position, share);
+    const part = closingPart(position, typed() ?? ZERO, market());
+    const amount = `${exact(part.quantity)} ${base}`;
+    if (typed() !== null) setFieldError(input, fault(), error);
     setText(sheet.about, `${nameOf(position)}, entry ${priceText(position.entryPrice, places)}.`);
-    setText(byId('close-quantity', HTMLElement), `${exact(part.quantity)} ${base}`);
-    setText(byId('close-price', HTMLElement), priceText(mark, places));
-    const pnl = mark && profit(part, mark);
-    const place = byId('close-pnl', HTMLElement);
-    setText(place, pnl ? `${signedMoney(pnl)} USD` : '–');
-    place.className = pnl ? toneOf(pnl) : '';
-    const rate = store.markets.get(position.symbol)?.feeRate ?? ZERO;
-    setText(byId('close-fee', HTMLElement), mark ? `${money(fillFee(part.quantity, mark, rate))} USD` : '–');
-    setText(sheet.button, share.compare(HUNDRED) === 0 ? `Close all ${exact(part.quantity)} ${base}` : `Close ${exact(part.quantity)} ${base}`);
+    setText(byId('close-quantity', HTMLElement), amount);
+    showEstimate(part, mark, market()?.feeRate ?? ZERO, places);
+    setText(sheet.button, part.quantity.compare(position.quantity) === 0 ? `Close all ${amount}` : `Close ${amount}`);
   };
   const setShare = (/** @type {string} */ text) => {
     slider.value = text;
     writeInput(input, Decimal.from(text));
-    setFieldError(input, null, byId('close-error', HTMLElement));
     show();
   };
   slider.oninput = () => setShare(slider.value);
@@ -196,8 +199,8 @@ export function closePosition({ store, desk }, positionId, percent) {
   sheet.open({
     show,
     check() {
-      const words = typed() === null ? (readInput(input).words ?? 'A percentage above 0 and up to 100.') : null;
-      setFieldError(input, words, byId('close-error', HTMLElement));
+      const words = fault();
+      setFieldError(input, words, error);
       return words === null;
     },
     act(progress) {
@@ -211,14 +214,19 @@ export function closePosition({ store, desk }, positionId, percent) {
 }
 
 /**
- * A share of a position, as the platform would close it.
- * @param {Position} position
- * @param {Decimal} percent
+ * What a close would bring now.
+ * @param {ReturnType<typeof closingPart>} part
+ * @param {Decimal | null} mark null: no price
+ * @param {Decimal} feeRate
+ * @param {number} places of prices
  */
-function partOf(position, percent) {
-  const quantity = position.quantity.times(percent).over(HUNDRED).truncated(8);
-  const margin = toMoney(position.margin.times(quantity).over(position.quantity));
-  return { side: position.side, entryPrice: position.entryPrice, quantity, margin };
+function showEstimate(part, mark, feeRate, places) {
+  setText(byId('close-price', HTMLElement), priceText(mark, places));
+  const pnl = mark && profit(part, mark);
+  const place = byId('close-pnl', HTMLElement);
+  setText(place, pnl ? `${signedMoney(pnl)} USD` : '–');
+  place.className = pnl ? toneOf(pnl) : '';
+  setText(byId('close-fee', HTMLElement), mark ? `${money(fillFee(part.quantity, mark, feeRate))} USD` : '–');
 }
 
 /** @param {App} app */

@@ -42,7 +42,8 @@ import { Decimal, ZERO } from './decimal.js';
  */
 
 /**
- * An instrument's terms. feeRate, maintenanceRate: fractions of the notional.
+ * An instrument's terms. feeRate, maintenanceRate: fractions of the notional. tickSize, stepSize: the grids of prices and
+ * quantities, null: not known.
  * @typedef {object} Market
  * @property {string} symbol
  * @property {Decimal} leverageMax
@@ -50,6 +51,7 @@ import { Decimal, ZERO } from './decimal.js';
  * @property {Decimal} feeRate
  * @property {Decimal} maintenanceRate
  * @property {Decimal | null} tickSize
+ * @property {Decimal | null} stepSize
  */
 
 /** @typedef {import('./valuation.js').Quote} Quote */
@@ -167,6 +169,7 @@ export function marketOf(message) {
     feeRate: Decimal.maybe(message.feeRate) ?? ZERO,
     maintenanceRate: Decimal.maybe(message.maintenanceMarginRate) ?? ZERO,
     tickSize: Decimal.maybe(message.tickSize),
+    stepSize: Decimal.maybe(message.stepSize),
   };
 }
 

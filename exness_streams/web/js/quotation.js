@@ -2,9 +2,9 @@
  * What an order would mean, before it is sent, and what is wrong with it. The platform decides; this only says early.
  */
 
-import { Decimal, ZERO, largerOf } from './decimal.js';
-import { exact, money, priceText } from './format.js';
-import { fillFee, liquidationPrice, markPrice, openingPrice, openingQuantity, profit, toMoney } from './valuation.js';
+import { Decimal, ONE, ZERO, largerOf } from './decimal.js';
+import { exact, money, priceText, splitSymbol } from './format.js';
+import { fillFee, liquidationPrice, markPrice, openingPrice, openingQuantity, profit, quantityStep, toMoney } from './valuation.js';
 
 /** @typedef {import('./messages.js').Market} Market */
 /** @typedef {import('./valuation.js').Quote} Quote */
@@ -26,7 +26,7 @@ import { fillFee, liquidationPrice, markPrice, openingPrice, openingQuantity, pr
 /**
  * @typedef {object} Quotation
  * @property {Decimal} entry
- * @property {Decimal} quantity
+ * @property {Decimal} quantity zero: the margin buys less than one step
  * @property {Decimal} notional
  * @property {Decimal} liquidation
  * @property {Decimal | null} spreadCost what the position would lose if it were closed at once; null: not known
@@ -45,7 +45,7 @@ export function quotationOf(draft, market, quote) {
   const entry = isAtMarket(draft, quote) ? (quote === undefined ? null : openingPrice(quote, side)) : draft.price;
   if (entry === null || entry.sign <= 0 || margin === null || margin.sign <= 0) return null;
   if (leverage === null || leverage.compare(new Decimal(1n, 0)) < 0) return null;
-  const quantity = openingQuantity(margin, leverage, entry);
+  const quantity = openingQuantity(margin, leverage, entry, market.stepSize);
   const fee = fillFee(quantity, entry, market.feeRate);
   return {
     entry,
@@ -141,7 +141,8 @@ export function faultsOf(draft, market, quote, freeCash, places) {
   if (faults.size > 0) return faults;
   const quotation = quotationOf(draft, market, quote);
   if (quotation === null) return faults;
-  if (freeCash !== null && quotation.total.compare(freeCash) > 0) {
+  if (quotation.quantity.isZero) faults.set('margin', smallFault(quotation.entry, leverage ?? ONE, market, places));
+  else if (freeCash !== null && quotation.total.compare(freeCash) > 0) {
     faults.set('margin', `Margin and fee come to more than the ${exact(freeCash.truncated(2))} USD that are free.`);
   }
   const reference = isAtMarket(draft, quote) && quote ? markPrice(quote, draft.side) : quotation.entry;
@@ -149,6 +150,19 @@ export function faultsOf(draft, market, quote, freeCash, places) {
     faults.set(field, words);
   }
   return faults;
+}
+
+/**
+ * Of a margin that buys less than one step.
+ * @param {Decimal} entry
+ * @param {Decimal} leverage
+ * @param {Market} market
+ * @param {number} places
+ */
+function smallFault(entry, leverage, { symbol, stepSize }, places) {
+  const step = quantityStep(stepSize);
+  const least = step.times(entry).over(leverage).raised(2);
+  return `Less than one step of ${exact(step)} ${splitSymbol(symbol).base} at ${priceText(entry, places)}: at least ${money(least)} USD.`;
 }
 
 /**

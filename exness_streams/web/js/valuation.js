@@ -13,6 +13,9 @@ import { Decimal, HUNDRED, ONE, ZERO, largerOf } from './decimal.js';
 
 const MONEY_PLACES = 8;
 
+/** Of quantities, where the instrument has no other. */
+const FINEST_STEP = new Decimal(1n, MONEY_PLACES);
+
 /**
  * An amount of USD: 8 places, half-even.
  * @param {Decimal} amount
@@ -27,6 +30,23 @@ export function toMoney(amount) {
  */
 export function toPrice(amount) {
   return amount.rounded(Math.max(MONEY_PLACES, MONEY_PLACES - 1 - amount.magnitude));
+}
+
+/**
+ * What quantities are multiples of.
+ * @param {Decimal | null} told the instrument's step. null, not above 0, or finer than 8 places: there is none
+ */
+export function quantityStep(told) {
+  return told !== null && told.sign > 0 && told.truncated(MONEY_PLACES).compare(told) === 0 ? told : FINEST_STEP;
+}
+
+/**
+ * A quantity of the base asset, rounded down.
+ * @param {Decimal} amount
+ * @param {Decimal | null} step as in quantityStep
+ */
+export function toQuantity(amount, step) {
+  return amount.truncatedTo(quantityStep(step));
 }
 
 /**
@@ -52,9 +72,10 @@ export function markPrice(quote, side) {
  * @param {Decimal} margin
  * @param {Decimal} leverage
  * @param {Decimal} entry
+ * @param {Decimal | null} step as in quantityStep
  */
-export function openingQuantity(margin, leverage, entry) {
-  return toMoney(margin).times(leverage).over(entry).truncated(MONEY_PLACES);
+export function openingQuantity(margin, leverage, entry, step) {
+  return toQuantity(toMoney(margin).times(leverage).over(entry), step);
 }
 
 /**
