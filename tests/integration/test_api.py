@@ -81,9 +81,9 @@ def test_the_originals_three_calls_work_unchanged(own: Callable[..., PlatformThr
     content = b'{"positionId": "%s", "currentPrice": 155}' % position_id.encode()
     closed = platform.send("POST", CLOSE, content, json_type)
     assert closed.status == 200
-    # 13.32445036 SOL bought at 150.10, sold at 150.00
-    assert closed.json["realizedPnL"] == Decimal("-1.33244504")
-    assert platform.send("GET", STATE).json["balances"] == {"USD": Decimal("9998.66755496"), "SOL": 0}
+    # 2000 / 150.10 is 13.3244: 13.32 SOL bought there, sold at 150.00
+    assert closed.json["realizedPnL"] == Decimal("-1.332")
+    assert platform.send("GET", STATE).json["balances"] == {"USD": Decimal("9998.668"), "SOL": 0}
 
 
 def test_a_long_opens_at_the_ask_and_closes_at_the_bid(platform: PlatformThread, account: str) -> None:
@@ -91,7 +91,7 @@ def test_a_long_opens_at_the_ask_and_closes_at_the_bid(platform: PlatformThread,
     assert opened.status == 201
     assert {name: opened.json[name] for name in ("entryPrice", "quantity", "margin", "leverage", "type", "fee")} == {
         "entryPrice": Decimal("150.1"),
-        "quantity": Decimal("13.32445036"),
+        "quantity": Decimal("13.32"),
         "margin": 1000,
         "leverage": 2,
         "type": "long",
@@ -99,13 +99,13 @@ def test_a_long_opens_at_the_ask_and_closes_at_the_bid(platform: PlatformThread,
     }
     assert opened.json["liquidationPrice"] == Decimal("75.05")
     assert opened.json["markPrice"] == 150
-    assert opened.json["unrealizedPnL"] == Decimal("-1.33244504")
+    assert opened.json["unrealizedPnL"] == Decimal("-1.332")
     assert platform.state(account)["positions"] == [opened.json]
     platform.set_price("SOL_USDC", "160.00", "160.20")
     closed = platform.post(CLOSE, {"positionId": opened.json["positionId"], "currentPrice": 1}, account)
     assert closed.status == 200
     assert closed.json["closePrice"] == 160
-    assert closed.json["realizedPnL"] == Decimal("131.91205856")
+    assert closed.json["realizedPnL"] == Decimal("131.868")
     assert closed.json["position"] is None
     check_conserved(platform.state(account))
 
@@ -113,11 +113,11 @@ def test_a_long_opens_at_the_ask_and_closes_at_the_bid(platform: PlatformThread,
 def test_a_short_opens_at_the_bid_and_closes_at_the_ask(platform: PlatformThread, account: str) -> None:
     opened = platform.post(OPEN, order(type="short"), account).json
     assert opened["entryPrice"] == 150
-    assert opened["quantity"] == Decimal("13.33333333")
+    assert opened["quantity"] == Decimal("13.33")
     platform.set_price("SOL_USDC", "140.00", "140.20")
     closed = platform.post(CLOSE, {"positionId": opened["positionId"]}, account).json
     assert closed["closePrice"] == Decimal("140.2")
-    assert closed["realizedPnL"] == Decimal("130.66666663")
+    assert closed["realizedPnL"] == Decimal("130.634")
     check_conserved(platform.state(account))
 
 
@@ -363,11 +363,11 @@ def test_a_restart_keeps_all(own: Callable[..., PlatformThread]) -> None:
 def test_fees_are_taken_at_both_ends(own: Callable[..., PlatformThread]) -> None:
     platform = own(fee_rate="0.001")
     opened = platform.post(OPEN, order()).json
-    assert opened["fee"] == Decimal("2")
-    assert platform.state()["balances"]["USD"] == 8998
+    assert opened["fee"] == Decimal("1.999332")
+    assert platform.state()["balances"]["USD"] == 9000 - opened["fee"]
     closed = platform.post(CLOSE, {"positionId": opened["positionId"]}).json
-    assert closed["fee"] == Decimal("1.99866755")
-    assert platform.state()["balances"]["USD"] == 9998 + closed["realizedPnL"] - closed["fee"]
+    assert closed["fee"] == Decimal("1.998")
+    assert platform.state()["balances"]["USD"] == 10_000 - opened["fee"] + closed["realizedPnL"] - closed["fee"]
 
 
 def test_the_public_routes(platform: PlatformThread, account: str) -> None:
@@ -419,5 +419,5 @@ def test_every_refusal_has_the_one_shape(
 
 def test_a_client_that_waits_for_leave_to_send_gets_it(platform: PlatformThread, account: str) -> None:
     headers = {"Content-Type": "application/json", "X-Account": account, "Expect": "100-continue"}
-    content = b'{"margin": 1, "asset": "SOL", "type": "long"}'
+    content = b'{"margin": 2, "asset": "SOL", "type": "long"}'
     assert platform.send("POST", OPEN, content, headers).status == 201

@@ -165,7 +165,7 @@ def test_odd_spellings_of_good_values_are_good(platform: PlatformThread) -> None
     """Null for what may be left out, strings for numbers, an exponent."""
     body = LIMIT | {"leverage": "null", "stopLoss": "null", "takeProfit": "null", "expiresAt": "null"}
     for changed in ({}, {"price": '"140.50"'}, {"price": "1.4e2"}, {"expiresAt": '"9000000000000"'},
-                    {"expiresAt": "9e12"}, {"margin": '"1.000000010"'}):  # fmt: skip
+                    {"expiresAt": "9e12"}, {"margin": '"2.000000010"'}):  # fmt: skip
         texts = body | changed
         content = "{" + ",".join(f'"{name}":{text}' for name, text in texts.items()) + "}"
         reply = platform.send("POST", PLACE, content.encode(), HEADERS | {"X-Account": "odd"})

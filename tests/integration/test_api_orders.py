@@ -81,8 +81,8 @@ def test_triggers_are_set_changed_and_cleared(platform: PlatformThread, account:
     assert platform.state(account)["positions"] == [cleared]
     platform.set_price("SOL_USDC", "144.00", "144.10")
     state = settled(platform, account, 4)
-    # 13.32445036 SOL from 150.10 to 144
-    assert (state["positions"], state["account"]["realizedPnL"]) == ([], Decimal("-81.2791472"))
+    # 13.32 SOL from 150.10 to 144
+    assert (state["positions"], state["account"]["realizedPnL"]) == ([], Decimal("-81.252"))
 
 
 def test_a_trigger_that_is_reached_already_is_refused(platform: PlatformThread, account: str) -> None:
@@ -99,22 +99,21 @@ def test_a_part_is_closed_and_then_the_rest(platform: PlatformThread, account: s
     opened = done(platform.post(OPEN, buy(takeProfit=200), account), 201)
     name = opened["positionId"]
     first = done(platform.post(CLOSE, {"positionId": name, "percentage": 25}, account))
-    # a quarter of 13.32445036 is 3.33111259; from 150.10 to 150
-    assert (first["quantity"], first["realizedPnL"]) == (Decimal("3.33111259"), Decimal("-0.33311126"))
+    # a quarter of 13.32, from 150.10 to 150
+    assert (first["quantity"], first["realizedPnL"]) == (Decimal("3.33"), Decimal("-0.333"))
     left = first["position"]
     assert set(left) == ALWAYS_TOLD
-    assert (left["quantity"], left["margin"], left["takeProfit"]) == (Decimal("9.99333777"), 750, 200)
+    assert (left["quantity"], left["margin"], left["takeProfit"]) == (Decimal("9.99"), 750, 200)
     assert platform.state(account)["positions"] == [left]
-    second = done(platform.post(CLOSE, {"positionId": name, "quantity": "9.9"}, account))
-    assert second["position"]["quantity"] == Decimal("0.09333777")
-    over = platform.post(CLOSE, {"positionId": name, "quantity": "0.09333778"}, account)
-    assert check_error(over, 400, "INVALID_REQUEST") == {"field": "quantity", "max": "0.09333777"}
+    second = done(platform.post(CLOSE, {"positionId": name, "quantity": "9.909"}, account))
+    assert second["position"]["quantity"] == Decimal("0.09")
+    over = platform.post(CLOSE, {"positionId": name, "quantity": "0.090001"}, account)
+    allowed = {"max": "0.09", "min": "0.01"}
+    assert check_error(over, 400, "INVALID_REQUEST") == {"field": "quantity", **allowed}
+    under = platform.post(CLOSE, {"positionId": name, "percentage": 11}, account)
+    assert check_error(under, 400, "INVALID_REQUEST") == {"field": "percentage", **allowed}
     last = done(platform.post(CLOSE, {"positionId": name}, account))
-    assert (last["quantity"], last["position"], platform.state(account)["positions"]) == (
-        Decimal("0.09333777"),
-        None,
-        [],
-    )
+    assert (last["quantity"], last["position"], platform.state(account)["positions"]) == (Decimal("0.09"), None, [])
 
 
 def test_a_part_of_a_position_that_came_just_now_is_a_part(
@@ -135,7 +134,7 @@ def test_an_order_waits_holds_margin_and_is_filled(platform: PlatformThread, acc
     shown = {name: placed[name] for name in ("market", "side", "type", "kind", "price", "quantity", "status")}
     assert shown == {
         "market": "SOL_USDC", "side": "buy", "type": "long", "kind": "limit", "price": 140,
-        "quantity": Decimal("14.28571428"), "status": "open",
+        "quantity": Decimal("14.28"), "status": "open",
     }  # fmt: skip
     state = platform.state(account)
     assert state["orders"] == [placed]
@@ -147,19 +146,19 @@ def test_an_order_waits_holds_margin_and_is_filled(platform: PlatformThread, acc
     platform.set_price("SOL_USDC", "138.90", "139.00")
     (position,) = settled(platform, account, 3)["positions"]
     assert position["positionId"] == placed["orderId"].replace("ord_", "pos_")
-    # 2000 / 139
-    assert (position["entryPrice"], position["quantity"]) == (139, Decimal("14.38848920"))
+    # 2000 / 139 is 14.388
+    assert (position["entryPrice"], position["quantity"]) == (139, Decimal("14.38"))
     assert (position["stopLoss"], position["takeProfit"]) == (130, 160)
     platform.set_price("SOL_USDC", "160.00", "160.10")
-    assert settled(platform, account, 4)["account"]["realizedPnL"] == Decimal("302.1582732")
+    assert settled(platform, account, 4)["account"]["realizedPnL"] == Decimal("301.98")
 
 
 @pytest.mark.parametrize(
     ("side", "price", "fill", "quantity"),
     [
-        ("long", "150.10", "150.10", "13.32445036"),
-        ("long", 200, "150.10", "13.32445036"),
-        ("short", 1, 150, "13.33333333"),
+        ("long", "150.10", "150.10", "13.32"),
+        ("long", 200, "150.10", "13.32"),
+        ("short", 1, 150, "13.33"),
     ],
 )
 def test_a_limit_order_at_the_market_is_answered_as_filled(
@@ -257,7 +256,7 @@ def test_all_is_closed_but_what_has_no_market(platform: PlatformThread, account:
         said = done(first)
         assert set(said) == set(CloseAllMessage.__struct_encode_fields__)
         assert said["message"] == "1 of 2 positions closed"
-        assert said["realizedPnL"] == said["results"][0]["realizedPnL"] == Decimal("-1.33244504")
+        assert said["realizedPnL"] == said["results"][0]["realizedPnL"] == Decimal("-1.332")
         assert [(each["positionId"], each["closed"]) for each in said["results"]] == [(sol, True), (btc, False)]
         assert said["results"][1]["error"] == "PRICE_UNAVAILABLE"
         again = platform.post(CLOSE_ALL, {}, account, key="other")
@@ -296,8 +295,8 @@ def test_the_margin_call_is_told(platform: PlatformThread, account: str) -> None
     assert platform.state(account)["account"]["marginCall"] is False
     platform.set_price("SOL_USDC", "137.00", "137.10")
     figures = platform.state(account)["account"]
-    # 50000 / 150.10 = 333.11125916; −13.1 × that leaves 5636.24
-    assert (figures["marginCall"], round(figures["marginLevel"], 4)) == (True, Decimal("56.3624"))
+    # 50000 / 150.10 is 333.111; −13.1 × 333.11 leaves 5636.26
+    assert (figures["marginCall"], round(figures["marginLevel"], 4)) == (True, Decimal("56.3626"))
 
 
 def test_a_restart_keeps_orders_triggers_and_expiries(tmp_path: Path) -> None:
@@ -326,4 +325,4 @@ def test_a_restart_keeps_orders_triggers_and_expiries(tmp_path: Path) -> None:
     after, end = on_same_data(go_on)
     assert after == before
     assert [position["entryPrice"] for position in end["positions"]] == [140]
-    assert end["account"]["realizedPnL"] == Decimal("65.28980676")
+    assert end["account"]["realizedPnL"] == Decimal("65.268")
