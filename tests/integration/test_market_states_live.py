@@ -243,7 +243,7 @@ def test_what_stands_in_an_instrument_that_is_offered_no_more_can_be_closed(
     first.stop()
     caplog.clear()
     left = [symbol for symbol in (SOL, BTC, ETH) if symbol != BTC]
-    second = PlatformThread(tmp_path / "data", instruments=tuple(left), exchange=(SOL, BTC, ETH))
+    second = PlatformThread(tmp_path / "data", instruments=tuple(left), exchange=(SOL, BTC, ETH), price_band="0.1")
     try:
         second.start(without=(BTC,))
         said = [record.getMessage() for record in caplog.records if BTC in record.getMessage()]
@@ -270,8 +270,12 @@ def test_what_stands_in_an_instrument_that_is_offered_no_more_can_be_closed(
         assert [rows_of(second)[-1][side] for side in ("bid", "ask")] == [64_000, 64_010]
         told = first_told(second, f"/ws?symbols={BTC}", "market_state")
         assert (told["symbol"], told["state"], told["stateReason"]) == (BTC, "close_only", "not_offered")
-        closed = second.post(CLOSE, {"positionId": position})
-        assert (closed.status, closed.json["closePrice"]) == (200, 64_000)
+        second.call(second.simulator.set_price, BTC, Decimal(30_000), Decimal(30_010), Decimal(30_000))
+        until(lambda: stated(second, BTC)["state"] == "suspended")
+        second.call(second.simulator.set_price, BTC, Decimal(64_000), Decimal(64_010), Decimal(64_000))
+        until(lambda: row_of(second, BTC)["state"] == "close_only" and quotes.quotes[BTC].bid == 64_000)
+        closed = until(lambda: (reply := second.post(CLOSE, {"positionId": position})).status == 200 and reply)
+        assert closed.json["closePrice"] == 64_000
         until(lambda: BTC not in {one["symbol"] for one in second.get(MARKETS).json["markets"]})
         until(lambda: [one["symbol"] for one in rows_of(second)] == [SOL, ETH])
         until(lambda: second.get("/readyz").json["notes"] == [])
