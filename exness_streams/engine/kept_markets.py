@@ -70,8 +70,9 @@ class KeptMarkets:
     # -- for the framer
 
     def begin(self) -> None:
-        """A framer begins, with what its lease has kept."""
+        """A framer begins, with what its lease has kept, and perhaps since the clock jumped."""
         self._look()
+        self.heard_ms.clear()
 
     def told(self) -> Markets:
         """All markets that are not open."""

@@ -355,6 +355,9 @@ async def test_the_exchange_s_list_counts_for_a_market_that_sends_nothing() -> N
     assert Worker(log).states() == [(SOL, CLOSE_ONLY, None)]
     await framer.frame(0, [tick(1, "150")])
     assert worker.states() == [], "and a tick is the newest word"
+    markets.begin()
+    markets.hear_listing()
+    assert worker.states() == [(SOL, CLOSE_ONLY, None)], "when ticks came by another clock is not known"
     worker.candles.drop()
     markets.exchange = Listing(now_ms * 2, SOL_USDC="halted")
     worker.states()
