@@ -251,6 +251,9 @@ class BalanceMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class MarketMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One instrument: its terms and its newest quote (nulls before the first).
 
+    One that is not offered any more comes behind the others while positions or orders stand in it: it is never open,
+    and its terms are those it would have.
+
     fee_rate, maintenance_margin_rate: fractions of the notional. spread_rate: the house's part of bid and ask, a
     fraction of the price. volume, open24h (the first trade), high24h, low24h, quote_volume24h: of the last 24 hours, as
     the exchange tells them. tick_size, step_size: the exchange's, null when unknown. max_exposure: USD of
@@ -258,7 +261,8 @@ class MarketMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     visible, price_bands, funding_interval (ms), imf_function, mmf_function (initial and maintenance margin): what the
     exchange says of its market, null when unknown. They are told, and decide nothing here.
     state: what may be done: positions opened and closed (open), only closed (close_only), neither (suspended, halted,
-    settled). state_reason, state_since: who says so, and since when (ms since the epoch); null while it is open.
+    settled). state_reason, state_since: who says so, and since when (ms since the epoch); null while it is open, since
+    also while it is not known.
     """
 
     symbol: str

@@ -220,10 +220,10 @@ def balance_message(event: Deposited | AccountReset) -> BalanceMessage:
 
 
 def state_fields(told: MarketTold | None) -> dict[str, Any]:
-    """state, state_reason and state_since of a message about a market. told: None, it is open."""
+    """state, state_reason and state_since of a message about a market. told: None, it is open. Since 0: not known."""
     if told is None:
         return {"state": MarketState.OPEN.value, "state_reason": None, "state_since": None}
-    return {"state": told.state.value, "state_reason": told.reason.value, "state_since": told.since_ms}
+    return {"state": told.state.value, "state_reason": told.reason.value, "state_since": told.since_ms or None}
 
 
 def market_message(

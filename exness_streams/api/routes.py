@@ -21,6 +21,7 @@ from exness_streams.api.connection_metrics import ConnectionCollector
 from exness_streams.api.door import Door
 from exness_streams.api.encoded_states import EncodedStates
 from exness_streams.api.forwarding import Forwarding
+from exness_streams.api.market_list import MarketList
 from exness_streams.api.metrics import MetricsView, StreamCollector, WorkerMetrics
 from exness_streams.api.metrics_port import metrics_port_of
 from exness_streams.api.openapi.document import OpenApiView
@@ -69,19 +70,21 @@ def add_routes(engine: Engine, metrics: WorkerMetrics) -> None:
     limit(connections, engine.settings)
     registry.register(ConnectionCollector(connections))
     readers_max = readers_for(connections.total_max)
-    hub = StreamHub(engine.cells, engine, engine.app, engine.freshness, readers_max=readers_max)
+    offered = [terms.symbol for terms in engine.catalogue]
+    hub = StreamHub(engine.cells, engine, engine.app, engine.freshness, offered=offered, readers_max=readers_max)
     engine.cells.tell(EventSinks(engine.history, hub))
     registry.register(StreamCollector(hub))
     level = engine.settings.margin_call_level
     states = EncodedStates(accounts, level, quote_age_ms_max=engine.settings.max_quote_age_ms)
-    streams = StreamViews(accounts, states, engine.app, hub, forwarding, engine.catalogue, limits)
+    markets = MarketList(engine.catalogue, engine.cells, settings.terms_for, lambda symbol: engine.listed(symbol))
+    streams = StreamViews(accounts, states, engine.app, hub, forwarding, markets, limits)
     streams.mount(web_app)
     page = Page(level, engine.settings.max_quote_age_ms)
     web_app.router.add_get(FILES_PATH, page.file)
     web_app.router.add_get("/docs", page.about_api)
     Root(page, partial(banner, can_mail=bool(engine.settings.smtp_host)), streams.connect_root).mount(web_app)
     add_public_views(engine, registry)
-    add_price_views(engine, forwarding.to_any_cell)
+    add_price_views(engine, markets, forwarding.to_any_cell)
     add_market_views(engine, forwarding.to_market_owner)
     add_reading_views(engine, accounts, states, forwarding.to_owner)
     frames = engine.cells.frame_times
@@ -107,9 +110,9 @@ def add_public_views(engine: Engine, registry: CollectorRegistry) -> None:
     mount(app, "/api/v1/asyncapi.json", here, AsyncApiView, settings.topics, settings.scheme)
 
 
-def add_price_views(engine: Engine, to_any_cell: Way) -> None:
+def add_price_views(engine: Engine, markets: MarketList, to_any_cell: Way) -> None:
     """What every worker answers that has a cell."""
-    parts = (engine.catalogue, engine.cells, engine, engine.settings)
+    parts = (markets, engine.cells, engine, engine.settings)
     mount(engine.app, "/api/v1/markets", to_any_cell, MarketsView, *parts)
 
 

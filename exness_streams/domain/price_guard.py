@@ -15,6 +15,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import NamedTuple, Protocol
 
+from exness_streams.domain.money import ZERO
 from exness_streams.domain.price_reference import NEAR, Far, LastAccepted, Reference, Told, fits, has_moved, side_of
 
 CONFIRMING_MS = 1_000
@@ -130,18 +131,18 @@ class _Market(LastAccepted):
 
 
 class PriceGuard:
-    """bands: of each market, as a fraction of the reference; 0 or none: all is believed."""
+    """bands: of each market, as a fraction of the reference; 0: all is believed. band: of any other market."""
 
-    def __init__(self, bands: Mapping[str, Decimal]) -> None:
-        self._bands = {symbol: band for symbol, band in bands.items() if band}
+    def __init__(self, bands: Mapping[str, Decimal], band: Decimal = ZERO) -> None:
+        self._bands, self._band = dict(bands), band
         self._markets: dict[str, _Market] = {}
 
     # -- what is kept
 
     def load(self, symbol: str, reference: Reference) -> None:
         """A reference that was stored. One is loaded before the first tick of its market."""
-        band = self._bands.get(symbol)
-        if band is not None:
+        band = self._bands.get(symbol, self._band)
+        if band:
             self._markets[symbol] = market = _Market(band, reference)
             market.stored = reference
 
@@ -170,7 +171,8 @@ class PriceGuard:
         """What goes on in a tick's place; None: the tick, as it is. Its bid is not above its ask."""
         market = self._markets.get(tick.symbol)
         if market is None:
-            return self._begin(tick) if tick.look or tick.symbol in self._bands else None
+            band = self._bands.get(tick.symbol, self._band)
+            return self._begin(tick, band) if tick.look or band else None
         bid, ask, price, low, high = tick.bid, tick.ask, tick.price, market.low, market.high
         if (
             bid is not None
@@ -186,11 +188,11 @@ class PriceGuard:
             return _take_look(market, Told(bid, ask, price), received_ms)
         return _take(market, Told(bid, ask, price), received_ms, book_is_old=tick.is_of_ticker)
 
-    def _begin(self, tick: GuardedTick) -> Believed | None:
+    def _begin(self, tick: GuardedTick, band: Decimal) -> Believed | None:
         if tick.look:
             return Believed(None, None, tick.price, suspended=False, is_told=False)
         reference = Reference(tick.price, tick.bid, tick.ask)
-        self._markets[tick.symbol] = _Market(self._bands[tick.symbol], reference)
+        self._markets[tick.symbol] = _Market(band, reference)
         return None
 
 

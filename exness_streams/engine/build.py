@@ -40,6 +40,7 @@ from exness_streams.transport.faust_environment import NO_ENVIRONMENT, ignored_v
 from exness_streams.transport.faust_mends import refuse_other_faust
 from exness_streams.transport.kafka.aiokafka_mends import refuse_other_aiokafka
 from exness_streams.transport.kafka.assignor import NamedAssignor
+from exness_streams.transport.leases import CellLog
 from exness_streams.transport.recovery import HEARTBEATS, TableManager
 from exness_streams.transport.table import BLOCK_CACHE_BYTES, CellTable
 from exness_streams.transport.table_store import clear_the_way
@@ -89,10 +90,8 @@ def build_engine(settings: Settings, metrics: EngineMetrics | None = None) -> En
     logs = {topic: app.transport.cell_log(topic) for topic in topics}
     cells = _cells(settings, app, table, gateway, metrics)
     catalogue = settings.catalogue()
-    symbols = [terms.symbol for terms in catalogue]
     kept_candles, kept_history = _small_table(app, "candles", 1), _small_table(app, "history", settings.partitions)
-    of_ticks, bands = logs[topics.market_updates], settings.price_bands()
-    candles = CandleHost(kept_candles, of_ticks, symbols, bands=bands, metrics=metrics.candles)
+    candles = _candles(settings, kept_candles, logs[topics.market_updates], metrics)
     markets = _markets(settings, cells, candles)
     framer, watch = _framer(settings, app, cells, candles, markets, metrics)
     history = HistoryHost(kept_history, logs[topics.events], topic=topics.events, metrics=metrics.history)
@@ -130,6 +129,12 @@ def _cells(settings: Settings, app: EngineApp, table: CellTable, gateway: Gatewa
 
     cells.passed_over = PassedOver(search)
     return cells
+
+
+def _candles(settings: Settings, table: CellTable, cell_log: CellLog, metrics: EngineMetrics) -> CandleHost:
+    """The candles of what is on offer, and the price guard, also of what is not any more: positions may stand there."""
+    bands, of_others = settings.price_bands(), settings.price_band
+    return CandleHost(table, cell_log, settings.instruments, bands=bands, band=of_others, metrics=metrics.candles)
 
 
 def _markets(settings: Settings, cells: CellHost, candles: CandleHost) -> KeptMarkets:

@@ -34,6 +34,7 @@ from exness_streams.domain.candles import (
     start_of,
 )
 from exness_streams.domain.codec import META_KEY, Meta, encode
+from exness_streams.domain.money import ZERO
 from exness_streams.domain.price_guard import PriceGuard
 from exness_streams.engine.commits import TableCommits
 from exness_streams.engine.framer_state import FRAMER_KEY, Found, FramerState, decode_framer_state
@@ -81,7 +82,7 @@ class OwnedCandles:
 
 
 class CandleHost:
-    """The candles of `symbols`. bands: the price guard's. clock_s: since the epoch, for what is kept how long."""
+    """The candles of `symbols`. bands, band: the price guard's. clock_s: since the epoch, for what is kept how long."""
 
     def __init__(
         self,
@@ -90,13 +91,14 @@ class CandleHost:
         symbols: Iterable[str],
         *,
         bands: Mapping[str, Decimal] | None = None,
+        band: Decimal = ZERO,
         metrics: WorkMetrics | None = None,
         clock_s: Callable[[], float] = time.time,
     ) -> None:
         metrics = metrics or WorkMetrics()
         self.table = table
         self.symbols = tuple(symbols)
-        self._cell_log, self._bands = cell_log, bands or {}
+        self._cell_log, self._bands, self._band = cell_log, bands or {}, band
         self._commits = TableCommits(table, metrics)
         self._clock_s = clock_s
         self._owned: OwnedCandles | None = None
@@ -138,7 +140,7 @@ class CandleHost:
         found = Found(partition, None if lost else self._framer_state(partition), ticks_start, ticks_end, committed)
         # Beyond the end: the topic was made anew, and begins again.
         next_offset = ticks_start if committed is None or committed > ticks_end else committed
-        guard = loaded_guard(self._bands, partial(self.table.entry, partition))
+        guard = loaded_guard(self._bands, self._band, partial(self.table.scan, partition))
         owned = OwnedCandles(lease, self.symbols, next_offset, found, guard)
         for symbol in self.symbols:
             live = self.table.entry(partition, candles.live_key(symbol))

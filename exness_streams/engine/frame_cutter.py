@@ -103,6 +103,7 @@ class FrameCutter:
         self._now_ms = now_ms = self._clock_ms()
         sequence_max = sequence_bound(now_ms)
         read, quote_of, keep, receipt = self._reader.read, self._reader.quote, fold.add, receipt_of(batch)
+        heard_ms = self._reader.heard_ms
         framed_end, raw_end, add, take = self.end, self._raw_end, self._builder.add, self._guard.take
         for record in batch:
             tick = read(record)
@@ -113,6 +114,7 @@ class FrameCutter:
             if received_ms is None or not 0 < received_ms < now_ms:
                 received_ms = now_ms  # none of the future
             received_ms = max(received_ms, min(time_ms, now_ms))  # nor before it was: a broker's clock may be slow
+            heard_ms[symbol] = received_ms
             believed, day = take(tick, received_ms), day_of(tick)
             if believed is not None:
                 tick, day = self._guard.told(tick, believed, received_ms), None if believed.suspended else day

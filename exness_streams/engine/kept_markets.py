@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Container, Mapping
 from decimal import Decimal
+from typing import Protocol
 
 from exness_streams.domain.candles import live_key
 from exness_streams.domain.market_states import Markets, MarketState, MarketTold
@@ -14,6 +15,9 @@ from exness_streams.engine.market_board import NOTHING_KEPT, KeptMarket, MarketB
 
 PREFIX, END = b"market/", b"market0"
 FLUSH_S = 1.0
+SILENT_MS = 5_000
+"""Ticks tell what the exchange says, too, and each second while a market is not open: of one that had none for so long
+before the exchange was asked, its answer is the newest word."""
 
 _LIVE = live_key("")
 
@@ -22,11 +26,23 @@ class NoPrice(Exception):
     """A market can't be settled without a price, and none is known."""
 
 
+class Exchange(Protocol):
+    """What the exchange's list of markets says (market_data/exchange_states.py)."""
+
+    @property
+    def listed_ms(self) -> int | None:
+        """When it was told (ms since the epoch), None: not known."""
+
+    def state(self, symbol: str) -> str | None:
+        """Of a market, None: open."""
+
+
 class KeptMarkets:
     """A board whose decisions are in the table of `candles`, under `market/SYMBOL`.
 
     It is this worker's while the ticks are; elsewhere it knows of no market that is not open.
-    price_of: the last price that was accepted of a symbol, None when there is none.
+    price_of: the last price that was accepted of a symbol, None when there is none. exchange: who asks it, None: nobody
+    does here. heard_ms: when the newest tick of each symbol was received; the framer says so.
     """
 
     def __init__(
@@ -43,6 +59,8 @@ class KeptMarkets:
         """
         self._seen = seen
         self.board = board
+        self.exchange: Exchange | None = None
+        self.heard_ms: dict[str, int] = {}
         self._is_shared = is_shared
         self._candles, self._price_of = candles, price_of
         self._of: OwnedCandles | None = None
@@ -52,8 +70,9 @@ class KeptMarkets:
     # -- for the framer
 
     def begin(self) -> None:
-        """A framer begins, with what its lease has kept."""
+        """A framer begins, with what its lease has kept, and perhaps since the clock jumped."""
         self._look()
+        self.heard_ms.clear()
 
     def told(self) -> Markets:
         """All markets that are not open."""
@@ -75,6 +94,16 @@ class KeptMarkets:
         if board.hear(symbol, MarketState.OPEN if state is None else MarketState(state)):
             self._unsaved.add(symbol)
         return board.masks(symbol)
+
+    def hear_listing(self) -> None:
+        """Take the exchange's word on markets that send nothing: one that is closed may never have a tick again."""
+        exchange = self.exchange
+        listed_ms = None if exchange is None else exchange.listed_ms
+        if self._of is None or exchange is None or listed_ms is None:
+            return
+        for symbol in self.board.followed():
+            if listed_ms - self.heard_ms.get(symbol, 0) >= SILENT_MS:
+                self.hear(symbol, exchange.state(symbol))
 
     # -- for the operator
 
@@ -114,6 +143,8 @@ class KeptMarkets:
     async def run(self) -> None:
         """Commit what the exchange has said: seldom, and soon enough. Runs for ever. LogFault."""
         while True:
+            self._look()
+            self.hear_listing()
             await self.flush()
             await asyncio.sleep(FLUSH_S)
 
@@ -129,7 +160,7 @@ class KeptMarkets:
                 entries = {_key(symbol): _entry(self.board.kept(symbol)) for symbol in symbols}
                 await self._candles.keep_entries(owned, entries)
             except NotOwned:
-                return  # whoever owns it now hears it by the next tick
+                return  # whoever owns it now hears it anew
 
     def _look(self) -> None:
         """Load what is kept when the ticks have become this worker's, forget it when they are another's."""
@@ -138,6 +169,7 @@ class KeptMarkets:
             return
         self._of = owned
         self._unsaved.clear()
+        self.heard_ms.clear()
         found = {} if owned is None else dict(self._candles.table.range(owned.partition, PREFIX, END))
         self.board.load({key[len(PREFIX) :].decode(): decode_kept(value) for key, value in found.items()})
         if owned is not None:

@@ -18,18 +18,23 @@ from exness_streams.domain.price_reference import Reference
 _decode = msgspec.json.Decoder(Reference).decode
 
 
+_PREFIX = b"guard/"
+
+
 def reference_key(symbol: str) -> bytes:
     """Of a market's entry."""
-    return b"guard/" + symbol.encode()
+    return _PREFIX + symbol.encode()
 
 
-def loaded_guard(bands: Mapping[str, Decimal], entry: Callable[[bytes], bytes | None]) -> PriceGuard:
-    """A guard that begins with what was stored. Older tables have none of it: there the first tick is believed."""
-    guard = PriceGuard(bands)
-    for symbol in bands:
-        stored = entry(reference_key(symbol))
-        if stored is not None:
-            guard.load(symbol, _decode(stored))
+def loaded_guard(
+    bands: Mapping[str, Decimal], band: Decimal, scan: Callable[[bytes], Iterator[tuple[bytes, bytes]]]
+) -> PriceGuard:
+    """A guard that begins with what was stored, also of markets that are not on offer any more: something may stand
+    there. Older tables have none of it: there the first tick is believed.
+    """
+    guard = PriceGuard(bands, band)
+    for key, stored in scan(_PREFIX):
+        guard.load(key[len(_PREFIX) :].decode(), _decode(stored))
     return guard
 
 

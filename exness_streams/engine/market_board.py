@@ -154,6 +154,10 @@ class MarketBoard:
         """Whether the ticks of a symbol are wanted: it is on offer, or something stands in it still."""
         return symbol in self.offered or symbol in self.former or symbol in self.standing()
 
+    def followed(self) -> set[str]:
+        """The symbols whose ticks are wanted, as far as they are known here."""
+        return {*self.offered, *self.former, *self.standing()}
+
     def masks(self, symbol: str) -> bool:
         """Whether cells may get no bid and ask of a symbol now."""
         kept = self._kept.get(symbol)

@@ -50,6 +50,10 @@ class Board(Protocol):
     def kept(self) -> Container[str]:
         """The symbols that the operator or the exchange holds anything against: always the same object."""
 
+    @property
+    def heard_ms(self) -> dict[str, int]:
+        """When the newest tick of each symbol was received: always the same object, written by the framer."""
+
     def follows(self, symbol: str) -> bool:
         """Whether the ticks of a symbol that is not on offer are wanted still."""
 
@@ -73,6 +77,7 @@ class TickReader:
         self._symbols = None if catalogue is None else frozenset(terms.symbol for terms in catalogue)
         self._board = board
         self._kept: Container[str] = () if board is None else board.kept
+        self.heard_ms: dict[str, int] = {} if board is None else board.heard_ms
         self._topic = topic
         self._counters = counters
         self.faults: Counter[TickFault] = Counter()

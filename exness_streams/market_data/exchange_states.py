@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from async_timeout import timeout
@@ -16,6 +17,8 @@ log = logging.getLogger(__name__)
 
 EACH_S = 30.0
 ANSWER_S = 3.0
+IDLE_S = 1.0
+"""Whoever does not want to know looks so often whether it does."""
 
 CLOSE_ONLY, HALTED = "close_only", "halted"
 
@@ -32,10 +35,16 @@ def state_of(market: MarketInfo | None) -> str | None:
     return HALTED if market is None else _OF_WORD.get(market.state, HALTED)
 
 
+def always() -> bool:
+    """It is wanted."""
+    return True
+
+
 class ExchangeStates:
     """fetch_markets: BackpackRest's, which sends nothing while the exchange wants no request. symbols: those followed.
 
-    tried: set once it has answered, or could not in time. on_change: called with the symbols whose state is another.
+    is_wanted: whether it matters here; else nothing is asked, and nothing known. tried: set once it has answered, or
+    could not in time. on_change: called with the symbols whose state is another.
     """
 
     def __init__(
@@ -43,10 +52,15 @@ class ExchangeStates:
         fetch_markets: Callable[[], Awaitable[list[MarketInfo]]],
         symbols: Iterable[str],
         *,
+        is_wanted: Callable[[], bool] = always,
         each_s: float = EACH_S,
         answer_s: float = ANSWER_S,
+        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._fetch_markets, self.symbols = fetch_markets, tuple(symbols)
+        self._is_wanted, self._clock_ms = is_wanted, clock_ms
+        self._listed: Mapping[str, MarketInfo] = {}
+        self._listed_ms: int | None = None
         self._each_s, self._answer_s = each_s, answer_s
         self._states: dict[str, str] = {}
         self._is_away = False
@@ -54,25 +68,47 @@ class ExchangeStates:
         self.on_change: Callable[[list[str]], None] = lambda changed: None
 
     @classmethod
-    def of(cls, feed_url: str, rest: BackpackRest | None, symbols: Iterable[str]) -> ExchangeStates | None:
+    def of(
+        cls,
+        feed_url: str,
+        rest: BackpackRest | None,
+        symbols: Iterable[str],
+        *,
+        fetch_markets: Callable[[], Awaitable[list[MarketInfo]]] | None = None,
+        is_wanted: Callable[[], bool] = always,
+    ) -> ExchangeStates | None:
         """Those of the exchange that a feed is of; None where no API of it is known, but another's, or none."""
-        is_its_own = rest is not None and source_of(feed_url) == source_of(rest.base_url)
-        return cls(rest.fetch_markets, symbols) if rest is not None and is_its_own else None
+        if rest is None or source_of(feed_url) != source_of(rest.base_url):
+            return None
+        return cls(fetch_markets or rest.fetch_markets, symbols, is_wanted=is_wanted)
 
     def follow(self, symbols: Iterable[str]) -> None:
-        """Look at these, too, from the next answer on."""
+        """Look at these, too."""
         self.symbols = tuple(dict.fromkeys((*self.symbols, *symbols)))
+        if self._listed_ms is not None:
+            self._compare()
 
     @property
     def states(self) -> Mapping[str, str]:
         """Of the markets that are not open, by symbol. While the exchange does not answer: what it said last."""
         return self._states
 
+    @property
+    def listed_ms(self) -> int | None:
+        """When the exchange told what it lists (ms since the epoch), None: it has not, or it is not wanted here."""
+        return self._listed_ms if self._is_wanted() else None
+
+    def state(self, symbol: str) -> str | None:
+        """What it said then of any market, followed or not. None: open."""
+        return state_of(self._listed.get(symbol))
+
     async def run(self) -> None:
         """Ask for ever. What goes wrong is said once, until the exchange answers again."""
         while True:
-            wait_s = await self._ask()
-            self.tried.set()
+            wait_s = IDLE_S
+            if self._is_wanted():
+                wait_s = await self._ask()
+                self.tried.set()
             await asyncio.sleep(wait_s)
 
     async def _ask(self) -> float:
@@ -92,10 +128,12 @@ class ExchangeStates:
         if self._is_away:
             log.info("the exchange tells the state of its markets again")
         self._is_away = False
-        self._take({market.symbol: market for market in markets})
+        self._listed, self._listed_ms = {market.symbol: market for market in markets}, self._clock_ms()
+        self._compare()
         return self._each_s
 
-    def _take(self, listed: Mapping[str, MarketInfo]) -> None:
+    def _compare(self) -> None:
+        listed = self._listed
         found = {symbol: state for symbol in self.symbols if (state := state_of(listed.get(symbol))) is not None}
         changed = [symbol for symbol in self.symbols if found.get(symbol) != self._states.get(symbol)]
         self._states = found

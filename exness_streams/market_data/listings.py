@@ -40,11 +40,34 @@ def adopt(catalogue: Catalogue, markets: Iterable[MarketInfo]) -> list[str]:
     return warnings
 
 
+class SharedListing:
+    """The exchange's markets, for several who ask: whoever asks while a question is under way gets its answer.
+
+    At a start there are two, and the answer is large.
+    """
+
+    def __init__(self, fetch_markets: Callable[[], Awaitable[list[MarketInfo]]]) -> None:
+        self._fetch_markets = fetch_markets
+        self._asking = asyncio.Lock()
+        self._answers = 0
+        self._newest: list[MarketInfo] = []
+
+    async def fetch_markets(self) -> list[MarketInfo]:
+        """As BackpackRest's. A question that failed, or was given up, is asked anew by the next who waits."""
+        before = self._answers
+        async with self._asking:
+            if self._answers == before:
+                self._newest = await self._fetch_markets()
+                self._answers += 1
+            return self._newest
+
+
 class Listings:
     """Keeps asking for the markets until they are known.
 
     fetch_markets: BackpackRest's. tried: set once it has answered, or could not within FIRST_ANSWER_S.
-    known: set once it has answered. markets: by symbol, what it said of the instruments on offer.
+    known: set once it has answered. markets: by symbol, what it said of all its markets: positions may stand in one
+    that is not on offer any more.
     """
 
     def __init__(
@@ -64,7 +87,7 @@ class Listings:
         self.markets: dict[str, MarketInfo] = {}
 
     def of(self, symbol: str) -> MarketInfo | None:
-        """What it said of an instrument on offer, None until then."""
+        """What it said of a market, None until then, or when it does not list it."""
         return self.markets.get(symbol)
 
     async def run(self) -> None:
@@ -83,7 +106,7 @@ class Listings:
                 continue
             for warning in adopt(self._catalogue, markets):
                 log.warning("%s", warning)
-            self.markets = {one.symbol: one for one in markets if self._catalogue.terms_of(one.symbol) is not None}
+            self.markets = {one.symbol: one for one in markets}
             log.info("the exchange lists %d markets", len(markets))
             self.known.set()
             self.tried.set()

@@ -21,7 +21,7 @@ from exness_streams.engine.engine import APP_ID, Engine
 from exness_streams.engine.raising import RulesRaiser
 from exness_streams.market_data.exchange_states import ExchangeStates
 from exness_streams.market_data.feed import BackpackFeed, StatusChange
-from exness_streams.market_data.listings import Listings
+from exness_streams.market_data.listings import Listings, SharedListing
 from exness_streams.market_data.looks import looking_at
 from exness_streams.market_data.past_candles import PastCandles
 from exness_streams.market_data.rest import BackpackRest
@@ -35,7 +35,7 @@ from exness_streams.processes.market_data_metrics import FeedCollector
 from exness_streams.processes.service_watch import watch_service
 from exness_streams.processes.stopping import unless
 from exness_streams.settings.platform import Settings
-from exness_streams.transport.tasks import first_to_end, given_up
+from exness_streams.transport.tasks import given_up
 
 log = logging.getLogger(__name__)
 
@@ -87,9 +87,12 @@ def past_candles(rest: BackpackRest, engine: Engine) -> PastCandles:
 
 
 class EngineWorker:
-    """One engine worker; others may share the accounts with it. rest_url: of the exchange, '' is never asked."""
+    """One engine worker; others may share the accounts with it.
 
-    def __init__(self, settings: Settings, rest_url: str = "") -> None:
+    feed_url: of the exchange that prices are of. rest_url: of the exchange's API, '' is never asked.
+    """
+
+    def __init__(self, settings: Settings, feed_url: str = "", rest_url: str = "") -> None:
         self.settings = settings
         metrics = WorkerMetrics()
         self.engine = build_engine(settings, metrics.engine)
@@ -97,10 +100,24 @@ class EngineWorker:
         self.metrics = metrics.registry
         self.engine.feed_status = self.feed_status
         self.rest = BackpackRest(rest_url) if rest_url else None
-        self.listings = Listings(self.rest.fetch_markets, self.engine.catalogue) if self.rest else None
+        self.source = source_of(feed_url)
+        shared = SharedListing(self.rest.fetch_markets) if self.rest else None
+        self.listings = Listings(shared.fetch_markets, self.engine.catalogue) if shared else None
         if self.listings is not None:
             self.engine.listed = self.listings.of
+        self.states = ExchangeStates.of(
+            feed_url,
+            self.rest,
+            settings.instruments,
+            fetch_markets=shared.fetch_markets if shared else None,
+            is_wanted=self._wants_states,
+        )
+        self.engine.markets.exchange = self.states
         self.past = past_candles(self.rest, self.engine) if self.rest else None
+
+    def _wants_states(self) -> bool:
+        """Whoever has the ticks listens to the exchange, if their prices are not known to be another one's."""
+        return self.engine.candles.is_owned and self.engine.cells.source in (None, self.source)
 
     def feed_status(self) -> dict[str, Any]:
         """How the feed is, for /readyz and /markets, judged by the age of the newest quote: the feed is elsewhere."""
@@ -140,7 +157,7 @@ class EngineWorker:
 
     def beside(self, on_ready: OnReady) -> list[Coroutine[Any, Any, None]]:
         """What runs beside the app."""
-        about_markets = [part.run() for part in (self.listings, self.past) if part is not None]
+        about_markets = [part.run() for part in (self.listings, self.states, self.past) if part is not None]
         return [check_bound(self.engine.app, self.settings), self._announce(on_ready), *about_markets]
 
     async def _announce(self, on_ready: OnReady) -> None:
@@ -199,13 +216,11 @@ class Platform(EngineWorker):
     """Everything in one process: the engine on the embedded log, and the market data service."""
 
     def __init__(self, settings: Settings, feed_url: str, rest_url: str = "") -> None:
-        super().__init__(settings, rest_url)
+        super().__init__(settings, feed_url, rest_url)
         settings.checkpoints_dir.mkdir(parents=True, exist_ok=True)  # backups copy it, empty or not
         self.feed = BackpackFeed(feed_url, settings.instruments)
         self._feed_change: StatusChange | None = None
         self.feed.observe(self._on_feed_change)
-        self.source = source_of(feed_url)
-        self.states = ExchangeStates.of(feed_url, self.rest, settings.instruments)
         self.publisher = LogPublisher(self.engine)
         self.market_data = MarketDataService(
             self.feed,
@@ -221,6 +236,10 @@ class Platform(EngineWorker):
         self.raiser = RulesRaiser(self.engine)
         self.engine.upkeep_fault = lambda: self.checkpoints.refused or self.raiser.refused
         self.metrics.register(CheckpointCollector(self.checkpoints))
+
+    def _wants_states(self) -> bool:
+        """The feed is here, and tells them."""
+        return True
 
     def _on_feed_change(self, change: StatusChange) -> None:
         self._feed_change = change
@@ -245,10 +264,7 @@ class Platform(EngineWorker):
         claim_source(self.settings.data_dir, self.source)
         await self.engine.cells.ready.wait()  # only then it is known what stands where
         self._follow_what_is_left()
-        if self.states is None:
-            await self.market_data.run()
-            return
-        await first_to_end(self.market_data.run(), self.states.run())
+        await self.market_data.run()
 
     def _follow_what_is_left(self) -> None:
         """Prices of instruments that are not offered any more, so that positions there can be closed."""

@@ -128,7 +128,7 @@ async def run_engine(settings: KafkaSettings, console: Console, stopping: Stoppi
     from exness_streams.processes.engine_worker import EngineWorker
 
     watch_loop(stopping.end_unserving)
-    worker = EngineWorker(settings, settings.backpack_rest_url)
+    worker = EngineWorker(settings, settings.backpack_ws_url, settings.backpack_rest_url)
 
     async def on_ready() -> None:
         put_start_up_aside()

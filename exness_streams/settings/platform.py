@@ -196,6 +196,10 @@ class Settings(AccessSettings):
 
     def catalogue(self) -> Catalogue:
         """The instruments on offer: the terms for all, but for what EXNESS_TERMS overrides."""
+        return Catalogue(self.terms_for(symbol) for symbol in self.instruments)
+
+    def terms_for(self, symbol: str) -> Terms:
+        """The terms of an instrument; of one that is not on offer: those it would have."""
         for_all = {
             "leverage_max": self.max_leverage,
             "margin_min": Decimal(1),
@@ -203,10 +207,9 @@ class Settings(AccessSettings):
             "maintenance_margin_rate": self.maintenance_margin_rate,
             "spread_rate": self.spread_rate,
         }
-        own = self._overrides()
-        for terms in own.values():
-            terms.pop(PRICE_BAND, None)
-        return Catalogue(Terms(symbol=symbol, **{**for_all, **own.get(symbol, {})}) for symbol in self.instruments)
+        own = self._overrides().get(symbol, {})
+        own.pop(PRICE_BAND, None)
+        return Terms(symbol=symbol, **{**for_all, **own})
 
     def price_bands(self) -> dict[str, Decimal]:
         """How far a price may jump before it is held, by instrument: a fraction of the last accepted one, 0: any."""

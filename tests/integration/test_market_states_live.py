@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from platform_harness import CLOSE, OPEN, PlatformThread, Reply, until
 
@@ -34,6 +36,28 @@ def stated(platform: PlatformThread, symbol: str) -> Any:
     return next(one for one in platform.get(MARKETS).json["markets"] if one["symbol"] == symbol)
 
 
+def rows_of(platform: PlatformThread) -> Any:
+    return platform.get("/api/v1/markets").json["markets"]
+
+
+def row_of(platform: PlatformThread, symbol: str) -> Any:
+    return next(one for one in rows_of(platform) if one["symbol"] == symbol)
+
+
+def first_told(platform: PlatformThread, path: str, kind: str) -> Any:
+    """The first message of a kind that a new stream gets."""
+
+    async def ask() -> Any:
+        url = f"http://127.0.0.1:{platform.port}{path}"
+        async with aiohttp.ClientSession() as session, session.ws_connect(url) as stream:
+            async for message in stream:
+                if (told := json.loads(message.data)).get("type") == kind:
+                    return told
+        raise ConnectionError("the stream has ended")
+
+    return asyncio.run(asyncio.wait_for(ask(), 60))
+
+
 def order(platform: PlatformThread, asset: str) -> Reply:
     return platform.post(OPEN, {"margin": 100, "asset": asset, "type": "long", "leverage": 2})
 
@@ -55,10 +79,11 @@ def test_an_operator_halts_closes_opens_and_settles_and_a_restart_keeps_it(
     assert stated(platform, SOL) == halted.json
     assert stated(platform, BTC)["state"] == "open"
     until(lambda: why(order(platform, "SOL")) == (503, "PRICE_UNAVAILABLE", "halted"))
-    shown = next(one for one in platform.get("/api/v1/markets").json["markets"] if one["symbol"] == SOL)
+    shown = row_of(platform, SOL)
     assert (shown["state"], shown["stateReason"], shown["tradable"]) == ("halted", "operator", False)
     assert shown["stateSince"] == halted.json["stateSince"]
-    assert "SOL_USDC is halted: an operator has decided so" in platform.get("/readyz").json["reasons"]
+    ready = platform.get("/readyz").json
+    assert (ready["status"], ready["notes"]) == ("ok", ["SOL_USDC is halted: an operator has decided so"])
     assert all(one["stale"] for one in platform.state()["positions"])
     assert why(platform.post(CLOSE, {"positionId": position})) == (503, "PRICE_UNAVAILABLE", "halted")
     assert order(platform, "BTC").status == 201
@@ -184,6 +209,29 @@ def test_a_market_that_the_exchange_closes_is_not_traded_until_it_opens(
     until(lambda: not shared.state()["positions"])
 
 
+@pytest.mark.parametrize("is_new", [False, True])
+def test_a_market_that_closed_while_nobody_looked_is_known_without_any_price_of_it(
+    tmp_path: Path, is_new: bool
+) -> None:
+    if not is_new:
+        first = PlatformThread(tmp_path / "data").start()
+        assert order(first, "ETH").status == 201
+        first.stop()
+    second = PlatformThread(tmp_path / "data", closed=(ETH,))
+    try:
+        second.start(without=(ETH,))
+        shown = until(lambda: (row := row_of(second, ETH))["state"] != "open" and row)
+        assert (shown["state"], shown["stateReason"], shown["tradable"]) == ("halted", "exchange", False)
+        assert (shown["price"] is None) == is_new
+        until(lambda: "ETH_USDC is halted: so the exchange says" in second.get("/readyz").json["reasons"])
+        assert stated(second, ETH)["stateReason"] == "exchange"
+        assert why(order(second, "ETH")) == (503, "PRICE_UNAVAILABLE", "halted")
+        fault(second, ETH, None)
+        until(lambda: row_of(second, ETH)["state"] == "open")
+    finally:
+        second.stop()
+
+
 # -- not offered any more
 
 
@@ -195,20 +243,41 @@ def test_what_stands_in_an_instrument_that_is_offered_no_more_can_be_closed(
     first.stop()
     caplog.clear()
     left = [symbol for symbol in (SOL, BTC, ETH) if symbol != BTC]
-    second = PlatformThread(tmp_path / "data", instruments=tuple(left), exchange=(SOL, BTC, ETH))
+    second = PlatformThread(tmp_path / "data", instruments=tuple(left), exchange=(SOL, BTC, ETH), price_band="0.1")
     try:
         second.start(without=(BTC,))
         said = [record.getMessage() for record in caplog.records if BTC in record.getMessage()]
         assert sum("not in EXNESS_INSTRUMENTS any more" in line for line in said) == 1
         assert stated(second, BTC)["stateReason"] == "not_offered"
+        shown = until(lambda: (rows := rows_of(second))[-1]["stateSince"] and rows)
+        assert [one["symbol"] for one in shown] == [SOL, ETH, BTC], "what is on offer comes first"
+        assert shown[0].keys() == shown[2].keys()
+        assert {name: shown[2][name] for name in ("state", "stateReason", "tradable", "asset", "tickSize")} == {
+            "state": "close_only",
+            "stateReason": "not_offered",
+            "tradable": False,
+            "asset": "BTC",
+            "tickSize": Decimal("0.1"),
+        }
+        assert shown[2]["maxLeverage"] == shown[0]["maxLeverage"]
+        assert second.get("/readyz").json["notes"] == ["BTC_USDC is close-only: it is not offered any more"]
         refused = order(second, "BTC")
         assert (refused.status, refused.json["error"]) == (400, "UNKNOWN_ASSET")
         second.call(second.simulator.set_price, BTC, Decimal(64_000), Decimal(64_010), Decimal(64_000))
         assert second.platform is not None
         quotes = second.platform.engine.cells
         until(lambda: quotes.quotes[BTC].bid == 64_000)
-        closed = second.post(CLOSE, {"positionId": position})
-        assert (closed.status, closed.json["closePrice"]) == (200, 64_000)
+        assert [rows_of(second)[-1][side] for side in ("bid", "ask")] == [64_000, 64_010]
+        told = first_told(second, f"/ws?symbols={BTC}", "market_state")
+        assert (told["symbol"], told["state"], told["stateReason"]) == (BTC, "close_only", "not_offered")
+        second.call(second.simulator.set_price, BTC, Decimal(30_000), Decimal(30_010), Decimal(30_000))
+        until(lambda: stated(second, BTC)["state"] == "suspended")
+        second.call(second.simulator.set_price, BTC, Decimal(64_000), Decimal(64_010), Decimal(64_000))
+        until(lambda: row_of(second, BTC)["state"] == "close_only" and quotes.quotes[BTC].bid == 64_000)
+        closed = until(lambda: (reply := second.post(CLOSE, {"positionId": position})).status == 200 and reply)
+        assert closed.json["closePrice"] == 64_000
         until(lambda: BTC not in {one["symbol"] for one in second.get(MARKETS).json["markets"]})
+        until(lambda: [one["symbol"] for one in rows_of(second)] == [SOL, ETH])
+        until(lambda: second.get("/readyz").json["notes"] == [])
     finally:
         second.stop()

@@ -25,6 +25,7 @@ from exness_streams.api.door import Door
 from exness_streams.api.encoded_states import EncodedStates
 from exness_streams.api.errors import ApiError, error_middleware
 from exness_streams.api.forwarding import Forwarding
+from exness_streams.api.market_list import MarketList
 from exness_streams.api.stream import reader as stream_reader
 from exness_streams.api.stream import relay as stream_relay
 from exness_streams.api.stream.hub import DISPLACED, StreamHub
@@ -100,7 +101,8 @@ async def worker(owner_url: str | None, **limits: int) -> AsyncIterator[Worker]:
     accounts: Any = SimpleNamespace(cell_of=cell_of)
     hub = StreamHub(engine.cells, engine, engine.app, AlwaysFresh(), **limits)
     states, forwarding = EncodedStates(accounts, Decimal(60), quote_age_ms_max=5_000), Forwarding(engine, own_guard)
-    StreamViews(accounts, states, engine.app, hub, forwarding, CATALOGUE, NO_RATES).mount(web_app)
+    markets = MarketList(CATALOGUE, SimpleNamespace(markets={}, standing=tuple), terms)
+    StreamViews(accounts, states, engine.app, hub, forwarding, markets, NO_RATES).mount(web_app)
     async with serving(web_app) as url:
         yield Worker(url, hub, topics, stopping)
 

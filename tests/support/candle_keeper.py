@@ -12,6 +12,7 @@ from log_table import LogTable
 
 from exness_streams.domain.candle_spans import Asked
 from exness_streams.domain.candles import Bar, Candle
+from exness_streams.domain.money import ZERO
 from exness_streams.engine.candle_reader import LIMIT_MAX, CandleReader
 from exness_streams.engine.candles import CandleHost
 from exness_streams.engine.framer_state import FramerState
@@ -63,12 +64,15 @@ class Clock:
 class Worker:
     """A process that has just taken the ticks' partition over. Reads the ticks that are not committed yet."""
 
-    def __init__(self, log: Log, clock: Clock | None = None, ticks: Sequence[tuple[int, str]] = ()) -> None:
+    def __init__(
+        self, log: Log, clock: Clock | None = None, ticks: Sequence[tuple[int, str]] = (), band: Decimal = ZERO
+    ) -> None:
+        """band: of the markets that BANDS does not name."""
         table: Any = LogTable(CHANGELOG, log.changelog)
         self.table, self.clock, self.log, self.ticks = table, clock or Clock(), log, ticks
         self.log = log
         log.fence_now(0)
-        self.host = CandleHost(table, log, [SOL, "BTC_USDC"], bands=BANDS, clock_s=self.clock)
+        self.host = CandleHost(table, log, [SOL, "BTC_USDC"], bands=BANDS, band=band, clock_s=self.clock)
         self.host.load(0, ticks_start=0, ticks_end=10_000)
         self.reader = CandleReader(self.host)
 

@@ -21,6 +21,7 @@ from ports import free_port
 
 from exness_streams.processes.engine_worker import Platform
 from exness_streams.settings.platform import load_settings
+from exness_streams.simulator.faults import MarketState
 from exness_streams.simulator.server import BackpackSimulator
 
 GIVE_UP_S = 60.0
@@ -59,13 +60,20 @@ class PlatformThread:
     """A platform on simulated prices. Its prices stand still until a test moves them.
 
     past_minutes: how long its markets have been listed; the candles of a month are most of the work of a start.
-    exchange: the markets that are listed, if other ones than those on offer.
+    exchange: the markets that are listed, if other ones than those on offer. closed: those that are closed from the
+    beginning, and of which nothing is sent.
     """
 
     def __init__(
-        self, data_dir: Path, *, past_minutes: int = 90, exchange: Collection[str] = (), **settings: Any
+        self,
+        data_dir: Path,
+        *,
+        past_minutes: int = 90,
+        exchange: Collection[str] = (),
+        closed: Collection[str] = (),
+        **settings: Any,
     ) -> None:
-        self._past_minutes, self._exchange = past_minutes, exchange
+        self._past_minutes, self._exchange, self._closed = past_minutes, exchange, closed
         self.port = free_port()
         # A test asks as often as it likes, makes accounts at will, and moves prices as far as it likes.
         free = {"rate_limit": "", "address_rate_limit": "", "new_accounts_limit": "", "price_band": 0}
@@ -198,6 +206,7 @@ class PlatformThread:
             symbols, rate=0, ticker_interval_s=0.1, close_grace_s=1, past_minutes=self._past_minutes
         ) as simulator:
             self.simulator = simulator
+            simulator.faults.states.update(dict.fromkeys(self._closed, MarketState.CLOSED))
             self.platform = Platform(self.settings, simulator.url, simulator.rest_url)
 
             async def on_ready() -> None:

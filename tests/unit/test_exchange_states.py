@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import pytest
 
+from exness_streams.market_data import exchange_states
 from exness_streams.market_data import service as services
 from exness_streams.market_data.backpack import BookTicker, Ticker
 from exness_streams.market_data.exchange_states import ExchangeStates, state_of
@@ -106,6 +107,34 @@ async def test_an_exchange_that_does_not_answer_or_wants_no_requests_is_left_alo
 def test_one_exchange_says_nothing_of_another_s_markets(feed: str, rest: str, is_asked: bool) -> None:
     states = ExchangeStates.of(feed, BackpackRest(rest) if rest else None, [SOL])
     assert (states is not None) == is_asked
+
+
+async def test_what_is_followed_later_is_known_from_the_list_that_was_told() -> None:
+    states = ExchangeStates(Exchange([row(SOL, "Open"), row(BTC, "Closed")]).fetch_markets, [SOL], clock_ms=lambda: 7)
+    states.follow([])
+    assert states.listed_ms is None
+    await states._ask()
+    assert (states.listed_ms, states.state(SOL), states.state(BTC), states.states) == (7, None, "halted", {})
+    heard: list[list[str]] = []
+    states.on_change = heard.append
+    states.follow([BTC, "GONE_USDC"])
+    assert states.states == {BTC: "halted", "GONE_USDC": "halted"}
+    assert heard == [[BTC, "GONE_USDC"]]
+
+
+async def test_whoever_does_not_want_to_know_asks_nothing_and_knows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange_states, "IDLE_S", 0)
+    exchange, is_wanted = Exchange([row(SOL, "Closed")]), False
+    states = ExchangeStates(exchange.fetch_markets, [SOL], is_wanted=lambda: is_wanted, each_s=0)
+    asking = asyncio.create_task(states.run())
+    await asyncio.sleep(0.01)
+    assert len(exchange.answers) == 1
+    is_wanted = True
+    await asyncio.wait_for(exchange.all_asked.wait(), WAIT_S)
+    assert states.listed_ms is not None
+    is_wanted = False
+    assert states.listed_ms is None, "it is another's to say"
+    asking.cancel()
 
 
 # -- in the updates

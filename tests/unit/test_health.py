@@ -71,6 +71,7 @@ class Worker:
     is_clock_right: bool = False
     markets: dict[str, MarketTold] = field(default_factory=dict)
     stands_in: tuple[str, ...] = ()
+    quoted: tuple[str, ...] = ("SOL_USDC",)
 
     def standing(self) -> tuple[str, ...]:
         return self.stands_in
@@ -93,7 +94,7 @@ class Worker:
     @property
     def quotes(self) -> dict[str, Quote]:
         now_ms = int(time.time() * 1000)
-        return {"SOL_USDC": Quote(1, now_ms, PRICE, PRICE, PRICE)} if self.has_quotes else {}
+        return {symbol: Quote(1, now_ms, PRICE, PRICE, PRICE) for symbol in self.quoted if self.has_quotes}
 
     async def asked(self) -> tuple[int, str | None, dict[str, Any]]:
         """Status, Retry-After and body of GET /readyz."""
@@ -106,7 +107,7 @@ class Worker:
 
 
 async def test_a_worker_that_serves_all_is_ready() -> None:
-    body = {"status": "ok", "reasons": [], "feed": {"status": "connected"}, "cells": []}
+    body = {"status": "ok", "reasons": [], "notes": [], "feed": {"status": "connected"}, "cells": []}
     assert await Worker().asked() == (200, None, body)
 
 
@@ -131,25 +132,38 @@ async def test_a_worker_whose_clock_is_off_is_unready_for_its_orders_fill_nothin
 
 
 @pytest.mark.parametrize(
-    ("symbol", "state", "reason", "stands_in", "words"),
+    ("symbol", "state", "reason", "stands_in", "degrades", "words"),
     [
-        ("SOL_USDC", "suspended", "price_guard", (), "SOL_USDC is suspended: prices jumped by more than the band"),
-        ("SOL_USDC", "halted", "exchange", (), "SOL_USDC is halted: so the exchange says"),
-        ("SOL_USDC", "close_only", "operator", (), "SOL_USDC is close-only: an operator has decided so"),
-        ("SOL_USDC", "settled", "operator", (), "SOL_USDC is settled at 1.5: an operator has decided so"),
-        ("OLD_USDC", "close_only", "not_offered", ("OLD_USDC",), "OLD_USDC is close-only: it is not offered any more"),
-        ("OLD_USDC", "close_only", "not_offered", (), ""),
-        ("OLD_USDC", "settled", "operator", (), ""),
+        ("SOL_USDC", "suspended", "price_guard", (), True, "suspended: prices jumped by more than the band"),
+        ("SOL_USDC", "halted", "exchange", (), True, "halted: so the exchange says"),
+        ("SOL_USDC", "close_only", "exchange", (), True, "close-only: so the exchange says"),
+        ("SOL_USDC", "halted", "operator", (), False, "halted: an operator has decided so"),
+        ("SOL_USDC", "close_only", "operator", (), False, "close-only: an operator has decided so"),
+        ("SOL_USDC", "settled", "operator", (), False, "settled at 1.5: an operator has decided so"),
+        ("OLD_USDC", "close_only", "not_offered", ("OLD_USDC",), False, "close-only: it is not offered any more"),
+        ("OLD_USDC", "halted", "exchange", ("OLD_USDC",), True, "halted: so the exchange says"),
+        ("OLD_USDC", "close_only", "not_offered", (), False, ""),
+        ("OLD_USDC", "settled", "operator", (), False, ""),
+        ("OLD_USDC", "halted", "exchange", (), False, ""),
     ],
 )
-async def test_a_market_that_is_not_open_is_named_in_words(
-    symbol: str, state: str, reason: str, stands_in: tuple[str, ...], words: str
+async def test_a_market_that_is_not_open_is_named_and_degrades_unless_it_is_as_it_was_decided(
+    symbol: str, state: str, reason: str, stands_in: tuple[str, ...], degrades: bool, words: str
 ) -> None:
     price = Decimal("1.5") if state == "settled" else None
     told = MarketTold(symbol, MarketState(state), StateReason(reason), 5, price)
-    status, _, body = await Worker(markets={symbol: told}, stands_in=stands_in).asked()
-    assert (status, body["status"]) == (200, "degraded" if words else "ok")
-    assert body["reasons"] == ([words] if words else [])
+    worker = Worker(markets={symbol: told}, stands_in=stands_in, quoted=("SOL_USDC", "OLD_USDC"))
+    status, _, body = await worker.asked()
+    assert (status, body["status"]) == (200, "degraded" if degrades else "ok")
+    said = [f"{symbol} is {words}"] if words else []
+    assert (body["reasons"], body["notes"]) == ((said, []) if degrades else ([], said))
+
+
+async def test_a_market_that_is_not_offered_any_more_needs_prices_while_something_stands_in_it() -> None:
+    told = MarketTold("OLD_USDC", MarketState.CLOSE_ONLY, StateReason.NOT_OFFERED, 5)
+    for stands_in in ((), ("OLD_USDC",)):
+        _, _, body = await Worker(markets={"OLD_USDC": told}, stands_in=stands_in).asked()
+        assert body["reasons"] == [f"{symbol}: no quote has arrived yet" for symbol in stands_in]
 
 
 async def test_of_a_market_that_is_not_traded_its_lack_of_a_price_is_no_further_reason() -> None:

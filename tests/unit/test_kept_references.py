@@ -27,6 +27,17 @@ async def test_a_reference_is_kept_with_the_candles_and_found_by_the_next_owner(
     assert taken_over.suspended == {SOL: 0}
 
 
+async def test_a_market_that_is_not_offered_any_more_is_guarded_as_before() -> None:
+    log, ticks = Log(), [(n, "150") for n in range(10)]
+    worker = Worker(log, ticks=ticks, band=Decimal("0.1"))
+    worker.host.guard.take(Tick(Decimal(9), Decimal(9), Decimal(9), 0, symbol="GONE_USDC"), 0)
+    worker.read(2)
+    await worker.host.flush()
+    again = Worker(log, ticks=ticks, band=Decimal("0.1")).host.guard
+    again.take(Tick(Decimal(5), Decimal(5), Decimal(5), 0, symbol="GONE_USDC"), 0)
+    assert again.suspended == {"GONE_USDC": 0}
+
+
 async def test_a_market_that_moves_little_or_is_held_writes_no_reference_and_one_at_rest_no_transaction() -> None:
     log, ticks = Log(), [(n, "150") for n in range(10)]
     worker = Worker(log, ticks=ticks)

@@ -10,7 +10,7 @@ import pytest
 from trading_samples import terms
 
 from exness_streams.domain.instruments import Catalogue
-from exness_streams.market_data.listings import Listings, adopt
+from exness_streams.market_data.listings import Listings, SharedListing, adopt
 from exness_streams.market_data.market_rows import MarketInfo
 from exness_streams.market_data.rest import RestFault
 
@@ -92,3 +92,31 @@ async def test_what_is_no_fault_of_the_exchange_is_raised() -> None:
     listings = Listings(Exchange(KeyError("ours")).fetch_markets, Catalogue([]))
     with pytest.raises(KeyError, match="ours"):
         await listings.run()
+
+
+async def test_two_who_ask_at_once_ask_one_question() -> None:
+    exchange = Exchange([LISTED], [])
+
+    async def fetch_markets() -> list[MarketInfo]:
+        await asyncio.sleep(0)
+        return await exchange.fetch_markets()
+
+    shared = SharedListing(fetch_markets)
+    assert await asyncio.gather(shared.fetch_markets(), shared.fetch_markets()) == [[LISTED], [LISTED]]
+    assert exchange.asked == 1
+    assert await shared.fetch_markets() == [], "later it is asked anew"
+
+
+async def test_a_question_that_failed_is_asked_anew_by_the_next() -> None:
+    exchange = Exchange(RestFault("HTTP 503"), [LISTED])
+    shared = SharedListing(exchange.fetch_markets)
+    failed, told = await asyncio.gather(shared.fetch_markets(), shared.fetch_markets(), return_exceptions=True)
+    assert isinstance(failed, RestFault)
+    assert told == [LISTED]
+    exchange = Exchange(None, [LISTED])
+    shared = SharedListing(exchange.fetch_markets)
+    given_up = asyncio.create_task(shared.fetch_markets())
+    waiting = asyncio.create_task(shared.fetch_markets())
+    await asyncio.sleep(0)
+    given_up.cancel()
+    assert await waiting == [LISTED]

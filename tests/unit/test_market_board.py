@@ -312,3 +312,63 @@ async def test_ticks_of_what_is_not_offered_and_stands_are_framed() -> None:
     standing.append(GONE)
     await framer.frame(0, [tick(1, "8", GONE)])
     assert [symbol.last.bid for frame in kept.frames() for symbol in frame.symbols] == [8]
+
+
+# -- the exchange's list of markets
+
+
+class Listing:
+    """What the exchange's list says, and since when."""
+
+    def __init__(self, listed_ms: int | None, **states: str) -> None:
+        self.listed_ms, self.states = listed_ms, states
+
+    def state(self, symbol: str) -> str | None:
+        return self.states.get(symbol)
+
+
+async def test_the_exchange_s_list_counts_for_a_market_that_sends_nothing() -> None:
+    log = Log()
+    worker, kept = Worker(log), KeptFrames()
+    markets = worker.markets
+    markets.hear_listing()
+    assert worker.states() == [], "nobody asks"
+    now_ms = 100_000
+    framer = Framer(
+        kept, 1, 0, KeptTicks(FramerState(1, 0, 0, rules=rules.NEWEST), symbols=(SOL, BTC)),
+        Catalogue([terms(SOL), terms(BTC)]), markets=markets.told, board=markets, clock_ms=lambda: now_ms,
+    )  # fmt: skip
+    await framer.frame(0, [tick(0, "150")])
+    for listed_ms in (None, now_ms + 4_999):
+        markets.exchange = Listing(listed_ms, SOL_USDC="halted")
+        markets.hear_listing()
+        assert worker.states() == [], "its ticks say that it is open"
+    markets.exchange = Listing(now_ms + 4_999, SOL_USDC="halted", BTC_USDC="halted")
+    markets.hear_listing()
+    assert worker.states() == [(BTC, HALTED, None)], "of this one there never was a tick"
+    await framer.beat()
+    assert [market.symbol for market in kept.frames()[-1].markets or ()] == [BTC]
+    markets.exchange = Listing(now_ms + 5_000, SOL_USDC="close_only")
+    markets.hear_listing()
+    assert worker.states() == [(SOL, CLOSE_ONLY, None)]
+    await markets.flush()
+    assert Worker(log).states() == [(SOL, CLOSE_ONLY, None)]
+    await framer.frame(0, [tick(1, "150")])
+    assert worker.states() == [], "and a tick is the newest word"
+    markets.begin()
+    markets.hear_listing()
+    assert worker.states() == [(SOL, CLOSE_ONLY, None)], "when ticks came by another clock is not known"
+    worker.candles.drop()
+    markets.exchange = Listing(now_ms * 2, SOL_USDC="halted")
+    worker.states()
+    markets.hear_listing()
+    assert worker.states() == [], "whoever does not have the ticks knows of nothing"
+
+
+async def test_the_exchange_s_list_counts_for_what_is_not_offered_any_more() -> None:
+    worker = Worker(Log())
+    worker.states()
+    worker.markets.board.standing = lambda: [GONE]
+    worker.markets.exchange = Listing(9_999, GONE_USDC="halted")
+    worker.markets.hear_listing()
+    assert worker.states() == [(GONE, HALTED, None)]

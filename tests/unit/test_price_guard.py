@@ -196,6 +196,17 @@ def test_without_a_band_all_is_believed(bands: dict[str, Decimal]) -> None:
     assert list(guard.moved()) == []
 
 
+def test_a_market_that_is_not_named_has_the_band_of_all_others() -> None:
+    guard = PriceGuard({SYMBOL: Decimal(0)}, Decimal("0.1"))
+    guard.load("GONE_USDC", Reference(Decimal(100)))
+    for symbol in (SYMBOL, "NEW_USDC", "GONE_USDC"):
+        for price in (Decimal(50), Decimal(5)):
+            guard.take(Tick(price, price, price, 0, symbol=symbol), 0)
+    assert guard.suspended == {"NEW_USDC": 0, "GONE_USDC": 0}
+    stored = dict(guard.moved())
+    assert stored == {"NEW_USDC": Reference(Decimal(50), Decimal(50), Decimal(50))}, "of the other one all was held"
+
+
 def test_what_is_stored_is_compared_with_the_first_tick_after_it() -> None:
     market = Market(reference=False)
     market.guard.load(SYMBOL, Reference(Decimal(100)))

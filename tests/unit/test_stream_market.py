@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websocket_frames import payloads
 
-from exness_streams.api.stream.market import BATCHES_MAX, MarketBoard
+from exness_streams.api.stream.market import BATCHES_MAX, MarketVersions
 from exness_streams.api.stream.messages import close_frame, text_frame
 from exness_streams.domain.frames import DayFigures
 from exness_streams.domain.market_states import MarketState, MarketTold, StateReason
@@ -37,7 +37,7 @@ def shown(frames: bytes) -> dict[str, int]:
     )
 )
 def test_readers_at_any_pace_end_with_the_newest_quotes(steps: list[tuple[str, str | int, int]]) -> None:
-    board, newest = MarketBoard(), dict[str, int]()
+    board, newest = MarketVersions(), dict[str, int]()
     versions = dict.fromkeys(range(4), 0)
     views: dict[int, dict[str, int]] = {reader: {} for reader in versions}
 
@@ -61,7 +61,7 @@ def test_readers_at_any_pace_end_with_the_newest_quotes(steps: list[tuple[str, s
 
 
 def test_an_older_quote_changes_nothing() -> None:
-    board = MarketBoard()
+    board = MarketVersions()
     board.refresh({"A_USDC": quote(7)})
     before = board.version
     board.refresh({"A_USDC": quote(6)})
@@ -70,7 +70,7 @@ def test_an_older_quote_changes_nothing() -> None:
 
 
 def test_a_quote_is_encoded_once_for_all_readers() -> None:
-    board = MarketBoard()
+    board = MarketVersions()
     board.refresh({symbol: quote(1) for symbol in SYMBOLS})
     batch = board.since(0, "number")
     assert batch is board.since(0, "number")
@@ -81,7 +81,7 @@ def test_a_quote_is_encoded_once_for_all_readers() -> None:
 
 
 def test_numbers_are_exact_in_both_forms() -> None:
-    board = MarketBoard()
+    board = MarketVersions()
     board.refresh({"A_USDC": Quote(1, 5, Decimal("0.10000000000000000001"), None, Decimal("1E+2"), Decimal(3))})
     assert payloads(board.since(0, "number").frames) == [
         b'{"type":"market_data","symbol":"A_USDC","price":0.10000000000000000001,"bid":null,"ask":100,'
@@ -98,7 +98,7 @@ def stated(frames: bytes) -> list[tuple[str, str, str, object]]:
 
 
 def test_a_state_is_sent_at_the_beginning_and_when_it_is_another() -> None:
-    board = MarketBoard()
+    board = MarketVersions()
     halted = MarketTold("A_USDC", MarketState.HALTED, StateReason.EXCHANGE, 7)
     settled = MarketTold("B_USDC", MarketState.SETTLED, StateReason.OPERATOR, 8, Decimal("1.50"))
     board.refresh({}, None, {"A_USDC": halted, "B_USDC": settled})
@@ -128,7 +128,7 @@ def test_frames_of_every_length() -> None:
 
 
 def test_what_readers_choose_while_the_market_rests_takes_no_memory() -> None:
-    board = MarketBoard()
+    board = MarketVersions()
     board.refresh({symbol: quote(1) for symbol in SYMBOLS})
     for number in range(3 * BATCHES_MAX):
         chosen = frozenset({SYMBOLS[number % 3], f"UNKNOWN_{number}"})
@@ -146,7 +146,7 @@ def told(frames: bytes) -> list[tuple[str, str, object]]:
 
 
 def test_a_day_is_sent_when_it_has_changed_beside_the_quotes() -> None:
-    board = MarketBoard()
+    board = MarketVersions()
     board.refresh({"A_USDC": quote(1)}, {"A_USDC": day("A_USDC", 5), "B_USDC": day("B_USDC", 6)})
     quotes = [("market_data", "A_USDC", None)]
     assert told(board.since(0, "number").frames) == [*quotes, ("market_day", "A_USDC", 5), ("market_day", "B_USDC", 6)]
@@ -158,3 +158,29 @@ def test_a_day_is_sent_when_it_has_changed_beside_the_quotes() -> None:
     assert told(board.since(version, "number").frames) == [("market_data", "A_USDC", None)]
     board.refresh({}, {"A_USDC": day("A_USDC", 4)})
     assert told(board.since(board.version - 1, "number").frames) == [("market_day", "A_USDC", 4)]
+
+
+def states(frames: bytes) -> list[tuple[str, str, str | None, int | None]]:
+    found = [msgspec.json.decode(payload) for payload in payloads(frames)]
+    return [
+        (one["symbol"], one["state"], one["stateReason"], one["stateSince"])
+        for one in found
+        if one["type"] == "market_state"
+    ]
+
+
+def test_a_market_that_is_not_offered_any_more_is_never_told_to_be_open() -> None:
+    board = MarketVersions(offered=("A_USDC",))
+    left = MarketTold("B_USDC", MarketState.CLOSE_ONLY, StateReason.NOT_OFFERED, 7)
+    board.refresh({"A_USDC": quote(1), "B_USDC": quote(1)}, {}, {})
+    assert states(board.since(0, "number").frames) == [("B_USDC", "close_only", "not_offered", None)]
+    version = board.version
+    board.refresh({"A_USDC": quote(1), "B_USDC": quote(1)}, {}, {"B_USDC": left})
+    assert states(board.since(version, "number").frames) == [("B_USDC", "close_only", "not_offered", 7)]
+    version = board.version
+    board.refresh({}, {}, {"B_USDC": MarketTold("B_USDC", MarketState.HALTED, StateReason.OPERATOR, 8)})
+    board.refresh({}, {}, {})
+    assert states(board.since(version, "number").frames) == [("B_USDC", "close_only", "not_offered", None)]
+    version = board.version
+    board.refresh({}, {}, {})
+    assert board.version == version, "told once"

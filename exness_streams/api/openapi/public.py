@@ -35,7 +35,7 @@ class Feed(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
 
 
 class Markets(msgspec.Struct, frozen=True):
-    """The instruments on offer, and how their prices arrive."""
+    """The instruments on offer, then those that left while something stands in them; and how their prices arrive."""
 
     markets: list[MarketMessage]
     feed: Feed
@@ -64,11 +64,14 @@ class CellReady(msgspec.Struct, frozen=True):
 class Ready(msgspec.Struct, frozen=True):
     """Whether requests can be served; reasons: why not. unready, too, while a cell does not serve, or is deaf.
 
-    degraded: they can, but the feed is away, some instruments (named) have no usable quote, or a cell is behind.
+    degraded: they can, but the feed is away, some instruments (named) have no usable quote or are held back by the
+    exchange or the price guard, or a cell is behind. notes: markets that are not open because the operator wants it so,
+    which degrades nothing; a market data process has none.
     cells: each that is assigned to the worker which answers; a market data process has none.
     """
 
     status: Literal["ok", "degraded", "unready"]
     reasons: list[str]
+    notes: list[str]
     feed: Feed
     cells: list[CellReady]

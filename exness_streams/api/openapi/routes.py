@@ -117,7 +117,7 @@ _PUBLIC = (
         path="/api/v1/markets",
         name="getMarkets",
         tag="markets",
-        summary="The instruments on offer: terms, newest quote, whether they can be traded on",
+        summary="The instruments on offer, then those left in which something stands: terms, newest quote, state",
         answers={200: Markets},
         for_account=False,
     ),

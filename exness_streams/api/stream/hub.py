@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from async_timeout import timeout
 
 from exness_streams.api.ports import Ending, Feed, Quotes
-from exness_streams.api.stream.market import MarketBoard
+from exness_streams.api.stream.market import MarketVersions
 from exness_streams.api.stream.messages import FeedMessage, Form, HeartbeatMessage, encoded
 from exness_streams.api.stream.reader import (
     BEHIND_BYTES,
@@ -60,7 +60,7 @@ def readers_for(connections: int) -> int:
 
 
 class StreamHub(EventSink):
-    """Knows every reader, those of this worker's own accounts by account."""
+    """Knows every reader, those of this worker's own accounts by account. offered: as MarketVersions'."""
 
     def __init__(
         self,
@@ -69,6 +69,7 @@ class StreamHub(EventSink):
         worker: Ending,
         freshness: Freshness,
         *,
+        offered: Iterable[str] | None = None,
         readers_max: int = READERS_MAX,
         readers_per_account_max: int = READERS_PER_ACCOUNT_MAX,
         unread_all_bytes_max: int = UNREAD_ALL_BYTES_MAX,
@@ -85,7 +86,7 @@ class StreamHub(EventSink):
         self._of_address: dict[str, dict[Reader, None]] = {}
         self._open = 0
         self._own: dict[Reader, None] = {}
-        self._market = MarketBoard()
+        self._market = MarketVersions(offered)
         self._moved = asyncio.Event()
         self._has_behind = False
         self._emptied = asyncio.Event()

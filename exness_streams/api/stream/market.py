@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from exness_streams.api.market_list import not_offered
 from exness_streams.api.stream.messages import (
     Form,
     MarketDataUpdate,
@@ -60,13 +61,15 @@ class _Listed:
         return frame
 
 
-class MarketBoard:
+class MarketVersions:
     """Numbers the states of the market, so that all a reader has to remember is the number of what it was sent.
 
     A tick costs nothing here, and a reader costs a lookup: readers that are as far as each other share one batch.
+    offered: the instruments on offer; any other market is never told to be open. None: all are on offer.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, offered: Iterable[str] | None = None) -> None:
+        self._offered = None if offered is None else frozenset(offered)
         self.version = 0
         self._listed: dict[str, _Listed] = {}
         self._days: dict[str, _Listed] = {}
@@ -85,7 +88,7 @@ class MarketBoard:
         """
         newer = [symbol for symbol, quote in quotes.items() if self._is_newer(symbol, quote)]
         changed = [day for symbol, day in (days or {}).items() if self._is_changed(symbol, day)]
-        stated = self._stated(markets or {})
+        stated = self._stated(self._with_those_left(quotes, markets or {}))
         if not newer and not changed and not stated:
             return
         self.version += 1
@@ -96,6 +99,15 @@ class MarketBoard:
             self._days[day.symbol] = _Listed(day, self.version)
         for symbol, told in stated.items():
             self._states[symbol] = _Listed(told, self.version)
+
+    def _with_those_left(
+        self, quotes: Mapping[str, Quote], markets: Mapping[str, MarketTold]
+    ) -> Mapping[str, MarketTold]:
+        """With the markets that are not on offer any more, whatever the frames say of them."""
+        if self._offered is None:
+            return markets
+        left = (quotes.keys() | self._states.keys()) - self._offered - markets.keys()
+        return {**markets, **{symbol: not_offered(symbol) for symbol in left}} if left else markets
 
     def _stated(self, markets: Mapping[str, MarketTold]) -> dict[str, MarketTold | None]:
         """The states that are others than those that are known; None: open again."""

@@ -68,7 +68,8 @@ class MarketStateUpdate(StreamMessage, frozen=True, kw_only=True, tag="market_st
     """What may be done in a market now. Sent at the beginning of each that is not open, and when it is another state.
 
     state: positions can be opened and closed (open), only closed (close_only), neither (suspended, halted, settled).
-    state_reason, state_since: who says so, and since when (ms since the epoch); null: open. settlement_price: at which
+    An instrument that is not offered any more is never open. state_reason, state_since: who says so, and since when (ms
+    since the epoch); null: open, and since also while it is not known. settlement_price: at which
     positions were closed, null unless it is settled.
     """
 

@@ -15,6 +15,7 @@ from exness_streams.api.accounts import Accounts
 from exness_streams.api.encoded_states import EncodedStates
 from exness_streams.api.errors import FIELD_SHOWN_MAX, ApiError, invalid_request, unknown_asset
 from exness_streams.api.forwarding import Forwarding
+from exness_streams.api.market_list import MarketList
 from exness_streams.api.number_form import form_asked
 from exness_streams.api.ports import Stopping
 from exness_streams.api.requests import only_known, repeated_name
@@ -32,7 +33,6 @@ from exness_streams.api.stream.messages import (
 from exness_streams.api.stream.reader import SERVICE_RESTART, SIGNED_OUT, TRY_AGAIN_LATER, Reader, part, upgrade
 from exness_streams.api.stream.relay import StreamRelay
 from exness_streams.domain.cell import Cell
-from exness_streams.domain.instruments import Catalogue
 from exness_streams.domain.outside_text import in_one_line
 
 NO_PARTITION = -1
@@ -52,11 +52,11 @@ class StreamViews:
         worker: Stopping,
         hub: StreamHub,
         forwarding: Forwarding,
-        catalogue: Catalogue,
+        markets: MarketList,
         limits: FrameLimits,
     ) -> None:
         self._limits = limits
-        self._catalogue = catalogue
+        self._markets = markets
         self.hub = hub
         self._accounts = accounts
         self._states = states
@@ -81,7 +81,7 @@ class StreamViews:
         """GET / by a WebSocket: as /ws, with the first instrument's market data unless others are named."""
         asked = self._read(request)
         if asked.symbols is None:
-            asked = asked._replace(symbols=frozenset(terms.symbol for terms in list(self._catalogue)[:1]))
+            asked = asked._replace(symbols=frozenset(terms.symbol for terms in list(self._markets.catalogue)[:1]))
         return await self._connect(request, asked)
 
     async def _connect(self, request: web.Request, asked: StreamRequest) -> web.StreamResponse:
@@ -115,9 +115,9 @@ class StreamViews:
             )
         found = set()
         for name in names:
-            if (terms := self._catalogue.find(name)) is None:
-                raise unknown_asset("symbols", name, self._catalogue)
-            found.add(terms.symbol)
+            if (symbol := self._markets.symbol_of(name)) is None:
+                raise unknown_asset("symbols", name, self._markets.catalogue)
+            found.add(symbol)
         return frozenset(found)
 
     async def _serve(self, request: web.Request, asked: StreamRequest) -> web.StreamResponse:

@@ -12,13 +12,17 @@ from aiohttp import web
 from exness_streams import __version__
 from exness_streams.api.answers import json_response
 from exness_streams.api.api_view import ApiView
+from exness_streams.api.market_list import MarketList
 from exness_streams.api.ports import Conditions, FoldingCells, Health, Markets, Quotes, TradingRules
 from exness_streams.api.presenter import market_message
-from exness_streams.domain.instruments import Catalogue
-from exness_streams.domain.market_states import is_traded
+from exness_streams.domain.market_states import StateReason, is_traded
 from exness_streams.domain.quotes import AHEAD_MS_MAX, Quote
 from exness_streams.engine.cell_conditions import NOT_READY, CellCondition, CellState
 from exness_streams.engine.market_board import in_words
+
+DECIDED = frozenset({StateReason.OPERATOR, StateReason.NOT_OFFERED})
+"""A market that is not open for such a reason is as its operator wants it, perhaps for good: else a platform would be
+degraded for ever, and nobody would see what else ails it."""
 
 FAST_MS_MAX = 30_000
 """A clock that is ahead by so much of that of the frames is no frame that was long on its way."""
@@ -62,21 +66,20 @@ class MarketsView(ApiView):
     """GET /api/v1/markets"""
 
     def __init__(
-        self, app: Any, web_server: Any, catalogue: Catalogue, market: Quotes, exchange: Markets, rules: TradingRules
+        self, app: Any, web_server: Any, markets: MarketList, market: Quotes, exchange: Markets, rules: TradingRules
     ) -> None:
         super().__init__(app, web_server)
-        self._catalogue, self._market, self._exchange, self._rules = catalogue, market, exchange, rules
+        self._markets, self._market, self._exchange, self._rules = markets, market, exchange, rules
 
     async def get(self, request: web.Request) -> web.Response:
-        """Every instrument, and how the feed is."""
+        """Every instrument on offer, then those in which something stands still; and how the feed is."""
         now_ms, age_ms_max = int(time.time() * 1000), self._rules.max_quote_age_ms
         quotes, days, limits = self._market.quotes, self._market.days, self._rules.limits()
-        market_ms, markets = self._market.market_ms, self._market.markets
-        messages = []
-        for terms in self._catalogue:
+        market_ms, messages = self._market.market_ms, []
+        for terms, told in self._markets.rows():
             quote, day = quotes.get(terms.symbol), days.get(terms.symbol)
             is_fresh = quote is not None and quote.is_fresh(now_ms, age_ms_max, market_ms)
-            listed, told = self._exchange.listed(terms.symbol), markets.get(terms.symbol)
+            listed = self._exchange.listed(terms.symbol)
             messages.append(market_message(terms, quote, limits, day, listed, is_fresh=is_fresh, told=told))
         return json_response({"markets": messages, "feed": self._exchange.feed_status()})
 
@@ -109,7 +112,7 @@ class ReadyView(ApiView):
         self._symbols, self._quote_age_ms_max = symbols, quote_age_ms_max
 
     async def get(self, request: web.Request) -> web.Response:
-        """Status and reasons, the first of them why it is unready; then each cell."""
+        """Status and reasons, the first of them why it is unready; notes, which degrade nothing; then each cell."""
         conditions, apart = self._conditions.look(), self._clock_apart()
         reasons = []
         if self._health.fault is not None:
@@ -125,10 +128,11 @@ class ReadyView(ApiView):
             if not reasons and apart and not self._health.is_clock_right:  # else it is the other's that is wrong
                 reasons.append(apart)
         feed = self._health.feed_status()
-        is_unready = bool(reasons)
+        is_unready, notes = bool(reasons), list[str]()
         reasons += [why for why in (apart, self._health.clock_fault()) if why and why not in reasons]
         if self._cells.partitions:  # a worker without cells hears of no price, and passes requests on
-            reasons += self._about_prices(feed)
+            about, notes = self._about_prices(feed)
+            reasons += about
         reasons += [_words(one) for one in conditions if one.state is CellState.BEHIND]
         if refused := self._health.upkeep_fault():
             reasons.append(f"the daily checkpoint is refused: {refused}")
@@ -139,7 +143,7 @@ class ReadyView(ApiView):
             {"partition": one.partition, "state": one.state.value, "reason": one.reason, "since": one.since_ms}
             for one in conditions
         ]
-        body = {"status": status, "reasons": reasons, "feed": feed, "cells": cells}
+        body = {"status": status, "reasons": reasons, "notes": notes, "feed": feed, "cells": cells}
         return json_response(body, 503 if is_unready else 200, {"Retry-After": "1"} if is_unready else None)
 
     def _clock_apart(self) -> str:
@@ -156,17 +160,21 @@ class ReadyView(ApiView):
             "frames: set both by a time service"
         )
 
-    def _about_prices(self, feed: Mapping[str, Any]) -> list[str]:
-        said = []
+    def _about_prices(self, feed: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+        """What somebody has to look into, and what is as the operator has decided."""
+        said, notes = list[str](), list[str]()
         if feed["status"] != "connected":
             why = feed.get("reason")
             said.append(f"the feed of prices is {feed['status']}" + (f": {why}" if why else ""))
         now_ms, cells, markets = int(time.time() * 1000), self._cells, self._cells.markets
-        concern = {*self._symbols, *cells.standing()}
-        said += [in_words(market) for market in markets.values() if market.symbol in concern]
+        concern = dict.fromkeys([*self._symbols, *sorted(cells.standing())])
+        for market in markets.values():
+            if market.symbol in concern:
+                (notes if market.reason in DECIDED else said).append(in_words(market))
         # Of one that is not traded it is enough to say so.
-        traded = [symbol for symbol in self._symbols if symbol not in markets or is_traded(markets[symbol])]
-        return said + reasons_not_to_trade(traded, cells.quotes, now_ms, self._quote_age_ms_max, cells.market_ms)
+        traded = [symbol for symbol in concern if is_traded(markets.get(symbol))]
+        said += reasons_not_to_trade(traded, cells.quotes, now_ms, self._quote_age_ms_max, cells.market_ms)
+        return said, notes
 
 
 def _words(condition: CellCondition) -> str:

@@ -174,7 +174,8 @@ export class PriceChart extends HTMLElement {
       if (!(error instanceof ApiError)) throw error;
       this.#note(bars.bars.length > 0 ? '' : `No candles: ${sentence(error.message)}`);
       const isStillIt = () => bars.symbol === symbol && bars.interval === interval;
-      if (error.status !== 404) setTimeout(() => isStillIt() && void this.#load(), RETRY_MS);
+      // Of what is not on offer any more there are none: it has a row while positions stand in it.
+      if (![400, 404].includes(error.status)) setTimeout(() => isStillIt() && void this.#load(), RETRY_MS);
     }
     this.#drawLines();
     this.#tick();
