@@ -83,7 +83,7 @@ def test_an_operator_halts_closes_opens_and_settles_and_a_restart_keeps_it(
     assert (shown["state"], shown["stateReason"], shown["tradable"]) == ("halted", "operator", False)
     assert shown["stateSince"] == halted.json["stateSince"]
     ready = platform.get("/readyz").json
-    assert (ready["status"], ready["notes"]) == ("ok", ["SOL_USDC is halted: an operator has decided so"])
+    assert (ready["status"], ready["reasons"]) == ("degraded", ["SOL_USDC is halted: an operator has decided so"])
     assert all(one["stale"] for one in platform.state()["positions"])
     assert why(platform.post(CLOSE, {"positionId": position})) == (503, "PRICE_UNAVAILABLE", "halted")
     assert order(platform, "BTC").status == 201

@@ -137,8 +137,8 @@ async def test_a_worker_whose_clock_is_off_is_unready_for_its_orders_fill_nothin
         ("SOL_USDC", "suspended", "price_guard", (), True, "suspended: prices jumped by more than the band"),
         ("SOL_USDC", "halted", "exchange", (), True, "halted: so the exchange says"),
         ("SOL_USDC", "close_only", "exchange", (), True, "close-only: so the exchange says"),
-        ("SOL_USDC", "halted", "operator", (), False, "halted: an operator has decided so"),
-        ("SOL_USDC", "close_only", "operator", (), False, "close-only: an operator has decided so"),
+        ("SOL_USDC", "halted", "operator", (), True, "halted: an operator has decided so"),
+        ("SOL_USDC", "close_only", "operator", (), True, "close-only: an operator has decided so"),
         ("SOL_USDC", "settled", "operator", (), False, "settled at 1.5: an operator has decided so"),
         ("OLD_USDC", "close_only", "not_offered", ("OLD_USDC",), False, "close-only: it is not offered any more"),
         ("OLD_USDC", "halted", "exchange", ("OLD_USDC",), True, "halted: so the exchange says"),
@@ -147,7 +147,7 @@ async def test_a_worker_whose_clock_is_off_is_unready_for_its_orders_fill_nothin
         ("OLD_USDC", "halted", "exchange", (), False, ""),
     ],
 )
-async def test_a_market_that_is_not_open_is_named_and_degrades_unless_it_is_as_it_was_decided(
+async def test_a_market_that_is_not_open_is_named_and_degrades_unless_it_is_for_good(
     symbol: str, state: str, reason: str, stands_in: tuple[str, ...], degrades: bool, words: str
 ) -> None:
     price = Decimal("1.5") if state == "settled" else None

@@ -64,9 +64,9 @@ class CellReady(msgspec.Struct, frozen=True):
 class Ready(msgspec.Struct, frozen=True):
     """Whether requests can be served; reasons: why not. unready, too, while a cell does not serve, or is deaf.
 
-    degraded: they can, but the feed is away, some instruments (named) have no usable quote or are held back by the
-    exchange or the price guard, or a cell is behind. notes: markets that are not open because the operator wants it so,
-    which degrades nothing; a market data process has none.
+    degraded: they can, but the feed is away, some instruments (named) have no usable quote or are not open, or a cell
+    is behind. notes: markets that are settled or not offered any more, which degrades nothing; a market data process
+    has none.
     cells: each that is assigned to the worker which answers; a market data process has none.
     """
 

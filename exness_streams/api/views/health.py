@@ -15,14 +15,10 @@ from exness_streams.api.api_view import ApiView
 from exness_streams.api.market_list import MarketList
 from exness_streams.api.ports import Conditions, FoldingCells, Health, Markets, Quotes, TradingRules
 from exness_streams.api.presenter import market_message
-from exness_streams.domain.market_states import StateReason, is_traded
+from exness_streams.domain.market_states import MarketState, MarketTold, StateReason, is_traded
 from exness_streams.domain.quotes import AHEAD_MS_MAX, Quote
 from exness_streams.engine.cell_conditions import NOT_READY, CellCondition, CellState
 from exness_streams.engine.market_board import in_words
-
-DECIDED = frozenset({StateReason.OPERATOR, StateReason.NOT_OFFERED})
-"""A market that is not open for such a reason is as its operator wants it, perhaps for good: else a platform would be
-degraded for ever, and nobody would see what else ails it."""
 
 FAST_MS_MAX = 30_000
 """A clock that is ahead by so much of that of the frames is no frame that was long on its way."""
@@ -161,7 +157,7 @@ class ReadyView(ApiView):
         )
 
     def _about_prices(self, feed: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-        """What somebody has to look into, and what is as the operator has decided."""
+        """What somebody has to look into, and what stays as it is."""
         said, notes = list[str](), list[str]()
         if feed["status"] != "connected":
             why = feed.get("reason")
@@ -170,11 +166,16 @@ class ReadyView(ApiView):
         concern = dict.fromkeys([*self._symbols, *sorted(cells.standing())])
         for market in markets.values():
             if market.symbol in concern:
-                (notes if market.reason in DECIDED else said).append(in_words(market))
+                (notes if _is_for_good(market) else said).append(in_words(market))
         # Of one that is not traded it is enough to say so.
         traded = [symbol for symbol in concern if is_traded(markets.get(symbol))]
         said += reasons_not_to_trade(traded, cells.quotes, now_ms, self._quote_age_ms_max, cells.market_ms)
         return said, notes
+
+
+def _is_for_good(market: MarketTold) -> bool:
+    # Else a platform would be degraded for ever, and nobody would see what else ails it.
+    return market.state is MarketState.SETTLED or market.reason is StateReason.NOT_OFFERED
 
 
 def _words(condition: CellCondition) -> str:
