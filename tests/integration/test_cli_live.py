@@ -73,7 +73,7 @@ def test_a_day_of_a_program(platform: PlatformThread) -> None:
     opened = json.loads(said("open", "sol", "BUY", "--margin", "1000", "--json"))
     assert opened["type"] == "long"
     placed = [
-        json.loads(said("orders", "place", name, "sell", "--price", "900000", "--margin", "50", "--json"))
+        json.loads(said("orders", "place", name, "sell", "--price", "900000", "--margin", "9000", "--json"))
         for name in ("sol_usdc", "btc", "SOL")
     ]
     assert json.loads(said("orders", "--json"))["orders"] == placed
@@ -125,7 +125,7 @@ def test_watching_until_ctrl_c(platform: PlatformThread) -> None:
         said("open", "SOL", "long", "--margin", "1000")
         assert "PnL -0.67" in line_with(process.stdout, "positions 1")  # 1000 / 150.1 * 0.1
         platform.set_price("SOL_USDC", "160.10", "160.20")
-        assert "SOL_USDC 160.1/160.2" in line_with(process.stdout, "PnL +66.62")
+        assert "SOL_USDC 160.1/160.2" in line_with(process.stdout, "PnL +66.60")  # 6.66 * 10
         process.send_signal(signal.SIGINT)
         assert process.wait(GIVE_UP_S) == 0
     finally:

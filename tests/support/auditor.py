@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from decimal import ROUND_DOWN, Decimal
+from decimal import Decimal
 from typing import Any
 
 STARTING_BALANCE = Decimal(10_000)
 MARGIN_MIN = Decimal(1)
-_STEP = Decimal("0.00000001")
+_PLACES = Decimal("0.00000001")
+STEPS = {"SOL": Decimal("0.01"), "BTC": Decimal("0.00001"), "ETH": Decimal("0.0001")}
+"""Of quantities, as the simulated exchange tells them. A worker that has not heard it yet rounds to 8 places."""
 
 Json = dict[str, Any]
 
@@ -103,14 +105,13 @@ class Auditor:
             books.events += 1
             self._checks[request.path.rsplit("/", 1)[1]](books, request.body, said)
         else:
-            assert (answer.status, said["error"]) == (400, "INSUFFICIENT_MARGIN"), f"{request} was refused: {said}"
-            assert request.path.endswith(("/open", "/place")), f"{request} was refused: {said}"
+            assert _may_be_refused(books, request, answer.status, said), f"{request} was refused: {said}"
 
     def _check_open(self, books: Books, asked: Json, said: Json) -> None:
         for name in ("asset", "type", "margin", "leverage"):
             assert str(said[name]) == str(asked[name]), f"{name}: asked {asked}, got {said}"
-        quantity = (said["margin"] * said["leverage"] / said["entryPrice"]).quantize(_STEP, ROUND_DOWN)
-        assert said["quantity"] == quantity, f"quantity should be {quantity}: {said}"
+        quantities = _rounded(said["margin"] * said["leverage"] / said["entryPrice"], said["asset"])
+        assert said["quantity"] in quantities, f"quantity should be one of {quantities}: {said}"
         assert said["positionId"] not in books.opened, f"two opens made one position: {said}"
         books.opened[said["positionId"]] = said
         books.fees += said["fee"]
@@ -120,10 +121,11 @@ class Auditor:
         assert position_id == asked["positionId"], f"asked {asked}, got {said}"
         assert position_id not in books.closed, f"closed twice: {said}"
         position = books.opened[position_id]
-        quantity, margin = _part(position, asked)
-        assert said["quantity"] == quantity, f"{quantity} of it should be closed: {said}"
+        parts = _parts(position, asked)
+        assert said["quantity"] in parts, f"one of {list(parts)} should be closed: {said}"
+        quantity, margin = said["quantity"], parts[said["quantity"]]
         gain = (said["closePrice"] - position["entryPrice"]) * quantity
-        gain = (gain if position["type"] == "long" else -gain).quantize(_STEP)
+        gain = (gain if position["type"] == "long" else -gain).quantize(_PLACES)
         assert said["realizedPnL"] == max(gain, -margin), f"PnL should be {gain}: {said}"
         books.realized += said["realizedPnL"]
         books.fees += said["fee"]
@@ -189,9 +191,36 @@ def _check_same(known: Json, shown: Json, but: tuple[str, ...] = ()) -> None:
             assert shown[part] == known[part], f"{part} of {known['positionId']} has changed: {known}, now {shown}"
 
 
-def _part(position: Json, asked: Json) -> tuple[Decimal, Decimal]:
-    """(quantity, margin) that a close takes: all of it, too, when less than the smallest margin would be left."""
+def _rounded(quantity: Decimal, asset: str) -> list[Decimal]:
+    """What it may be rounded down to: to the step, or to 8 places."""
+    return [quantity // unit * unit for unit in (STEPS[asset], _PLACES)]
+
+
+def _parts(position: Json, asked: Json) -> dict[Decimal, Decimal]:
+    """The margin by the quantity that a close may take: all, too, when less than the smallest margin would be left."""
     whole, margin = position["quantity"], position["margin"]
-    quantity = (whole * asked.get("percentage", 100) / 100).quantize(_STEP, ROUND_DOWN)
-    share = (margin * quantity / whole).quantize(_STEP)
-    return (quantity, share) if margin - share >= MARGIN_MIN else (whole, margin)
+    parts = {}
+    for quantity in _rounded(whole * asked.get("percentage", 100) / 100, position["asset"]):
+        share = (margin * quantity / whole).quantize(_PLACES)
+        if quantity == whole or margin - share < MARGIN_MIN:
+            parts[whole] = margin
+        else:
+            parts[quantity] = share
+    return parts
+
+
+def _may_be_refused(books: Books, request: Request, status: int, said: Json) -> bool:
+    """For funds; and for a margin, or a part of a position, that comes to less than a step."""
+    asked, details = request.body, said.get("details", {})
+    if status != 400:
+        return False
+    if request.path.endswith(("/open", "/place")):
+        if said["error"] == "INSUFFICIENT_MARGIN":
+            return True
+        notional = Decimal(str(asked["margin"])) * asked["leverage"]
+        step = STEPS[asked["asset"]]
+        return said["error"] == "INVALID_MARGIN" and notional < step * Decimal(details["price"])
+    if request.path.endswith("/close") and said["error"] == "INVALID_REQUEST" and "percentage" in asked:
+        position = books.opened[asked["positionId"]]
+        return bool(position["quantity"] * asked["percentage"] / 100 < STEPS[position["asset"]])
+    return False

@@ -18,6 +18,9 @@ RETRY_PAUSE_S = 0.02
 LANES = 24
 """How many clients ask again at once."""
 
+FAR_ABOVE = {"SOL": "2000", "BTC": "900000", "ETH": "50000"}
+"""Prices that no market comes near, at which a small margin still buys a step."""
+
 
 class Workload:
     """Clients that trade until told to stop. Each try of a request goes to any one of the workers at `urls`.
@@ -120,9 +123,9 @@ class Workload:
     def _waiting_or_paying(self) -> tuple[str, Json]:
         if self._rng.random() < 0.3:
             return "/api/v1/account/deposit", {"amount": self._rng.choice([1, "0.5", 2.25])}
-        far = {"long": "1", "short": "90000000"}
         opening = self._opening()
-        return "/api/v1/orders/place", opening | {"kind": "limit", "price": far[opening["type"]]}
+        price = "1" if opening["type"] == "long" else FAR_ABOVE[opening["asset"]]
+        return "/api/v1/orders/place", opening | {"kind": "limit", "price": price}
 
     async def ask(self, request: Request) -> Answer:
         """Send it, again and again while nobody knows what came of it."""
