@@ -73,7 +73,7 @@ def test_a_day_of_a_program(platform: PlatformThread) -> None:
     opened = json.loads(said("open", "sol", "BUY", "--margin", "1000", "--json"))
     assert opened["type"] == "long"
     placed = [
-        json.loads(said("orders", "place", name, "sell", "--price", "900000", "--margin", "9000", "--json"))
+        json.loads(said("orders", "place", name, "sell", "--price", "90000", "--margin", "1000", "--json"))
         for name in ("sol_usdc", "btc", "SOL")
     ]
     assert json.loads(said("orders", "--json"))["orders"] == placed
