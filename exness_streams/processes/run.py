@@ -22,7 +22,7 @@ from exness_streams.market_data.source import OtherSource, check_source, source_
 from exness_streams.processes.stopping import Stopping, unless
 from exness_streams.processes.watchdog import watch_loop
 from exness_streams.settings.kafka import KafkaSettings
-from exness_streams.settings.platform import Settings
+from exness_streams.settings.platform import ConfigError, Settings
 from exness_streams.simulator.newest_prices import newest_prices
 from exness_streams.simulator.server import BackpackSimulator
 from exness_streams.transport.faults import LogFault
@@ -60,7 +60,7 @@ def run_process(stopping: Stopping, main: Callable[[asyncio.Event], Coroutine[ob
         failed: Failed = None
         try:
             failed = await main(stopping.event())
-        except (LogFault, OtherSource, OSError) as error:
+        except (LogFault, ConfigError, OtherSource, OSError) as error:
             failed = error
         finally:
             stopping.limit(as_reason(failed or sys.exc_info()[1]))
