@@ -11,7 +11,10 @@ from exness_streams.transport.leases import Lease
 
 log = logging.getLogger(__name__)
 
-OR_REPAIR = "`exness-streams repair` says what is lost by going on without (docs/operations.md, Repair)"
+OR_REPAIR = (
+    "`exness-streams repair`, on Kafka `exness-streams repair --kafka`, says what is lost by going on without "
+    "(docs/operations.md, Repair)"
+)
 
 
 class JournalFault(LogFault):

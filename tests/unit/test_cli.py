@@ -169,7 +169,9 @@ def test_wrong_settings_are_told_in_one_line(
 def test_no_log_is_told_in_one_line(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = command(name, "--data-dir", str(tmp_path / "nowhere"))
     assert result.exit_code == 1
-    assert "there is no log in" in result.output + capsys.readouterr().err
+    said = result.output + capsys.readouterr().err
+    assert "there is no log in" in said
+    assert "--kafka" in said, "KAFKA_BROKERS alone does not mean the cluster"
 
 
 @pytest.mark.parametrize(
