@@ -83,8 +83,12 @@ def check_bounds(partition: int, committed: int, folded: int, journal_start: int
     if committed < journal_start:
         raise JournalFault(
             f"partition {partition} of the journal begins at {journal_start}, but the next record needed is "
-            f"{committed}: {journal_start - committed} records are gone. {RESTORE}. {OR_REPAIR}"
+            f"{committed}: {_gone(journal_start - committed)}. {RESTORE}. {OR_REPAIR}"
         )
+
+
+def _gone(records: int) -> str:
+    return "1 record is gone" if records == 1 else f"{records} records are gone"
 
 
 def earlier(partition: int, committed: int, offset: int) -> JournalFault:

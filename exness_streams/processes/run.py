@@ -252,5 +252,9 @@ def in_words(error: BaseException) -> str:
     """A fault as one line."""
     if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
         return f"{error.strerror}: choose another PORT, or stop what uses it"
+    if type(error).__module__.startswith("aiokafka"):  # imported already, then
+        from exness_streams.transport.kafka.error_words import words_of
+
+        return words_of(error)
     text = str(error)
     return text.splitlines()[0] if text else type(error).__name__
