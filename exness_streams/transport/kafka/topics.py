@@ -157,7 +157,8 @@ async def _create(admin: Any, topics: Sequence[KafkaTopic]) -> None:
     )  # fmt: skip
     for name, code, reason, *_ in response.topic_errors:
         if code not in (0, TopicAlreadyExistsError.errno):  # another worker may have been faster
-            words = reason or for_code(code).__name__
+            kind = for_code(code)
+            words = words_of(kind()) if issubclass(kind, FORBIDDEN) else reason or kind.__name__
             raise LogFault(f"Kafka refuses to make topic {name}: {words}")
 
 
