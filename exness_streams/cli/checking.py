@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import _thread
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -18,6 +18,8 @@ from exness_streams.terminal.console import OneLine, console, errors
 if TYPE_CHECKING:
     from exness_streams.settings.kafka import KafkaSettings
     from exness_streams.settings.platform import Settings
+
+T = TypeVar("T")
 
 kafka_option = click.option(
     "--kafka", is_flag=True, help="Read the cluster at KAFKA_BROKERS instead of the embedded log."
@@ -66,6 +68,21 @@ def cluster_of(settings: KafkaSettings) -> Any:
     return KafkaCluster(settings.kafka_brokers, settings.security().credentials(), settings.topics)
 
 
+def on_cluster(cluster: Any, work: Coroutine[object, object, T]) -> T:
+    """What the work at a cluster gives. LogFault; where no broker could be used, one that says why."""
+    from exness_streams.processes.run import run_loop
+    from exness_streams.transport.faults import LogFault
+    from exness_streams.transport.kafka.outlook import explained
+
+    async def run() -> T:
+        try:
+            return await work
+        except LogFault as fault:
+            raise await explained(cluster, fault) or fault from None
+
+    return run_loop(run())
+
+
 @click.command(cls=Command)
 @kafka_option
 @data_dir_option
@@ -74,7 +91,6 @@ def audit(kafka: bool, data_dir: Path | None) -> None:
     from exness_streams.audit.embedded import audit_all
     from exness_streams.audit.kafka import audit_cluster
     from exness_streams.engine.engine import APP_ID
-    from exness_streams.processes.run import run_loop
     from exness_streams.settings.kafka import KafkaSettings
     from exness_streams.settings.topic_prefix import check_prefix
 
@@ -83,8 +99,8 @@ def audit(kafka: bool, data_dir: Path | None) -> None:
     with replaying() as on_progress:
         if isinstance(settings, KafkaSettings):
             check_prefix(settings.data_dir, settings.topic_prefix)
-            group = settings.named(APP_ID)
-            audits = run_loop(audit_cluster(cluster_of(settings), group, checkpoints, on_progress, note))
+            group, cluster = settings.named(APP_ID), cluster_of(settings)
+            audits = on_cluster(cluster, audit_cluster(cluster, group, checkpoints, on_progress, note))
         else:
             audits = audit_all(settings.log_dir, settings.tables_dir, checkpoints, APP_ID, on_progress, note)
     for cell in audits:
@@ -109,7 +125,6 @@ def checkpoint(kafka: bool, data_dir: Path | None) -> None:
     from exness_streams.audit.embedded import CheckpointRefused, checkpoint_all
     from exness_streams.audit.kafka import checkpoint_cluster
     from exness_streams.engine.engine import APP_ID
-    from exness_streams.processes.run import run_loop
     from exness_streams.settings.kafka import KafkaSettings
     from exness_streams.settings.topic_prefix import check_prefix
 
@@ -118,8 +133,8 @@ def checkpoint(kafka: bool, data_dir: Path | None) -> None:
     with replaying() as on_progress:
         if isinstance(settings, KafkaSettings):
             check_prefix(settings.data_dir, settings.topic_prefix)
-            group = settings.named(APP_ID)
-            headers = run_loop(checkpoint_cluster(cluster_of(settings), group, checkpoints, on_progress, note))
+            group, cluster = settings.named(APP_ID), cluster_of(settings)
+            headers = on_cluster(cluster, checkpoint_cluster(cluster, group, checkpoints, on_progress, note))
         else:
             try:
                 headers = checkpoint_all(settings.log_dir, settings.tables_dir, checkpoints, APP_ID, on_progress, note)

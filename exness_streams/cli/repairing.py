@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from exness_streams.cli.checking import cluster_of, kafka_option, replaying, settings_of
+from exness_streams.cli.checking import cluster_of, kafka_option, on_cluster, replaying, settings_of
 from exness_streams.cli.running import data_dir_option
 from exness_streams.terminal.command import Command
 from exness_streams.terminal.console import EXIT_MISUSED, OneLine, console
@@ -74,13 +74,13 @@ def _check_later(losses: list[Loss], even_later: bool) -> None:
 def _find(settings: Settings | KafkaSettings) -> list[Found]:
     from exness_streams.engine.engine import APP_ID
     from exness_streams.processes.repair import find_embedded, find_in_cluster
-    from exness_streams.processes.run import run_loop
     from exness_streams.settings.kafka import KafkaSettings
     from exness_streams.settings.topic_prefix import check_prefix
 
     if isinstance(settings, KafkaSettings):
         check_prefix(settings.data_dir, settings.topic_prefix)
-        return run_loop(find_in_cluster(cluster_of(settings), settings.named(APP_ID)))
+        cluster = cluster_of(settings)
+        return on_cluster(cluster, find_in_cluster(cluster, settings.named(APP_ID)))
     return find_embedded(settings.log_dir, APP_ID)
 
 
@@ -104,7 +104,8 @@ def _write(settings: Settings | KafkaSettings, found: list[Found], operator: str
         cell.partition: repairs_for(cell.losses, operator, reason) for cell in found
     }
     if isinstance(settings, KafkaSettings):
-        run_loop(repair_cluster(cluster_of(settings), settings.checkpoints_dir, found, records))
+        cluster = cluster_of(settings)
+        on_cluster(cluster, repair_cluster(cluster, settings.checkpoints_dir, found, records))
     else:
         run_loop(repair_embedded(settings.log_dir, settings.checkpoints_dir, found, records))
     for partition, repairs in records.items():

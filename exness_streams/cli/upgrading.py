@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from exness_streams.cli.checking import cluster_of, kafka_option, note, replaying, settings_of
+from exness_streams.cli.checking import cluster_of, kafka_option, note, on_cluster, replaying, settings_of
 from exness_streams.cli.running import data_dir_option
 from exness_streams.terminal.command import Command
 from exness_streams.terminal.console import EXIT_MISUSED, OneLine, console
@@ -54,7 +54,6 @@ def _upgrade_cluster(
     settings: KafkaSettings, wanted: int, on_progress: Callable[[int, int], None], *, dry_run: bool, is_proven: bool
 ) -> None:
     from exness_streams.engine.engine import APP_ID
-    from exness_streams.processes.run import run_loop
     from exness_streams.processes.upgrade import (
         check_members,
         check_wanted,
@@ -67,10 +66,10 @@ def _upgrade_cluster(
 
     check_prefix(settings.data_dir, settings.topic_prefix)
     group, cluster = settings.named(APP_ID), cluster_of(settings)
-    found = run_loop(cluster_rules(cluster, group))
+    found = on_cluster(cluster, cluster_rules(cluster, group))
     check_wanted(wanted, found)
     _tell_rules(found)
-    members = run_loop(group_members(cluster, group))
+    members = on_cluster(cluster, group_members(cluster, group))
     for member in members:
         knows = f"knows rules up to {member.rules_known}" if member.rules_known else "knows only rules 1"
         console().print(f"worker {member.url}: {knows}", soft_wrap=True, highlight=False)
@@ -82,8 +81,9 @@ def _upgrade_cluster(
         console().print(f"every worker knows rules {wanted}: run this without --dry-run", highlight=False)
         return
     directory = settings.checkpoints_dir
-    run_loop(raise_cluster(cluster, group, wanted, directory, is_proven=is_proven, on_progress=on_progress, tell=note))
-    found = run_loop(wait_until_raised(cluster, group, wanted))
+    raising = raise_cluster(cluster, group, wanted, directory, is_proven=is_proven, on_progress=on_progress, tell=note)
+    on_cluster(cluster, raising)
+    found = on_cluster(cluster, wait_until_raised(cluster, group, wanted))
     _tell_rules(found)
     if min(found) < wanted:
         waiting = "the change is in the journal; the cells above with older rules have not come to it, or not saved it"

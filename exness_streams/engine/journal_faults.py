@@ -11,7 +11,10 @@ from exness_streams.transport.leases import Lease
 
 log = logging.getLogger(__name__)
 
-OR_REPAIR = "`exness-streams repair` says what is lost by going on without (docs/operations.md, Repair)"
+OR_REPAIR = (
+    "`exness-streams repair`, on Kafka `exness-streams repair --kafka`, says what is lost by going on without "
+    "(docs/operations.md, Repair)"
+)
 
 
 class JournalFault(LogFault):
@@ -80,8 +83,12 @@ def check_bounds(partition: int, committed: int, folded: int, journal_start: int
     if committed < journal_start:
         raise JournalFault(
             f"partition {partition} of the journal begins at {journal_start}, but the next record needed is "
-            f"{committed}: {journal_start - committed} records are gone. {RESTORE}. {OR_REPAIR}"
+            f"{committed}: {_gone(journal_start - committed)}. {RESTORE}. {OR_REPAIR}"
         )
+
+
+def _gone(records: int) -> str:
+    return "1 record is gone" if records == 1 else f"{records} records are gone"
 
 
 def earlier(partition: int, committed: int, offset: int) -> JournalFault:

@@ -146,7 +146,7 @@ def _check_together(topic: str, dealt: Container[int], others: Iterable[int]) ->
         if partition not in dealt:
             raise LogFault(
                 f"partition {partition} of {topic} was not dealt out: the topic was deleted. This worker must start "
-                "again, which makes it anew (docs/operations.md, Lost state)"
+                "again, which makes the topic anew and says what is lost with it (docs/operations.md, Lost state)"
             )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import logging
 import os
 import secrets
 import stat
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from exness_streams.settings.platform import ConfigError, Settings
+
+log = logging.getLogger(__name__)
 
 FILE = "secrets.json"
 SECRET_BYTES = 32
@@ -48,7 +51,15 @@ def secret_keys(settings: Settings) -> SecretKeys:
     signing = tuple(secret.encode() for secret in settings.secret_key)
     if signing and settings.pepper:
         return SecretKeys(signing, settings.pepper.encode())
-    kept = _kept(settings.data_dir.absolute() / FILE)
+    path = settings.data_dir.absolute() / FILE
+    is_missed = settings.log_dir.exists() and not path.exists()
+    kept = _kept(path)
+    if is_missed:
+        log.warning(
+            "there was no %s beside the log, so new secrets were made: who signed in before gets another, empty "
+            "account. If it was lost, stop, restore it from a backup, and start again",
+            path,
+        )
     return SecretKeys(signing or (kept["secretKey"].encode(),), (settings.pepper or kept["pepper"]).encode())
 
 

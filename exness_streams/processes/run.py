@@ -22,7 +22,7 @@ from exness_streams.market_data.source import OtherSource, check_source, source_
 from exness_streams.processes.stopping import Stopping, unless
 from exness_streams.processes.watchdog import watch_loop
 from exness_streams.settings.kafka import KafkaSettings
-from exness_streams.settings.platform import Settings
+from exness_streams.settings.platform import ConfigError, Settings
 from exness_streams.simulator.newest_prices import newest_prices
 from exness_streams.simulator.server import BackpackSimulator
 from exness_streams.transport.faults import LogFault
@@ -60,7 +60,7 @@ def run_process(stopping: Stopping, main: Callable[[asyncio.Event], Coroutine[ob
         failed: Failed = None
         try:
             failed = await main(stopping.event())
-        except (LogFault, OtherSource, OSError) as error:
+        except (LogFault, ConfigError, OtherSource, OSError) as error:
             failed = error
         finally:
             stopping.limit(as_reason(failed or sys.exc_info()[1]))
@@ -252,5 +252,9 @@ def in_words(error: BaseException) -> str:
     """A fault as one line."""
     if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
         return f"{error.strerror}: choose another PORT, or stop what uses it"
+    if type(error).__module__.startswith("aiokafka"):  # imported already, then
+        from exness_streams.transport.kafka.error_words import words_of
+
+        return words_of(error)
     text = str(error)
     return text.splitlines()[0] if text else type(error).__name__

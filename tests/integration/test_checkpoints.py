@@ -226,8 +226,9 @@ def tamper(platform: PlatformThread) -> None:
 def test_a_wrong_balance_becomes_no_checkpoint(platform: PlatformThread) -> None:
     platform.stop()
     tamper(platform)
-    with pytest.raises(CheckpointRefused, match="cell 0 differs from its journal"):
+    with pytest.raises(CheckpointRefused, match="cell 0 differs from its journal") as refused:
         checkpoint_all(*folders(platform), APP_ID)
+    assert "bob" not in str(refused.value), "/readyz says it to everybody"
     ended = CliRunner().invoke(main, ["checkpoint", "--data-dir", str(platform.settings.data_dir)])
     assert ended.exit_code == 1
     assert "no checkpoint is written" in ended.output

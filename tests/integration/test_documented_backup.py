@@ -18,6 +18,8 @@ import pytest
 from platform_process import PlatformProcess, environment, run_cli
 from ports import free_port
 
+from exness_streams.identity.secret_keys import FILE
+
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 
 
@@ -131,12 +133,13 @@ def test_made_while_it_is_stopped_and_restored_onto_an_empty_directory(place: Pa
 @needs_sqlite
 def test_made_while_it_runs_and_restored_onto_an_empty_directory(place: Path, platform: PlatformProcess) -> None:
     deposit(platform, 1)
-    before = deposited(platform)
+    before, secrets = deposited(platform), (place / "data" / FILE).read_text()
     give(place, "While it runs")
     platform.kill()
     (place / "data").rename(place / "elsewhere")
     give(place, "Restoring, onto an empty directory")
     start(platform)
     assert deposited(platform) == before
+    assert (place / "data" / FILE).read_text() == secrets, "with others, who signs in has another account"
     assert platform.terminate() == 0
     check_clean(place)

@@ -14,7 +14,8 @@ import pytest
 from log_harness import append_all, child, opened, values_of
 
 from exness_streams.transport.embedded.log import EmbeddedLog, LogReader
-from exness_streams.transport.faults import LogDamaged, LogFault, LogFull, LogLocked
+from exness_streams.transport.embedded.sqlite_file import fault_of
+from exness_streams.transport.faults import LogDamaged, LogFault, LogFull, LogLocked, Misconfigured
 
 # -- one process only
 
@@ -191,7 +192,7 @@ async def test_a_missing_record_is_damage(tmp_path: Path) -> None:
     await fill(tmp_path, 100)
     with contextlib.closing(sqlite3.connect(tmp_path / "log.sqlite")) as db, db:
         db.execute("DELETE FROM records WHERE offset = 50")
-    with opened(tmp_path) as log, pytest.raises(LogDamaged, match="records are missing"):
+    with opened(tmp_path) as log, pytest.raises(LogDamaged, match="records are missing in partition 0 of t, from "):
         await values_of(log, "t")
 
 
@@ -222,3 +223,13 @@ async def test_a_failed_open_gives_the_directory_back(tmp_path: Path) -> None:
     log = EmbeddedLog.open(tmp_path)
     assert await values_of(log, "t") == [b"record-000000"]
     log.close()
+
+
+def test_a_log_that_is_not_this_users_is_a_wrong_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each start would end in the same way: exit code 2."""
+    unable = sqlite3.OperationalError("unable to open database file")
+    assert isinstance(fault_of(PermissionError(13, "Permission denied"), tmp_path), Misconfigured)
+    assert not isinstance(fault_of(unable, tmp_path), Misconfigured), "too many open files, perhaps"
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    assert isinstance(fault_of(unable, tmp_path), Misconfigured)
+    assert "make it a directory that this user may write to" in str(fault_of(unable, tmp_path))

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 import pytest
 from cli_fakes import CLOSED, POSITION, FakeServer, check_one_line, command, plain_environment, server
+from ports import free_port
 
 from exness_streams.cli import SECTIONS, main
 from exness_streams.terminal.command import first_sentences
@@ -169,7 +170,9 @@ def test_wrong_settings_are_told_in_one_line(
 def test_no_log_is_told_in_one_line(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = command(name, "--data-dir", str(tmp_path / "nowhere"))
     assert result.exit_code == 1
-    assert "there is no log in" in result.output + capsys.readouterr().err
+    said = result.output + capsys.readouterr().err
+    assert "there is no log in" in said
+    assert "--kafka" in said, "KAFKA_BROKERS alone does not mean the cluster"
 
 
 @pytest.mark.parametrize(
@@ -233,3 +236,15 @@ def test_refusals_and_strange_answers_are_told_in_one_line(
 ) -> None:
     server.answer = (status, body)
     check_one_line(command("state"), 1, capsys, said)
+
+
+@pytest.mark.parametrize("name", ["audit", "checkpoint", "repair", "upgrade"])
+def test_why_no_broker_can_be_used_is_told(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KAFKA_BROKERS", f"127.0.0.1:{free_port()}")
+    result = command(name, "--kafka", "--data-dir", str(tmp_path))
+    said = result.output + capsys.readouterr().err
+    assert result.exit_code == 1
+    assert "none takes a connection" in said
+    assert "start the brokers, or correct KAFKA_BROKERS" in said

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
     InvalidTimestampError,
     KafkaConnectionError,
     KafkaError,
@@ -12,7 +14,9 @@ from aiokafka.errors import (
     TransactionalIdAuthorizationFailed,
 )
 
+from exness_streams.processes.run import in_words
 from exness_streams.transport.kafka.error_words import words_of
+from exness_streams.transport.kafka.topics import KafkaCluster
 
 
 def wrapped(cause: BaseException) -> BaseException:
@@ -41,8 +45,21 @@ def test_the_cause_is_told_in_one_line(error: BaseException, words: str) -> None
         (InvalidTimestampError(), "message.timestamp.type=LogAppendTime ([Error 32] InvalidTimestampError)"),
         (wrapped(TopicAuthorizationFailedError("journal")), "this user may not use a topic"),
         (TransactionalIdAuthorizationFailed(), "this user may not use the transactional id"),
+        (ClusterAuthorizationFailedError(), "this user may use nothing here: give it the ACLs of docs/operations.md"),
     ],
 )
 def test_what_helps_is_told_where_it_is_known(error: BaseException, advice: str) -> None:
     assert advice in words_of(error)
     assert "\n" not in words_of(error)
+
+
+def test_brokers_that_forbid_are_not_called_away() -> None:
+    fault = KafkaCluster(("broker:9092",)).unreachable(ClusterAuthorizationFailedError())
+    assert "give it the ACLs" in str(fault)
+    assert "start it" not in str(fault)
+    assert "broker:9092" in str(fault)
+
+
+def test_what_ends_a_process_is_told_with_what_helps() -> None:
+    assert "give it the ACLs" in in_words(GroupAuthorizationFailedError("exness-streams"))
+    assert in_words(NotLeaderForPartitionError()) == "[Error 6] NotLeaderForPartitionError"

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 from platform_process import run_cli
+from ports import free_port
 
 from exness_streams.engine.journal_faults import LaterJournal
+from exness_streams.identity.secret_keys import FILE
 from exness_streams.market_data.source import OtherSource
 from exness_streams.processes.exit_codes import exit_code_of
+from exness_streams.settings.platform import ConfigError
 from exness_streams.transport.embedded.log import EmbeddedLog
 from exness_streams.transport.faults import LogFault, LogFenced, LogFull, LogLocked, Misconfigured
 from exness_streams.transport.kafka.security import KafkaSecurity
@@ -29,6 +32,7 @@ from exness_streams.transport.kafka.topics import KafkaCluster, KafkaTopic, Kafk
         (Misconfigured("8 partitions, not 4"), 2),
         (Misconfigured("8 partitions, not 4").for_waiter(False), 2),
         (LaterJournal("rules of a later release"), 2),
+        (ConfigError("a wrong setting"), 2),
         (OtherSource("other prices"), 2),
         (PermissionError(13, "Permission denied"), 2),
     ],
@@ -90,3 +94,13 @@ def test_a_platform_with_another_source_ends_with_2(tmp_path: Path) -> None:
     assert ended.returncode == 2
     assert "holds trades at backpack prices" in ended.stderr
     assert len(ended.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(("mode", "said"), [(0o644, "can be read by others: chmod 600"), (0o600, "does not hold")])
+def test_secrets_that_cannot_be_used_end_a_start_in_one_line(tmp_path: Path, mode: int, said: str) -> None:
+    (tmp_path / FILE).write_text("{}")
+    (tmp_path / FILE).chmod(mode)
+    ended = run_cli("run", "--feed", "simulated", "--data-dir", str(tmp_path), PORT=str(free_port()))
+    assert (ended.returncode, said in ended.stderr) == (2, True)
+    assert [line for line in ended.stderr.splitlines() if "INFO" not in line][1:] == []
+    assert "Traceback" not in ended.stderr

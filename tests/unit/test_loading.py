@@ -116,6 +116,7 @@ async def test_a_cell_without_its_events_ends_the_worker(topic: str) -> None:
         await loaded(app)
     assert isinstance(app.crashed_with, LogFault)
     assert str(app.crashed_with).startswith(f"partition 0 of {topic} was not dealt out: the topic was deleted")
+    assert "says what is lost" in str(app.crashed_with)
     assert "\n" not in str(app.crashed_with)
 
 

@@ -170,6 +170,8 @@ async def test_what_is_gone_from_the_beginning_can_be_given_up() -> None:
     journal = Journal([deposit(n).value for n in range(7, 9)], start=7)
     search = LossSearch(worker.host.cell(0).meta, 7)  # type: ignore[union-attr]
     assert [(loss.first, loss.end, loss.is_beginning) for loss in search.losses] == [(2, 7, True)]
+    assert [loss.why.split()[0] for loss in search.losses] == ["are"]
+    assert [loss.why.split()[0] for loss in LossSearch(codec.Meta(0, 6), 7).losses] == ["is"]
 
     async def comes_back(journal: Journal) -> None:
         worker.host.drop([0])

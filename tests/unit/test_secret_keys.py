@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from exness_streams.identity.api_keys import ShownKey, new_key, read_key
 from exness_streams.identity.secret_keys import FILE, SecretKeys, secret_keys
 from exness_streams.settings.platform import ConfigError, load_settings
+from exness_streams.transport.embedded.log import EmbeddedLog
 
 SECRET, PEPPER = "s" * 40, "p" * 40
 
@@ -31,6 +32,20 @@ def test_they_are_made_once(tmp_path: Path) -> None:
     assert [path.name for path in settings.data_dir.iterdir()] == [FILE]
     assert (settings.data_dir / FILE).stat().st_mode & 0o777 == 0o600
     assert secret_keys(load_settings(data_dir=tmp_path / "another")) not in found
+
+
+def test_secrets_that_are_gone_are_missed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    settings = load_settings(data_dir=tmp_path)
+    secret_keys(settings)
+    assert not caplog.messages, "a new directory lacks nothing"
+    (tmp_path / FILE).unlink()
+    EmbeddedLog.open(settings.log_dir).close()
+    secret_keys(settings)
+    (said,) = caplog.messages
+    assert f"there was no {tmp_path / FILE} beside the log" in said
+    assert "restore" in said
+    secret_keys(settings)
+    assert len(caplog.messages) == 1
 
 
 def test_what_is_set_goes_before_what_is_kept(tmp_path: Path) -> None:

@@ -143,9 +143,9 @@ class EmbeddedLog:
             self._create(topic, partitions, compact, retention_ms)
         elif (count := self._state.counts[topic]) != partitions:
             raise Misconfigured(
-                f"topic {topic} in {self.directory} has {count} partitions, not {partitions}: their number "
-                f"is fixed once data exists, so set {count} again, or choose another directory through "
-                f"{DATA_DIR_VARIABLE}"
+                f"topic {topic} in {self.directory} has {count} partition{'s' if count > 1 else ''}, not {partitions}: "
+                f"their number is fixed once data exists, so set EXNESS_PARTITIONS={count}, or choose another "
+                f"directory through {DATA_DIR_VARIABLE}"
             )
         elif known.compact != compact:
             raise Misconfigured(
@@ -332,7 +332,8 @@ class EmbeddedLog:
                 if first >= partition.start:  # not trimmed under our hands
                     break
             if not _is_whole(found, first, partition.topic.compact):
-                raise sqlite_file.damaged(self.directory, f"records are missing in {partition.tp} from {first}")
+                where = f"partition {partition.number} of {partition.topic.name}"
+                raise sqlite_file.damaged(self.directory, f"records are missing in {where}, from {first} on")
         except Exception as error:
             raise self._writer.report(error) from error
         partition.read_bytes = sum(map(record_bytes, found)) // len(found) + 1

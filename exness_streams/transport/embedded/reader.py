@@ -72,7 +72,8 @@ class LogReader:
         self._directory = directory
         if not (directory / sqlite_file.FILE_NAME).exists():
             raise LogFault(
-                f"there is no log in {directory}: run the program once, or name its directory in {DATA_DIR_VARIABLE}"
+                f"there is no log in {directory}: run the program once, or name its directory in {DATA_DIR_VARIABLE}; "
+                "the log of a cluster is looked at with --kafka"
             )
 
     @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -219,7 +220,8 @@ def fault_of(error: Exception, directory: Path, *, written: bool | None = False)
     if "malformed" in text or "not a database" in text or "no such table" in text:
         return damaged(directory, text, written=written)
     if isinstance(error, OSError) or "readonly" in text or "unable to open" in text:
-        return LogFault(
+        kind = Misconfigured if isinstance(error, PermissionError) or not _is_ours(directory) else LogFault
+        return kind(
             f"cannot write in {directory} ({text}): make it a directory that this user may write to, or "
             f"choose another through {DATA_DIR_VARIABLE}",
             written=written,
@@ -237,6 +239,12 @@ def damaged(directory: Path, what: str, *, written: bool | None = False) -> LogD
         "begin with an empty log",
         written=written,
     )
+
+
+def _is_ours(directory: Path) -> bool:
+    """Whether this user may write there: else each start fails in the same way."""
+    file = directory / FILE_NAME
+    return os.access(directory, os.W_OK) and (not file.exists() or os.access(file, os.R_OK | os.W_OK))
 
 
 def _bytes_free(directory: Path) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
     InvalidTimestampError,
     KafkaError,
@@ -15,7 +16,7 @@ from exness_streams.transport.faults import first_line
 ADVICE = {
     InvalidTimestampError: "the brokers refuse the times of its records: this machine's clock is more than an hour "
     "ahead of theirs. Set both by a time service, or let the brokers give the times, for each topic made by an older "
-    "release: kafka-configs.sh --alter --entity-type topics --entity-name TOPIC --add-config "
+    "release: kafka-configs.sh --bootstrap-server BROKER --alter --entity-type topics --entity-name TOPIC --add-config "
     "message.timestamp.type=LogAppendTime",
     TopicAuthorizationFailedError: "this user may not use a topic: give it the ACLs of docs/operations.md, The weather "
     "of Kafka",
@@ -23,7 +24,17 @@ ADVICE = {
     "weather of Kafka",
     TransactionalIdAuthorizationFailed: "this user may not use the transactional id: give it the ACLs of "
     "docs/operations.md, The weather of Kafka",
+    ClusterAuthorizationFailedError: "this user may use nothing here: give it the ACLs of docs/operations.md, The "
+    "weather of Kafka",
 }
+
+FORBIDDEN = (
+    TopicAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+    ClusterAuthorizationFailedError,
+)
+"""The brokers answer, and know who asks."""
 
 WRAPPERS = ("Unexpected error during batch delivery", "Unexpected error during data retrieval")
 """aiokafka's words for whatever went wrong in a task of its own; the cause has said what."""

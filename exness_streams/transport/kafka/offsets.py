@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 from async_timeout import timeout
 from faust.types import TP
 
-from exness_streams.transport.faults import LogFault
+from exness_streams.transport.faults import LogFault, first_line
 from exness_streams.transport.kafka.topics import KafkaCluster
 
 ANSWER_S_MAX = 30.0
@@ -44,7 +44,10 @@ async def offsets_told_to(admin: Any, group: str, topic: str, partitions: Iterab
         if isinstance(found, dict):
             return {tp.partition: at.offset for tp, at in found.items() if at.offset >= 0}
         if time.monotonic() > deadline_s:
-            raise LogFault(f"Kafka did not return the offsets of group {group}: {found}") from found
+            raise LogFault(
+                f"Kafka did not return the offsets of group {group} within {ANSWER_S_MAX:.0f} s ({first_line(found)}): "
+                "see to the brokers, and start again"
+            ) from found
         await asyncio.sleep(0.1)
 
 

@@ -17,6 +17,7 @@ from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 
 from exness_streams.messages import PLAIN_TOPICS, Topics
 from exness_streams.transport.faults import LogFault, Misconfigured, first_line
+from exness_streams.transport.kafka.error_words import FORBIDDEN, words_of
 
 CONNECT_S_MAX = 15.0
 METADATA_S_MAX = 15.0
@@ -52,8 +53,10 @@ class KafkaCluster:
         secured = "" if self.credentials is None else " --command-config client.properties"
         return f"{name} --bootstrap-server {','.join(self.addresses)}{secured} {arguments}"
 
-    def unreachable(self, error: BaseException) -> KafkaUnreachable:
-        """The fault when connecting failed."""
+    def unreachable(self, error: BaseException) -> LogFault:
+        """The fault when connecting failed; KafkaUnreachable unless the brokers forbid it."""
+        if isinstance(error, FORBIDDEN):
+            return LogFault(f"the brokers at {', '.join(self.addresses)} refuse it: {words_of(error)}")
         return KafkaUnreachable(
             f"no Kafka broker can be used at {', '.join(self.addresses)}: start it, or correct KAFKA_BROKERS "
             f"and the credentials ({first_line(error)})"
@@ -154,7 +157,8 @@ async def _create(admin: Any, topics: Sequence[KafkaTopic]) -> None:
     )  # fmt: skip
     for name, code, reason, *_ in response.topic_errors:
         if code not in (0, TopicAlreadyExistsError.errno):  # another worker may have been faster
-            words = reason or for_code(code).__name__
+            kind = for_code(code)
+            words = words_of(kind()) if issubclass(kind, FORBIDDEN) else reason or kind.__name__
             raise LogFault(f"Kafka refuses to make topic {name}: {words}")
 
 
