@@ -66,8 +66,12 @@ class LossSearch:
         self._losses: list[Loss] = []
         self._repairs: list[JournalRepaired] = []
         if meta.next_offset < journal_start:
-            be, were = ("is", "was") if journal_start - meta.next_offset == 1 else ("are", "were")
-            why = f"{be} gone from the journal's beginning, and {were} never folded"
+            is_one = journal_start - meta.next_offset == 1
+            why = (
+                "is gone from the journal's beginning, and was never folded"
+                if is_one
+                else "are gone from the journal's beginning, and were never folded"
+            )
             self._losses.append(Loss(meta.next_offset, journal_start, why, is_beginning=True))
 
     def take(self, offset: int, value: bytes | None) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from exness_streams.domain import formulas
 from exness_streams.domain.account import AccountRow, Position, value_account
-from exness_streams.domain.money import HUNDRED, ONE, money_arithmetic, to_money, to_price, to_quantity
+from exness_streams.domain.money import HUNDRED, ONE, can_be_step, money_arithmetic, to_money, to_price, to_quantity
 from exness_streams.domain.quotes import Quote, Side
 
 FILE = Path(__file__).with_name("vectors.json")
@@ -39,6 +39,11 @@ def a_step(rng: random.Random) -> Decimal | None:
     return None if text is None else Decimal(text)
 
 
+def enforced(step: Decimal | None) -> Decimal | None:
+    """A step as an instrument's terms have it."""
+    return step if step is not None and can_be_step(step) else None
+
+
 def written(step: Decimal | None) -> str | None:
     """As the API writes it."""
     return None if step is None else f"{step:f}"
@@ -57,7 +62,7 @@ def a_position(rng: random.Random, symbol: str = "SOL_USDC", step: Decimal | Non
         side=side,
         margin=margin,
         leverage=leverage,
-        quantity=formulas.opening_quantity(margin, leverage, entry, step),
+        quantity=formulas.opening_quantity(margin, leverage, entry, enforced(step)),
         entry_price=entry,
         liquidation_price=formulas.liquidation_price(side, entry, leverage, rate),
         fee_rate=Decimal(rng.choice(["0", "0.0005", "0.00075"])),
@@ -77,7 +82,7 @@ def _rounding(rng: random.Random) -> Iterator[Vector]:
             "money": str(to_money(value)),
             "quantity": str(to_quantity(value)),
             "step": written(step),
-            "stepped": str(to_quantity(value, step)),
+            "stepped": str(to_quantity(value, enforced(step))),
             "price": str(to_price(value)),
         }
 
@@ -106,7 +111,7 @@ def _positions(rng: random.Random) -> Iterator[Vector]:
             "step": written(step),
             "quantity": str(position.quantity),
             "percent": f"{percent:f}",
-            "part": str(to_quantity(position.quantity * percent / HUNDRED, step)),
+            "part": str(to_quantity(position.quantity * percent / HUNDRED, enforced(step))),
             "liquidation": str(
                 formulas.liquidation_price(position.side, position.entry_price, position.leverage, rate)
             ),

@@ -37,6 +37,7 @@ TOGETHER = {
     ),
     "behind that of the worker that makes the price frames": ("behind", "that of the worker that makes the price"),
     "of history was built up to": ("was built up to record",),
+    "partitions, not": ("… partitions", "…, not … (EXNESS_PARTITIONS)"),
     "it was made anew or cut, but its histories stand at": ("it was made anew or cut", "but its histories stand at"),
     "Kafka did not commit partition": ("Kafka did not commit",),
     "of the journal, for they leave out ticks that it has not seen": (
@@ -87,7 +88,7 @@ MESSAGES = quoted_messages()
 
 def test_messages_were_found() -> None:
     assert len(MESSAGES) > 80
-    assert "the journal ends at …, but accounts were built from it up to …" in MESSAGES
+    assert "partition … of the journal ends at …, but accounts were built from it up to …" in MESSAGES
 
 
 @pytest.mark.parametrize("message", MESSAGES)
