@@ -29,7 +29,7 @@ SEED = int(os.environ.get("TEST_SEED", random.SystemRandom().randrange(1 << 32))
 SETTINGS = {"EXNESS_FEE_RATE": "0.001", "EXNESS_MAX_QUOTE_AGE_MS": "3600000"}
 
 
-@pytest.fixture(params=BEFORE)
+@pytest.fixture(params=[pytest.param("release-2026-11-28", marks=pytest.mark.experiment), "release-2026-11-29"])
 def release(request: pytest.FixtureRequest) -> str:
     """An earlier one."""
     name: str = request.param
