@@ -23,6 +23,8 @@ LARGE = {
     "SOL_USDC": ("150.00", "150.10"),
 }
 PLACES = {"SHIB_USDC": 8, "BTC_USDC": 8, "SOL_USDC": 2}
+QUANTITY_PLACES = 8
+"""As many as there can be: quantities are as long as the place for them has to be."""
 PLAIN = {"SHIB_USDC": ("0.98", "0.99"), "BTC_USDC": ("65000.0", "65010.0"), "SOL_USDC": ("150.00", "150.10")}
 
 FAULTS = """() => {
@@ -95,7 +97,8 @@ def size(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory, size: str) -> Iterator[PlatformThread]:
     known = {
-        symbol.split("_")[0]: (Decimal(bid), PLACES[symbol], 2, 5, 100_000) for symbol, (bid, _) in PRICES[size].items()
+        symbol.split("_")[0]: (Decimal(bid), PLACES[symbol], QUANTITY_PLACES, 5, 100_000)
+        for symbol, (bid, _) in PRICES[size].items()
     }
     thread = PlatformThread(
         tmp_path_factory.mktemp("platform"),
