@@ -183,9 +183,9 @@ def fill_order(
     quote: the newest; of a frame, the last one. looks: whether to cancel what would be closed where it is opened, which
     is done since rules.ORDERS_AT_MARKET.
     """
-    if _quantity(order, price) <= ZERO:
-        return [cancel_order(row, order, "unfillable", place_of(0))]
     position = _position_of(order, price, place_of(1))
+    if position.quantity <= ZERO:
+        return [cancel_order(row, order, "unfillable", place_of(0))]
     reason = _stillborn(position, quote) if looks else None
     if reason is not None:
         return [cancel_order(row, order, reason, place_of(0))]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from trading_samples import SOL, StoredCell, close_command, open_command
 
 from exness_streams.domain.candles import CandleFold
-from exness_streams.domain.codec import JournalRecord, Meta, decode_record, encode
+from exness_streams.domain.codec import JournalRecord, decode_record, encode
 from exness_streams.domain.commands import Command
 from exness_streams.domain.events import Event, OrderFilled, PositionClosed, PositionOpened
 from exness_streams.domain.money import money_arithmetic
@@ -64,8 +64,7 @@ class PricePipeline:
         self.skew_ms = skew_ms
         self.fills: list[Fill] = []
         self.events: list[Event] = []
-        self.stored = StoredCell()
-        self.stored.cell.load(0, [], [], meta=Meta(0, 0, rules=NEWEST))
+        self.stored = StoredCell(by_rules=NEWEST)
         self._merger = QuoteMerger(clock_us=lambda: self.now_ms * 1000, book_ms_max=AGE_MS_MAX)
         self.guard = PriceGuard({SOL: Decimal(band)})
         taken = Takeover(FramerState(1, 0, 0, rules=NEWEST), 0, Missing.NOTHING)

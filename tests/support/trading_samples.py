@@ -14,6 +14,7 @@ from exness_streams.domain.codec import (
     QUOTE_PREFIX,
     ROW_PREFIX,
     JournalRecord,
+    Meta,
     Outcome,
     RulesChanged,
     decode_access_row,
@@ -40,7 +41,7 @@ from exness_streams.domain.instruments import Limits, Terms
 from exness_streams.domain.market_states import MarketState, MarketTold, StateReason
 from exness_streams.domain.quotes import Quote, Side
 from exness_streams.domain.rejections import Rejection
-from exness_streams.domain.rules import NEWEST
+from exness_streams.domain.rules import FIRST, NEWEST
 from exness_streams.domain.state_hash import state_hash
 
 NOW_MS = 1_790_000_000_000
@@ -244,11 +245,13 @@ def settled(symbol: str, price: int | str | None) -> PriceFrame:
 
 
 class StoredCell:
-    """A cell, the entries committed so far, and the offset of the next record."""
+    """A cell, the entries committed so far, and the offset of the next record. by_rules: with which it begins."""
 
-    def __init__(self, *quotes: Quote) -> None:
+    def __init__(self, *quotes: Quote, by_rules: int = FIRST) -> None:
         self.store: dict[bytes, bytes] = {}
         self.cell = Cell(0, self.store.get)
+        if by_rules != FIRST:
+            self.cell.load(0, [], [], meta=Meta(0, 0, rules=by_rules))
         for last in quotes:
             self.fold(frame(last))
 

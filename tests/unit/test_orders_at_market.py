@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -23,7 +24,6 @@ from trading_samples import (
 )
 
 from exness_streams.domain import rules
-from exness_streams.domain.codec import Meta
 from exness_streams.domain.commands import OrderKind
 from exness_streams.domain.events import (
     Event,
@@ -42,12 +42,7 @@ from exness_streams.domain.rejections import Rejection, RejectionCode
 FEE = terms(fee_rate="0.001")
 
 
-def a_cell(*quotes: Quote, by_rules: int = rules.ORDERS_AT_MARKET) -> StoredCell:
-    cell = StoredCell()
-    cell.cell.load(0, [], [], meta=Meta(0, 0, rules=by_rules))
-    for last in quotes:
-        cell.fold(frame(last))
-    return cell
+a_cell = partial(StoredCell, by_rules=rules.ORDERS_AT_MARKET)
 
 
 def kinds(events: list[Event]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 
 import msgspec
 import pytest
@@ -23,11 +24,9 @@ from trading_samples import (
 
 from exness_streams.api.presenter import order_event_message, standing_message
 from exness_streams.domain import codec, rules
-from exness_streams.domain.codec import Meta
 from exness_streams.domain.events import OrderCancelled, OrderFilled, OrderPlaced, PositionOpened
 from exness_streams.domain.instruments import Terms
 from exness_streams.domain.money import can_be_step, to_money, to_quantity
-from exness_streams.domain.quotes import Quote
 from exness_streams.domain.rejections import Rejection, RejectionCode
 from exness_streams.messages import json_encoder
 
@@ -36,12 +35,7 @@ def of_step(step: str | None) -> Terms:
     return msgspec.structs.replace(terms(fee_rate="0.001"), step_size=None if step is None else Decimal(step))
 
 
-def a_cell(*quotes: Quote, by_rules: int = rules.NEWEST) -> StoredCell:
-    cell = StoredCell()
-    cell.cell.load(0, [], [], meta=Meta(0, 0, rules=by_rules))
-    for last in quotes:
-        cell.fold(frame(last))
-    return cell
+a_cell = partial(StoredCell, by_rules=rules.NEWEST)
 
 
 @given(

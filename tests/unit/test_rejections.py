@@ -28,7 +28,7 @@ from trading_samples import (
 )
 
 from exness_streams.domain import rules
-from exness_streams.domain.codec import Meta, PositionsClosed
+from exness_streams.domain.codec import PositionsClosed
 from exness_streams.domain.commands import ClosePosition, Command
 from exness_streams.domain.frames import PriceFrame, SymbolFrame
 from exness_streams.domain.instruments import Limits
@@ -41,8 +41,7 @@ class Case:
     """An account with a position, a pending order and a used key, and a command at which nothing is wrong yet."""
 
     def __init__(self, command: Command, by_rules: int = rules.FIRST) -> None:
-        self.cell = StoredCell()
-        self.cell.cell.load(0, [], [], meta=Meta(0, 0, rules=by_rules))
+        self.cell = StoredCell(by_rules=by_rules)
         self.cell.fold(frame(quote("99.9", "100", price="100")))
         self.cell.opened(open_command("long", 1000, 2, key="used", fingerprint="another body"))  # pos_0_1
         self.cell.placed(place_command("long", "limit", 90, 500))  # ord_0_2
