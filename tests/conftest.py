@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +23,13 @@ from exness_streams.processes.stopping import Stopping
 pytest.register_assert_rewrite("kafka_harness", "log_harness", "transport_conformance", "transport_harness")
 
 LONG_S_MAX = 1800
+
+# Container images ask Python to write no bytecode. Hundreds of processes would compile every module anew, a second each:
+# what they share lies in a folder of the tests' own then.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+    compiled = str(Path(__file__).parents[1] / ".artifacts" / "pycache")
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = compiled
+    sys.dont_write_bytecode = False
 
 # No test asserts a time: neither an example's, nor how long it took to think of it.
 settings.register_profile("untimed", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -131,28 +131,29 @@ async def prices(address: str, every_s: float = 0.05) -> AsyncIterator[None]:
 
 
 class Client:
-    """Asks the engine; a refusal for want of a price, or while it starts, is asked again."""
+    """Asks the engine; a refusal for want of a price, or while cells move, is asked again."""
 
     def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
         self._url, self._session = url, session
 
     async def post(self, path: str, body: dict[str, Any], account: str) -> dict[str, Any]:
         """The answer to what must succeed."""
+        return await self._ask("POST", path, account, json=body)
+
+    async def state(self, account: str) -> dict[str, Any]:
+        return await self._ask("GET", "/api/v1/state", account)
+
+    async def _ask(self, method: str, path: str, account: str, **options: Any) -> dict[str, Any]:
         give_up_at_s = time.monotonic() + GIVE_UP_S
+        headers = {"X-Account": account}
         while True:
-            async with self._session.post(self._url + path, json=body, headers={"X-Account": account}) as response:
+            async with self._session.request(method, self._url + path, headers=headers, **options) as response:
                 answer: dict[str, Any] = json.loads(await response.read())
                 if response.status in (200, 201):
                     return answer
             assert response.status == 503, answer
             assert time.monotonic() < give_up_at_s, answer
             await asyncio.sleep(POLL_S)
-
-    async def state(self, account: str) -> dict[str, Any]:
-        async with self._session.get(self._url + "/api/v1/state", headers={"X-Account": account}) as response:
-            assert response.status == 200
-            state: dict[str, Any] = json.loads(await response.read())
-            return state
 
     async def trade(self, account: str) -> None:
         """A position opened and closed."""
