@@ -24,8 +24,8 @@ pytest.register_assert_rewrite("kafka_harness", "log_harness", "transport_confor
 
 LONG_S_MAX = 1800
 
-# Container images ask Python to write no bytecode. Hundreds of processes would compile every module anew, a second each:
-# what they share lies in a folder of the tests' own then.
+# Container images ask Python to write no bytecode. Hundreds of processes would compile every module anew then, a second
+# each: they share what is compiled, in a folder of the tests' own.
 if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
     compiled = str(Path(__file__).parents[1] / ".artifacts" / "pycache")
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = compiled
