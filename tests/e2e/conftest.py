@@ -25,7 +25,7 @@ if importlib.util.find_spec("playwright"):  # chromium.py says what is missing
     def browser() -> Iterator[Browser]:
         path = find_chromium()
         if path is None:
-            missing = "Chromium is not installed (Debian: apt-get install chromium)"
+            missing = "Chromium is not installed (Debian: apt-get install chromium-headless-shell, or chromium)"
             pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
         with sync_playwright() as playwright:
             # No sandbox: root has none in a container. No such checks: a document that a test has changed has no

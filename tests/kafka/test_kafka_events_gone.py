@@ -95,7 +95,7 @@ async def until_shown(cluster: Cluster, trades: int) -> list[str]:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("make_anew", [False, True])
+@pytest.mark.parametrize("make_anew", [pytest.param(False, marks=pytest.mark.experiment), True])
 async def test_events_that_are_deleted_under_workers(cluster: Cluster, make_anew: bool) -> None:
     await trade_by_hand(cluster, 3)
     old = await asyncio.to_thread(trades_by_hand, cluster)

@@ -53,7 +53,13 @@ class Asking:
             await asyncio.sleep(POLL_S)
 
 
-@pytest.mark.parametrize("topic", [JOURNAL_TOPIC, EVENTS_TOPIC, MARKET_UPDATES_TOPIC])
+@pytest.mark.parametrize(
+    "topic",
+    [
+        JOURNAL_TOPIC,
+        *(pytest.param(topic, marks=pytest.mark.experiment) for topic in (EVENTS_TOPIC, MARKET_UPDATES_TOPIC)),
+    ],
+)
 async def test_the_owner_goes_on_with_what_a_late_worker_has_fenced(harness: KafkaHarness, topic: str) -> None:
     engine = EngineProcess(
         harness.directory / "one",

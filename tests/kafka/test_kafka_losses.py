@@ -245,6 +245,7 @@ async def test_an_accounts_changelog_that_is_deleted_under_a_worker_ends_it(shop
     await one.refused(instead=ACCOUNTS)
 
 
+@pytest.mark.experiment
 async def test_accounts_changelogs_that_lost_a_part_are_refused_every_time(shop: Found, harness: KafkaHarness) -> None:
     one, known = shop
     backup = await one.copy(ACCOUNTS)
@@ -307,7 +308,13 @@ async def until_in_histories(harness: KafkaHarness) -> None:
             await asyncio.sleep(0.1)
 
 
-@pytest.mark.parametrize("loses", ["all", "the beginning", "the beginning, and the histories"])
+@pytest.mark.parametrize(
+    "loses",
+    [
+        *(pytest.param(part, marks=pytest.mark.experiment) for part in ("all", "the beginning")),
+        "the beginning, and the histories",
+    ],
+)
 async def test_events_that_are_lost_with_nobody_there(shop: Found, harness: KafkaHarness, loses: str) -> None:
     one, known = shop
     async with one.running():

@@ -96,6 +96,7 @@ async def test_workers_whose_network_stalled_serve_again_or_end(
             engine.end()
 
 
+@pytest.mark.experiment
 async def test_a_stop_ends_while_the_network_carries_nothing(
     harness: KafkaHarness, networks: list[StallingProxy]
 ) -> None:

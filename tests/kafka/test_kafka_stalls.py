@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 
 import aiohttp
+import pytest
 from engine_process import GIVE_UP_S, POLL_S, Client, EngineProcess, prices
 from kafka_harness import KafkaHarness
 
@@ -27,6 +28,7 @@ IMPATIENT = {
 }
 
 
+@pytest.mark.experiment
 async def test_a_healthy_engine_calls_nothing_stuck(harness: KafkaHarness) -> None:
     engine = EngineProcess(harness.directory / "engine", harness.broker, ENGINE, **IMPATIENT)
     try:

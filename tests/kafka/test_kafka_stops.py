@@ -170,6 +170,7 @@ async def test_a_broker_that_has_gone_holds_up_no_stop(harness: KafkaHarness, pr
         check_end(process, code)
 
 
+@pytest.mark.experiment
 async def test_a_password_that_is_taken_back_holds_up_no_stop(
     harness: KafkaHarness, processes: list[EngineProcess]
 ) -> None:

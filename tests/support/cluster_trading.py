@@ -21,7 +21,8 @@ STRANGER = b"stranger"
 
 ACCOUNTS = 24
 CLIENTS_PER_ACCOUNT = 2
-PAUSE_S_MAX = 0.2
+PAUSE_S_MAX = 0.8
+"""Some hundred orders a second: a cluster that two cores carry with ease, also while its workers start."""
 REQUEST_S_MAX = 1.0
 POLL_S = 0.1
 END_S_MAX = 120.0
