@@ -67,6 +67,7 @@ async def audit(cluster: Cluster) -> str:
     return found.stderr
 
 
+@pytest.mark.experiment
 @pytest.mark.timeout(400)
 async def test_a_journal_goes_on_once_an_operator_gives_up_what_is_lost(cluster: Cluster) -> None:
     broker = cluster.broker

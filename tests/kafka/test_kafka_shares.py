@@ -96,6 +96,7 @@ def opened(path: Path) -> Any:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.experiment
 def test_a_worker_that_comes_back_after_a_day_builds_its_tables_anew(broker: Broker, tmp_path: Path) -> None:
     """Brokers forget removals after a day: here what was removed meanwhile is an entry that the changelog lacks."""
     with cluster_of_its_own(tmp_path, EXNESS_PARTITIONS="4", **SETTINGS) as cluster:
