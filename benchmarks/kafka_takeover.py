@@ -25,7 +25,10 @@ sys.path.append(str(TESTS / "support"))
 
 from broker import Broker, fetch_jars  # type: ignore[import-not-found]  # noqa: E402  # found at run time
 from cluster import SESSION_TIMEOUT_S, Cluster, Member  # type: ignore[import-not-found]  # noqa: E402
+from compiled_modules import share_compiled_modules  # type: ignore[import-not-found]  # noqa: E402
 from workload import Workload  # type: ignore[import-not-found]  # noqa: E402
+
+share_compiled_modules()
 
 ACCOUNTS = 16
 PAUSE_S_MAX = 0.3

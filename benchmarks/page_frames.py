@@ -10,7 +10,7 @@ from __future__ import annotations
 import http.client
 import itertools
 import json
-import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,10 @@ from typing import Any
 from figures import Figure, report
 from playwright.sync_api import Page, sync_playwright
 from running_platform import RunningPlatform
+
+sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
+
+from chromium import find_chromium  # type: ignore[import-not-found]  # found at run time
 
 POSITIONS = 500
 SYMBOLS = [f"S{n:02}_USDC" for n in range(50)]
@@ -101,7 +105,7 @@ def watch(page: Page, url: str, name: str) -> list[Figure]:
 
 def measure() -> list[Figure]:
     """All figures of this benchmark."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    chromium = find_chromium()
     if chromium is None:
         raise SystemExit("Chromium is not installed")
     found: list[Figure] = []

@@ -13,8 +13,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
+
+from compiled_modules import share_compiled_modules  # type: ignore[import-not-found]  # found at run time
+
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+share_compiled_modules()
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import gc
 import os
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
+from compiled_modules import share_compiled_modules
 from first_cases import leave_out
 from hypothesis import HealthCheck, settings
 from session_guard import SessionGuard
@@ -24,12 +23,7 @@ pytest.register_assert_rewrite("kafka_harness", "log_harness", "transport_confor
 
 LONG_S_MAX = 1800
 
-# Container images ask Python to write no bytecode. Hundreds of processes would compile every module anew then, a second
-# each: they share what is compiled, in a folder of the tests' own.
-if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
-    compiled = str(Path(__file__).parents[1] / ".artifacts" / "pycache")
-    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = compiled
-    sys.dont_write_bytecode = False
+share_compiled_modules()
 
 # No test asserts a time: neither an example's, nor how long it took to think of it.
 settings.register_profile("untimed", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])

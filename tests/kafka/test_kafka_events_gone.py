@@ -17,6 +17,7 @@ from broker import Broker
 from cluster import GROUP, PARTITIONS, Cluster, cluster_of_its_own, read_topic
 from cluster_trading import trading, until_all_answered
 from engine_process import Client
+from first_cases import experiments
 from platform_process import run_cli
 
 from exness_streams.messages import EVENTS_TOPIC
@@ -95,7 +96,7 @@ async def until_shown(cluster: Cluster, trades: int) -> list[str]:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("make_anew", [pytest.param(False, marks=pytest.mark.experiment), True])
+@pytest.mark.parametrize("make_anew", [*experiments(False), True])
 async def test_events_that_are_deleted_under_workers(cluster: Cluster, make_anew: bool) -> None:
     await trade_by_hand(cluster, 3)
     old = await asyncio.to_thread(trades_by_hand, cluster)

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 from engine_process import GIVE_UP_S, PARTITIONS, POLL_S, EngineProcess, prices
+from first_cases import experiments
 from kafka_harness import KafkaHarness
 
 from exness_streams.engine.engine import APP_ID
@@ -53,13 +54,7 @@ class Asking:
             await asyncio.sleep(POLL_S)
 
 
-@pytest.mark.parametrize(
-    "topic",
-    [
-        JOURNAL_TOPIC,
-        *(pytest.param(topic, marks=pytest.mark.experiment) for topic in (EVENTS_TOPIC, MARKET_UPDATES_TOPIC)),
-    ],
-)
+@pytest.mark.parametrize("topic", [JOURNAL_TOPIC, *experiments(EVENTS_TOPIC, MARKET_UPDATES_TOPIC)])
 async def test_the_owner_goes_on_with_what_a_late_worker_has_fenced(harness: KafkaHarness, topic: str) -> None:
     engine = EngineProcess(
         harness.directory / "one",

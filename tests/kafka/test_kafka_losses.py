@@ -17,6 +17,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.protocol.admin import DeleteGroupsRequest
 from engine_process import OPEN, ORDER, PARTITIONS, Client, EngineProcess, prices
 from faust.types import TP
+from first_cases import experiments
 from frame_reader import FrameReader
 from kafka_harness import KafkaHarness
 from platform_process import run_cli
@@ -308,13 +309,7 @@ async def until_in_histories(harness: KafkaHarness) -> None:
             await asyncio.sleep(0.1)
 
 
-@pytest.mark.parametrize(
-    "loses",
-    [
-        *(pytest.param(part, marks=pytest.mark.experiment) for part in ("all", "the beginning")),
-        "the beginning, and the histories",
-    ],
-)
+@pytest.mark.parametrize("loses", [*experiments("all", "the beginning"), "the beginning, and the histories"])
 async def test_events_that_are_lost_with_nobody_there(shop: Found, harness: KafkaHarness, loses: str) -> None:
     one, known = shop
     async with one.running():

@@ -18,6 +18,7 @@ import aiohttp
 import pytest
 from broker import Broker
 from engine_process import ENGINE, MARKET_DATA, POLL_S, Client, EngineProcess, prices
+from first_cases import experiments
 from kafka_harness import KafkaHarness
 from platform_process import environment, run_cli
 from ports import free_port
@@ -33,7 +34,7 @@ HEALTHY_S = 3.0
 AWAY_S = 16.0
 SLOW_S = 0.15
 USER, PASSWORD = "weather", "not-a-secret-either"
-CLOCKS_S = (-60, *(pytest.param(ahead_s, marks=pytest.mark.experiment) for ahead_s in (60, 7_200, -7_200)))
+CLOCKS_S = (-60, *experiments(60, 7_200, -7_200))
 
 
 @pytest.fixture

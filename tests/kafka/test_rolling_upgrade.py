@@ -14,6 +14,7 @@ from aiokafka import ConsumerRecord
 from broker import Broker
 from cluster import Cluster, Member, cluster_of_its_own, released, wait_until
 from cluster_trading import trading, until_all_answered
+from first_cases import experiments
 from platform_process import run_cli
 
 from exness_streams.domain import rules
@@ -29,7 +30,7 @@ SEED = int(os.environ.get("TEST_SEED", random.SystemRandom().randrange(1 << 32))
 SETTINGS = {"EXNESS_FEE_RATE": "0.001", "EXNESS_MAX_QUOTE_AGE_MS": "3600000"}
 
 
-@pytest.fixture(params=[pytest.param("release-2026-11-28", marks=pytest.mark.experiment), "release-2026-11-29"])
+@pytest.fixture(params=[*experiments("release-2026-11-28"), "release-2026-11-29"])
 def release(request: pytest.FixtureRequest) -> str:
     """An earlier one."""
     name: str = request.param

@@ -7,9 +7,15 @@ So does whoever names the file. The mark is `first_case`, on a test or, as `pyte
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
 from worker_shares import names_files
+
+
+def experiments(*cases: Any) -> list[Any]:
+    """Parameters of a test that are experiments, beside others that are none."""
+    return [pytest.param(case, marks=pytest.mark.experiment) for case in cases]
 
 
 def leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
