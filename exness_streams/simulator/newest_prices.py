@@ -20,9 +20,12 @@ WINDOW_TICKS = 10_000
 def newest_prices(log_dir: Path, symbols: Collection[str]) -> dict[str, Decimal]:
     """Symbol -> its newest bid, or its last trade where that side was empty; a symbol without a tick is absent.
 
-    Records that are no ticks are passed over. A missing log is made. LogFault: in use elsewhere, or unreadable.
+    Records that are no ticks are passed over. A log that is not there is not made: a first start must be told from
+    another one. LogFault: in use elsewhere, or unreadable.
     """
     found: dict[str, Decimal] = {}
+    if not log_dir.exists():
+        return found
     log = EmbeddedLog.open(log_dir)  # for its lock, and so that a log whose making was cut short is whole
     try:
         with LogReader(log_dir).snapshot() as snapshot:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from platform_harness import until
+from platform_process import PlatformProcess
 from ports import free_port
 
 from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder
@@ -54,6 +55,18 @@ def markets(port: int) -> dict[str, Any] | None:
         found: dict[str, Any] = json.load(answer)
         return found if all(market["tradable"] for market in found["markets"]) else None
     return None
+
+
+def test_a_first_start_and_the_next_warn_of_nothing(tmp_path: Path) -> None:
+    platform = PlatformProcess(tmp_path / "data", free_port())
+    try:
+        for _ in range(2):
+            platform.start()
+            platform.wait_tradable()
+            assert platform.terminate() == 0, platform.said()
+            assert "WARNING" not in platform.said(), platform.said()
+    finally:
+        platform.end()
 
 
 def test_simulated_prices_go_on_and_the_exchange_is_kept_out(tmp_path: Path) -> None:

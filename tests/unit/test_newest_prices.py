@@ -50,6 +50,8 @@ def written(directory: Path, ticks: list[Tick]) -> Path:
 
 def test_a_fresh_directory_knows_no_price(tmp_path: Path) -> None:
     assert newest_prices(tmp_path / "log", SYMBOLS) == {}
+    assert not (tmp_path / "log").exists(), "looking makes no log"
+    EmbeddedLog.open(tmp_path / "log").close()
     assert newest_prices(tmp_path / "log", SYMBOLS) == {}, "nor does a log without the topic"
 
 
