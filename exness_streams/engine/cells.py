@@ -299,7 +299,7 @@ class CellHost(SeenMarket):
             self.priced.set()  # by a record that came after the start
 
     def _fold_slice(self, owned: OwnedCell, batch: Sequence[ReadRecord]) -> None:
-        cell, events = owned.cell, []
+        cell, events, is_unheard = owned.cell, [], False
         begun = cell.next_offset
         try:
             for record in batch:
@@ -315,9 +315,13 @@ class CellHost(SeenMarket):
                     self._event_sink.ended(folded.ended)
                 if folded.reply is not None:
                     self._on_reply(folded.reply)
+                elif folded.events:
+                    is_unheard = True
         finally:  # what comes before a gap was told, and a cell that another has not committed for is kept
             if self._cells.get(cell.partition) is owned:
                 self._told(owned, cell.next_offset - begun, events)
+                if is_unheard:  # nobody is answered what a price has done: the topic is to have it at once
+                    owned.wanted.set()
 
     def _told(self, owned: OwnedCell, records: int, events: list[Event]) -> None:
         if records and owned.is_due(events):

@@ -62,7 +62,7 @@ class HistoryPartition:
         self.events_end = events_end
         self.ahead = Ahead(room, stored)
         self.told = ToldEvents()
-        self.committed_at_s = -math.inf
+        self.committed_at_s, self.took_s = -math.inf, 0.0
         self.committing: asyncio.Task[None] | None = None
         self.wanted = Wakeup()
         self._heads: dict[str, HistoryHead] = {}

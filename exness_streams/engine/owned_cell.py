@@ -38,9 +38,8 @@ class OwnedCell:
 
     lease: commits it. floor: what was committed when the lease was taken. ready_at: end of its journal when it was
     loaded, or kept; None: it came back, and nobody has looked yet. ahead: what was folded and is not in the table yet.
-    busy: one batch at a time, whoever brings it. committing: what commits it, while something waits. committed_at_s:
-    when its last transaction ended. wanted: set when the next is not to wait for its pace. rules, handed_at_s: as they
-    were handed over last.
+    busy: one batch at a time, whoever brings it. committing, committed_at_s, took_s, wanted: of its transactions
+    (paced_commits.Folding). rules, handed_at_s: as they were handed over last.
     """
 
     cell: Cell
@@ -53,6 +52,7 @@ class OwnedCell:
     busy: asyncio.Lock = field(default_factory=asyncio.Lock)
     committing: asyncio.Task[None] | None = None
     committed_at_s: float = -math.inf
+    took_s: float = 0.0
     wanted: Wakeup = field(default_factory=Wakeup)
     rules: int = field(init=False)
 

@@ -24,15 +24,24 @@ from exness_streams.transport.leases import Lease
 CLOSE_S_MAX = 3.0
 """How long a stop waits for the transactions under way."""
 
+REST = 4.0
+"""A partition rests this many times as long as its last transaction took: a log that is slow, or short of cores, gets
+fewer transactions, and each takes more along."""
+
+REST_S_MAX = 0.25
+"""But no longer: events are in their topic with the next one."""
+
 
 class Folding(Protocol):
     """A partition that is folded here. ahead: what waits. committing: what commits it, while something waits.
-    committed_at_s: when its last transaction ended. wanted: set when the next is not to wait for its pace."""
+    committed_at_s, took_s: when its last transaction ended, and how long it took. wanted: set when the next is not to
+    wait for its pace."""
 
     lease: Lease
     ahead: Ahead
     committing: asyncio.Task[None] | None
     committed_at_s: float
+    took_s: float
     wanted: Wakeup
 
 
@@ -142,14 +151,15 @@ class PacedCommits(Generic[Owned]):
             self.room.wake()
 
     async def _pace(self, owned: Owned) -> None:
-        pause_s = owned.committed_at_s + self._pace_s - time.monotonic()
+        rest_s = max(self._pace_s, min(REST * owned.took_s, REST_S_MAX))
+        pause_s = owned.committed_at_s + rest_s - time.monotonic()
         if pause_s > 0 and not self.is_full(owned):
             await owned.wanted.wait(pause_s)
 
     async def _commit(self, owned: Owned, lease: Lease, part: Part) -> bool:
         """False when nobody here may commit any more."""
         entries = {**part.entries, codec.META_KEY: codec.encode_meta(part.meta)}
-        is_committed = False
+        is_committed, begun_s = False, time.monotonic()
         try:
             await self._commits.commit(lease, entries, self.beside(part), part.meta.next_offset)
             is_committed = not lease.is_over  # else whoever is loaded next finds it in its table
@@ -161,6 +171,7 @@ class PacedCommits(Generic[Owned]):
         finally:
             if is_committed:
                 owned.committed_at_s = time.monotonic()
+                owned.took_s = owned.committed_at_s - begun_s
                 owned.ahead.committed(part)
             else:
                 owned.ahead.put_back(part)

@@ -127,6 +127,7 @@ async def test_a_history_that_leaves_and_comes_back_during_a_batch_takes_each_ev
     host.load(0, events_start=0, events_end=100)
     await asyncio.gather(old, host.fold(0, batch))
     head = host.head(0, "demo")
+    await host.close()
     assert (head.sequence, head.points.end, log.offset) == (20, 20, 20)
     meta = codec.decode_meta(log.table.entries[codec.META_KEY])
     assert (meta.accounts, meta.taken) == (1, 20)
