@@ -1,8 +1,9 @@
 """Load for flood.py and soak.py, in a process of its own: clients of one kind, until the time is up.
 
 Usage: flood_client.py PORT CLIENTS BEGIN_S DURATION_S NAME KIND
-KIND: others (orders and reads of accounts of their own, paced), deposits (of one account, paced), or a flood without a
-pause: readers of the account NAME, orders, garbage, connects. BEGIN_S: time.time() of the first counted request. Prints
+KIND: others (orders and reads of accounts of their own, paced), traders (orders of accounts of their own, without a
+pause while they are answered), deposits (of one account, paced), or a flood without a pause: readers of the account
+NAME, orders, garbage, connects. BEGIN_S: time.time() of the first counted request. Prints
 one JSON object: latencies in ms of orders and reads, answers by status.
 """
 
@@ -105,16 +106,24 @@ class Load:
         await self._timed(client, "POST /api/v1/account/deposit", {"amount": "0.01"})
         await asyncio.sleep(PACE_S)
 
+    async def _traders(self, client: Client) -> None:
+        if not await self._opened_and_closed(client):
+            await asyncio.sleep(PACE_S)
+
+    async def _opened_and_closed(self, client: Client) -> bool:
+        bought = {"margin": 1, "asset": "SOL", "type": "short"}
+        opened = await self._timed(client, "POST /api/v1/positions/open", bought)
+        if opened:
+            await self._timed(client, "POST /api/v1/positions/close", {"positionId": json.loads(opened)["positionId"]})
+        return bool(opened)
+
     # Floods
 
     async def _readers(self, client: Client) -> None:
         await self._timed(client, STATE)
 
     async def _orders(self, client: Client) -> None:
-        bought = {"margin": 1, "asset": "SOL", "type": "short"}
-        opened = await self._timed(client, "POST /api/v1/positions/open", bought)
-        if opened:
-            await self._timed(client, "POST /api/v1/positions/close", {"positionId": json.loads(opened)["positionId"]})
+        await self._opened_and_closed(client)
 
     async def _garbage(self, client: Client) -> None:
         await self._timed(client, "POST /api/v1/positions/open", {"margin": [], "assset": "x" * 1000})

@@ -99,6 +99,10 @@ class RunningBroker:
         """CPU seconds used by now; 0 where the system does not tell."""
         return cpu_s(self._broker.pid)
 
+    def signal(self, number: int) -> None:
+        """Send the broker a signal."""
+        os.kill(self._broker.pid, number)
+
 
 def wait_until_all_owned(engines: list[RunningEngine]) -> None:
     """Return once every partition has a worker, every worker some, and all are ready and can trade."""
@@ -117,15 +121,16 @@ def wait_until_all_owned(engines: list[RunningEngine]) -> None:
 def transactions(engine: RunningEngine) -> tuple[float, float]:
     """(number, seconds in all) of the transactions of a worker's cells by now."""
     name = "exness_transaction_duration_seconds"
-    count, sum_s = (_metric(engine, f'{name}_{part}{{work="accounts"}}') for part in ("count", "sum"))
+    count, sum_s = (metric(engine, f'{name}_{part}{{work="accounts"}}') for part in ("count", "sum"))
     return count, sum_s
 
 
 def _owned(engine: RunningEngine) -> float:
-    return _metric(engine, "exness_cells_owned")
+    return metric(engine, "exness_cells_owned")
 
 
-def _metric(engine: RunningEngine, name: str) -> float:
+def metric(engine: RunningEngine, name: str) -> float:
+    """A figure of /metrics, with its labels in the name as they stand there; 0 where there is none."""
     for line in engine.get("/metrics").decode().splitlines():
         if line.startswith(name + " "):
             return float(line.split()[1])
