@@ -53,10 +53,12 @@ class Seen(NamedTuple):
     statuses: dict[str, int]
 
 
-def start(port: int, clients: int, begin_s: float, name: str, kind: str) -> subprocess.Popen[str]:
+def start(
+    port: int, clients: int, begin_s: float, name: str, kind: str, duration_s: float = TURN_S
+) -> subprocess.Popen[str]:
     """A process of clients."""
     script = str(Path(__file__).with_name("flood_client.py"))
-    arguments = [port, clients, begin_s, TURN_S, name, kind]
+    arguments = [port, clients, begin_s, duration_s, name, kind]
     return subprocess.Popen([sys.executable, script, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
 
 

@@ -22,7 +22,7 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from figures import Figure, circumstances, report
 from order_latency import Outcome, load
-from running_cluster import RunningBroker, RunningEngine, RunningFeed, wait_until_all_owned
+from running_cluster import RunningBroker, one_worker
 from stream import Seen, follow
 
 QUICK = "--quick" in sys.argv
@@ -102,10 +102,7 @@ def idle(directory: Path, code: Path | None) -> Measured:
     """On a broker of its own."""
     directory.mkdir()
     with ExitStack() as running:
-        broker = running.enter_context(RunningBroker(directory / "kafka"))
-        feed = running.enter_context(RunningFeed(directory, broker.address, code))
-        engine = running.enter_context(RunningEngine(directory / "engine", broker.address, code))
-        wait_until_all_owned([engine])
+        broker, feed, engine = one_worker(running, directory, code)
         time.sleep(SETTLE_S)
 
         def cores() -> dict[str, float]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from figures import Figure, report
 from order_latency import CLIENT_PROCESSES, CLIENTS, ROUNDS, Outcome, load, merged, sync_ms
-from running_cluster import RunningBroker, RunningEngine, RunningFeed, transactions, wait_until_all_owned
+from running_cluster import RunningEngine, one_worker, transactions, wait_until_all_owned
 from running_platform import RunningPlatform
 
 WORKERS_MAX = 3
@@ -25,18 +25,15 @@ def measure() -> list[Figure]:
     with tempfile.TemporaryDirectory() as made, ExitStack() as running:
         directory = Path(made)
         found = [Figure("write and fdatasync of 4 KiB, median", sync_ms(directory), "ms")]
-        broker = running.enter_context(RunningBroker(directory / "kafka"))
-        brokers = broker.address
-        running.enter_context(RunningFeed(directory, brokers))
-        engines = [running.enter_context(RunningEngine(directory / "engine-1", brokers))]
-        wait_until_all_owned(engines)
+        broker, _, engine = one_worker(running, directory)
+        engines = [engine]
         with RunningPlatform(directory / "embedded") as embedded:
             embedded.wait_for_quotes()
             found += _one_client(engines[0], embedded)
             found += _many_clients("embedded log", [embedded])
         for count in range(1, WORKERS_MAX + 1):
             if count > 1:
-                engines.append(running.enter_context(RunningEngine(directory / f"engine-{count}", brokers)))
+                engines.append(running.enter_context(RunningEngine(directory / f"engine-{count}", broker.address)))
                 wait_until_all_owned(engines)
             name, began_s, used_s = f"Kafka, {count} worker{'s' if count > 1 else ''}", time.monotonic(), broker.cpu_s()
             found += _many_clients(name, engines)

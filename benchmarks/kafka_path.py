@@ -17,7 +17,7 @@ from pathlib import Path
 from figures import Figure, circumstances, report
 from kafka_bare_path import bare_latencies_ms
 from order_latency import CLIENT_PROCESSES, CLIENTS, WARM_UP_S, Outcome, load, merged
-from running_cluster import PARTITIONS, RunningBroker, RunningEngine, RunningFeed, transactions, wait_until_all_owned
+from running_cluster import PARTITIONS, RunningBroker, RunningEngine, one_worker, transactions
 from running_platform import RunningPlatform
 
 QUICK = "--quick" in sys.argv
@@ -71,10 +71,7 @@ def measure() -> list[Figure]:
     """All figures of this benchmark."""
     with tempfile.TemporaryDirectory() as made, ExitStack() as running:
         directory = Path(made)
-        broker = running.enter_context(RunningBroker(directory / "kafka"))
-        running.enter_context(RunningFeed(directory, broker.address))
-        engine = running.enter_context(RunningEngine(directory / "engine", broker.address))
-        wait_until_all_owned([engine])
+        broker, _, engine = one_worker(running, directory)
         embedded = running.enter_context(RunningPlatform(directory / "embedded"))
         embedded.wait_for_quotes()
         ways = Ways(broker, engine, embedded)

@@ -8,7 +8,6 @@ half.
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,13 +17,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from figures import Figure, circumstances, report
-from flood import Seen, ended
-from running_cluster import RunningBroker, RunningEngine, RunningFeed, metric, wait_until_all_owned
+from flood import Seen, ended, start
+from running_cluster import PARTITIONS, RunningBroker, RunningEngine, metrics, one_worker
+from running_platform import own_memory_mb, process_status
+
+from exness_streams.engine.ahead import Bounds
 
 CLIENTS = 64
 BEFORE_S, PAUSE_S, AFTER_S = 15.0, 20.0, 25.0
 LOOK_S = 0.25
-RECORDS_MAX, BYTES_MAX = 10_000 * 8, 32 << 20
+RECORDS_MAX, BYTES_MAX = Bounds().records * PARTITIONS, Bounds().worker_size
 """The bounds as they are set when nobody sets any: of all cells, and of the worker."""
 
 
@@ -37,18 +39,10 @@ class Sample(NamedTuple):
     memory_mb: float
 
 
-def traders(port: int) -> subprocess.Popen[str]:
-    """The clients, all in a process of their own."""
-    script = str(Path(__file__).with_name("flood_client.py"))
-    arguments = [port, CLIENTS, time.time(), BEFORE_S + PAUSE_S + AFTER_S, "pause", "traders"]
-    return subprocess.Popen([sys.executable, script, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
-
-
 def sample(engine: RunningEngine, phase: str) -> Sample:
     """Look at the worker."""
-    status = dict(line.split(":", 1) for line in Path(f"/proc/{engine.process.pid}/status").read_text().splitlines())
-    records, size = metric(engine, "exness_ahead_records"), metric(engine, "exness_ahead_bytes")
-    return Sample(phase, records, size, int(status["RssAnon"].split()[0]) / 1024)
+    records, size = metrics(engine, "exness_ahead_records", "exness_ahead_bytes")
+    return Sample(phase, records, size, own_memory_mb(process_status(engine.process.pid)))
 
 
 def looks(broker: RunningBroker, engine: RunningEngine) -> Iterator[Sample]:
@@ -79,12 +73,8 @@ def figures_of(found: list[Sample], seen: Seen) -> list[Figure]:
 def main() -> None:
     """Print the table."""
     with tempfile.TemporaryDirectory() as made, ExitStack() as running:
-        directory = Path(made)
-        broker = running.enter_context(RunningBroker(directory / "kafka"))
-        running.enter_context(RunningFeed(directory, broker.address))
-        engine = running.enter_context(RunningEngine(directory / "engine", broker.address))
-        wait_until_all_owned([engine])
-        clients = traders(engine.port)
+        broker, _, engine = one_worker(running, Path(made))
+        clients = start(engine.port, CLIENTS, time.time(), "pause", "traders", BEFORE_S + PAUSE_S + AFTER_S)
         found = list(looks(broker, engine))
         report(figures_of(found, ended(clients)))
         if engine.process.poll() is not None:

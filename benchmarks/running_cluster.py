@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
@@ -121,17 +122,28 @@ def wait_until_all_owned(engines: list[RunningEngine]) -> None:
 def transactions(engine: RunningEngine) -> tuple[float, float]:
     """(number, seconds in all) of the transactions of a worker's cells by now."""
     name = "exness_transaction_duration_seconds"
-    count, sum_s = (metric(engine, f'{name}_{part}{{work="accounts"}}') for part in ("count", "sum"))
+    count, sum_s = metrics(engine, *(f'{name}_{part}{{work="accounts"}}' for part in ("count", "sum")))
     return count, sum_s
 
 
 def _owned(engine: RunningEngine) -> float:
-    return metric(engine, "exness_cells_owned")
+    return metrics(engine, "exness_cells_owned")[0]
 
 
-def metric(engine: RunningEngine, name: str) -> float:
-    """A figure of /metrics, with its labels in the name as they stand there; 0 where there is none."""
-    for line in engine.get("/metrics").decode().splitlines():
-        if line.startswith(name + " "):
-            return float(line.split()[1])
-    return 0.0
+def metrics(engine: RunningEngine, *names: str) -> list[float]:
+    """Figures of one look at /metrics, with their labels in the names as they stand there; 0 where there is none."""
+    told = dict(
+        line.rsplit(" ", 1) for line in engine.get("/metrics").decode().splitlines() if not line.startswith("#")
+    )
+    return [float(told.get(name, 0)) for name in names]
+
+
+def one_worker(
+    running: ExitStack, directory: Path, code: Path | None = None
+) -> tuple[RunningBroker, RunningFeed, RunningEngine]:
+    """A broker, prices and a worker that owns all cells and can trade, until `running` ends. code: of the last two."""
+    broker = running.enter_context(RunningBroker(directory / "kafka"))
+    feed = running.enter_context(RunningFeed(directory, broker.address, code))
+    engine = running.enter_context(RunningEngine(directory / "engine", broker.address, code))
+    wait_until_all_owned([engine])
+    return broker, feed, engine

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -129,6 +130,16 @@ def cpu_s(pid: int) -> float:
         return 0.0
     fields = stat.read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def process_status(pid: int) -> dict[str, str]:
+    """What the system tells of a process in /proc/PID/status, by name."""
+    return dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+
+
+def own_memory_mb(status: Mapping[str, str]) -> float:
+    """Memory that a process shares with no file, of its status."""
+    return int(status["RssAnon"].split()[0]) / 1024
 
 
 def wait_or_kill(process: subprocess.Popen[bytes]) -> None:

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,9 +19,9 @@ from statistics import fmean
 from typing import NamedTuple
 
 from figures import Figure, report
-from flood import DefaultPlatform
+from flood import DefaultPlatform, ended, start
 from flood_client import HANDSHAKE, HOST, KEY, Client
-from running_platform import RunningPlatform
+from running_platform import RunningPlatform, own_memory_mb, process_status
 
 LOOK_S = 10.0
 ORDERING = 4
@@ -45,9 +43,8 @@ class Sample(NamedTuple):
 
 def sample(pid: int, at_s: float) -> Sample:
     """Look at a process."""
-    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    own_kb = int(status["RssAnon"].split()[0])
-    return Sample(at_s, own_kb / 1024, len(list(Path(f"/proc/{pid}/fd").iterdir())), int(status["Threads"]))
+    status = process_status(pid)
+    return Sample(at_s, own_memory_mb(status), len(list(Path(f"/proc/{pid}/fd").iterdir())), int(status["Threads"]))
 
 
 def slope(samples: Sequence[Sample], name: str) -> float:
@@ -129,11 +126,9 @@ async def traffic(platform: RunningPlatform, until_s: float) -> list[Sample]:
 
 def soaked(platform: RunningPlatform, minutes: float) -> list[Sample]:
     """The samples of so many minutes of traffic."""
-    script = str(Path(__file__).with_name("flood_client.py"))
-    arguments = [platform.port, ORDERING, time.time(), minutes * 60, "soak", "others"]
-    orders = subprocess.Popen([sys.executable, script, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
+    orders = start(platform.port, ORDERING, time.time(), "soak", "others", minutes * 60)
     samples = asyncio.run(traffic(platform, time.monotonic() + minutes * 60))
-    statuses = json.loads(orders.communicate(timeout=60)[0])["statuses"]
+    statuses = ended(orders).statuses
     if set(statuses) - {"200", "201"}:
         raise RuntimeError(f"not all was served: {statuses}")
     return samples

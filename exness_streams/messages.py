@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
-from functools import cache, lru_cache
+from functools import cache
 from typing import Annotated, NamedTuple, get_args
 
 import msgspec
@@ -33,7 +33,7 @@ class Topics(NamedTuple):
     events: str = EVENTS_TOPIC
 
     @classmethod
-    @lru_cache(maxsize=8)  # asked for with each request and record
+    @cache  # asked for all the time, and there is one prefix
     def of(cls, prefix: str) -> Topics:
         """Those of the platform with this prefix."""
         return cls(*(prefix + name for name in cls()))
