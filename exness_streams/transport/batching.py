@@ -28,6 +28,8 @@ AHEAD_BYTES_MAX = 1 << 20
 AHEAD_BYTES_LOW = AHEAD_BYTES_MAX // 2
 """With so few it is fetched again: a fetch that is under way for others must end first."""
 
+CRASHED_ROUND_S = 1.0
+
 
 class Wakeup:
     """Ends one waiter's wait; a call of `set` before the wait is kept. For one event loop."""
@@ -124,6 +126,11 @@ class BatchingConsumer(Consumer):  # type: ignore[misc]
         self._sought = False
         self._sources_released = False
         super().__init__(*args, **kwargs)
+
+    async def sleep(self, n: float) -> None:
+        # From a crash until the consumer is stopped Faust's fetching goes round and fetches nothing, and pauses by
+        # sleep(0) alone: it would take the core that whatever stops the worker needs.
+        await super().sleep(CRASHED_ROUND_S if self.crashed else n)
 
     # -- what may be fetched
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
+from event_loop import turns
 from faust.types import TP
+from mode import Service
 from standing_by import CHANGELOG, JOURNAL, StandingBy
 
 from exness_streams.transport.batching import AHEAD_BYTES_LOW, AHEAD_BYTES_MAX, SINGLES_AT_ONCE, BatchMessage
@@ -220,3 +223,38 @@ async def test_a_changelog_at_its_mark_is_fetched_again_before_all_is_given_out(
     full = [False, True, True, True, False, False]
     assert [is_held for is_held, _ in held] == full
     assert waited[2] > AHEAD_BYTES_LOW >= waited[3]
+
+
+class Crashing(StandingBy):
+    """As a service, which Faust lets fetch until it is stopped; `rounds`: how often it went round so far."""
+
+    should_stop = Service.should_stop
+
+    def __init__(self) -> None:
+        Service.__init__(self)
+        super().__init__()
+        self.rounds = 0
+        self.diag = SimpleNamespace(set_flag=self._count, unset_flag=lambda flag: None)
+        self._commit_every = None
+        self.callback = None
+        self.app.topics = SimpleNamespace(acks_enabled_for=lambda topic: True)
+        self.app.should_stop = True
+        self.transport = SimpleNamespace(app=self.app)
+
+    def _count(self, flag: str) -> None:
+        self.rounds += 1
+
+
+Crashing.__abstractmethods__ = frozenset()
+
+
+async def test_a_consumer_that_crashed_waits_to_be_stopped_and_does_not_spin() -> None:
+    """What the worker still does until it is stopped, it does on the same core, and for as long as brokers are gone."""
+    consumer, fetcher = Crashing(), Service()
+    consumer._crash(RuntimeError())
+    fetching = asyncio.ensure_future(consumer._drain_messages(fetcher))
+    await turns(200)
+    assert consumer.rounds == 1
+    assert not fetching.done()
+    consumer._stopped_set()
+    await fetching

@@ -133,6 +133,7 @@ async def test_it_answers_and_stops() -> None:
             return threading.current_thread().name
 
         assert await thread.call_thread(answer) != threading.current_thread().name
+        assert await thread.call_thread(threading.current_thread) is not threading.current_thread()
     assert not app.crashed_by
     assert client._coordinator._group_instance_id is None, "it leaves its group"
 
@@ -157,6 +158,35 @@ async def test_who_waits_for_an_answer_when_it_ends_is_told_and_so_is_who_asks_l
         (fault,) = app.crashed_by
         assert isinstance(fault, LogFault)
         assert "\n" not in str(fault)
+
+
+async def test_what_was_asked_and_given_up_is_not_done_later() -> None:
+    """A recovery that a rebalance breaks off may wait for committed offsets, and would seek to them at any time."""
+    async with running() as (thread, _, _):
+        answers, asked, sought = asyncio.Event(), threading.Event(), list[int]()
+
+        async def seek_to_committed() -> None:
+            asked.set()
+            try:
+                await answers.wait()
+            finally:
+                sought.append(0)
+            sought.append(1)
+
+        async def seek() -> None:
+            answers.set()  # in that moment the brokers are there again
+            sought.append(2)
+
+        recovery = asyncio.ensure_future(thread.call_thread(seek_to_committed))
+        assert await asyncio.to_thread(asked.wait, GIVE_UP_S)
+        recovery.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await recovery
+        await thread.call_thread(seek)
+        for _ in range(5):
+            await thread.call_thread(nothing)
+        assert sorted(sought) == [0, 2]
+        assert await asyncio.wait_for(thread.call_thread(asyncio.sleep, 0, "still there"), GIVE_UP_S) == "still there"
 
 
 async def test_a_stop_after_it_has_ended_waits_for_nothing() -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
+from inspect import isawaitable
 from typing import Any
 
 from aiokafka.errors import InvalidSessionTimeoutError, KafkaError
@@ -79,6 +80,32 @@ class FetchEnd:
     async def wait(self) -> None:
         """In the consumer's thread."""
         await self._event.wait()
+
+
+class Call:
+    """What the consumer's thread is asked to do, until nobody waits for it any more."""
+
+    def __init__(self, thread_loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = thread_loop
+        self._task: asyncio.Future[Any] | None = None
+
+    async def run(self, fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """In the consumer's thread. fun: a coroutine function, or a plain one."""
+        result = fun(*args, **kwargs)
+        if not isawaitable(result):
+            return result
+        self._task = asyncio.ensure_future(result)
+        return await self._task
+
+    def give_up(self) -> None:
+        """From any thread; before what that one asks next."""
+
+        def cancel() -> None:
+            if self._task is not None:
+                self._task.cancel()
+
+        with suppress(RuntimeError):  # the thread has ended
+            self._loop.call_soon_threadsafe(cancel)
 
 
 class FetchWakeup(Wakeup):
@@ -192,15 +219,22 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fa
         if not any(isinstance(argument, LogFault) for argument in fmt):
             super().on_crash(msg, *fmt, **kwargs)
 
-    async def call_thread(self, fun: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
-        """mode's. ThreadEnded when the thread ends first; mode would wait for ever."""
+    async def call_thread(self, fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """mode's. ThreadEnded when the thread ends first; mode would wait for ever.
+
+        Cancelled, it is not done, or no further: mode would do it whenever its turn comes. So a recovery that was
+        broken off while the brokers were away went back, behind its successor, to what was committed by then.
+        """
         if self._has_ended:
             raise ThreadEnded
-        asked = self.parent_loop.create_future()
+        asked, call = self.parent_loop.create_future(), Call(self.thread_loop)
         self._asked.add(asked)
         try:
-            await self.method_queue.call(asked, fun, *args, **kwargs)
+            await self.method_queue.call(asked, call.run, fun, *args, **kwargs)
             return await asked
+        except asyncio.CancelledError:
+            call.give_up()
+            raise
         except RuntimeError as error:
             if self.thread_loop.is_closed():  # a moment before we hear of it
                 raise ThreadEnded from error

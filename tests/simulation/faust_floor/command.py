@@ -26,7 +26,7 @@ def floor() -> Any:
 
     from faust_floor.faults import FAULTS
 
-    return Floor(live, FAULTS, first_found)
+    return Floor(live, FAULTS, first_found, " --floor faust")
 
 
 def _as_seeded_process() -> None:

@@ -98,6 +98,9 @@ class Worker(Process):
         # What the brokers do to a worker ends it, and it is started again. Whatever else ends it is a defect.
         if not isinstance(failed, LogFault) or isinstance(failed, JournalFault | LogFenced):
             self.world.violation(f"{self.name} ends by {type(failed).__name__}: {failed}")
+        anew = ("ticks' topics made anew", "events' topics made anew")
+        if "the topic was made anew" in str(failed) and not any(self.world.counted[what] for what in anew):
+            self.world.violation(f"{self.name} ends by what nobody did: {failed}")
         self.world.note(f"{self.name} ends: {type(failed).__name__} {failed}")
         self.world.ended(self)
 

@@ -29,11 +29,15 @@ class Live(Protocol):
 
 
 class Floor(NamedTuple):
-    """What is played. first_found: (fault, lives at most, first seed) -> how many it took, and what was found."""
+    """What is played. first_found: (fault, lives at most, first seed) -> how many it took, and what was found.
+
+    options: with which the command plays it.
+    """
 
     live: Live
     faults: Collection[str]
     first_found: Callable[[str, int, int], tuple[int, str] | None]
+    options: str = ""
 
 
 _played: Floor
@@ -106,7 +110,10 @@ class Figures:
         if played.violations:
             self.found += 1
             print(f"seed {played.seed}: {played.violations[0]}")
-            print(f"  to see how it came to that: python -m tests.simulation --seed {played.seed}", flush=True)
+            print(
+                f"  to see how it came to that: python -m tests.simulation{_played.options} --seed {played.seed}",
+                flush=True,
+            )
         if time.monotonic() - self._told_s > TELL_S:
             self._told_s = time.monotonic()
             print(self._line(), flush=True)
