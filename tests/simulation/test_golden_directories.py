@@ -51,7 +51,7 @@ def platform(data_dir: Path) -> Iterator[PlatformProcess]:
 
 def test_there_are_golden_directories() -> None:
     made = {(each.parent.name, each.name) for each in ARCHIVES}
-    releases = {"0.1.0", "0.1.0-2026-11-28", "0.1.0-2026-11-29"}
+    releases = {"0.1.0", "0.1.0-2026-11-28", "0.1.0-2026-11-29", "0.1.0-2026-11-30"}
     assert made == {(release, name) for release in releases for name in ("clean.tar.xz", "killed.tar.xz")}
 
 
