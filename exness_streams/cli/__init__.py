@@ -55,6 +55,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Check": {
         "audit": (_CHECKING, "audit"),
         "checkpoint": (_CHECKING, "checkpoint"),
+        "journal": ("exness_streams.cli.reading", "journal"),
         "upgrade": ("exness_streams.cli.upgrading", "upgrade"),
         "repair": ("exness_streams.cli.repairing", "repair"),
     },

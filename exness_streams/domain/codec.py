@@ -1,6 +1,11 @@
-"""The journal's records and the cell's entries as bytes. JSON with exact numbers, so that a person can read it."""
+"""The journal's records and the cell's entries as bytes: JSON with exact numbers, so that a person can read it.
+
+Frames alone are packed (packed_frames.py); `exness-streams journal` shows them, too.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import msgspec
 
@@ -10,6 +15,7 @@ from exness_streams.domain.events import Event, PositionClosed
 from exness_streams.domain.frames import PriceFrame
 from exness_streams.domain.identity import AccessCommand, AccessOutcome, AccessRow
 from exness_streams.domain.market_states import Markets
+from exness_streams.domain.packed_frames import is_packed, pack, unpack
 from exness_streams.domain.quotes import Quote, ReceivedQuote
 from exness_streams.domain.raw_frames import RawFrame
 from exness_streams.domain.rejections import Rejection
@@ -107,6 +113,7 @@ class LaterRecord(msgspec.ValidationError):
 encode = msgspec.json.Encoder(decimal_format="number").encode
 
 _journal_decoder: msgspec.json.Decoder[JournalRecord] = msgspec.json.Decoder(JournalRecord)
+_frame_decoder: msgspec.json.Decoder[PriceFrame | RawFrame] = msgspec.json.Decoder(PriceFrame | RawFrame)
 _event_decoder = msgspec.json.Decoder(Event)
 _row_decoder = msgspec.json.Decoder(AccountRow)
 _access_decoder = msgspec.json.Decoder(AccessRow)
@@ -132,14 +139,27 @@ def event_id_of(value: bytes) -> str | None:
     return None if end < 0 else value[first:end].decode(errors="replace")
 
 
+def encode_frame(frame: PriceFrame | RawFrame, *, packed: bool) -> bytes:
+    """A frame as a journal record. packed: where every partition goes by rules.PACKED_FRAMES."""
+    return pack(encode(frame)) if packed else encode(frame)
+
+
+def as_json(record: bytes) -> bytes:
+    """A journal record as JSON. msgspec.DecodeError when it is packed and damaged."""
+    return unpack(record) if is_packed(record) else record
+
+
 def decode_record(value: bytes) -> JournalRecord:
-    """A journal record. msgspec.DecodeError when it is none: the journal is ours alone, so that is a fault.
+    """A journal record, packed or not. msgspec.DecodeError for anything else: the journal is ours alone.
 
     LaterRecord when it is one that says more than is known here: to fold the rest of it would give another state than
     the release gives that wrote it. Every release names the kind of each record.
     """
+    decode: Callable[[bytes], JournalRecord] = _journal_decoder.decode
+    if is_packed(value):
+        value, decode = unpack(value), _frame_decoder.decode
     try:
-        return _journal_decoder.decode(value)
+        return decode(value)
     except msgspec.ValidationError as error:
         if not _names_its_kind(value):
             raise

@@ -13,7 +13,7 @@ FIRST = 1
 REFUSALS_BY_CODE = 2
 """From these on a refusal is kept as its code and details, and its words are made when it is answered."""
 
-NEWEST = 3
+NEWEST = 4
 """The highest that this release knows."""
 
 FRAMES_BY_OFFSET = 2
@@ -30,6 +30,9 @@ ORDERS_AT_MARKET = 3
 
 QUANTITY_STEPS = 3
 """Since then quantities are multiples of the instrument's step (instruments.Terms)."""
+
+PACKED_FRAMES = 4
+"""Since then frames are packed (packed_frames.py). They say what they said: no state is another one by these rules."""
 
 
 class UnknownRules(ValueError):

@@ -20,7 +20,7 @@ from exness_streams.domain.candles import CandleFold
 from exness_streams.domain.instruments import Catalogue
 from exness_streams.domain.market_states import Markets
 from exness_streams.domain.price_guard import PriceGuard
-from exness_streams.domain.rules import NEWEST
+from exness_streams.domain.rules import NEWEST, PACKED_FRAMES
 from exness_streams.domain.ticks import TickFault
 from exness_streams.engine.frame_cutter import Frame, FrameCutter, all_open
 from exness_streams.engine.framer_state import (
@@ -355,7 +355,8 @@ class Framer:
             if self._session is session:  # its frames are cut and not written: those after them would leave a gap
                 self.drop()
             return False
-        encoded = [codec.encode(frame) for frame in frames]
+        packed = session.state.rules >= PACKED_FRAMES
+        encoded = [codec.encode_frame(frame, packed=packed) for frame in frames]
         written = [LogRecord(self._topics.journal, None, value, cell) for value in encoded for cell in self._cells]
         try:
             await self._frame_log.append(written, session.partition, end)

@@ -39,7 +39,7 @@ from exness_streams.transport.faust_mends import refuse_other_faust
 from exness_streams.transport.interfaces import LogRecord
 from exness_streams.transport.kafka.aiokafka_mends import refuse_other_aiokafka
 from exness_streams.transport.kafka.assignor import NamedAssignor
-from exness_streams.transport.kafka.commits import COMPRESSION, KafkaCellLog
+from exness_streams.transport.kafka.commits import KafkaCellLog
 from exness_streams.transport.kafka.topics import KafkaCluster, KafkaTopic, declare_topics
 from exness_streams.transport.leases import Lease
 from exness_streams.transport.recovery import HEARTBEATS, TableManager
@@ -53,6 +53,9 @@ TAIL_S_MAX = 10.0
 RETRY_S = 2.0
 FAILED_LATELY_S = 60.0
 LATE_S_MAX = 5.0
+
+COMPRESSION = "gzip"
+"""Python has it of itself, and every client of Kafka reads it."""
 
 GATHER_S = 0.002
 """What the exchange tells of several symbols at one moment goes out together."""

@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import signal
+import time
 from collections.abc import Iterator
 from typing import cast
 
@@ -19,18 +20,20 @@ from platform_process import run_cli
 
 from exness_streams.domain import rules
 from exness_streams.domain.codec import RulesChanged, decode_record
+from exness_streams.domain.packed_frames import is_packed
 from exness_streams.messages import JOURNAL_TOPIC
 from exness_streams.transport.kafka.reader import kafka_reader
 from exness_streams.transport.kafka.topics import KafkaCluster
 
-BEFORE = {"release-2026-11-28": 1, "release-2026-11-29": 2}
-"""Earlier releases (commits bee2cb4 and 686800d), and the highest rules that they know."""
+BEFORE = {"release-2026-11-28": 1, "release-2026-11-29": 2, "release-2026-11-30": 3}
+"""Earlier releases (commits bee2cb4, 686800d and 091d5a2), and the highest rules that they know."""
 
 SEED = int(os.environ.get("TEST_SEED", random.SystemRandom().randrange(1 << 32)))
+PACKED_S_MAX = 60.0
 SETTINGS = {"EXNESS_FEE_RATE": "0.001", "EXNESS_MAX_QUOTE_AGE_MS": "3600000"}
 
 
-@pytest.fixture(params=[*experiments("release-2026-11-28"), "release-2026-11-29"])
+@pytest.fixture(params=[*experiments("release-2026-11-28", "release-2026-11-29"), "release-2026-11-30"])
 def release(request: pytest.FixtureRequest) -> str:
     """An earlier one."""
     name: str = request.param
@@ -91,6 +94,7 @@ async def test_nothing_is_lost_or_answered_otherwise(cluster: Cluster, release: 
         assert changed.rules == rules.NEWEST
         assert changed.epoch > 0  # of the new workers' framer
         await until_all_answered(cluster, work)
+        await frames_are_packed(cluster)
         await asyncio.to_thread(replace, cluster, first)  # a cell of the new rules moves, too
         await until_all_answered(cluster, work)
     await audited(cluster)
@@ -111,6 +115,27 @@ async def change_of_rules(cluster: Cluster) -> RulesChanged:
     async with kafka_reader(KafkaCluster((cluster.broker.address,))) as reader:
         await reader.read(JOURNAL_TOPIC, 0, *await reader.bounds(JOURNAL_TOPIC, 0), take)
     return found[-1]
+
+
+async def frames_are_packed(cluster: Cluster) -> None:
+    """Once the framer has heard that all cells go by the new rules; none was before."""
+    found: list[bytes] = []
+
+    def take(record: ConsumerRecord) -> bool:
+        found.append(record.value)
+        return False
+
+    until_s = time.monotonic() + PACKED_S_MAX
+    async with kafka_reader(KafkaCluster((cluster.broker.address,))) as reader:
+        while not any(map(is_packed, found)):
+            assert time.monotonic() < until_s, cluster.said()
+            await asyncio.sleep(0.5)
+            start, end = await reader.bounds(JOURNAL_TOPIC, 0)
+            await reader.read(JOURNAL_TOPIC, 0, start + len(found), end, take)
+    raised = next(n for n, value in enumerate(found) if value.startswith(b'{"type":"RulesChanged"'))
+    assert not any(map(is_packed, found[:raised]))
+    shown = await asyncio.to_thread(run_cli, "journal", "--kafka", "--count", "5", **cluster.variables)
+    assert (shown.returncode, shown.stdout.count('"record":{"type":')) == (0, 5), shown.stdout + shown.stderr
 
 
 async def audited(cluster: Cluster) -> None:

@@ -1,11 +1,9 @@
-"""What a consumer's group confirms, as aiokafka's own coordinator asks for it and reads the answers; and what is
-compressed."""
+"""What a consumer's group confirms, as aiokafka's own coordinator asks for it and reads the answers."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import gzip
 import logging
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -15,9 +13,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.errors import IllegalStateError, KafkaConnectionError, RebalanceInProgressError, UnknownMemberIdError
-from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest, SyncGroupRequest
-from aiokafka.record.default_records import DefaultRecordBatch
 
 from exness_streams.transport.kafka.aiokafka_mends import (
     abandon,
@@ -25,39 +21,6 @@ from exness_streams.transport.kafka.aiokafka_mends import (
     refuse_to_seek_unassigned,
     tell_confirmations,
 )
-
-GZIP = 1
-"""As record batches call it."""
-
-
-def batch(value: bytes, offset: int) -> bytes:
-    """Of one record, as it is sent."""
-    builder = BatchBuilder(1 << 20, GZIP)
-    builder.append(timestamp=offset, key=None, value=value)
-    builder.close()
-    return bytes(builder._build())
-
-
-def values(sent: bytes) -> list[bytes]:
-    """As a reader finds them."""
-    return [record.value for record in DefaultRecordBatch(bytearray(sent))]
-
-
-def test_what_goes_to_many_partitions_is_compressed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    compressed: list[int] = []
-
-    def compress(payload: bytes, **given: Any) -> bytes:
-        compressed.append(len(payload))
-        return gzip_of(payload, **given)
-
-    gzip_of = gzip.compress
-    monkeypatch.setattr(gzip, "compress", compress)
-    frame, other = b'{"type":"PriceFrame"}' * 40, b'{"type":"RawFrame"}' * 40
-    sent = [batch(value, 1_000) for value in (frame, frame, frame, other, frame)]
-    assert [values(one) for one in sent] == [[frame]] * 3 + [[other], [frame]]
-    assert all(len(one) < len(frame) / 4 for one in sent)
-    assert len(compressed) == 3
-
 
 REQUESTS: dict[str, Callable[[], Any]] = {
     "heartbeat": lambda: HeartbeatRequest("group", 1, "member"),

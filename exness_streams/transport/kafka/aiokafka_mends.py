@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import logging
-import sys
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -16,7 +13,6 @@ from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import IllegalStateError, KafkaError
 from aiokafka.producer import message_accumulator, sender
-from aiokafka.record import default_records
 
 from exness_streams.transport.kafka.patience import connecting, with_limits
 from exness_streams.transport.kafka.reconnects import with_patience
@@ -49,7 +45,6 @@ NEEDED = (
     Private("aiokafka.producer.message_accumulator:MessageBatch", "_drain_waiter"),
     Private("aiokafka.producer.message_accumulator:MessageAccumulator", "_pop_batch"),
     Private("aiokafka.producer.sender", "BACKOFF_OVERRIDE"),
-    Private("aiokafka.record.default_records", "DefaultRecordBatchBuilder"),
     Private("aiokafka.partitioner", "DefaultPartitioner"),
     Private("aiokafka.client", "ConnectionGroup"),
     Private("aiokafka.client:AIOKafkaClient", "_get_conn"),
@@ -69,16 +64,6 @@ RETRY_BACKOFF_MS = 2
 
 # And its own 20 ms for the first request of a transaction, which no setting reaches (24 ms a commit, measured).
 sender.BACKOFF_OVERRIDE = RETRY_BACKOFF_MS / 1000
-
-
-@lru_cache(maxsize=1)
-def _gzip(payload: bytes) -> bytes:
-    """One frame goes to every cell: it is compressed once."""
-    return gzip.compress(payload, mtime=0)
-
-
-# Of whichever of its two implementations is used.
-sys.modules[default_records.DefaultRecordBatchBuilder.__module__].gzip_encode = _gzip  # type: ignore[attr-defined]
 
 
 def _is_connected(client: Any, broker: Any, group: Any) -> bool:

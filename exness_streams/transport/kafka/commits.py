@@ -38,9 +38,6 @@ COMMIT_S_MAX = 30.0
 RELEASE_S_MAX = 3.0
 ABORT_S_MAX = 3.0
 
-COMPRESSION = "gzip"
-"""Of prices, most of what is written while nobody trades. Python has it of itself, and every client reads it."""
-
 FENCED = (ProducerFenced, InvalidProducerEpoch, InvalidTxnState)
 FORGOTTEN = InvalidProducerIdMapping
 """Brokers forget a transactional id that nobody used for seven days (`transactional.id.expiration.ms`)."""
@@ -285,7 +282,6 @@ class KafkaFrameLog:
             **self._cluster.client_settings,
             enable_idempotence=True,
             acks="all",
-            compression_type=COMPRESSION,
             max_batch_size=BATCH_BYTES_MAX,
             linger_ms=0,
         )
