@@ -134,6 +134,10 @@ class CellHost(SeenMarket):
             await self._commits.mend_offset(lease, f"partition {partition} of {self._topics.journal}", meta)
         await self.passed_over.begin(lease, self.table, self._commits, journal_start)
 
+    def is_new(self, partition: int) -> bool:
+        """Whether nobody has committed anything of a cell, ever."""
+        return self._cell_log.lease(partition).committed is None and meta_of(self.table, partition) is None
+
     def load(self, partition: int, *, journal_start: int, journal_end: int) -> None:
         """Take a cell over from its committed entries.
 

@@ -17,6 +17,9 @@ import msgspec
 
 from exness_streams.audit.checkpoints import put_aside_ahead
 from exness_streams.domain import rules
+from exness_streams.domain.codec import decode_record
+from exness_streams.domain.frames import PriceFrame
+from exness_streams.domain.raw_frames import RawFrame
 from exness_streams.engine.candles import CandleHost
 from exness_streams.engine.cells import CellHost
 from exness_streams.engine.history import HistoryHost
@@ -123,8 +126,7 @@ class Loading:
         for partition, (start, end) in journals.items():
             with _whole(cells.table, partition):
                 await cells.mend_offset(partition, journal_start=start)
-            if end == 0:
-                await append_changes(app, partition, rules.FIRST)  # a new journal begins with the newest rules
+            await self._begin(partition, start, end)
         self._check_current(generation)
         for partition, (start, end) in told.items():  # from here on in one step
             with _whole(history.table, partition):
@@ -138,6 +140,39 @@ class Loading:
             if cells.table.lineage is not None:
                 put_aside_ahead(self._checkpoints_dir, partition, cells.progress(partition).committed)
         cells.loaded()
+
+    async def _begin(self, partition: int, start: int, end: int) -> None:
+        """A new journal goes by the newest rules before anything is decided in it. LogFault.
+
+        Frames may be there already: the framer of another worker waits for no cell.
+        """
+        framers = Framers()
+        if end > 0:
+            if start > 0 or not self._cells.is_new(partition):
+                return
+            journal = self._app.named_topics.journal
+            await self._app.transport.first_value(journal, partition, 0, framers.are_not_alone)
+        if framers.alone:
+            await append_changes(self._app, partition, rules.FIRST, framers.epoch)
+
+
+class Framers:
+    """Whether nobody but framers has written to a journal, and the newest epoch of those that have."""
+
+    def __init__(self) -> None:
+        self.alone, self.epoch = True, 0
+
+    def are_not_alone(self, value: bytes | None) -> bool:
+        """Look at the next record. Whether it is another's."""
+        try:
+            record = None if value is None else decode_record(value)
+        except (ValueError, msgspec.MsgspecError):
+            record = None
+        if isinstance(record, PriceFrame | RawFrame):
+            self.epoch = max(self.epoch, record.epoch)
+        else:
+            self.alone = False
+        return not self.alone
 
 
 def _check_together(topic: str, dealt: Container[int], others: Iterable[int]) -> None:

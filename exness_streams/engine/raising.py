@@ -29,9 +29,9 @@ def changes(current: int, wanted: int, epoch: int = 0) -> list[bytes]:
     return [codec.encode(RulesChanged(now_ms, number, epoch)) for number in range(current + 1, wanted + 1)]
 
 
-async def append_changes(app: Any, partition: int, current: int) -> None:
-    """Write what leads to the newest rules to a partition of the journal, durably. LogFault."""
-    for value in changes(current, rules.NEWEST):
+async def append_changes(app: Any, partition: int, current: int, epoch: int = 0) -> None:
+    """Write what leads to the newest rules to a partition of the journal, durably. epoch: as in changes. LogFault."""
+    for value in changes(current, rules.NEWEST, epoch):
         await (await app.producer.send(app.named_topics.journal, None, value, partition, None, None))
 
 

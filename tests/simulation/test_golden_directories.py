@@ -72,6 +72,7 @@ def test_it_opens_goes_on_and_answers_again_what_it_had_told(
         else:
             # Only what was decided without a record may be decided anew.
             assert each["status"] in (400, 503), f"{each} was forgotten: now {status} {reply}"
+            each |= {"status": status, "reply": reply}
     wait_for_rules(data_dir)
     for each in told:  # what was told before the change of rules is told after it
         status, reply, replayed = send(platform.url, each)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from cell_worker import deposit
 from faust.types import TP
 
 from exness_streams.domain import rules
-from exness_streams.domain.codec import RulesChanged, decode_record
+from exness_streams.domain.codec import RulesChanged, decode_record, encode
+from exness_streams.domain.frames import PriceFrame
+from exness_streams.domain.packed_frames import pack
 from exness_streams.engine.loading import Loading
 from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC, PLAIN_TOPICS
 from exness_streams.transport.faults import LogFault
@@ -36,10 +39,14 @@ class Cells:
     def __init__(self, during: Callable[[], None]) -> None:
         self.table = Table()
         self.seen: list[str] = []
+        self.has_committed = False
         self._during = during
 
     async def mend_offset(self, partition: int, *, journal_start: int) -> None:
         self._during()
+
+    def is_new(self, partition: int) -> bool:
+        return not self.has_committed
 
     def load(self, partition: int, *, journal_start: int, journal_end: int) -> None:
         self.seen.append("load")
@@ -64,9 +71,10 @@ class Views(Cells):
 class App:
     """A Faust app in its first rebalance, whose recovery is complete."""
 
-    def __init__(self, journal_end: int = 0) -> None:
+    def __init__(self, journal: Sequence[bytes | None] = (), start: int = 0) -> None:
         self.consumer_generation_id = 1
-        self.journal_end = journal_end
+        self.journal, self.journal_start = journal, start
+        self.transport = SimpleNamespace(first_value=self._first_value)
         self.appended: list[tuple[str, int, bytes]] = []
         self.producer = SimpleNamespace(send=self._send)
         self.should_stop = False
@@ -79,10 +87,16 @@ class App:
         self.consumer = SimpleNamespace(earliest_offsets=self._offsets, highwaters=self._ends)
 
     async def _offsets(self, *tps: TP) -> dict[TP, int]:
-        return dict.fromkeys(tps, 0)
+        return {tp: self.journal_start if tp.topic == JOURNAL_TOPIC else 0 for tp in tps}
 
     async def _ends(self, *tps: TP) -> dict[TP, int]:
-        return dict.fromkeys(tps, self.journal_end)
+        return {tp: self.journal_start + len(self.journal) if tp.topic == JOURNAL_TOPIC else 0 for tp in tps}
+
+    async def _first_value(
+        self, topic: str, partition: int, first: int, is_wanted: Callable[[bytes | None], bool]
+    ) -> bytes | None:
+        assert (topic, partition, first) == (JOURNAL_TOPIC, 0, 0)
+        return next((value for value in self.journal if is_wanted(value)), None)
 
     async def _send(self, topic: str, key: None, value: bytes, partition: int, *_: Any) -> asyncio.Future[None]:
         self.appended.append((topic, partition, value))
@@ -94,8 +108,9 @@ class App:
         self.crashed_with = error
 
 
-async def loaded(app: App, during: Callable[[], None] = lambda: None) -> list[str]:
+async def loaded(app: App, during: Callable[[], None] = lambda: None, *, has_committed: bool = False) -> list[str]:
     cells: Any = Cells(during)
+    cells.has_committed = has_committed
     views: Any = Views()
     await asyncio.wait_for(Loading(app, cells, views, views, Path("checkpoints")).load(), 10)
     assert app.crashed_with is None
@@ -149,14 +164,42 @@ async def test_a_rebalance_that_is_over_already_is_not_waited_for() -> None:
     assert await loaded(app, pass_by) == []
 
 
-@pytest.mark.parametrize(("journal_end", "begun"), [(0, [2, 3]), (1, []), (7, [])])
-async def test_a_new_journal_begins_with_the_newest_rules(
-    journal_end: int, begun: list[int], monkeypatch: pytest.MonkeyPatch
+def frame_of(epoch: int) -> bytes:
+    return encode(PriceFrame(1, (), epoch=epoch, from_offset=0, to_offset=1))
+
+
+CHANGED = encode(RulesChanged(1, 2))
+DEPOSIT = deposit(5).value
+
+
+@pytest.mark.parametrize(
+    ("journal", "start", "has_committed", "begun"),
+    [
+        ([], 0, False, [(2, 0), (3, 0)]),
+        # The framer of another worker has waited for no cell.
+        ([frame_of(7)], 0, False, [(2, 7), (3, 7)]),
+        ([frame_of(7), frame_of(9), pack(frame_of(8))], 0, False, [(2, 9), (3, 9)]),
+        ([frame_of(7)], 0, True, []),
+        ([frame_of(7)], 3, False, []),
+        ([CHANGED], 0, False, []),
+        ([frame_of(7), CHANGED, frame_of(7)], 0, False, []),
+        ([frame_of(7), DEPOSIT], 0, False, []),
+        ([DEPOSIT], 0, False, []),
+        ([None], 0, False, []),
+        ([b"garbage", frame_of(7)], 0, False, []),
+    ],
+)
+async def test_a_new_journal_goes_by_the_newest_rules_whoever_has_written_first(
+    journal: list[bytes | None],
+    start: int,
+    has_committed: bool,
+    begun: list[tuple[int, int]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(rules, "NEWEST", 3)
-    app = App(journal_end)
-    assert await loaded(app) == ["load", "loaded"]
+    app = App(journal, start)
+    assert await loaded(app, has_committed=has_committed) == ["load", "loaded"]
     assert {(topic, partition) for topic, partition, _ in app.appended} <= {(JOURNAL_TOPIC, 0)}
     records = [decode_record(value) for _, _, value in app.appended]
-    assert [record.rules for record in records if isinstance(record, RulesChanged)] == begun
+    assert [(record.rules, record.epoch) for record in records if isinstance(record, RulesChanged)] == begun
     assert len(records) == len(begun)

@@ -11,10 +11,11 @@ from mode.utils.queues import ThrowableQueue
 
 from exness_streams.engine.cells import CellHost
 from exness_streams.engine.fresh_cells import FreshCells
-from exness_streams.transport import recovery
+from exness_streams.transport import batching, recovery
 from exness_streams.transport.batching import BatchingConsumer
 from exness_streams.transport.kafka import commits, faust_driver
 from exness_streams.transport.kafka.commits import KafkaCellLog
+from exness_streams.transport.kafka.consumer_thread import Call
 from exness_streams.transport.leases import Lease
 from exness_streams.transport.recovery import Recovery
 from exness_streams.transport.table_store import TableStore
@@ -137,6 +138,16 @@ def ends_with_markers() -> list[Patch]:
     return [(faust_driver, "data_ends", ends)]
 
 
+def done_later() -> list[Patch]:
+    """What the consumer's thread was asked to do is done whenever its turn comes, though nobody waits for it."""
+    return [(Call, "give_up", lambda self: None)]
+
+
+def spins_once_crashed() -> list[Patch]:
+    """A consumer that has crashed goes round without a pause until it is stopped, as Faust's own."""
+    return [(batching, "CRASHED_ROUND_S", 0.0)]
+
+
 FAULTS: dict[str, Callable[[], list[Patch]]] = {
     "a cell that stayed folds again": folded_again,
     "recovery puts older values over newer ones": older_over_newer,
@@ -149,6 +160,8 @@ FAULTS: dict[str, Callable[[], list[Patch]]] = {
     "a recovery that was broken off counts": broken_off_recovery,
     "changelogs are cleared when the flow goes on": cleared_changelogs,
     "recovery waits for a marker": ends_with_markers,
+    "what was given up is done later": done_later,
+    "a crashed consumer spins": spins_once_crashed,
 }
 
 

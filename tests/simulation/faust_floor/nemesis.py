@@ -23,6 +23,8 @@ class FaustNemesis(Nemesis):
         self._chosen = self._rng.sample([*ways, *self._more_ways()], self._rng.randint(1, 4))
         moving = [self._crash, self._hold, self._make_a_zombie, self._stop, self._storm, self._slow_takeover]
         moving.append(self._cut_from_brokers)
+        if world.seed % 4 == 3:
+            moving = [self._cut_takeover, self._storm]
         self._chosen += self._rng.sample(moving, self._rng.randint(1, 2))
         self._pace_s = self._rng.choice(((0.3, 1.0, 2.0), (1.0, 2.0, 4.0)))
 
@@ -65,6 +67,16 @@ class FaustNemesis(Nemesis):
         for one in self._world.machines:
             self._cut_from_brokers(one)
         return "nobody reaches the brokers"
+
+    def _cut_takeover(self, machine: Machine) -> str:
+        """Whoever takes partitions over loses the brokers in the middle of it, and hears late of what comes next."""
+        self._storm(machine)
+        self._world.network.later(self._rng.uniform(0.01, 0.5), self._cut_for_a_while, machine)
+        return "takeovers without brokers"
+
+    def _cut_for_a_while(self, machine: Machine) -> None:
+        if not self._world.is_over:
+            self._cut_from_brokers(machine)
 
     def _slow_takeover(self, machine: Machine) -> str:
         """Partitions are given out anew, and who takes them over reads slowly."""

@@ -129,6 +129,7 @@ def check(world: World) -> None:
             return
     for one in replayed.values():
         _count_rules(world, one)
+        _check_rules(world, one)
         _check_events(world, one)
         _check_frames(world, one)
         _check_rows(world, one)
@@ -340,6 +341,12 @@ def _count_rules(world: World, replayed: Replayed) -> None:
     if changed and changed[0] > 0:
         world.counted["records by the first rules"] += changed[0]
         world.counted["records by later rules, in the same journals"] += len(replayed.records) - changed[0]
+
+
+def _check_rules(world: World, replayed: Replayed) -> None:
+    """A new journal goes by the newest rules, whoever has written to it first."""
+    if replayed.records and not world.begins_old and replayed.cell.rules < rules.NEWEST:
+        world.violation(f"cell {replayed.partition} goes by rules {replayed.cell.rules}, and its journal was new")
 
 
 def _is_late(world: World, frame: SymbolFrame, seen: int, is_former: bool) -> bool:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from exness_streams.domain import rules
@@ -124,6 +125,9 @@ class Engine(Process):
             rules=known.look,
         )
         self.app = SimApp(self.connection, self.fail)
+        self.app.transport = SimpleNamespace(
+            first_value=lambda topic, partition, first, is_wanted: self._first_value(partition, first, is_wanted)
+        )
         self._loading = Loading(self.app, self.cells, self.history, self.candles, Path("nowhere"))
 
     # -- its life
