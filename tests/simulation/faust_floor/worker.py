@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from protocol.clocks import Clock
 from protocol.logs import Connection
 from protocol.loop import Process
-from protocol.network import Link, Unreachable
+from protocol.network import Link
 
 from exness_streams.domain import rules
 from exness_streams.domain.cell import Cell, Reply
@@ -72,28 +71,13 @@ class Worker(Process):
     def start(self) -> None:
         self.engine = build_engine(settings_of(self.world, self.machine))
         self.engine.app.conf.web_enabled = False
-        self.engine.app.transport.first_value = self._first_value
+        self.engine.app.transport.first_value = self.connection.first_value  # the reader's client is not simulated
         self.refused = self.engine.refused
         self.cells = self.engine.cells
         self.gateway = self.engine.gateway
         self.history = self.engine.history
         self.candles = self.engine.candles
         self._running = asyncio.ensure_future(self._run())
-
-    async def _first_value(
-        self, topic: str, partition: int, first: int, is_wanted: Callable[[bytes | None], bool]
-    ) -> bytes | None:
-        """The transport's, whose reader has a consumer of what is not committed, too."""
-        log = self.world.broker.logs[topic, partition]
-
-        def look() -> bytes | None:
-            return next((one.value for one in log.read(first, 1_000_000)[0] if is_wanted(one.value)), None)
-
-        try:
-            value: bytes | None = await self.connection.ask("reader", look)
-        except Unreachable as error:
-            raise LogFault(f"the brokers can't be reached: {error}") from error
-        return value
 
     async def _run(self) -> None:
         try:

@@ -38,6 +38,22 @@ class Connection:
     def ask(self, channel: str, action: Callable[[], Any], timeout_s: float = ANSWER_S_MAX) -> asyncio.Future[Any]:
         return self.network.send(self.owner, self.link, channel, action, timeout_s)
 
+    async def first_value(
+        self, topic: str, partition: int, first: int, is_wanted: Callable[[bytes | None], bool]
+    ) -> bytes | None:
+        """As the transport's."""
+        log = self.broker.logs[topic, partition]
+
+        def look() -> bytes | None:
+            found, _ = log.read(first, 1_000_000)
+            return next((record.value for record in found if is_wanted(record.value)), None)
+
+        try:
+            value: bytes | None = await self.ask(f"journal-{partition}", look)
+        except Unreachable as error:
+            raise LogFault(f"the brokers can't be reached: {error}") from error
+        return value
+
 
 class Transactions:
     """Those of one fenced cell, by the producer that was started for it."""

@@ -9,6 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -94,7 +95,7 @@ class Engine(Process):
             self.gateway.on_reply,
             bounds=Bounds(world.knobs.slice_max, 1 << 16, 1 << 14),
         )
-        self.cells.passed_over = PassedOver(self._first_value)
+        self.cells.passed_over = PassedOver(partial(self.connection.first_value, topics.journal))
         self.fresh_cells = FreshCells(self.cells, self.freshness, self.refused)
         self.cells.frame_times = FrameTimes(clock.monotonic)
         self.history = HistoryHost(
@@ -125,9 +126,7 @@ class Engine(Process):
             rules=known.look,
         )
         self.app = SimApp(self.connection, self.fail)
-        self.app.transport = SimpleNamespace(
-            first_value=lambda topic, partition, first, is_wanted: self._first_value(partition, first, is_wanted)
-        )
+        self.app.transport = SimpleNamespace(first_value=self.connection.first_value)
         self._loading = Loading(self.app, self.cells, self.history, self.candles, Path("nowhere"))
 
     # -- its life
@@ -163,21 +162,6 @@ class Engine(Process):
         except Unreachable as error:
             raise LogFault(f"the brokers can't be reached: {error}") from error
         return metas
-
-    async def _first_value(
-        self, partition: int, offset: int, is_wanted: Callable[[bytes | None], bool]
-    ) -> bytes | None:
-        log = self.world.broker.logs[PLAIN_TOPICS.journal, partition]
-
-        def look() -> bytes | None:
-            found, _ = log.read(offset, 1_000_000)
-            return next((record.value for record in found if is_wanted(record.value)), None)
-
-        try:
-            value: bytes | None = await self.connection.ask(f"journal-{partition}", look)
-        except Unreachable as error:
-            raise LogFault(f"the brokers can't be reached: {error}") from error
-        return value
 
     def _rejoin(self) -> None:
         self._is_rejoining = True
