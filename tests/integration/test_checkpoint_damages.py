@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 from checkpoint_files import DAMAGES, say
 from click.testing import CliRunner
-from platform_harness import CLOSE, OPEN, PlatformThread, until
+from platform_harness import CLOSE, OPEN, PlatformThread, until_committed
 
 from exness_streams.audit.checkpoints import (
     checkpoint_path,
@@ -46,7 +46,7 @@ def audit(data_dir: Path, told: list[str] | None = None) -> CellAudit:
 
 def checkpoint(data_dir: Path) -> int:
     settings = load_settings(data_dir=data_dir)
-    until(lambda: audit(data_dir).is_clean)
+    until_committed(settings.log_dir)
     (header,) = checkpoint_all(settings.log_dir, settings.tables_dir, settings.checkpoints_dir, APP_ID)
     return header.offset
 
@@ -70,7 +70,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trimmed]:
             assert platform.platform is not None
             platform.run(trim_journal(platform.platform.engine, 0, time.time() + 1))
     trade(platform)
-    until(lambda: audit(directory).is_clean)
     platform.stop()
     assert len(set(offsets)) == 3
     yield Trimmed(directory, (offsets[0], offsets[1], offsets[2]))

@@ -15,7 +15,7 @@ import pytest
 import rocksdict
 from checkpoint_files import say
 from click.testing import CliRunner
-from platform_harness import CLOSE, OPEN, PlatformThread, until
+from platform_harness import CLOSE, OPEN, PlatformThread, until, until_committed
 
 from exness_streams.audit.checkpoints import (
     find_checkpoints,
@@ -65,6 +65,7 @@ def audit(platform: PlatformThread) -> CellAudit:
 
 
 def checkpoint(platform: PlatformThread) -> int:
+    until_committed(platform.settings.log_dir)
     (header,) = checkpoint_all(*folders(platform), APP_ID)
     return header.offset
 
@@ -178,7 +179,6 @@ def opened(path: Path) -> rocksdict.Rdict | None:
 
 
 def test_a_row_changed_in_the_table_is_found(platform: PlatformThread) -> None:
-    until(lambda: audit(platform).is_clean)
     platform.stop()
     (path,) = platform.settings.tables_dir.glob("**/accounts-0.db")
     with closing(until(lambda: opened(path))) as table:
@@ -238,7 +238,7 @@ def test_a_wrong_balance_becomes_no_checkpoint(platform: PlatformThread) -> None
 def test_the_daily_checkpoint_is_proven_first(platform: PlatformThread) -> None:
     assert platform.platform is not None
     keeper: CheckpointKeeper = platform.platform.checkpoints
-    until(lambda: audit(platform).is_clean)
+    until_committed(platform.settings.log_dir)
     platform.run(keeper.look())
     assert not keeper.refused
     assert len(find_checkpoints(platform.settings.checkpoints_dir, 0)) == 1
@@ -255,7 +255,7 @@ def test_a_refused_checkpoint_keeps_the_journal_and_is_told(
         answer = answers.pop(0)
         return answer or await write_beside(data_dir)
 
-    until(lambda: audit(platform).is_clean)
+    until_committed(platform.settings.log_dir)
     keeper._write = write
     platform.run(keeper.look())
     (path,) = platform.settings.checkpoints_dir.glob("*.gz")
@@ -270,7 +270,7 @@ def test_a_refused_checkpoint_keeps_the_journal_and_is_told(
         assert b"exness_checkpoint_refused 1.0" in platform.get("/metrics").body
     assert caplog.text.count("the daily checkpoint is refused") == 1
     trade(platform)  # so that the next one stands further on, and does not take the old one's name
-    until(lambda: audit(platform).ended_at > find_checkpoints(platform.settings.checkpoints_dir, 0)[0][0])
+    until_committed(platform.settings.log_dir)
     platform.run(keeper.look())
     assert platform.get("/readyz").json["status"] == "ok"
     assert platform.run(log_start(platform)) > 0, "trimmed to the old one"
@@ -278,10 +278,8 @@ def test_a_refused_checkpoint_keeps_the_journal_and_is_told(
 
 def test_nothing_is_trimmed_to_a_checkpoint_that_cannot_be_read(platform: PlatformThread) -> None:
     assert platform.platform is not None
-    until(lambda: audit(platform).is_clean)
     first = checkpoint(platform)
     trade(platform)
-    until(lambda: audit(platform).is_clean)
     newest = checkpoint(platform)
     assert newest > first
     paths = dict(find_checkpoints(platform.settings.checkpoints_dir, 0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import shutil
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,13 +13,15 @@ from typing import Any
 
 import pytest
 import rocksdict
-from platform_harness import CLOSE, OPEN, PlatformThread, until
+from platform_harness import CLOSE, OPEN, PlatformThread, until, until_committed
 from table_damage import UNOPENABLE, block_garbled, garbage
 
 from exness_streams.audit.checkpoints import find_checkpoints, write_checkpoint
 from exness_streams.audit.embedded import audit_all
 from exness_streams.engine.table_watch import LOOK_S
+from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC
 from exness_streams.transport.faults import TableDamaged, TableFault
+from exness_streams.transport.table import CellTable
 
 ORDER = {"margin": 100, "asset": "SOL", "type": "long", "leverage": 2}
 TABLES = ("accounts", "history", "candles")
@@ -34,7 +37,8 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
         opened = platform.post(OPEN, ORDER).json
         assert platform.post(CLOSE, {"positionId": opened["positionId"]}).status == 200
         assert platform.post(OPEN, ORDER).status == 201
-        until(lambda: platform.get("/api/v1/trades").json["trades"])
+        for topic in (JOURNAL_TOPIC, EVENTS_TOPIC):
+            until_committed(platform.settings.log_dir, topic)
     finally:
         platform.stop()
     gc.collect()
@@ -346,11 +350,14 @@ def replaced(data_dir: Path) -> None:
 
 @pytest.mark.parametrize("change", [gone, one_gone, renamed, replaced])
 def test_tables_that_are_taken_away_while_it_runs_end_it_and_lose_nothing(
-    data_dir: Path, change: Callable[[Path], None]
+    data_dir: Path, change: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    may_look, look = threading.Event(), CellTable.look
+    monkeypatch.setattr(CellTable, "look", lambda table: look(table) if may_look.is_set() else None)
     platform = started(data_dir)
     change(data_dir)
     assert platform.post("/api/v1/account/deposit", {"amount": 3}, key="meanwhile").status == 200
+    may_look.set()
     with pytest.raises(TableFault, match="while it was in use: nothing acknowledged is lost; start again") as fault:
         ended(platform)
     assert len(str(fault.value).splitlines()) == 1

@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
-from platform_harness import CLOSE, OPEN, PlatformThread, until
+from platform_harness import CLOSE, OPEN, PlatformThread, until, until_committed
 
 from exness_streams.audit.embedded import audit_all
 from exness_streams.engine.candles import FLUSH_S
-from exness_streams.messages import EVENTS_TOPIC
+from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC
 
 ORDER = {"margin": 100, "asset": "SOL", "type": "long", "leverage": 2}
 ACCOUNTS, HISTORY, CANDLES = (f"exness-streams-{table}-changelog" for table in ("accounts", "history", "candles"))
@@ -40,7 +40,8 @@ def trade(platform: PlatformThread) -> None:
         opened = platform.post(OPEN, ORDER).json
         assert platform.post(CLOSE, {"positionId": opened["positionId"]}).status == 200
         assert platform.post(OPEN, ORDER).status == 201
-        until(lambda: platform.get("/api/v1/trades").json["trades"])
+        for topic in (JOURNAL_TOPIC, EVENTS_TOPIC):
+            until_committed(platform.settings.log_dir, topic)
         time.sleep(FLUSH_S + 0.2)  # candles are kept once a second
     finally:
         platform.stop()

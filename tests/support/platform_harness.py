@@ -19,10 +19,13 @@ from aiohttp import web_app
 from faust.types import AppT
 from ports import free_port
 
+from exness_streams.engine.engine import APP_ID
+from exness_streams.messages import JOURNAL_TOPIC
 from exness_streams.processes.engine_worker import Platform
 from exness_streams.settings.platform import load_settings
 from exness_streams.simulator.faults import MarketState
 from exness_streams.simulator.server import BackpackSimulator
+from exness_streams.transport.embedded.reader import LogReader
 
 GIVE_UP_S = 60.0
 POLL_S = 0.01
@@ -54,6 +57,23 @@ def until(condition: Callable[[], Any]) -> Any:
             return found
         time.sleep(POLL_S)
     raise TimeoutError("it never came true")
+
+
+def until_committed(log_dir: Path, topic: str = JOURNAL_TOPIC) -> None:
+    """Wait until a topic is committed up to where it ends now: answers are given before (0025).
+
+    For events: what histories take of them comes after the commit of the journal that gave them.
+    """
+    reader = LogReader(log_dir)
+
+    def is_committed() -> bool:
+        with reader.snapshot() as snapshot:
+            return all((snapshot.committed(APP_ID, tp) or 0) >= end for tp, end in ends.items())
+
+    with reader.snapshot() as snapshot:
+        tps = [(topic, partition) for partition in range(snapshot.topics()[topic])]
+        ends = {tp: snapshot.end(tp) for tp in tps}
+    until(is_committed)
 
 
 class PlatformThread:
