@@ -56,14 +56,12 @@ class Ways:
 
     def idle(self) -> list[Figure]:
         """What is taken while nobody trades: by prices and their frames, heartbeats, fetches that find nothing."""
-        before, worker_s = self._counters(), self._engine.cpu_s()
+        broker_s, worker_s = self._broker.cpu_s(), self._engine.cpu_s()
         time.sleep(IDLE_S)
-        after, worker_s = self._counters(), self._engine.cpu_s() - worker_s
-        counted = {name: (after[name] - before[name]) / IDLE_S for name in after}
+        broker_s, worker_s = self._broker.cpu_s() - broker_s, self._engine.cpu_s() - worker_s
         return [
-            Figure("while nobody trades: broker's CPU", counted["broker_s"], "cores"),
+            Figure("while nobody trades: broker's CPU", broker_s / IDLE_S, "cores"),
             Figure("while nobody trades: worker's CPU", worker_s / IDLE_S, "cores"),
-            Figure("while nobody trades: transactions", counted["transactions"], "a second"),
         ]
 
 

@@ -11,19 +11,23 @@ import random
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from figures import Figure, report
 from running_cluster import RunningBroker, RunningEngine
 
-from exness_streams.messages import MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder
+from exness_streams.domain.codec import decode_record
+from exness_streams.domain.frames import PriceFrame
+from exness_streams.messages import JOURNAL_TOPIC, MARKET_UPDATES_TOPIC, MarketDataMessage, json_encoder
 
-TICKS = 200_000
+TICKS, WARM_UP_TICKS = 200_000, 1_000
 ROUNDS = 2
 MARKETS = {"SOL_USDC": Decimal("150.00"), "BTC_USDC": Decimal("65000.0"), "ETH_USDC": Decimal("3500.00")}
 REST_S = 12.0
@@ -35,19 +39,12 @@ TIMEOUT_S = 300.0
 class Worker(RunningEngine):
     """An engine whose code may be another checkout's, on topics of its own."""
 
+    ready_look_s = 0.2  # it is measured as it starts
+
     def __init__(self, data_dir: Path, brokers: str, prefix: str, code: Path | None) -> None:
         super().__init__(data_dir, brokers, code)
         self._environment["EXNESS_TOPIC_PREFIX"] = prefix
         self._environment["BACKPACK_REST_URL"] = ""
-
-    def counted(self, name: str) -> int:
-        """The sum of a counter's samples."""
-        lines = [line for line in self.get("/metrics").decode().splitlines() if line.startswith(name)]
-        return int(sum(float(line.rsplit(" ", 1)[1]) for line in lines))
-
-    def framed(self) -> tuple[int, int]:
-        """(ticks, frames) by now."""
-        return self.counted("exness_ticks_framed_total"), self.counted("exness_frames_total")
 
     def end(self) -> None:
         """As a machine that is gone."""
@@ -84,28 +81,52 @@ async def publish(brokers: str, topic: str, ticks: Iterator[tuple[bytes, bytes]]
 
 
 class Framed(NamedTuple):
-    """Ticks a second, and the worker's CPU for each, from the first one seen framed to the last; frames of all."""
+    """Ticks a second, and the worker's CPU for each, from the first frame of them to the last; how many frames."""
 
     per_s: float
     cpu_us: float
     frames: int
 
 
-def until_framed(worker: Worker, before: int, count: int) -> Framed:
-    """Returns once `count` ticks beyond `before` are framed."""
-    give_up_s, frames_before = time.monotonic() + TIMEOUT_S, worker.framed()[1]
-    first_s, first, cpu_s = 0.0, 0, 0.0
-    while True:
-        (ticks, frames), now_s = worker.framed(), time.monotonic()
-        if not first_s and ticks > before:
-            first_s, first, cpu_s = now_s, ticks, worker.cpu_s()
-        if ticks >= before + count:
-            seen = max(ticks - first, 1)
-            per_s = (ticks - first) / max(now_s - first_s, 0.02)
-            return Framed(per_s, (worker.cpu_s() - cpu_s) / seen * 1e6, frames - frames_before)
-        if now_s > give_up_s:
-            raise TimeoutError(f"{ticks - before} of {count} ticks are framed: {worker.log_path.read_text()[-500:]}")
-        time.sleep(0.02)
+class FrameWatch:
+    """Follows a cell's journal in a thread, from where it ends. The worker itself is asked nothing while it is
+    measured: an answer of /metrics costs it as much as some hundred ticks."""
+
+    def __init__(self, brokers: str, prefix: str) -> None:
+        self._brokers, self._tp = brokers, TopicPartition(prefix + JOURNAL_TOPIC, 0)
+        self._pool, self._is_there = ThreadPoolExecutor(1), threading.Event()
+
+    def follow(self, worker: Worker, begin: int, end: int) -> Future[Framed]:
+        """Of the ticks from one offset to another. Returns once it is there; the worker may begin."""
+        framed = self._pool.submit(lambda: asyncio.run(self._follow(worker, begin, end)))
+        while not self._is_there.wait(0.1) and not framed.done():
+            pass
+        return framed
+
+    async def _follow(self, worker: Worker, begin: int, end: int) -> Framed:
+        consumer = AIOKafkaConsumer(bootstrap_servers=self._brokers, enable_auto_commit=False)
+        consumer.assign([self._tp])
+        await consumer.start()
+        try:
+            await consumer.seek_to_end(self._tp)
+            await consumer.position(self._tp)
+            self._is_there.set()
+            return await asyncio.wait_for(self._frames(consumer, worker, begin, end), TIMEOUT_S)
+        finally:
+            await consumer.stop()
+
+    async def _frames(self, consumer: AIOKafkaConsumer, worker: Worker, begin: int, end: int) -> Framed:
+        reached, first, frames = begin, None, 0
+        async for record in consumer:
+            frame = decode_record(record.value)
+            if not isinstance(frame, PriceFrame) or frame.to_offset <= reached:
+                continue
+            reached, frames, now_s, cpu_s = frame.to_offset, frames + 1, record.timestamp / 1000, worker.cpu_s()
+            first = first or (reached, now_s, cpu_s)
+            if reached >= end:
+                ticks = max(reached - first[0], 1)
+                return Framed(ticks / max(now_s - first[1], 0.02), (cpu_s - first[2]) / ticks * 1e6, frames)
+        raise RuntimeError("the journal can't be followed")
 
 
 class Measured(NamedTuple):
@@ -123,18 +144,20 @@ def follow(directory: Path, brokers: str, prefix: str, code: Path | None, count:
     """One round on topics of its own."""
     ticks, topic = walk(random.Random(1)), prefix + MARKET_UPDATES_TOPIC
     with Worker(directory / f"{prefix}1", brokers, prefix, code) as worker:
-        asyncio.run(publish(brokers, topic, ticks, 1_000))
+        asyncio.run(publish(brokers, topic, ticks, WARM_UP_TICKS))
         time.sleep(REST_S / 4)
-        before = worker.framed()[0]
         worker.process.send_signal(signal.SIGSTOP)  # else this measures how fast ticks are written
         asyncio.run(publish(brokers, topic, ticks, count))
+        framed = FrameWatch(brokers, prefix).follow(worker, WARM_UP_TICKS, WARM_UP_TICKS + count)
         worker.process.send_signal(signal.SIGCONT)
-        running = until_framed(worker, before, count)
+        running = framed.result()
         time.sleep(REST_S)
         worker.end()
     asyncio.run(publish(brokers, topic, ticks, count))
-    with Worker(directory / f"{prefix}2", brokers, prefix, code) as worker:
-        waiting = until_framed(worker, 0, count)
+    again = Worker(directory / f"{prefix}2", brokers, prefix, code)
+    framed = FrameWatch(brokers, prefix).follow(again, WARM_UP_TICKS + count, WARM_UP_TICKS + 2 * count)
+    with again:
+        waiting = framed.result()
     return Measured(running.per_s, running.frames, waiting.per_s, waiting.frames, running.cpu_us, waiting.cpu_us)
 
 

@@ -40,8 +40,10 @@ def free_port() -> int:
 class RunningPlatform:
     """Started on entry and ready then; stopped with SIGTERM on exit. start_s: from its start to /readyz 200.
 
-    code: another checkout, whose code it is to run.
+    code: another checkout, whose code it is to run. ready_look_s: the pause between two looks at /readyz.
     """
+
+    ready_look_s = 0.005
 
     def __init__(self, data_dir: Path, code: Path | None = None) -> None:
         self.code = code
@@ -82,7 +84,7 @@ class RunningPlatform:
                 raise RuntimeError(f"the platform ended at once: {self.log_path.read_text()[-500:]}")
             if self.status("/readyz") == 200:
                 return
-            time.sleep(0.005)
+            time.sleep(self.ready_look_s)
         raise TimeoutError(f"not ready within {START_TIMEOUT_S:g} s")
 
     def status(self, path: str) -> int:
