@@ -121,11 +121,12 @@ class FrameWatch:
             frame = decode_record(record.value)
             if not isinstance(frame, PriceFrame) or frame.to_offset <= reached:
                 continue
-            reached, frames, now_s, cpu_s = frame.to_offset, frames + 1, record.timestamp / 1000, worker.cpu_s()
-            first = first or (reached, now_s, cpu_s)
+            reached, frames, now_s = frame.to_offset, frames + 1, record.timestamp / 1000
+            if first is None:
+                first = (reached, now_s, worker.cpu_s())
             if reached >= end:
-                ticks = max(reached - first[0], 1)
-                return Framed(ticks / max(now_s - first[1], 0.02), (cpu_s - first[2]) / ticks * 1e6, frames)
+                ticks, cpu_s = max(reached - first[0], 1), worker.cpu_s() - first[2]
+                return Framed(ticks / max(now_s - first[1], 0.02), cpu_s / ticks * 1e6, frames)
         raise RuntimeError("the journal can't be followed")
 
 
