@@ -32,7 +32,7 @@ share_compiled_modules()
 
 ACCOUNTS = 16
 PAUSE_S_MAX = 0.3
-RETRY_PAUSE_S = 0.2
+RETRY_PAUSES_S = (0.2, 0.2)
 REQUEST_S_MAX = 1.0
 ROUNDS = 3
 CALM_S = 4.0
@@ -71,7 +71,7 @@ async def follow(cluster: Cluster) -> list[Figure]:
     found: dict[str, list[float]] = {name: [] for name, *_ in CASES}
     timeout = aiohttp.ClientTimeout(total=REQUEST_S_MAX)
     async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session:
-        work = Workload(cluster.urls, session, random.Random(1), pause_s_max=PAUSE_S_MAX, retry_pause_s=RETRY_PAUSE_S)
+        work = Workload(cluster.urls, session, random.Random(1), pause_s_max=PAUSE_S_MAX, retry_pauses_s=RETRY_PAUSES_S)
         work.begin([f"account-{number}" for number in range(ACCOUNTS)], 1)
         try:
             for nth in range(ROUNDS):

@@ -14,7 +14,10 @@ import aiohttp
 from auditor import Answer, Auditor, Books, Json, Request, exact
 
 TRY_AGAIN = frozenset({503, 504})
-RETRY_PAUSE_S = 0.02
+RETRY_PAUSES_S = (0.02, 0.64)
+"""Before a request is repeated for the first time, and at most: each pause is twice the one before. Clients that never
+slow down keep a cluster busy with refusals alone once it is short of processors, and it stays so."""
+
 LANES = 24
 """How many clients ask again at once."""
 
@@ -36,7 +39,7 @@ class Workload:
         rng: random.Random,
         *,
         pause_s_max: float = 0.0,
-        retry_pause_s: float = RETRY_PAUSE_S,
+        retry_pauses_s: tuple[float, float] = RETRY_PAUSES_S,
         market_only: bool = True,
     ) -> None:
         self.auditor = Auditor()
@@ -44,7 +47,7 @@ class Workload:
         self.met: Counter[str] = Counter()
         self.answered_at_s: dict[str, list[float]] = {}
         self._urls, self._session, self._rng, self._pause_s_max = urls, session, rng, pause_s_max
-        self._market_only, self._retry_pause_s = market_only, retry_pause_s
+        self._market_only, self._retry_pauses_s = market_only, retry_pauses_s
         self._busy: set[str] = set()
         self._clients: list[asyncio.Task[None]] = []
 
@@ -130,6 +133,7 @@ class Workload:
     async def ask(self, request: Request) -> Answer:
         """Send it, again and again while nobody knows what came of it."""
         headers = {"X-Account": request.account, "Idempotency-Key": request.key}
+        pause_s, pause_s_max = self._retry_pauses_s
         while True:
             url = self._rng.choice(self._urls) + request.path
             try:
@@ -144,7 +148,8 @@ class Workload:
                     self.met["repeats answered"] += "Idempotent-Replayed" in response.headers
                     return answer
                 self.met[f"{answer.status} {exact(answer.body)['error']}"] += 1
-            await asyncio.sleep(self._retry_pause_s)
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, pause_s_max)
 
     def longest_silence_s(self, since_s: float, until_s: float) -> float:
         """The longest time in a period (time.monotonic()) that an account went without an answer."""
