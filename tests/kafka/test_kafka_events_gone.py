@@ -14,13 +14,13 @@ import aiohttp
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from broker import Broker
-from cluster import GROUP, PARTITIONS, Cluster, cluster_of_its_own, read_topic
+from cluster import GROUP, PARTITIONS, Cluster, cluster_of_its_own, read_topic, wait_no_lag
 from cluster_trading import trading, until_all_answered
 from engine_process import Client
 from first_cases import experiments
 from platform_process import run_cli
 
-from exness_streams.messages import EVENTS_TOPIC
+from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC
 from exness_streams.processes.stopping import EXIT_UNSERVING
 from exness_streams.transport.kafka.offsets import committed_offsets
 from exness_streams.transport.kafka.topics import KafkaCluster, KafkaTopic, declare_topics
@@ -50,7 +50,8 @@ def trades_by_hand(cluster: Cluster) -> list[str]:
 
 
 async def until_in_histories(cluster: Cluster) -> None:
-    """All events that there are now."""
+    """All that was told by now: an answer comes before the commit that brings its events to their topic."""
+    await wait_no_lag(cluster.broker, JOURNAL_TOPIC)
     ends = dict.fromkeys(range(PARTITIONS), 0)
     for record in await read_topic(cluster.broker, EVENTS_TOPIC):
         ends[record.partition] = max(ends[record.partition], record.offset + 1)

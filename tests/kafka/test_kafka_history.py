@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from contextlib import suppress
 from decimal import Decimal
+from itertools import product
 
 import aiohttp
 from engine_process import CLOSE, GIVE_UP_S, OPEN, ORDER, PARTITIONS, Client, EngineProcess, prices
@@ -16,7 +17,7 @@ from kafka_harness import KafkaHarness
 
 from exness_streams.domain.account_history import head_key, trade_key
 from exness_streams.engine.engine import APP_ID
-from exness_streams.messages import EVENTS_TOPIC
+from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC
 from exness_streams.transport.kafka.commits import KafkaCellLog
 
 ACCOUNTS = [f"a{number}" for number in range(6)]
@@ -108,10 +109,11 @@ async def _until_owned_by(session: aiohttp.ClientSession, engine: EngineProcess,
 
 
 async def _until_stored(harness: KafkaHarness) -> None:
-    for partition in range(PARTITIONS):
-        end = (await harness.read(EVENTS_TOPIC, partition))[-1].offset + 1
+    """All that was told by now: an answer comes before the commit that brings its events to their topic."""
+    for topic, partition in product((JOURNAL_TOPIC, EVENTS_TOPIC), range(PARTITIONS)):
+        end = (await harness.read(topic, partition))[-1].offset + 1
         for _ in range(int(GIVE_UP_S * 10)):
-            if await harness.committed(APP_ID, EVENTS_TOPIC, partition) == end:
+            if (await harness.committed(APP_ID, topic, partition) or 0) >= end:
                 break
             await asyncio.sleep(0.1)
 

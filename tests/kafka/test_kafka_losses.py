@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from itertools import product
 from typing import Any
 
 import aiohttp
@@ -300,11 +301,11 @@ async def test_a_lost_history_is_built_anew_and_not_shown_meanwhile(
 
 
 async def until_in_histories(harness: KafkaHarness) -> None:
-    """All events that there are."""
-    for partition in range(PARTITIONS):
-        end = (await harness.read(EVENTS_TOPIC, partition))[-1].offset + 1
+    """All that was told by now: an answer comes before the commit that brings its events to their topic."""
+    for topic, partition in product((JOURNAL_TOPIC, EVENTS_TOPIC), range(PARTITIONS)):
+        end = (await harness.read(topic, partition))[-1].offset + 1
         until_s = time.monotonic() + GROUP_RESTS_S_MAX
-        while (await harness.committed(APP_ID, EVENTS_TOPIC, partition) or 0) < end:
+        while (await harness.committed(APP_ID, topic, partition) or 0) < end:
             assert time.monotonic() < until_s
             await asyncio.sleep(0.1)
 
