@@ -9,7 +9,6 @@ import json
 from collections import Counter
 from contextlib import suppress
 from decimal import Decimal
-from itertools import product
 
 import aiohttp
 from engine_process import CLOSE, GIVE_UP_S, OPEN, ORDER, PARTITIONS, Client, EngineProcess, prices
@@ -17,7 +16,7 @@ from kafka_harness import KafkaHarness
 
 from exness_streams.domain.account_history import head_key, trade_key
 from exness_streams.engine.engine import APP_ID
-from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC
+from exness_streams.messages import EVENTS_TOPIC
 from exness_streams.transport.kafka.commits import KafkaCellLog
 
 ACCOUNTS = [f"a{number}" for number in range(6)]
@@ -90,7 +89,7 @@ async def test_workers_in_turn_keep_one_history(harness: KafkaHarness) -> None:
             assert await second.terminate() == 0, second.said()
             await _until_owned_by(session, first, closed)
             await check(session, first.url, closed)
-            await _until_stored(harness)  # what is shown may be on its way there
+            await harness.until_in_histories(APP_ID, PARTITIONS)  # what is shown may be on its way there
         assert await first.terminate() == 0, first.said()
         for engine in (first, second):
             assert "Traceback" not in engine.said(), engine.said()
@@ -106,16 +105,6 @@ async def _until_owned_by(session: aiohttp.ClientSession, engine: EngineProcess,
     for account in closed:
         with suppress(aiohttp.ClientError):
             await get(session, engine.url, "/api/v1/trades", account, **{"X-Exness-Forwarded": "1"})
-
-
-async def _until_stored(harness: KafkaHarness) -> None:
-    """All that was told by now: an answer comes before the commit that brings its events to their topic."""
-    for topic, partition in product((JOURNAL_TOPIC, EVENTS_TOPIC), range(PARTITIONS)):
-        end = (await harness.read(topic, partition))[-1].offset + 1
-        for _ in range(int(GIVE_UP_S * 10)):
-            if (await harness.committed(APP_ID, topic, partition) or 0) >= end:
-                break
-            await asyncio.sleep(0.1)
 
 
 async def _check_changelog(harness: KafkaHarness, closed: dict[str, list[str]]) -> None:

@@ -8,7 +8,6 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from itertools import product
 from typing import Any
 
 import aiohttp
@@ -300,21 +299,11 @@ async def test_a_lost_history_is_built_anew_and_not_shown_meanwhile(
     assert "WARNING" not in await serves_what_was_there(one, known)
 
 
-async def until_in_histories(harness: KafkaHarness) -> None:
-    """All that was told by now: an answer comes before the commit that brings its events to their topic."""
-    for topic, partition in product((JOURNAL_TOPIC, EVENTS_TOPIC), range(PARTITIONS)):
-        end = (await harness.read(topic, partition))[-1].offset + 1
-        until_s = time.monotonic() + GROUP_RESTS_S_MAX
-        while (await harness.committed(APP_ID, topic, partition) or 0) < end:
-            assert time.monotonic() < until_s
-            await asyncio.sleep(0.1)
-
-
 @pytest.mark.parametrize("loses", [*experiments("all", "the beginning"), "the beginning, and the histories"])
 async def test_events_that_are_lost_with_nobody_there(shop: Found, harness: KafkaHarness, loses: str) -> None:
     one, known = shop
     async with one.running():
-        await until_in_histories(harness)
+        await harness.until_in_histories(APP_ID, PARTITIONS)
     if loses == "all":
         await harness.admin.delete_topics([EVENTS_TOPIC])
     else:
@@ -330,7 +319,7 @@ async def test_events_that_are_lost_with_nobody_there(shop: Found, harness: Kafk
         for name in NAMES:
             await Client(engine.url, session).trade(name)
             assert (await trades(engine, session, name))[1:] == known[name]["trades"]
-        await until_in_histories(harness)
+        await harness.until_in_histories(APP_ID, PARTITIONS)
     audited = await asyncio.to_thread(run_cli, "audit", "--kafka", **engine.variables)
     assert audited.returncode == 0, audited.stdout + audited.stderr
     assert "WARNING" not in await serves_what_was_read(one)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from broker import Broker
 from transport_harness import RecordRead
 from yarl import URL
 
+from exness_streams.messages import EVENTS_TOPIC, JOURNAL_TOPIC
 from exness_streams.transport.interfaces import LogRecord
 from exness_streams.transport.kafka.batches import delivered, enqueue
 from exness_streams.transport.kafka.faust_driver import Transport
@@ -23,6 +27,7 @@ from exness_streams.transport.leases import CellLog
 from exness_streams.transport.recovery import TableManager
 
 INTERNAL_TOPICS = {"__consumer_offsets", "__transaction_state"}
+IN_HISTORIES_S_MAX = 30.0
 
 
 class KafkaHarness:
@@ -104,6 +109,15 @@ class KafkaHarness:
 
     async def committed(self, group: str, topic: str, partition: int) -> int | None:
         return (await committed_offsets(self.cluster, group, topic, [partition])).get(partition)
+
+    async def until_in_histories(self, group: str, partitions: int) -> None:
+        """All that was told by now: an answer comes before the commit that brings its events to their topic."""
+        for topic, partition in product((JOURNAL_TOPIC, EVENTS_TOPIC), range(partitions)):
+            end = (await self.read(topic, partition))[-1].offset + 1
+            until_s = time.monotonic() + IN_HISTORIES_S_MAX
+            while (await self.committed(group, topic, partition) or 0) < end:
+                assert time.monotonic() < until_s, f"partition {partition} of {topic} is not committed up to {end}"
+                await asyncio.sleep(0.1)
 
     async def settings(self, topic: str) -> tuple[str, str]:
         """(cleanup.policy, retention.ms)"""
